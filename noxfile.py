@@ -1,0 +1,91 @@
+"""Sessions: `nox -s bench` compares the variants, `nox -s tests` tests; `nox -l` lists the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+STUDIES = Path("benchmarks/studies")
+RESULTS = Path("results/runs")
+SMOKE = ["--set", "base.train.num_steps=300", "--set", "axes.seed=[0, 1]"]
+BENCHMARKS = [
+    "pytest",
+    "benchmarks",
+    "--benchmark-only",
+    "-q",
+    "--benchmark-columns=median,iqr,ops",
+]
+
+
+def install(session: nox.Session, extras: str = "", *groups: str) -> None:
+    """The package with extras and dependency groups, in the tested versions."""
+    packages = nox.project.dependency_groups(PYPROJECT, *groups) if groups else ()
+    session.install("-c", "constraints.txt", "-e", f".[{extras}]" if extras else ".", *packages)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Compare the objectives on the digits: train, time, report. `-- --smoke`: in a minute."""
+    install(session, "kernels,report", "bench")
+    smoke = "--smoke" in session.posargs
+    out = RESULTS / ("smoke" if smoke else "digits")
+    study = str(STUDIES / "digits.toml")
+    session.run("vaebench", "run", study, "--out", str(out), *(SMOKE if smoke else []))
+    session.run(
+        *BENCHMARKS,
+        f"--benchmark-json={out}/benchmarks.json",
+        *(["--benchmark-max-time=0.05", "--benchmark-min-rounds=2"] if smoke else []),
+    )
+    session.run("vaebench", "report", str(out))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests. Arguments go to pytest."""
+    install(session, "kernels,sweep,report", "test")
+    session.run("pytest", *(session.posargs or ["-n", "2"]))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types."""
+    install(session, "sweep,report", "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write the report of a results folder: `nox -s report -- results/runs/digits [--out DIR]`."""
+    install(session, "report")
+    session.run("vaebench", "report", *(session.posargs or [str(RESULTS / "digits")]))
+
+
+@nox.session
+def sweep(session: nox.Session) -> None:
+    """Tune beta and the learning rate on the digits: `nox -s sweep [-- STUDY --trials N]`."""
+    install(session, "sweep")
+    default = [str(STUDIES / "sweep_beta.toml"), "--trials", "20"]
+    session.run("vaebench", "sweep", *(session.posargs or default))
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """On a CUDA machine: the kernels' correctness and timings, under results/timings/."""
+    install(session, "kernels", "test")
+    session.run("pytest", "-m", "gpu", "-q", success_codes=[0, 5])
+    session.run("vaebench", "kernels", "--out", "results/timings", *session.posargs)
+
+
+@nox.session
+def reference(session: nox.Session) -> None:
+    """Make results/reference/ and the README's table again from the bench's results."""
+    install(session, "report")
+    session.run("vaebench", "report", str(RESULTS / "digits"), "--out", "results/reference/digits")
+    session.run("python", "benchmarks/update_readme.py")

@@ -1,0 +1,276 @@
+"""The command line: parse, call one function, print.
+
+Exit status: 0 done, 1 some runs failed (and are recorded), 2 wrong usage or input. Heavy imports
+stay inside the commands, so that --help is immediate.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vaebench import __version__
+from vaebench.errors import InputError, near_match
+
+if TYPE_CHECKING:
+    from vaebench.run import OnSteps
+
+
+class Group(click.Group):
+    """Reports a user's mistake in one line, with status 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            click.echo(f"vaebench: {' '.join(str(error).split())}", err=True)
+            context.exit(2)
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
+        if args and self.get_command(context, args[0]) is None:
+            raise InputError(f"unknown command {args[0]!r}; {near_match(args[0], self.commands)}")
+        return super().resolve_command(context, args)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Benchmark and ablation suite for the objectives of variational autoencoders."""
+
+
+def _plugin_option(command: Any) -> Any:
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        metavar="FILE.py",
+        help="A file that registers objectives or likelihoods of your own. May be repeated.",
+    )(command)
+
+
+def _study_options(command: Any) -> Any:
+    """The options of every command that runs a study."""
+    for option in (
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Set a key of the study, e.g. axes.seed=3. May be repeated.",
+        ),
+        click.option(
+            "--executor",
+            default="local",
+            show_default=True,
+            help="Where runs run: local, inline or ray.",
+        ),
+        click.option("--workers", type=int, help="Worker processes. Default: one per core."),
+        _plugin_option,
+    ):
+        command = option(command)
+    return command
+
+
+@main.command("list")
+@click.argument("kind", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_plugin_option
+def list_(kind: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
+    """List what is registered, of one KIND or of all."""
+    from vaebench.catalogue import catalogue
+    from vaebench.plugins import load_plugins
+
+    load_plugins(plugins)
+    kinds = catalogue()
+    if kind is not None and kind not in kinds:
+        raise InputError(f"unknown kind {kind!r}; {near_match(kind, kinds)}")
+    chosen = {kind: kinds[kind]} if kind else kinds
+    if as_json:
+        click.echo(json.dumps(chosen, indent=1))
+        return
+    for name, entries in chosen.items():
+        _print_table(name, entries)
+
+
+@main.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Default: results/runs/NAME.")
+@click.option("--timings/--no-timings", default=True, help="Time every variant after training.")
+@_study_options
+def run(
+    study: Path,
+    out: Path | None,
+    timings: bool,
+    overrides: tuple[str, ...],
+    executor: str,
+    workers: int | None,
+    plugins: tuple[str, ...],
+) -> None:
+    """Train, evaluate and time every run of STUDY. Runs that OUT already holds are kept."""
+    from vaebench.harness import time_all, train_all
+    from vaebench.plugins import load_plugins
+    from vaebench.study import expand, read
+
+    load_plugins(plugins)
+    read_study = read(study, overrides)
+    configs = expand(read_study)
+    folder = out or Path("results/runs") / read_study.name
+    ended = train_all(
+        configs,
+        folder,
+        read_study.name,
+        executor=executor,
+        workers=workers,
+        plugins=plugins,
+        progress=_progress,
+    )
+    if timings:
+        time_all(configs, folder, read_study.name, progress=_progress)
+    lost = [run_id for run_id, status in ended.items() if status != "done"]
+    click.echo(f"{len(ended) - len(lost)} of {len(ended)} runs done, recorded in {folder}/runs")
+    _finish(folder, lost)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Default: FOLDER/report.")
+def report(folder: Path, out: Path | None) -> None:
+    """Write tables and figures of the results in FOLDER."""
+    from vaebench.report import write_report
+    from vaebench.report.tables import printable
+
+    table, paths = write_report(folder, out or folder / "report")
+    for space, part in table.groupby("observation_space"):
+        _print_table(str(space), printable(part).astype(str).to_dict("records"))
+    click.echo(
+        "± is the half-width of the 95% interval over seeds. =1: the paired difference from "
+        "the first has an interval that includes 0."
+    )
+    click.echo("\n".join(str(path) for path in paths))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--metric", default="nll", show_default=True, help="What to compare.")
+def compare(folder: Path, metric: str) -> None:
+    """Say how each variant in FOLDER differs from the best one, paired by seed."""
+    from vaebench import results
+    from vaebench.report.tables import differences_in_words
+
+    click.echo("\n".join(differences_in_words(results.load(folder), metric)))
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_plugin_option
+def certify(names: tuple[str, ...], as_json: bool, plugins: tuple[str, ...]) -> None:
+    """Check what objectives declare (all, or those NAMED) against exact answers."""
+    from vaebench.certify import certify as check
+    from vaebench.plugins import load_plugins
+
+    load_plugins(plugins)
+    findings = [finding.as_row() for finding in check(names)]
+    if as_json:
+        click.echo(json.dumps(findings, indent=1))
+    else:
+        _print_table("on the linear-Gaussian VAE, whose log p(x) is exact", findings)
+    if any(finding["result"] != "holds" for finding in findings):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option("--trials", type=int, required=True, help="Trials in all, those of before included.")
+@click.option("--out", type=click.Path(path_type=Path), help="Default: results/runs/NAME.")
+@_study_options
+def sweep(
+    study: Path,
+    trials: int,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    executor: str,
+    workers: int | None,
+    plugins: tuple[str, ...],
+) -> None:
+    """Tune the variant of STUDY over its declared ranges. Goes on where it was stopped."""
+    try:
+        from vaebench.sweep import sweep as tune
+    except ModuleNotFoundError as error:
+        raise InputError(f"sweeps need {error.name}: pip install 'vaebench[sweep]'") from error
+    from vaebench.plugins import load_plugins
+    from vaebench.study import read
+
+    load_plugins(plugins)
+    read_study = read(study, overrides)
+    folder = out or Path("results/runs") / read_study.name
+    table = tune(
+        read_study,
+        folder,
+        trials,
+        executor=executor,
+        workers=workers,
+        plugins=plugins,
+        progress=_progress,
+    )
+    shown = table.head(10).map(lambda v: f"{v:.5g}" if isinstance(v, float) else str(v))
+    _print_table(f"best of {len(table)} trials", shown.to_dict("records"))
+    click.echo(f"{folder}/trials.csv\n{folder}/best.toml")
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[OnSteps]:
+    """A progress bar on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total or None)
+        yield lambda steps: bar.advance(task, steps)
+        bar.update(task, total=total or 1, completed=total or 1)
+
+
+def _finish(folder: Path, lost: list[str]) -> None:
+    """Say which runs were lost and why; status 1 where there are any."""
+    from vaebench import results
+
+    for record in results.records(folder):
+        if record.run in lost:
+            reason = record.reason.strip().splitlines()[-1]
+            click.echo(
+                f"{record.status}: {record.labels.variant} seed {record.labels.seed} "
+                f"({record.run}): {reason}",
+                err=True,
+            )
+    if lost:
+        sys.exit(1)
+
+
+def _print_table(title: str, lines: Sequence[Mapping[Any, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    for heading in lines[0] if lines else ():
+        table.add_column(str(heading), overflow="fold")
+    for line in lines:
+        table.add_row(*(str(value) for value in line.values()))
+    # A pipe or a file has no width to fit, and a folded number is hard to read.
+    Console(width=None if sys.stdout.isatty() else 280).print(table)
+
+
+if __name__ == "__main__":
+    main()

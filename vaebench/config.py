@@ -1,0 +1,244 @@
+"""RunConfig: everything that decides a run's numbers; the hash of its canonical JSON is its id."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from vaebench.errors import InputError, near_match
+from vaebench.hyper import Hyper, complete, hyperparameters
+from vaebench.likelihoods import LIKELIHOODS
+from vaebench.models import MODELS
+from vaebench.objectives import OBJECTIVES
+from vaebench.schedules import SCHEDULES
+
+PROTOCOL = 1
+"""Raised when the same configuration would give other numbers, so that old records do not pass."""
+
+AtLeastOne = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0.0)]
+Binarisation = Literal["none", "dynamic", "threshold", "static"]
+
+
+class Choice(Struct, frozen=True, forbid_unknown_fields=True):
+    """A registry entry by name, with its hyperparameters: numbers or schedules."""
+
+    name: str
+    hyper: dict[str, float | Choice] = {}
+
+    def __str__(self) -> str:
+        """As tables show it; a schedule without the parameters that it has by default."""
+        defaults = hyperparameters(SCHEDULES[self.name]) if self.name in SCHEDULES else {}
+        inside = ", ".join(
+            f"{name}={_text(value)}"
+            for name, value in self.hyper.items()
+            if name not in defaults or defaults[name].default != value
+        )
+        return f"{self.name}({inside})" if inside else self.name
+
+
+class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A data set by name or .npz path, and what else makes its identity."""
+
+    name: str = "digits"
+    binarisation: Binarisation = "none"
+    valid_fraction: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
+    """Of the training part, where the data set has no validation part of its own; None: 1/6."""
+    split_seed: int = 0
+    fingerprint: str = ""
+    """Of the bytes; filled in when a study is read."""
+
+    @property
+    def label(self) -> str:
+        """The name without the folder that a path may have."""
+        return Path(self.name).stem
+
+
+class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Encoder and decoder."""
+
+    name: str = "mlp"
+    latent_dim: AtLeastOne = 8
+    widths: tuple[AtLeastOne, ...] = (128,)
+
+
+class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The training loop: Adam on minibatches."""
+
+    num_steps: AtLeastOne = 6000
+    batch_size: AtLeastOne = 64
+    learning_rate: Positive = 1e-3
+    max_grad_norm: Positive | None = None
+    """Gradients are scaled down to this norm, run by run; None: never."""
+
+
+class EvaluateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The evaluation that every run gets."""
+
+    num_samples: AtLeastOne = 100
+    """K of the importance-weighted NLL, and of the sampled reconstruction term."""
+    num_images: Annotated[int, Meta(ge=2)] = 1000
+    """Images drawn from the prior for the Frechet distance."""
+
+
+class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One run. Frozen and complete: what is not here does not change its numbers."""
+
+    objective: Choice
+    likelihood: Choice
+    num_samples: AtLeastOne = 1
+    """K posterior samples per example in training."""
+    rate_weight: float | Choice = 1.0
+    """The warm-up: a weight on the rate, usually a schedule, that any objective can be given."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    seed: Annotated[int, Meta(ge=0)] = 0
+    plugin: str = ""
+    """Fingerprint of the file that defines the objective; filled in when a study is read."""
+
+    @property
+    def id(self) -> str:
+        """16 hex digits of the hash of the canonical JSON; a data set counts by its bytes."""
+        identity = msgspec.to_builtins(self) | {"protocol": PROTOCOL}
+        identity["data"] = identity["data"] | {"name": self.data.label}
+        return _digest(identity)
+
+    @property
+    def variant(self) -> str:
+        """What is compared, for tables: the objective with its K, hyperparameters and warm-up."""
+        samples = f" K={self.num_samples}" if self.num_samples > 1 else ""
+        warm_up = "" if self.rate_weight == 1.0 else f", rate weight {_text(self.rate_weight)}"
+        return f"{self.objective}{samples}{warm_up}"
+
+    @property
+    def observation_space(self) -> str:
+        """Runs are ranked only against runs with the same one: same data, same kind of density."""
+        data = self.data
+        split = "" if data.valid_fraction is None else f"/valid {data.valid_fraction:g}"
+        split += f"/split {data.split_seed}" if data.split_seed else ""
+        measure = LIKELIHOODS[self.likelihood.name].measure
+        return f"{data.label}/{data.binarisation}{split}/{measure}/{data.fingerprint[:8]}"
+
+    @property
+    def stack_key(self) -> str:
+        """Runs with the same one differ only in seed and scalars, and can train side by side."""
+        shape = msgspec.to_builtins(self)
+        shape["train"] = shape["train"] | {"learning_rate": 0, "max_grad_norm": 0}
+        for name in ("objective", "likelihood"):
+            shape[name] = shape[name]["name"]
+        return _digest(shape | {"seed": 0, "rate_weight": 0})
+
+
+RATE_WEIGHT = Hyper(low=0.0)
+
+
+def completed(config: RunConfig) -> RunConfig:
+    """The configuration with every default written out, and every name and value checked.
+
+    Raises InputError.
+    """
+    likelihood, objective = LIKELIHOODS[config.likelihood.name], OBJECTIVES[config.objective.name]
+    _check_model(config.model)
+    if objective.ignores_rate and config.rate_weight != 1.0:
+        raise InputError(f"objective {objective.name!r} ignores the rate: remove rate_weight")
+    for name, value in config.likelihood.hyper.items():
+        if isinstance(value, Choice):
+            raise InputError(
+                f"likelihood {likelihood.name!r}: {name} must be a number, it has "
+                f"no schedule; got {value}"
+            )
+    return msgspec.structs.replace(
+        config,
+        objective=_completed_choice("objective", config.objective, objective.hyper),
+        likelihood=_completed_choice("likelihood", config.likelihood, likelihood.hyper),
+        rate_weight=_completed_value("rate_weight", config.rate_weight, RATE_WEIGHT),
+        plugin=objective.fingerprint,
+    )
+
+
+def parse(raw: dict[str, Any]) -> RunConfig:
+    """A completed RunConfig from a nested table, as a study has it.
+
+    Choices may be written short: "elbo", or {name = "beta_elbo", beta = 4.0}. Raises InputError
+    that names the key, for unknown keys, wrong types, unknown names and values out of range.
+    """
+    table = dict(raw)
+    for name in ("objective", "likelihood", "rate_weight"):
+        if name in table:
+            table[name] = _long_form(name, table[name])
+    return completed(convert(table, RunConfig))
+
+
+def convert(table: Any, kind: Any) -> Any:
+    """msgspec.convert, strictly; its errors as InputError, with a hint for a misspelt key."""
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        message = str(error).replace("`", "'").replace("$.", "").replace(" - at '$'", "")
+        unknown = re.search(r"unknown field '(\w+)'", message)
+        hint = f"; {near_match(unknown[1], _field_names(kind))}" if unknown else ""
+        raise InputError(f"{message}{hint}") from error
+
+
+def _long_form(key: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and "name" in value and "hyper" not in value:
+        hyper = {k: _long_form(k, v) for k, v in value.items() if k != "name"}
+        return {"name": value["name"], "hyper": hyper}
+    if isinstance(value, dict) and "name" not in value:
+        raise InputError(f"{key} needs a name, as in {key} = {{name = ...}}; got {value!r}")
+    return value
+
+
+def _check_model(model: ModelConfig) -> None:
+    MODELS[model.name]
+    if model.name == "linear" and model.widths:
+        raise InputError("model 'linear' has no hidden layers: set model.widths = []")
+
+
+def _completed_choice(kind: str, choice: Choice, declared: Mapping[str, Hyper]) -> Choice:
+    what = f"{kind} {choice.name!r}"
+    values = complete(what, declared, choice.hyper)
+    return Choice(
+        choice.name,
+        {k: _completed_value(f"{what}: {k}", v, declared[k]) for k, v in values.items()},
+    )
+
+
+def _completed_value(what: str, value: float | Choice, hyper: Hyper) -> float | Choice:
+    """The number, or the schedule with its defaults; in range at every point of training."""
+    if not isinstance(value, Choice):
+        hyper.check(what, value)
+        return value
+    schedule = _completed_choice("schedule", value, hyperparameters(SCHEDULES[value.name]))
+    for progress in range(101):
+        hyper.check(what, SCHEDULES[schedule.name](progress / 100, **schedule.hyper))
+    return schedule
+
+
+def _text(value: float | Choice) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+def _digest(table: dict[str, Any]) -> str:
+    canonical = msgspec.json.encode(table, order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def _field_names(kind: Any) -> set[str]:
+    """Names of the fields of a Struct and of the Structs within it."""
+    names = set()
+    for f in msgspec.structs.fields(kind):
+        names.add(f.name)
+        if isinstance(f.type, type) and issubclass(f.type, Struct):
+            names |= _field_names(f.type)
+    return names

@@ -1,0 +1,100 @@
+"""The arrays of a data set as they are stored, checked on reading."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaebench.errors import InputError
+
+REQUIRED = ("x_train", "x_test")
+OPTIONAL = ("x_valid", "y_train", "y_valid", "y_test")
+WHAT_TO_STORE = "store images as uint8 in [0, 255], or float in [0, 1], first axis the examples"
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """x_train, x_test and, where there are any, x_valid and the labels y_*."""
+
+    label: str
+    parts: Mapping[str, NDArray[Any]]
+    white: float
+    """The stored value that is intensity 1."""
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height and width, or whatever the stored images have."""
+        return tuple(self.parts["x_train"].shape[1:])
+
+
+def fingerprint(arrays: Arrays) -> str:
+    """16 hex digits of the hash of names, types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name, x in sorted(arrays.parts.items()):
+        digest.update(f"{name} {x.dtype.str} {x.shape} ".encode())
+        digest.update(np.ascontiguousarray(x).data)
+    return digest.hexdigest()[:16]
+
+
+def read_npz(path: Path) -> Arrays:
+    """The checked arrays of an .npz file. Raises InputError that names the file and the fault."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            parts = {name: stored[name] for name in (*REQUIRED, *OPTIONAL) if name in stored}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} must be an .npz of plain arrays; reading it: {error}") from error
+    return checked(Arrays(path.stem, parts, white=_white(path.stem, parts)))
+
+
+def checked(arrays: Arrays) -> Arrays:
+    """The same arrays. Raises InputError where images and labels do not belong together."""
+    for name, x in arrays.parts.items():
+        if name.startswith("x_"):
+            _check_images(f"{arrays.label}: {name}", x, arrays)
+        else:
+            _check_labels(f"{arrays.label}: {name}", x, arrays.parts.get(name.replace("y_", "x_")))
+    return arrays
+
+
+def _white(label: str, parts: Mapping[str, NDArray[Any]]) -> float:
+    """255 for uint8, but 1 where no stored value is above 1: then the images are binary."""
+    missing = [name for name in REQUIRED if name not in parts]
+    if missing:
+        raise InputError(f"{label}: {missing[0]} is missing; a data set needs x_train and x_test")
+    images = [x for name, x in parts.items() if name.startswith("x_")]
+    if any(x.dtype != np.uint8 for x in images):
+        return 1.0
+    return 255.0 if max(x.max(initial=0) for x in images) > 1 else 1.0
+
+
+def _check_images(what: str, x: NDArray[Any], arrays: Arrays) -> None:
+    if x.dtype != np.uint8 and x.dtype.kind != "f":
+        raise InputError(f"{what} must be uint8 or float; got {x.dtype}: {WHAT_TO_STORE}")
+    if x.ndim < 2 or x.size == 0:
+        raise InputError(f"{what} must hold images; got an array of shape {x.shape}")
+    if x.shape[1:] != arrays.image_shape:
+        raise InputError(
+            f"{what} must have images of one shape; got {x.shape[1:]} beside {arrays.image_shape}"
+        )
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise InputError(f"{what} must be finite; got NaN or infinity: remove those images")
+    if x.min() < 0 or x.max() > arrays.white:
+        raise InputError(
+            f"{what} must lie in [0, {arrays.white:g}]; got [{x.min():g}, {x.max():g}]: "
+            f"{WHAT_TO_STORE}"
+        )
+
+
+def _check_labels(what: str, y: NDArray[Any], x: NDArray[Any] | None) -> None:
+    if y.dtype.kind not in "iu" or y.ndim != 1:
+        raise InputError(f"{what} must be one integer per image; got {y.dtype} of shape {y.shape}")
+    if x is None or len(y) != len(x):
+        count = "none" if x is None else len(x)
+        raise InputError(f"{what} must have one label per image; got {len(y)} for {count}")

@@ -1,0 +1,123 @@
+"""A data set as tensors, with a stated range, split, binarisation and fingerprint."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vaebench.data.arrays import Arrays, fingerprint
+from vaebench.data.lookup import find
+from vaebench.errors import InputError
+from vaebench.noise import Noise, key, permutations
+
+PartName = Literal["train", "valid", "test"]
+VALID_FRACTION = 1 / 6
+
+
+@dataclass(frozen=True)
+class Part:
+    """N images as intensities in [0, 1], and their labels where there are any."""
+
+    x: Tensor  # [N, P] float32
+    y: Tensor | None  # [N] int64
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """What the loop and the evaluation read. Observations are what a likelihood is given."""
+
+    label: str
+    image_shape: tuple[int, ...]
+    binarisation: str
+    fingerprint: str
+    train: Part
+    valid: Part
+    test: Part
+
+    @property
+    def num_pixels(self) -> int:
+        """P."""
+        return self.train.x.shape[1]
+
+    def observe(self, name: PartName, epoch: int = 0) -> Tensor:
+        """The binarised (or grey) images of one part: [N, P] float32.
+
+        Dynamic binarisation draws anew for each epoch, from a seed that the runs share, so that
+        runs are compared on the same draws.
+        """
+        x: Tensor = getattr(self, name).x
+        return BINARISERS[self.binarisation](x, key(self.fingerprint, name, epoch))
+
+
+def _dynamic(x: Tensor, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(x.shape, generator=generator) < x).float()
+
+
+BINARISERS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "none": lambda x, seed: x,
+    "static": lambda x, seed: x,
+    "threshold": lambda x, seed: (x > 0.5).float(),
+    "dynamic": _dynamic,
+}
+"""(intensities [N, P], seed) -> observations. Salakhutdinov & Murray 2008 draw statically, once;
+Burda et al. 2016 dynamically."""
+
+
+@functools.lru_cache(maxsize=4)
+def load(
+    name: str, binarisation: str, valid_fraction: float | None = None, split_seed: int = 0
+) -> Dataset:
+    """A data set by name or .npz path. Raises InputError where it cannot be had or is not valid."""
+    arrays = find(name)
+    if binarisation == "static" and not _is_binary(arrays):
+        raise InputError(
+            f"binarisation 'static' needs stored values of 0 and 1; {arrays.label!r} has others: "
+            f"choose none, dynamic or threshold"
+        )
+    test = _part(arrays, "test")
+    train, valid = _split(arrays, valid_fraction, split_seed)
+    return Dataset(
+        arrays.label, arrays.image_shape, binarisation, fingerprint(arrays), train, valid, test
+    )
+
+
+def _split(arrays: Arrays, valid_fraction: float | None, seed: int) -> tuple[Part, Part]:
+    """The training and validation parts: the data set's own, or a seeded split."""
+    train = _part(arrays, "train")
+    if "x_valid" in arrays.parts:
+        if valid_fraction is not None or seed:
+            raise InputError(
+                f"data set {arrays.label!r} has its own validation part; "
+                f"remove valid_fraction and split_seed"
+            )
+        return train, _part(arrays, "valid")
+    num_images = len(train.x)
+    num_valid = round(num_images * (valid_fraction or VALID_FRACTION))
+    if not 0 < num_valid < num_images:
+        raise InputError(
+            f"both parts of a split need an image; valid_fraction gives {num_valid} of {num_images}"
+        )
+    order = permutations(Noise((key("split", seed),)), num_images)[0]
+    return _take(train, order[num_valid:]), _take(train, order[:num_valid])
+
+
+def _part(arrays: Arrays, name: PartName) -> Part:
+    x, y = arrays.parts[f"x_{name}"], arrays.parts.get(f"y_{name}")
+    labels = None if y is None else torch.from_numpy(y).long()
+    intensities = torch.from_numpy(x).float() / arrays.white
+    return Part(intensities.flatten(1), labels)
+
+
+def _take(part: Part, rows: Tensor) -> Part:
+    return Part(part.x[rows], None if part.y is None else part.y[rows])
+
+
+def _is_binary(arrays: Arrays) -> bool:
+    images = (x for name, x in arrays.parts.items() if name.startswith("x_"))
+    return all(bool(((x == 0) | (x == arrays.white)).all()) for x in images)

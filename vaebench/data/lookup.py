@@ -1,0 +1,164 @@
+"""Where a data set comes from: scikit-learn, $VAEBENCH_DATA, the user's cache, its publisher."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaebench.data.arrays import Arrays, checked, read_npz
+from vaebench.errors import InputError, near_match
+from vaebench.noise import Noise, key, permutations
+
+NUM_DIGITS_TEST = 360
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files that a data set was published as: array name -> (address, checksum)."""
+
+    files: Mapping[str, tuple[str, str]]
+    parse: Callable[[bytes], NDArray[Any]]
+
+
+def find(name: str) -> Arrays:
+    """The stored arrays of a data set by name or .npz path.
+
+    Raises InputError for an unknown name, a missing file or one that cannot be fetched.
+    """
+    if name == "digits":
+        return _digits()
+    if name.endswith(".npz") or os.sep in name:
+        return read_npz(_existing(Path(name)))
+    if name not in SOURCES:
+        raise InputError(
+            f"unknown data set {name!r}; {near_match(name, NAMES)}, or the path of an .npz file"
+        )
+    for folder in _folders():
+        if (folder / f"{name}.npz").is_file():
+            return read_npz(folder / f"{name}.npz")
+    return read_npz(_fetch(name))
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"data set {str(path)!r} must be an .npz file; there is no such file")
+    return path
+
+
+def _folders() -> list[Path]:
+    """$VAEBENCH_DATA, where it is set, then the cache."""
+    named = os.environ.get("VAEBENCH_DATA")
+    return [*([Path(named)] if named else []), _cache()]
+
+
+def _cache() -> Path:
+    import pooch
+
+    return Path(pooch.os_cache("vaebench"))
+
+
+def _fetch(name: str) -> Path:
+    """Download the published files, check them, and store them as NAME.npz in the cache."""
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    target = _cache() / f"{name}.npz"
+    arrays = {}
+    try:
+        for part, (address, checksum) in SOURCES[name].files.items():
+            stored = pooch.retrieve(address, checksum, path=_cache() / name, progressbar=True)
+            arrays[part] = SOURCES[name].parse(Path(stored).read_bytes())
+        unfinished = target.with_suffix(f".{os.getpid()}.tmp")
+        with unfinished.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        unfinished.replace(target)
+    except (OSError, ValueError) as error:
+        folders = " or ".join(str(folder) for folder in _folders())
+        raise InputError(
+            f"data set {name!r} could not be fetched ({_first_line(error)}): "
+            f"put {name}.npz with x_train and x_test into {folders}"
+        ) from error
+    return target
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
+
+
+def _digits() -> Arrays:
+    """The 1797 8x8 digits that come with scikit-learn; the test part is a fixed choice of 360."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    order = permutations(Noise((key("digits", "test"),)), len(bunch.images))[0].numpy()
+    test, train = order[:NUM_DIGITS_TEST], order[NUM_DIGITS_TEST:]
+    x, y = bunch.images.astype(np.float32) / 16.0, bunch.target.astype(np.int64)
+    parts = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
+    return checked(Arrays("digits", parts, white=1.0))
+
+
+def _idx(content: bytes) -> NDArray[Any]:
+    """The IDX format of MNIST: two zero bytes, type, number of axes, axis lengths, bytes."""
+    raw = gzip.decompress(content)
+    shape = np.frombuffer(raw, ">i4", count=raw[3], offset=4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape).copy()
+
+
+def _amat(content: bytes) -> NDArray[Any]:
+    """Larochelle's text format: one image a line, 784 values of 0 or 1."""
+    return np.loadtxt(io.BytesIO(content), dtype=np.uint8).reshape(-1, 28, 28)
+
+
+def _idx_source(base: str, md5: tuple[str, str, str, str]) -> Source:
+    names = {
+        "x_train": "train-images-idx3-ubyte.gz",
+        "y_train": "train-labels-idx1-ubyte.gz",
+        "x_test": "t10k-images-idx3-ubyte.gz",
+        "y_test": "t10k-labels-idx1-ubyte.gz",
+    }
+    sums = dict(zip(names, md5, strict=True))
+    return Source({k: (f"{base}/{file}", f"md5:{sums[k]}") for k, file in names.items()}, _idx)
+
+
+_LAROCHELLE = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/binarized_mnist"
+
+SOURCES: dict[str, Source] = {
+    "mnist": _idx_source(
+        "https://ossci-datasets.s3.amazonaws.com/mnist",
+        (
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            "9fb629c4189551a2d022fa330f9573f3",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+    ),
+    "fashion_mnist": _idx_source(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        (
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "25c81989df183df01b3e8a0aad5dffbe",
+            "bef4ecab320f06d8554ea6380940ec79",
+            "bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+    ),
+    "binarized_mnist": Source(
+        {
+            part: (f"{_LAROCHELLE}_{part[2:]}.amat", f"sha256:{sha256}")
+            for part, sha256 in {
+                "x_train": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
+                "x_valid": "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
+                "x_test": "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
+            }.items()
+        },
+        _amat,
+    ),
+}
+NAMES = ("digits", *SOURCES)

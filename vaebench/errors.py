@@ -1,0 +1,18 @@
+"""The one error class for mistakes of the user, and the hint that goes with a wrong name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """A user's mistake. The message says what must hold, what was given and what to do."""
+
+
+def near_match(name: str, options: Iterable[str]) -> str:
+    """A sentence that points from an unknown name to the nearest known ones."""
+    known = sorted(options)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(known) or 'none'}"

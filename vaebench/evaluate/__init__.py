@@ -1,0 +1,72 @@
+"""The evaluation on held-out data: the same for every variant, chosen by none of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vaebench.data import Dataset, PartName
+from vaebench.evaluate.bounds import Bounds, bounds
+from vaebench.evaluate.latent import active_units
+from vaebench.evaluate.quality import extractor_for, frechet_distances, prior_means
+from vaebench.models import VAE
+from vaebench.noise import Noise
+
+NUM_SHOWN = 64
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of S runs by metric name, [S] each, the way they were made, and sample images."""
+
+    values: dict[str, list[float]]
+    protocols: dict[str, str]
+    images: Tensor  # [S, n, P] means of p(x|z) for z from the prior
+
+
+@torch.no_grad()
+def evaluate(
+    model: VAE, dataset: Dataset, noise: Noise, *, num_samples: int, num_images: int
+) -> Evaluation:
+    """Every figure of every run of the stack, on the test part; the bounds on validation too."""
+    place = next(model.parameters())
+    x = dataset.observe("test").to(place)
+    test = bounds(model, x, noise, num_samples=num_samples)
+    valid = bounds(model, dataset.observe("valid").to(place), noise, num_samples=num_samples)
+    mu, _ = model.encode(x.expand(model.num_runs, *x.shape))
+    images = prior_means(model, noise.at(step=1), num_images)
+    extractor = extractor_for(dataset)
+
+    values = {
+        **_means(test),
+        "valid_elbo": valid.elbo.mean(-1),
+        "valid_nll": valid.nll.mean(-1),
+        "active_units": active_units(mu),
+        "mse": (x - model.mean_image(mu[None])[0]).square().mean((-1, -2)),
+        "frechet": torch.tensor(frechet_distances(images, dataset, extractor)),
+    }
+    if model.likelihood.measure == "mass":
+        values["bits_per_dim"] = values["nll"] / (dataset.num_pixels * math.log(2.0))
+    sampled = f"test, K={num_samples}"
+    return Evaluation(
+        {name: value.tolist() for name, value in values.items()},
+        {
+            **dict.fromkeys(("elbo", "nll", "rate", "distortion", "bits_per_dim"), sampled),
+            **dict.fromkeys(("valid_elbo", "valid_nll"), f"valid, K={num_samples}"),
+            "active_units": "test, variance of the posterior mean > 0.01",
+            "mse": "test, x against E[x|z] at the posterior mean, per pixel",
+            "frechet": f"{extractor.described}, {num_images} means of p(x|z), z from the prior, "
+            f"against {len(dataset.test.x)} grey test images",
+        },
+        images[:, :NUM_SHOWN].cpu(),
+    )
+
+
+def _means(parts: Bounds) -> dict[str, Tensor]:
+    return {name: getattr(parts, name).mean(-1) for name in ("elbo", "nll", "rate", "distortion")}
+
+
+__all__ = ["Bounds", "Evaluation", "PartName", "bounds", "evaluate"]

@@ -1,0 +1,90 @@
+"""Sample quality: the Frechet distance between images of the model and held-out images."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaebench.data import Dataset, Part
+from vaebench.models import VAE
+from vaebench.noise import Noise
+from vaebench.priors import STANDARD_NORMAL
+
+NUM_FEATURES = 32
+CLASSIFIER_STEPS = 500
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Features [N, F] of intensities [N, P], and what they are, for the protocol of a row."""
+
+    features: Callable[[Tensor], Tensor]
+    described: str
+
+
+@torch.no_grad()
+def prior_means(model: VAE, noise: Noise, num_images: int) -> Tensor:
+    """E[x|z] for z drawn from the prior: [S, n, P]."""
+    z = STANDARD_NORMAL.sample(noise, num_images, model.latent_dim)
+    return model.mean_image(z.to(next(model.parameters()))[None])[0]
+
+
+def frechet_distances(images: Tensor, dataset: Dataset, extractor: Extractor) -> list[float]:
+    """Heusel et al. 2017, eq. 6, of each run's images [S, n, P] to the grey test images."""
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    class Features(nn.Module):
+        """torchmetrics asks for a module that states its number of features."""
+
+        num_features = extractor.features(dataset.test.x[:1]).shape[-1]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return extractor.features(x).double()
+
+    distance = FrechetInceptionDistance(feature=Features(), reset_real_features=False)
+    distance.update(dataset.test.x, real=True)
+    values = []
+    for run in images.cpu():
+        distance.update(run, real=False)
+        values.append(float(distance.compute()))
+        distance.reset()
+    return values
+
+
+@functools.lru_cache(maxsize=4)
+def extractor_for(dataset: Dataset) -> Extractor:
+    """A small classifier where the data set has labels, principal components where it has none."""
+    return _pca(dataset.train) if dataset.train.y is None else _classifier(dataset.train)
+
+
+def _pca(train: Part) -> Extractor:
+    from sklearn.decomposition import PCA
+
+    num_features = min(NUM_FEATURES, *train.x.shape)
+    pca = PCA(num_features, random_state=0).fit(train.x.numpy())
+    return Extractor(lambda x: torch.from_numpy(pca.transform(x.numpy())), f"pca {num_features}")
+
+
+def _classifier(train: Part) -> Extractor:
+    """The last hidden layer of an MLP trained on the training part, always from the same seed."""
+    assert train.y is not None
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(0)
+        body = nn.Sequential(
+            nn.Linear(train.x.shape[1], 128), nn.ReLU(), nn.Linear(128, NUM_FEATURES), nn.ReLU()
+        )
+        head = nn.Linear(NUM_FEATURES, int(train.y.max()) + 1)
+        parameters = [*body.parameters(), *head.parameters()]
+        adam = torch.optim.Adam(parameters, lr=2e-3, fused=True)
+        for _ in range(CLASSIFIER_STEPS):
+            rows = torch.randint(len(train.x), (256,))
+            adam.zero_grad()
+            F.cross_entropy(head(body(train.x[rows])), train.y[rows]).backward()
+            adam.step()
+    body.requires_grad_(False)
+    return Extractor(body, f"classifier {train.x.shape[1]}-128-{NUM_FEATURES}")

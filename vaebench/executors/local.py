@@ -1,0 +1,107 @@
+"""Jobs in worker processes on this machine. A worker that dies costs its own job one try."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+
+from vaebench.run import Job, OnSteps, perform, record_failure
+
+MAX_TRIES = 2
+WORKER = "import sys; from vaebench.executors.local import serve; serve(int(sys.argv[1]))"
+
+
+@dataclass
+class Worker:
+    """A process with the job it has, and how often that has been tried."""
+
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    job: Job
+    tries: int
+
+
+def run_local(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iterator[Job]:
+    """Perform the jobs in `num_workers` processes, and yield each as it ends."""
+    waiting = deque((job, 1) for job in jobs)
+    workers: list[Worker] = []
+    try:
+        while waiting or workers:
+            while waiting and len(workers) < num_workers:
+                workers.append(_hired(*waiting.popleft()))
+            for connection in wait([worker.connection for worker in workers]):
+                worker = next(w for w in workers if w.connection is connection)
+                finished = _heard(worker, on_steps)
+                if finished is None:
+                    continue
+                workers.remove(worker)
+                if finished:
+                    yield worker.job
+                    if waiting:
+                        workers.append(_next_job(worker, *waiting.popleft()))
+                    else:
+                        _dismiss(worker)
+                elif worker.tries < MAX_TRIES:
+                    waiting.append((worker.job, worker.tries + 1))
+                else:
+                    status = worker.process.wait()
+                    record_failure(worker.job, f"its worker died {MAX_TRIES} times ({status})")
+                    yield worker.job
+    finally:
+        for worker in workers:
+            worker.process.kill()
+
+
+def serve(descriptor: int) -> None:
+    """The worker's side: perform jobs until the other end closes."""
+    connection = Connection(descriptor)
+    try:
+        while True:
+            perform(connection.recv(), connection.send)
+            connection.send(None)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+
+
+def _hired(job: Job, tries: int) -> Worker:
+    """A new process. Not multiprocessing's: that would import the user's script again."""
+    ours, theirs = Pipe()
+    # Threads that spin while they wait hold up small operations by milliseconds where cores
+    # are shared.
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
+        stdin=subprocess.DEVNULL,
+    )
+    theirs.close()
+    ours.send(job)
+    return Worker(process, ours, job, tries)
+
+
+def _next_job(worker: Worker, job: Job, tries: int) -> Worker:
+    worker.connection.send(job)
+    return Worker(worker.process, worker.connection, job, tries)
+
+
+def _heard(worker: Worker, on_steps: OnSteps) -> bool | None:
+    """Whether the job ended well; None where it goes on."""
+    try:
+        message = worker.connection.recv()
+    except (EOFError, ConnectionResetError):
+        return False
+    if message is None:
+        return True
+    on_steps(message)
+    return None
+
+
+def _dismiss(worker: Worker) -> None:
+    worker.connection.close()
+    worker.process.wait()

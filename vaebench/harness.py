@@ -1,0 +1,166 @@
+"""The main job: configurations -> stacks -> an executor -> records -> one quiet timing pass."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vaebench import results
+from vaebench.config import RunConfig
+from vaebench.environment import default_device
+from vaebench.errors import InputError
+from vaebench.executors import EXECUTORS
+from vaebench.objectives import OBJECTIVES
+from vaebench.plugins import load_plugins
+from vaebench.run import Job, OnSteps
+from vaebench.study import expand, read, resolve
+from vaebench.timing import timing_pass
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_STACK = 16
+"""Runs that train side by side, at most: beyond it the cost of a run falls no further."""
+
+Progress = Callable[[str, int], AbstractContextManager[OnSteps]]
+"""(what is done, its number of steps) -> a context that is told of the steps as they are done."""
+
+
+@contextmanager
+def silent(what: str, total: int) -> Iterator[OnSteps]:
+    """Progress that shows nothing."""
+    yield lambda steps: None
+
+
+def run(
+    study_or_configs: str | Path | Sequence[RunConfig],
+    out: str | Path,
+    *,
+    executor: str = "local",
+    workers: int | None = None,
+    plugins: Sequence[str] = (),
+    timings: bool = True,
+) -> pd.DataFrame:
+    """Run a study file, or a list of configurations, and return the rows of the results folder.
+
+    Runs that `out` already holds are not run again. Raises InputError for anything that could not
+    start; a run that diverges or fails is a row with its reason.
+    """
+    load_plugins(plugins)
+    if isinstance(study_or_configs, (str, Path)):
+        study = read(Path(study_or_configs))
+        name, configs = study.name, expand(study)
+    else:
+        name, configs = "configs", resolve(study_or_configs)
+    folder = Path(out)
+    train_all(configs, folder, name, executor=executor, workers=workers, plugins=plugins)
+    if timings:
+        time_all(configs, folder, name)
+    return results.load(folder)
+
+
+def train_all(
+    configs: Sequence[RunConfig],
+    out: Path,
+    study: str,
+    *,
+    executor: str = "local",
+    workers: int | None = None,
+    plugins: Sequence[str] = (),
+    progress: Progress = silent,
+) -> dict[str, results.Status]:
+    """Do the runs that are not recorded yet. Returns how each of the study's runs ended.
+
+    A failed run counts as not recorded: what stopped it may be mended.
+    """
+    run_all = EXECUTORS[executor]
+    if executor != "inline":
+        _check_importable(configs, plugins)
+    results.prepare(out)
+    ended = results.recorded(out)
+    pending = [c for c in configs if ended.get(c.id, "failed") == "failed"]
+    jobs = _jobs(pending, out, study, tuple(str(Path(p).resolve()) for p in plugins))
+    num_steps = sum(config.train.num_steps for config in pending)
+    with progress(f"training {len(pending)} runs", num_steps) as on_steps:
+        for _ in run_all(jobs, _num_workers(workers, jobs), on_steps):
+            pass
+    ended = results.recorded(out)
+    return {config.id: ended[config.id] for config in configs}
+
+
+def time_all(
+    configs: Sequence[RunConfig], out: Path, study: str, *, progress: Progress = silent
+) -> None:
+    """Time every variant that trained, unless the folder holds the timings of just these."""
+    ended = results.recorded(out)
+    variants = _variants([c for c in configs if ended.get(c.id) == "done"])
+    name = hashlib.sha256("".join(c.id for v in variants for c in v).encode()).hexdigest()[:16]
+    if variants and not (out / "timings" / f"{name}.json").exists():
+        with progress(f"timing {len(variants)} variants", 0):
+            records = timing_pass(variants, study, str(default_device()))
+        results.write_timings(out, name, records)
+
+
+def stacks(configs: Iterable[RunConfig], max_size: int = MAX_STACK) -> list[list[RunConfig]]:
+    """The runs that can train side by side, in groups of nearly equal size."""
+    groups: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        groups.setdefault(config.stack_key, []).append(config)
+    return [part for group in groups.values() for part in _evenly(group, max_size)]
+
+
+def _evenly(group: list[RunConfig], max_size: int) -> Iterator[list[RunConfig]]:
+    num_parts = -(-len(group) // max_size)
+    ends = [len(group) * i // num_parts for i in range(num_parts + 1)]
+    for start, end in itertools.pairwise(ends):
+        yield group[start:end]
+
+
+def _jobs(
+    configs: Sequence[RunConfig], out: Path, study: str, plugins: tuple[str, ...]
+) -> list[Job]:
+    """One job per stack, the longest first, so that no worker is left with it at the end."""
+    jobs = [
+        Job(tuple(stack), out.resolve(), study, plugins, str(default_device()))
+        for stack in stacks(configs)
+    ]
+    return sorted(jobs, key=_cost, reverse=True)
+
+
+def _cost(job: Job) -> float:
+    """Decoder evaluations: what a step's time follows."""
+    first = job.configs[0]
+    per_step = len(job.configs) * first.num_samples * first.train.batch_size
+    return float(per_step * first.train.num_steps)
+
+
+def _num_workers(asked: int | None, jobs: Sequence[Job]) -> int:
+    if asked is not None and asked < 1:
+        raise InputError(f"there must be at least one worker; got {asked}")
+    one_per_device = bool(jobs) and jobs[0].device.startswith("cuda")
+    available = 1 if one_per_device else len(os.sched_getaffinity(0))
+    return max(1, min(asked or available, len(jobs)))
+
+
+def _variants(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
+    """The runs that differ in nothing but the seed, at most a stack of each."""
+    groups: dict[tuple[str, str, str], list[RunConfig]] = {}
+    for c in configs:
+        groups.setdefault((c.stack_key, c.variant, str(c.likelihood)), []).append(c)
+    return [group[:MAX_STACK] for group in groups.values()]
+
+
+def _check_importable(configs: Sequence[RunConfig], plugins: Sequence[str]) -> None:
+    """Workers know what the package and the plugin files define, and nothing else."""
+    for config in configs:
+        module = OBJECTIVES[config.objective.name].loss.__module__
+        if not module.startswith(("vaebench.", "vaebench_plugin_")) and not plugins:
+            raise InputError(
+                f"workers cannot see objective {config.objective.name!r}, defined in {module}: put "
+                f"it in a file given as plugins=[...], or use executor='inline'"
+            )

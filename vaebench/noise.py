@@ -1,0 +1,125 @@
+"""Counter-based random numbers: pure functions of (key, step, sample, row, column).
+
+Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.4),
+with the key of a run and the counter words (column // 4, row, sample, step); the four words of one
+output serve four neighbouring columns. Nothing has a state: a batch, a chunk, a stack or a resumed
+run sees the numbers that it would see alone, and the Triton kernels make the same ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Words = NDArray[np.uint64]  # 32-bit words, held in 64 bits so that products are exact
+
+MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+KEY_STEPS = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+LOW, SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+BLOCK = 1 << 16
+"""Numbers made at once: enough to hide the cost of a call, few enough to stay in the cache."""
+
+
+def key(*parts: int | str) -> int:
+    """A 63-bit Philox key for a named stream, e.g. key(seed, "train")."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Where to read in the streams of S runs: one key per run, the first counter of each axis."""
+
+    keys: tuple[int, ...]
+    step: int = 0
+    first_sample: int = 0
+    first_row: int = 0
+
+    def at(self, *, step: int = 0, sample: int = 0, row: int = 0) -> Noise:
+        """The same streams, read from there on."""
+        return replace(self, step=step, first_sample=sample, first_row=row)
+
+
+def philox(key: Words, counter: tuple[Words, Words, Words, Words]) -> tuple[Words, ...]:
+    """Four 32-bit words per counter; key and counter words broadcast."""
+    a, b, c, d = counter
+    k0, k1 = key & LOW, key >> SHIFT
+    for _ in range(10):
+        p, q = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
+        a, b = (q >> SHIFT) ^ b ^ k0, q & LOW
+        c, d = (p >> SHIFT) ^ d ^ k1, p & LOW
+        k0, k1 = (k0 + KEY_STEPS[0]) & LOW, (k1 + KEY_STEPS[1]) & LOW
+    return a, b, c, d
+
+
+def uniform(words: Words) -> NDArray[np.float32]:
+    """Words as float32 in [0, 1), by the rule of triton.language.rand: the sign bit folds over."""
+    signed = words.astype(np.uint32).view(np.int32)
+    folded = np.where(signed < 0, ~signed, signed)
+    return folded.astype(np.float32) * np.float32(4.6566127342e-10)
+
+
+def normal_pair(u: NDArray[np.float32], v: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """Two normals from two uniforms (Box & Muller 1958); u is kept from 0, so that |eps| < 5.68."""
+    radius = np.sqrt(np.float32(-2.0) * np.log(np.maximum(u, np.float32(1e-7))))
+    angle = np.float32(2.0 * np.pi) * v
+    return radius * np.cos(angle), radius * np.sin(angle)
+
+
+def normals(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> Tensor:
+    """Standard normals of S runs: [K, S, B, D], float32."""
+    block_steps = max(1, BLOCK // (num_samples * len(noise.keys) * num_rows * num_columns))
+    block = replace(noise, step=noise.step - noise.step % block_steps)
+    made = _normals(block, block_steps, num_samples, num_rows, num_columns)
+    return made[noise.step - block.step]
+
+
+def uniforms(noise: Noise, num_rows: int, num_columns: int) -> Tensor:
+    """Uniforms in [0, 1) of S runs: [S, B, D], float32."""
+    lanes = [uniform(words) for words in _words(noise, 1, 1, num_rows, num_columns)]
+    return _columns(lanes, num_columns)[0, 0]
+
+
+def permutations(noise: Noise, length: int) -> Tensor:
+    """One random order of range(length) per run: [S, length], int64."""
+    a, b, c, d = (words[0, 0, :, 0] for words in _words(noise, 1, 1, 1, length))
+    draws = np.stack([a, b, c, d], -1).reshape(len(noise.keys), -1)[:, :length]
+    return torch.from_numpy(draws.argsort(-1, kind="stable"))
+
+
+@functools.lru_cache(maxsize=4)
+def _normals(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> Tensor:
+    """The normals of a block of steps, [T, K, S, B, D], kept for the steps that follow."""
+    a, b, c, d = (uniform(words) for words in _words(noise, steps, samples, rows, columns))
+    return _columns([*normal_pair(a, b), *normal_pair(c, d)], columns)
+
+
+def _words(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> tuple[Words, ...]:
+    """Philox words, each [T, K, S, B, ceil(D / 4)]."""
+
+    def axis(first: int, length: int, position: int) -> Words:
+        shape = [1] * 5
+        shape[position] = length
+        return np.arange(first, first + length, dtype=np.uint64).reshape(shape)
+
+    counter = (
+        axis(0, -(-columns // 4), 4),
+        axis(noise.first_row, rows, 3),
+        axis(noise.first_sample, samples, 1),
+        axis(noise.step, steps, 0),
+    )
+    return philox(np.array(noise.keys, dtype=np.uint64).reshape(-1, 1, 1), counter)
+
+
+def _columns(lanes: list[NDArray[np.float32]], num_columns: int) -> Tensor:
+    """Four lanes [..., Q] -> columns [..., D], lane after lane within each quad."""
+    joined = np.stack(np.broadcast_arrays(*lanes), -1)
+    flat = joined.reshape(*joined.shape[:-2], -1)[..., :num_columns]
+    return torch.from_numpy(np.ascontiguousarray(flat))

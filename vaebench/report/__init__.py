@@ -1,0 +1,63 @@
+"""Rows -> tables, statistics and figures, as files. Everything here is a function of the rows."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vaebench import results
+from vaebench.errors import InputError
+from vaebench.report.tables import markdown, summarise
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
+    """Write table.csv, table.md and the figures of a results folder; the table and the paths.
+
+    Raises InputError where there are no results, or no place to write.
+    """
+    rows, curves = results.load(folder), results.curves(folder)
+    table = summarise(rows)
+    contents = {
+        "table.csv": table.to_csv(index=False).encode(),
+        "table.md": markdown(table).encode(),
+        **_figures(rows, curves),
+    }
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            results.write_atomically(out / name, content)
+    except OSError as error:
+        raise InputError(f"the report needs a writable folder; {out}: {error.strerror}") from error
+    return table, [out / name for name in contents]
+
+
+def _figures(rows: pd.DataFrame, curves: pd.DataFrame) -> dict[str, bytes]:
+    if not (rows["metric"] == "nll").any():
+        return {}
+    try:
+        from vaebench.report import figures
+    except ImportError as error:
+        raise InputError(
+            f"figures need the report extra: pip install 'vaebench[report]' ({error})"
+        ) from error
+    drawn = {
+        "curves.png": figures.learning_curves(curves),
+        "comparison.png": figures.comparison(rows),
+        "rate_distortion.png": figures.rate_distortion(rows),
+        "throughput.png": figures.throughput(rows),
+    }
+    return {name: _png(figure) for name, figure in drawn.items() if figure is not None}
+
+
+def _png(figure: Figure) -> bytes:
+    from vaebench.report.figures import close
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120, bbox_inches="tight")
+    close(figure)
+    return buffer.getvalue()

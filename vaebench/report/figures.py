@@ -1,0 +1,127 @@
+"""Rows and curves -> figures. Each function draws one and returns it; nothing is saved here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from vaebench.report.statistics import mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HEIGHT = 3.6
+
+
+def learning_curves(curves: pd.DataFrame) -> Figure:
+    """The beta = 1 ELBO on validation data while training: mean and 95% interval over seeds."""
+    grid = sns.relplot(
+        curves.dropna(subset=["valid_elbo_nats"]),
+        x="step",
+        y="valid_elbo_nats",
+        hue="variant",
+        col="observation_space",
+        kind="line",
+        errorbar=_interval,
+        height=HEIGHT,
+        facet_kws={"sharey": False},
+    )
+    for space, axes in grid.axes_dict.items():
+        shown = curves[curves["observation_space"] == space]["valid_elbo_nats"]
+        _zoom(axes, shown)
+    return _labelled(grid, "training step", "validation ELBO at beta = 1 (nats)")
+
+
+def comparison(rows: pd.DataFrame) -> Figure:
+    """The NLL of every variant: each seed, and the mean with its 95% interval."""
+    shown = rows[rows["metric"] == "nll"]
+    grid = sns.FacetGrid(
+        shown, col="observation_space", height=HEIGHT, aspect=1.3, sharex=False, sharey=False
+    )
+    for space, axes in grid.axes_dict.items():
+        part = shown[shown["observation_space"] == space].assign(label=_labels)
+        order = part.groupby("label")["value"].mean().sort_values().index.to_list()
+        drawn: dict[str, Any] = {"x": "value", "y": "label", "order": order, "ax": axes}
+        sns.stripplot(part, **drawn, color="0.6", size=4)
+        sns.pointplot(part, **drawn, errorbar=_interval, linestyle="none", markersize=4)
+        axes.set_xscale("symlog", linthresh=max(1.0, abs(part["value"].median())))
+    return _labelled(grid, "held-out NLL (nats, log scale beyond the median)", "")
+
+
+def rate_distortion(rows: pd.DataFrame) -> Figure:
+    """Where each run spends its nats: rate against distortion on held-out data."""
+    wide = _wide(rows, ["rate", "distortion"])
+    grid = sns.relplot(
+        wide,
+        x="rate",
+        y="distortion",
+        hue="variant",
+        col="observation_space",
+        height=HEIGHT,
+        facet_kws={"sharex": False, "sharey": False},
+    )
+    for axes in grid.axes_dict.values():
+        axes.set_xscale("symlog", linthresh=1.0)
+    return _labelled(grid, "rate (nats)", "distortion (nats)")
+
+
+def throughput(rows: pd.DataFrame) -> Figure | None:
+    """Training examples per second, from the timing pass; None where there was none."""
+    shown = rows[rows["metric"] == "examples_per_s"].assign(label=_labels)
+    if shown.empty:
+        return None
+    grid = sns.catplot(
+        shown,
+        x="value",
+        y="label",
+        col="observation_space",
+        kind="bar",
+        height=HEIGHT,
+        aspect=1.3,
+        sharey=False,
+        color="C0",
+    )
+    return _labelled(grid, "training examples per second and run", "")
+
+
+def _interval(values: pd.Series) -> tuple[float, float]:
+    """The interval of the tables, for seaborn."""
+    interval = mean_interval(values.to_list())
+    return interval.low, interval.high
+
+
+def _labels(part: pd.DataFrame) -> pd.Series:
+    """The variant, with the likelihood where a space has several."""
+    many = part.groupby("observation_space")["likelihood"].transform("nunique") > 1
+    return part["variant"].where(~many, part["variant"] + " / " + part["likelihood"])
+
+
+def _wide(rows: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+    keys = ["run", "observation_space", "likelihood", "variant"]
+    shown = rows[rows["metric"].isin(metrics)]
+    return shown.pivot(index=keys, columns="metric", values="value").reset_index()
+
+
+def _zoom(axes: Any, values: pd.Series) -> None:
+    """Leave the far tail out of view, where a variant without a rate term would hide the rest."""
+    low, middle, high = values.quantile([0.05, 0.5, 1.0])
+    margin = max(high - middle, 0.05 * abs(middle))
+    axes.set_ylim(max(low, middle - 4 * margin), high + 0.5 * margin)
+
+
+def _labelled(grid: Any, x: str, y: str) -> Figure:
+    grid.set_axis_labels(x, y).set_titles("{col_name}")
+    figure: Figure = grid.figure
+    return figure
+
+
+def close(figure: Figure) -> None:
+    """Free a figure."""
+    plt.close(figure)

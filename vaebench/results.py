@@ -1,0 +1,195 @@
+"""The record of a run, and the only code that reads and writes a results folder.
+
+OUT/runs/ID.json      one record per run, named by the hash of its configuration
+OUT/samples/ID.png    images drawn from it
+OUT/timings/ID.json   one quiet timing pass, named by the hash of what it timed
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from vaebench.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Status = Literal["done", "diverged", "failed"]
+
+
+class Metric(Struct, frozen=True):
+    """One figure: raw, unrounded, with its unit, its direction and how it was made."""
+
+    metric: str
+    value: float | None
+    unit: str
+    higher_is_better: bool | None
+    protocol: str = ""
+
+
+class Labels(Struct, frozen=True):
+    """What a row says of the run it belongs to."""
+
+    dataset: str
+    likelihood: str
+    objective: str
+    hyper: str
+    variant: str
+    num_samples: int
+    observation_space: str
+    seed: int | None
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """One run, or one variant in a timing pass. What happened to it, in full."""
+
+    run: str
+    study: str
+    labels: Labels
+    status: Status
+    reason: str = ""
+    metrics: list[Metric] = []
+    curves: dict[str, list[float | None]] = {}
+    config: dict[str, Any] = {}
+    environment: dict[str, str] = {}
+
+
+UNITS: dict[str, tuple[str, bool | None]] = {
+    "nll": ("nats", False),
+    "elbo": ("nats", True),
+    "rate": ("nats", None),
+    "distortion": ("nats", None),
+    "bits_per_dim": ("bits/dim", False),
+    "valid_nll": ("nats", False),
+    "valid_elbo": ("nats", True),
+    "active_units": ("count", None),
+    "mse": ("squared intensity", False),
+    "frechet": ("squared feature units", False),
+    "step_time": ("ms", False),
+    "step_time_q20": ("ms", False),
+    "step_time_q80": ("ms", False),
+    "step_time_ratio": ("1", False),
+    "examples_per_s": ("1/s", True),
+    "peak_memory": ("MiB", False),
+}
+"""Each metric's unit and whether higher is better; None where neither is."""
+
+
+def metric(name: str, value: float, protocol: str = "") -> Metric:
+    """A Metric with the unit and direction of its name."""
+    unit, higher_is_better = UNITS[name]
+    return Metric(name, value, unit, higher_is_better, protocol)
+
+
+def prepare(out: Path) -> None:
+    """Make the folders, and clear what an interrupted writer left. Raises InputError."""
+    try:
+        for folder in ("runs", "samples", "timings"):
+            (out / folder).mkdir(parents=True, exist_ok=True)
+            for orphan in (out / folder).glob(".*.tmp"):
+                orphan.unlink()
+        with tempfile.NamedTemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"the output folder must be writable; {out}: {error.strerror}: choose another --out"
+        ) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """All of the content or nothing: a temporary file beside it, fsync, rename."""
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=".", suffix=".tmp", delete=False
+    ) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, path)
+
+
+def write(out: Path, record: Record) -> None:
+    """Record one run."""
+    write_atomically(out / "runs" / f"{record.run}.json", _encode(record))
+
+
+def write_timings(out: Path, name: str, records: list[Record]) -> None:
+    """Record one timing pass."""
+    write_atomically(out / "timings" / f"{name}.json", _encode(records))
+
+
+def recorded(out: Path) -> dict[str, Status]:
+    """The runs that are there, by id, with how they ended."""
+    return {record.run: record.status for record in records(out)}
+
+
+def records(out: Path) -> Iterator[Record]:
+    """Every run's record. Raises InputError for a file that is not one."""
+    for path in sorted((out / "runs").glob("*.json")):
+        yield _decode(path, Record)
+
+
+def timings(out: Path) -> Iterator[Record]:
+    """Every record of every timing pass."""
+    for path in sorted((out / "timings").glob("*.json")):
+        yield from _decode(path, list[Record])
+
+
+def load(out: str | Path) -> pd.DataFrame:
+    """The rows of a results folder: one per run and metric, raw values, NaN where there is none.
+
+    A run that diverged or failed has one row without a metric, with its status and reason.
+    Raises InputError where there are no results.
+    """
+    import pandas as pd
+
+    folder = Path(out)
+    rows = [row for r in (*records(folder), *timings(folder)) for row in _rows(r)]
+    if not rows:
+        raise InputError(
+            f"{folder} must hold results (runs/*.json); it has none: run a study first"
+        )
+    return pd.DataFrame(rows).astype({"seed": "Int64", "value": float})
+
+
+def curves(out: str | Path) -> pd.DataFrame:
+    """The learning curves of a results folder: one row per run and logged step."""
+    import pandas as pd
+
+    frames = [
+        pd.DataFrame(r.curves).assign(run=r.run, **msgspec.structs.asdict(r.labels))
+        for r in records(Path(out))
+        if r.curves
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _rows(record: Record) -> Iterator[dict[str, Any]]:
+    common = {
+        "run": record.run,
+        "study": record.study,
+        **msgspec.structs.asdict(record.labels),
+        "status": record.status,
+        "reason": record.reason,
+    }
+    for m in record.metrics or [Metric("", None, "", None)]:
+        yield {**common, **msgspec.structs.asdict(m)}
+
+
+def _encode(content: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(content, order="deterministic"), indent=1)
+
+
+def _decode(path: Path, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise InputError(
+            f"{path} must be a record of this version ({error}): move it away and run again"
+        ) from error

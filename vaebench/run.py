@@ -1,0 +1,143 @@
+"""One stack of runs: train, evaluate and record it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from vaebench import results
+from vaebench.config import DataConfig, RunConfig
+from vaebench.data import Dataset, load
+from vaebench.environment import describe
+from vaebench.errors import InputError
+from vaebench.evaluate import evaluate
+from vaebench.evaluate.images import grid_png
+from vaebench.models import select
+from vaebench.plugins import load_plugins
+from vaebench.results import Labels, Metric, Record
+from vaebench.train import Trained, streams, train
+
+OnSteps = Callable[[int], None]
+"""Called with the number of training steps done since the last call, summed over runs."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stack of runs with all that a worker needs to do it, on this machine or another."""
+
+    configs: tuple[RunConfig, ...]
+    out: Path
+    study: str
+    plugins: tuple[str, ...] = ()
+    device: str = "cpu"
+    num_threads: int = 1
+
+
+def perform(job: Job, on_steps: OnSteps) -> None:
+    """Train, evaluate and record every run of the job; what raises is recorded as failed.
+
+    Where a stack of several raises, each run is tried alone, so that only the culprit fails.
+    """
+    load_plugins(job.plugins)
+    torch.set_num_threads(job.num_threads)
+    try:
+        _perform(job, on_steps)
+    except Exception:
+        if len(job.configs) > 1:
+            for config in job.configs:
+                perform(replace(job, configs=(config,)), on_steps)
+        else:
+            record_failure(job, traceback.format_exc(limit=-1, chain=False))
+
+
+def record_failure(job: Job, reason: str) -> None:
+    """A row with its reason for every run of a job that could not be done."""
+    for run in range(len(job.configs)):
+        _write(job, run, "failed", reason=reason)
+
+
+def _perform(job: Job, on_steps: OnSteps) -> None:
+    dataset = load_data(job.configs[0].data)
+    num_runs = len(job.configs)
+    trained = train(
+        job.configs, dataset, torch.device(job.device), lambda steps: on_steps(steps * num_runs)
+    )
+    kept = [i for i, step in enumerate(trained.diverged_at) if step is None]
+    for i, step in enumerate(trained.diverged_at):
+        if step is not None:
+            reason = f"the loss was not finite at step {step}"
+            _write(job, i, "diverged", reason=reason, curves=_curves(trained, i))
+    for i, metrics, images in _evaluated(job, dataset, trained, kept) if kept else ():
+        png = grid_png(images, dataset.image_shape)
+        results.write_atomically(job.out / "samples" / f"{job.configs[i].id}.png", png)
+        _write(job, i, "done", metrics=metrics, curves=_curves(trained, i))
+
+
+def load_data(data: DataConfig) -> Dataset:
+    """The data set that is named. Raises InputError where its bytes are not those it had."""
+    dataset = load(data.name, data.binarisation, data.valid_fraction, data.split_seed)
+    if data.fingerprint not in ("", dataset.fingerprint):
+        raise InputError(
+            f"data set {data.name!r} must have fingerprint {data.fingerprint}; "
+            f"it has {dataset.fingerprint}: it changed since the study was read"
+        )
+    return dataset
+
+
+def _evaluated(
+    job: Job, dataset: Dataset, trained: Trained, kept: list[int]
+) -> Iterator[tuple[int, list[Metric], Tensor]]:
+    """The runs that did not diverge: index, metrics, images."""
+    settings = job.configs[0].evaluate
+    evaluation = evaluate(
+        select(trained.model, kept),
+        dataset,
+        streams([job.configs[i] for i in kept], "evaluate"),
+        num_samples=settings.num_samples,
+        num_images=settings.num_images,
+    )
+    for position, i in enumerate(kept):
+        metrics = [
+            results.metric(name, values[position], evaluation.protocols[name])
+            for name, values in evaluation.values.items()
+        ]
+        yield i, metrics, evaluation.images[position]
+
+
+def labels(config: RunConfig, seed: int | None) -> Labels:
+    """The words by which the tables know a run."""
+    return Labels(
+        dataset=config.data.label,
+        likelihood=str(config.likelihood),
+        objective=config.objective.name,
+        hyper=msgspec.json.encode(config.objective.hyper, order="deterministic").decode(),
+        variant=config.variant,
+        num_samples=config.num_samples,
+        observation_space=config.observation_space,
+        seed=seed,
+    )
+
+
+def _write(job: Job, run: int, status: results.Status, **contents: Any) -> None:
+    config = job.configs[run]
+    record = Record(
+        run=config.id,
+        study=job.study,
+        labels=labels(config, config.seed),
+        status=status,
+        config=msgspec.to_builtins(config),
+        environment=describe(job.device),
+        **contents,
+    )
+    results.write(job.out, record)
+
+
+def _curves(trained: Trained, run: int) -> dict[str, list[float | None]]:
+    return {name: [point[run] for point in points] for name, points in trained.curves.items()}

@@ -1,0 +1,221 @@
+"""The training loop: S runs that differ in seed and scalars, side by side, never mixed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from vaebench import kernels
+from vaebench.config import Choice, RunConfig
+from vaebench.data import Dataset
+from vaebench.evaluate.bounds import bounds
+from vaebench.hyper import Scalar
+from vaebench.likelihoods import LIKELIHOODS
+from vaebench.models import VAE, build
+from vaebench.noise import Noise, key, permutations
+from vaebench.objectives import OBJECTIVES
+from vaebench.schedules import SCHEDULES
+from vaebench.terms import Terms, compute_terms
+
+NUM_LOGGED = 40
+"""Points of a learning curve."""
+NUM_CURVE_IMAGES = 1000
+"""Validation images behind each point, at most."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one training step did. The gradients it used stay in the model until the next."""
+
+    index: int
+    loss: Tensor  # [S] mean over the batch
+    terms: Terms
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A stack after training; `diverged_at` has the step of each run whose loss left the reals."""
+
+    model: VAE
+    curves: dict[str, list[list[float]]]  # name -> [points][S]
+    diverged_at: tuple[int | None, ...]
+
+
+def streams(configs: Sequence[RunConfig], name: str) -> Noise:
+    """The random numbers of each run, of one purpose. Runs with one seed share them."""
+    return Noise(tuple(key(c.seed, name) for c in configs))
+
+
+def build_stack(configs: Sequence[RunConfig], num_pixels: int) -> VAE:
+    """A new model for the stack, each run initialised from its own seed."""
+    first = configs[0]
+    values = {
+        name: torch.tensor([[c.likelihood.hyper[name]] for c in configs], dtype=torch.float64)
+        for name in first.likelihood.hyper
+    }
+    return build(
+        first.model.name,
+        pixels=num_pixels,
+        latent_dim=first.model.latent_dim,
+        widths=first.model.widths,
+        likelihood=LIKELIHOODS[first.likelihood.name],
+        hyper=values,
+        noise=streams(configs, "init"),
+    )
+
+
+def training_steps(
+    model: VAE, configs: Sequence[RunConfig], dataset: Dataset, ops: ModuleType = kernels
+) -> Iterator[Step]:
+    """THE loop: one step for every item that is asked for."""
+    first = configs[0]
+    objective = OBJECTIVES[first.objective.name].loss
+    place = next(model.parameters())
+    hyper = {
+        name: _trajectory([c.objective.hyper[name] for c in configs], first, place)
+        for name in first.objective.hyper
+    }
+    rate_weight = _trajectory([c.rate_weight for c in configs], first, place)
+    optimiser = StackAdam(model, [c.train.learning_rate for c in configs])
+    limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
+    noise = streams(configs, "train")
+
+    for index, x in enumerate(batches(configs, dataset, place)):
+        terms = compute_terms(
+            model,
+            x,
+            noise.at(step=index),
+            num_samples=first.num_samples,
+            rate_weight=rate_weight(index),
+            ops=ops,
+        )
+        loss = objective(terms, **{name: value(index) for name, value in hyper.items()}).mean(-1)
+        optimiser.zero_grad()
+        loss.sum().backward()
+        if limits.isfinite().any():
+            clip_gradients(model, limits)
+        optimiser.step()
+        yield Step(index, loss.detach(), terms)
+
+
+def train(
+    configs: Sequence[RunConfig],
+    dataset: Dataset,
+    device: torch.device,
+    on_steps: Callable[[int], None] = lambda steps: None,
+) -> Trained:
+    """Train a stack to the end. A run that diverges is noted; the others go on untouched."""
+    model = build_stack(configs, dataset.num_pixels).to(device)
+    num_steps = configs[0].train.num_steps
+    every = max(1, num_steps // NUM_LOGGED)
+    x_valid = dataset.observe("valid")[:NUM_CURVE_IMAGES].to(device)
+    noise = streams(configs, "curve")
+    diverged_at = torch.full((len(configs),), -1, device=device)
+    curves: dict[str, list[list[float]]] = {name: [] for name in CURVES}
+
+    for step in training_steps(model, configs, dataset):
+        lost = (diverged_at < 0) & ~step.loss.isfinite()
+        diverged_at = torch.where(lost, step.index, diverged_at)
+        if step.index % every == every - 1:
+            for name, values in _point(step, model, x_valid, noise).items():
+                curves[name].append(values.tolist())
+            on_steps(every)
+            if bool((diverged_at >= 0).all()):
+                break
+    stopped = [None if step < 0 else step for step in diverged_at.tolist()]
+    return Trained(model, curves, tuple(stopped))
+
+
+CURVES = ("step", "loss_nats", "rate_nats", "distortion_nats", "grad_norm", "valid_elbo_nats")
+
+
+def _point(step: Step, model: VAE, x_valid: Tensor, noise: Noise) -> dict[str, Tensor]:
+    """One point of the learning curves: [S] each."""
+    return {
+        "step": torch.full_like(step.loss, step.index + 1),
+        "loss_nats": step.loss,
+        "rate_nats": step.terms.kl.detach().mean(-1),
+        "distortion_nats": step.terms.distortion.detach().mean(-1),
+        "grad_norm": gradient_norms(model),
+        "valid_elbo_nats": bounds(model, x_valid, noise, num_samples=1).elbo.mean(-1),
+    }
+
+
+def batches(configs: Sequence[RunConfig], dataset: Dataset, place: Tensor) -> Iterator[Tensor]:
+    """Minibatches [S, B, P], each run shuffling by its own seed; a last short batch is left out."""
+    train, size = configs[0].train, configs[0].train.batch_size
+    noise = streams(configs, "batches")
+    per_epoch = len(dataset.train.x) // size
+    for epoch in range(-(-train.num_steps // per_epoch)):
+        x = dataset.observe("train", epoch).to(place)
+        order = permutations(noise.at(step=epoch), len(x)).to(place.device)
+        for i in range(min(per_epoch, train.num_steps - epoch * per_epoch)):
+            rows = order[:, i * size : (i + 1) * size]
+            yield x.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+
+
+class StackAdam:
+    """torch.optim.Adam (Kingma & Ba 2015), fused, with a learning rate for each run of a stack.
+
+    Neighbouring runs with one rate are one parameter group, which holds views of their parameters.
+    """
+
+    def __init__(self, model: VAE, rates: Sequence[float]) -> None:
+        self.parameters = list(model.parameters())
+        ends = list(itertools.accumulate(len(list(g)) for _, g in itertools.groupby(rates)))
+        self.runs = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+        self.views = [[p.detach()[runs] for p in self.parameters] for runs in self.runs]
+        groups = [
+            {"params": views, "lr": rates[runs.start]}
+            for views, runs in zip(self.views, self.runs, strict=True)
+        ]
+        self.adam = torch.optim.Adam(groups, fused=True)
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        for views, runs in zip(self.views, self.runs, strict=True):
+            for view, parameter in zip(views, self.parameters, strict=True):
+                view.grad = None if parameter.grad is None else parameter.grad[runs]
+        self.adam.step()
+
+
+def gradient_norms(model: VAE) -> Tensor:
+    """The norm of each run's whole gradient: [S]."""
+    grads = [p.grad.flatten(1) for p in model.parameters() if p.grad is not None]
+    return torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads]).norm(dim=0)
+
+
+def clip_gradients(model: VAE, limits: Tensor) -> None:
+    """Scale each run's gradient down to its limit [S]: run by run, never over the stack."""
+    scale = (limits / gradient_norms(model)).clamp_max(1.0)
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad *= scale.view(-1, *[1] * (parameter.grad.dim() - 1))
+
+
+def _trajectory(
+    values: Sequence[float | Choice], config: RunConfig, place: Tensor
+) -> Callable[[int], Scalar]:
+    """A scalar of each run over the steps of training: step -> float or [S, 1]."""
+    if all(value == values[0] for value in values) and not isinstance(values[0], Choice):
+        constant = float(values[0])
+        return lambda step: constant
+    num_steps = config.train.num_steps
+    table = torch.tensor([_at_each_step(value, num_steps) for value in values]).to(place)
+    return lambda step: table[:, step, None]
+
+
+def _at_each_step(value: float | Choice, num_steps: int) -> list[float]:
+    if not isinstance(value, Choice):
+        return [value] * num_steps
+    schedule = SCHEDULES[value.name]
+    return [schedule(step / num_steps, **value.hyper) for step in range(num_steps)]
