@@ -67,6 +67,7 @@ def linear_gaussian(wrong: float) -> VAE:
         hyper={"sigma": SIGMA},
         noise=nowhere,
     ).double()
+    model.requires_grad_(False)
     encoder, decoder = model.encoder, model.decoder
     assert isinstance(encoder, LinearEncoder)
     assert isinstance(decoder, StackedLinear)
@@ -74,19 +75,19 @@ def linear_gaussian(wrong: float) -> VAE:
     weight = columns * torch.tensor([2.0, 1.0, 0.5], dtype=torch.float64)
     shift = 0.3 * normals(nowhere.at(step=1), 1, 1, PIXELS)[0].double()
     posterior_var = 1.0 / (1.0 + weight.square().sum(0) / SIGMA**2)
-    with torch.no_grad():
-        decoder.weight.copy_(weight.T[None])
-        decoder.bias.copy_(shift)
-        encoder.mu.weight.copy_((weight * posterior_var / SIGMA**2)[None] * (1 - 0.5 * wrong))
-        encoder.mu.bias.copy_(-(shift @ (weight * posterior_var / SIGMA**2)) + 0.4 * wrong)
-        encoder.log_var.copy_(posterior_var.log().expand_as(encoder.log_var) + 0.6 * wrong)
+    gain = weight * posterior_var / SIGMA**2
+    decoder.weight.copy_(weight.T[None])
+    decoder.bias.copy_(shift)
+    encoder.mu.weight.copy_(gain[None] * (1 - 0.5 * wrong))
+    encoder.mu.bias.copy_(0.4 * wrong - shift @ gain)
+    encoder.log_var.copy_(posterior_var.log().expand_as(encoder.log_var) + 0.6 * wrong)
     return model
 
 
 def exact_log_px(model: VAE, x: Tensor) -> Tensor:
     """log N(x; b, WW' + sigma^2 I): [N, P] -> [N]."""
     assert isinstance(model.decoder, StackedLinear)
-    weight, bias = model.decoder.weight[0].detach(), model.decoder.bias[0, 0].detach()
+    weight, bias = model.decoder.weight[0], model.decoder.bias[0, 0]
     covariance = weight.T @ weight + SIGMA**2 * torch.eye(PIXELS, dtype=torch.float64)
     return torch.distributions.MultivariateNormal(bias, covariance).log_prob(x)
 
@@ -97,10 +98,9 @@ def example() -> Tensor:
 
 
 def draws(model: VAE, num_samples: int, stream: str = "draws") -> Terms:
-    """Terms of many copies of one x, [K, 1, NUM_DRAWS], without gradients."""
+    """Terms of many copies of one x: [K, 1, NUM_DRAWS]."""
     x = example().expand(1, NUM_DRAWS, PIXELS)
-    with torch.no_grad():
-        return compute_terms(model, x, Noise((key(stream),)), num_samples=num_samples)
+    return compute_terms(model, x, Noise((key(stream),)), num_samples=num_samples)
 
 
 def certify(names: Sequence[str] = ()) -> list[Finding]:

@@ -19,7 +19,7 @@ from vaebench import __version__
 from vaebench.errors import InputError, near_match
 
 if TYPE_CHECKING:
-    from vaebench.run import OnSteps
+    from vaebench.stack import OnSteps
 
 
 class Group(click.Group):
@@ -222,6 +222,38 @@ def sweep(
     shown = table.head(10).map(lambda v: f"{v:.5g}" if isinstance(v, float) else str(v))
     _print_table(f"best of {len(table)} trials", shown.to_dict("records"))
     click.echo(f"{folder}/trials.csv\n{folder}/best.toml")
+
+
+@main.command()
+@click.option("--compiled", is_flag=True, help="Time torch.compile too; it takes its time.")
+@click.option("--out", type=click.Path(path_type=Path), help="A folder for the rows, as JSON.")
+def kernels(compiled: bool, out: Path | None) -> None:
+    """Check the fused operations against float64 on this machine, then time them."""
+    from vaebench import results
+    from vaebench.environment import default_device
+    from vaebench.kernels.gate import gate
+    from vaebench.kernels.race import race
+
+    device = default_device()
+    checks, times = gate(device), race(device, compiled=compiled)
+    _print_table("correctness", _without_environment(checks))
+    shown = [row for row in times if row["metric"] in ("time_median", "speedup_over_eager")]
+    _print_table("speed", _without_environment(shown))
+    if device.type != "cuda":
+        click.echo("not measured on a GPU: this machine has none")
+    if out:
+        click.echo(results.write_rows(out, f"kernels-{device.type}", [*checks, *times]))
+    if any(row["status"] != "passed" for row in checks):
+        sys.exit(1)
+
+
+def _without_environment(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for the screen: without what is the same in all of them, numbers rounded."""
+    same = ("op", "device", "torch", "triton")
+    return [
+        {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in row.items() if k not in same}
+        for row in rows
+    ]
 
 
 @contextmanager

@@ -182,10 +182,16 @@ def convert(table: Any, kind: Any) -> Any:
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        message = str(error).replace("`", "'").replace("$.", "").replace(" - at '$'", "")
-        unknown = re.search(r"unknown field '(\w+)'", message)
-        hint = f"; {near_match(unknown[1], _field_names(kind))}" if unknown else ""
+        message = str(error).replace("`", "'").replace("$.", "")
+        unknown = re.search(r"unknown field '(\w+)'(?: - at '(\w+)')?", message)
+        hint = f"; {near_match(unknown[1], _fields_at(kind, unknown[2]))}" if unknown else ""
         raise InputError(f"{message}{hint}") from error
+
+
+def _fields_at(kind: Any, section: str | None) -> list[str]:
+    """The keys of a Struct, or of the Struct that is one of its fields."""
+    fields = {f.encode_name: f.type for f in msgspec.structs.fields(kind)}
+    return list(fields) if section is None else _fields_at(fields[section], None)
 
 
 def _long_form(key: str, value: Any) -> Any:
@@ -232,13 +238,3 @@ def _text(value: float | Choice) -> str:
 def _digest(table: dict[str, Any]) -> str:
     canonical = msgspec.json.encode(table, order="deterministic")
     return hashlib.sha256(canonical).hexdigest()[:16]
-
-
-def _field_names(kind: Any) -> set[str]:
-    """Names of the fields of a Struct and of the Structs within it."""
-    names = set()
-    for f in msgspec.structs.fields(kind):
-        names.add(f.name)
-        if isinstance(f.type, type) and issubclass(f.type, Struct):
-            names |= _field_names(f.type)
-    return names

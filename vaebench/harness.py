@@ -17,7 +17,7 @@ from vaebench.errors import InputError
 from vaebench.executors import EXECUTORS
 from vaebench.objectives import OBJECTIVES
 from vaebench.plugins import load_plugins
-from vaebench.run import Job, OnSteps
+from vaebench.stack import Job, OnSteps
 from vaebench.study import expand, read, resolve
 from vaebench.timing import timing_pass
 
@@ -86,8 +86,9 @@ def train_all(
     pending = [c for c in configs if ended.get(c.id, "failed") == "failed"]
     jobs = _jobs(pending, out, study, tuple(str(Path(p).resolve()) for p in plugins))
     num_steps = sum(config.train.num_steps for config in pending)
+    num_workers = _num_workers(workers, jobs)
     with progress(f"training {len(pending)} runs", num_steps) as on_steps:
-        for _ in run_all(jobs, _num_workers(workers, jobs), on_steps):
+        for _ in run_all(jobs, num_workers, on_steps):
             pass
     ended = results.recorded(out)
     return {config.id: ended[config.id] for config in configs}

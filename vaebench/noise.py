@@ -42,6 +42,10 @@ class Noise:
     first_sample: int = 0
     first_row: int = 0
 
+    def __post_init__(self) -> None:
+        counters = (self.step, self.first_sample, self.first_row)
+        assert all(0 <= c <= 0xFFFFFFFF for c in counters), "a counter is one 32-bit word"
+
     def at(self, *, step: int = 0, sample: int = 0, row: int = 0) -> Noise:
         """The same streams, read from there on."""
         return replace(self, step=step, first_sample=sample, first_row=row)
@@ -67,17 +71,22 @@ def uniform(words: Words) -> NDArray[np.float32]:
 
 
 def normal_pair(u: NDArray[np.float32], v: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-    """Two normals from two uniforms (Box & Muller 1958); u is kept from 0, so that |eps| < 5.68."""
-    radius = np.sqrt(np.float32(-2.0) * np.log(np.maximum(u, np.float32(1e-7))))
-    angle = np.float32(2.0 * np.pi) * v
+    """Two normals from two uniforms (Box & Muller 1958); u is kept from 0, so that |eps| < 5.68.
+
+    The angle is taken from the opposite point of the circle: half as large, it keeps more digits.
+    """
+    radius = -np.sqrt(np.float32(-2.0) * np.log(np.maximum(u, np.float32(1e-7))))
+    angle = np.float32(2.0 * np.pi) * (v - np.float32(0.5))
     return radius * np.cos(angle), radius * np.sin(angle)
 
 
 def normals(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> Tensor:
     """Standard normals of S runs: [K, S, B, D], float32."""
-    block_steps = max(1, BLOCK // (num_samples * len(noise.keys) * num_rows * num_columns))
+    block_steps = BLOCK // (num_samples * len(noise.keys) * num_rows * num_columns)
+    if block_steps < 2:
+        return _make_normals(noise, 1, num_samples, num_rows, num_columns)[0]
     block = replace(noise, step=noise.step - noise.step % block_steps)
-    made = _normals(block, block_steps, num_samples, num_rows, num_columns)
+    made = _kept_normals(block, block_steps, num_samples, num_rows, num_columns)
     return made[noise.step - block.step]
 
 
@@ -94,11 +103,14 @@ def permutations(noise: Noise, length: int) -> Tensor:
     return torch.from_numpy(draws.argsort(-1, kind="stable"))
 
 
-@functools.lru_cache(maxsize=4)
-def _normals(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> Tensor:
-    """The normals of a block of steps, [T, K, S, B, D], kept for the steps that follow."""
+def _make_normals(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> Tensor:
+    """The normals of a block of steps: [T, K, S, B, D]."""
     a, b, c, d = (uniform(words) for words in _words(noise, steps, samples, rows, columns))
     return _columns([*normal_pair(a, b), *normal_pair(c, d)], columns)
+
+
+_kept_normals = functools.lru_cache(maxsize=16)(_make_normals)
+"""Kept for the steps that follow: at most 16 blocks, of a quarter of a MiB each."""
 
 
 def _words(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> tuple[Words, ...]:

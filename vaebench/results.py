@@ -124,6 +124,17 @@ def write_timings(out: Path, name: str, records: list[Record]) -> None:
     write_atomically(out / "timings" / f"{name}.json", _encode(records))
 
 
+def write_rows(out: Path, name: str, rows: list[dict[str, Any]]) -> Path:
+    """Write plain rows as OUT/NAME.json; the path. Raises InputError where that cannot be."""
+    path = out / f"{name}.json"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, _encode(rows))
+    except OSError as error:
+        raise InputError(f"{out} must be a writable folder: {error.strerror}") from error
+    return path
+
+
 def recorded(out: Path) -> dict[str, Status]:
     """The runs that are there, by id, with how they ended."""
     return {record.run: record.status for record in records(out)}

@@ -24,7 +24,7 @@ from msgspec import Meta, Struct
 from vaebench.config import DataConfig, RunConfig, completed, convert, parse
 from vaebench.errors import InputError
 from vaebench.likelihoods import LIKELIHOODS
-from vaebench.run import load_data
+from vaebench.stack import load_data
 
 SECTIONS = ("data", "model", "train", "evaluate")
 """Tables of a RunConfig that are laid over one another key by key; others are replaced whole."""

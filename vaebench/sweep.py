@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import optuna
+import tomli_w
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
@@ -234,8 +235,9 @@ def _write_outcome(
     table = pd.DataFrame(lines).sort_values("value", kind="stable", ignore_index=True)
     results.write_atomically(out / "trials.csv", table.to_csv(index=False).encode())
     best = min(complete.values(), key=lambda trial: trial.value or 0.0).params
-    toml = msgspec.toml.encode({"base": _without_none(msgspec.to_builtins(_with(config, best)))})
-    results.write_atomically(out / "best.toml", toml)
+    base = _without_none(msgspec.to_builtins(_with(config, best)))
+    toml = tomli_w.dumps({"name": f"{config.objective.name}_tuned", "base": base})
+    results.write_atomically(out / "best.toml", toml.encode())
     return table
 
 

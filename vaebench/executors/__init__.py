@@ -8,7 +8,7 @@ from vaebench.executors.inline import run_inline
 from vaebench.executors.local import run_local
 from vaebench.executors.on_ray import run_on_ray
 from vaebench.registry import Registry
-from vaebench.run import Job, OnSteps
+from vaebench.stack import Job, OnSteps
 
 Executor = Callable[[Sequence[Job], int, OnSteps], Iterator[Job]]
 """(jobs, number of workers, progress) -> each job as it ends, recorded one way or another."""

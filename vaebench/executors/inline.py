@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from vaebench.run import Job, OnSteps, perform
+from vaebench.stack import Job, OnSteps, perform
 
 
 def run_inline(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iterator[Job]:

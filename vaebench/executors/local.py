@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
-from vaebench.run import Job, OnSteps, perform, record_failure
+from vaebench.stack import Job, OnSteps, perform, record_failure
 
 MAX_TRIES = 2
 WORKER = "import sys; from vaebench.executors.local import serve; serve(int(sys.argv[1]))"

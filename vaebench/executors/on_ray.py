@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from vaebench.errors import InputError
-from vaebench.run import Job, OnSteps, perform, record_failure
+from vaebench.stack import Job, OnSteps, perform, record_failure
 
 
 def run_on_ray(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iterator[Job]:

@@ -16,7 +16,10 @@ from vaebench.noise import Noise
 def reparameterise_kl(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """As densities.reparameterise_kl, in one pass over memory where a kernel can run."""
+    """As densities.reparameterise_kl, in one pass over memory where a kernel can run.
+
+    The kernel computes in float32 whatever the dtype of mu, and returns the KL in it.
+    """
     if not mu.is_cuda or mu.dtype == torch.float64:
         return densities.reparameterise_kl(mu, log_var, noise, num_samples)
     from vaebench.kernels import reparam_kl  # imports triton, which CPU machines may lack

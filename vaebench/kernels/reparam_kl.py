@@ -73,9 +73,10 @@ def _reparameterise_kl(
     z, kl = _outputs(mu, num_samples)
     mu, log_var = _with_even_rows(mu), _with_even_rows(log_var)
     counters = _key_tensor(tuple(keys), mu.device), step, first_sample, first_row
-    _forward[_grid(mu)](
-        mu, log_var, z, kl, *counters, mu.shape[1], num_samples, **_constants(mu, log_var)
-    )
+    with _device_of(mu):
+        _forward[_grid(mu)](
+            mu, log_var, z, kl, *counters, mu.shape[1], num_samples, **_constants(mu, log_var)
+        )
     return z, kl
 
 
@@ -94,10 +95,11 @@ def _reparameterise_kl_backward(
     dmu, dlog_var = _like(mu), _like(mu)
     mu, log_var, dz = _with_even_rows(mu), _with_even_rows(log_var), dz.contiguous()
     counters = _key_tensor(tuple(keys), mu.device), step, first_sample, first_row
-    _backward[_grid(mu)](
-        mu, log_var, dz, dkl, dmu, dlog_var, *counters,
-        mu.shape[1], dz.shape[1], *dkl.stride(), **_constants(mu, log_var),
-    )  # fmt: skip
+    with _device_of(mu):
+        _backward[_grid(mu)](
+            mu, log_var, dz, dkl, dmu, dlog_var, *counters,
+            mu.shape[1], dz.shape[1], *dkl.stride(), **_constants(mu, log_var),
+        )  # fmt: skip
     return dmu, dlog_var
 
 
@@ -162,6 +164,11 @@ def _with_even_rows(x: Tensor) -> Tensor:
 def _key_tensor(keys: tuple[int, ...], device: torch.device) -> Tensor:
     """The keys on the device: int64 [S]. Kept, because the copy to a GPU would stall every step."""
     return torch.tensor(keys, dtype=torch.int64, device=device)
+
+
+def _device_of(x: Tensor) -> torch.cuda.device_of:
+    """Makes x's device the current one, on which Triton launches."""
+    return torch.cuda.device_of(x)
 
 
 def _grid(mu: Tensor) -> tuple[int, int]:

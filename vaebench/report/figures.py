@@ -40,19 +40,22 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
 
 
 def comparison(rows: pd.DataFrame) -> Figure:
-    """The NLL of every variant: each seed, and the mean with its 95% interval."""
-    shown = rows[rows["metric"] == "nll"]
+    """How far each variant is behind the best: every seed, and the mean with its 95% interval."""
+    nll = rows[rows["metric"] == "nll"].assign(label=_labels)
+    means = nll.groupby(["observation_space", "label"])["value"].transform("mean")
+    best = means.groupby(nll["observation_space"]).transform("min")
+    shown = nll.assign(behind=nll["value"] - best, mean=means).sort_values("mean")
     grid = sns.FacetGrid(
-        shown, col="observation_space", height=HEIGHT, aspect=1.3, sharex=False, sharey=False
+        shown, row="observation_space", height=HEIGHT, aspect=2, sharex=False, sharey=False
     )
     for space, axes in grid.axes_dict.items():
-        part = shown[shown["observation_space"] == space].assign(label=_labels)
-        order = part.groupby("label")["value"].mean().sort_values().index.to_list()
-        drawn: dict[str, Any] = {"x": "value", "y": "label", "order": order, "ax": axes}
+        part = shown[shown["observation_space"] == space]
+        drawn: dict[str, Any] = {"x": "behind", "y": "label", "ax": axes}
         sns.stripplot(part, **drawn, color="0.6", size=4)
         sns.pointplot(part, **drawn, errorbar=_interval, linestyle="none", markersize=4)
-        axes.set_xscale("symlog", linthresh=max(1.0, abs(part["value"].median())))
-    return _labelled(grid, "held-out NLL (nats, log scale beyond the median)", "")
+        axes.set_xscale("symlog", linthresh=1.0)
+        axes.axvline(0.0, color="0.8", zorder=0)
+    return _labelled(grid, "held-out NLL above the best mean (nats; logarithmic from 1)", "", "row")
 
 
 def rate_distortion(rows: pd.DataFrame) -> Figure:
@@ -63,13 +66,15 @@ def rate_distortion(rows: pd.DataFrame) -> Figure:
         x="rate",
         y="distortion",
         hue="variant",
+        style="likelihood",
         col="observation_space",
         height=HEIGHT,
         facet_kws={"sharex": False, "sharey": False},
     )
     for axes in grid.axes_dict.values():
         axes.set_xscale("symlog", linthresh=1.0)
-    return _labelled(grid, "rate (nats)", "distortion (nats)")
+        axes.set_xlim(left=0.0)
+    return _labelled(grid, "rate (nats; logarithmic from 1)", "distortion (nats)")
 
 
 def throughput(rows: pd.DataFrame) -> Figure | None:
@@ -116,8 +121,8 @@ def _zoom(axes: Any, values: pd.Series) -> None:
     axes.set_ylim(max(low, middle - 4 * margin), high + 0.5 * margin)
 
 
-def _labelled(grid: Any, x: str, y: str) -> Figure:
-    grid.set_axis_labels(x, y).set_titles("{col_name}")
+def _labelled(grid: Any, x: str, y: str, facet: str = "col") -> Figure:
+    grid.set_axis_labels(x, y).set_titles(f"{{{facet}_name}}")
     figure: Figure = grid.figure
     return figure
 

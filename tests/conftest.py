@@ -1,0 +1,56 @@
+"""Shared models with exact answers, and small studies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import pytest
+import torch
+
+from vaebench.certify import linear_gaussian
+from vaebench.config import RunConfig, parse
+from vaebench.models import VAE
+
+torch.set_num_threads(1)
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def true_posterior() -> VAE:
+    """The linear-Gaussian VAE, float64, with q(z|x) = p(z|x)."""
+    return linear_gaussian(wrong=0.0)
+
+
+@pytest.fixture
+def wrong_posterior() -> VAE:
+    """The linear-Gaussian VAE, float64, with a q(z|x) that is off in mean and variance."""
+    return linear_gaussian(wrong=1.0)
+
+
+@pytest.fixture
+def tiny_npz(tmp_path: Path) -> Path:
+    """A data set small enough to train on in a moment: 40 + 16 binary 4x4 images with labels."""
+    generator = np.random.default_rng(0)
+    images = (generator.random((56, 4, 4)) < 0.4).astype(np.uint8)
+    path = tmp_path / "tiny.npz"
+    labels = images.sum((1, 2)) % 3
+    np.savez(path, x_train=images[:40], x_test=images[40:], y_train=labels[:40], y_test=labels[40:])
+    return path
+
+
+def tiny(path: Path | str = "digits", **changes: object) -> RunConfig:
+    """A short run's configuration, with other fields on top."""
+    raw: dict[str, object] = {
+        "objective": "elbo",
+        "likelihood": "bernoulli",
+        "data": {"name": str(path), "binarisation": "dynamic" if path == "digits" else "static"},
+        "model": {"latent_dim": 2, "widths": [8]},
+        "train": {"num_steps": 12, "batch_size": 16},
+        "evaluate": {"num_samples": 5, "num_images": 40},
+    }
+    return parse(raw | changes)

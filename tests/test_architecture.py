@@ -1,0 +1,68 @@
+"""The house: imports flow down, and looking at it costs nothing."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vaebench
+
+PACKAGE = Path(vaebench.__file__).parent
+LAYERS = [
+    *("cli", "catalogue", "certify", "sweep", "report", "harness", "study", "executors", "timing"),
+    *("stack", "results", "memory", "plugins", "environment", "train", "evaluate", "config"),
+    *("objectives", "terms", "schedules", "models", "likelihoods", "priors", "data", "kernels"),
+    *("densities", "noise", "hyper", "registry", "errors"),
+]
+"""From the top down: a module imports those to its right, or its own folder."""
+FREE = {"__init__", "__main__"}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms of the house that a file imports, at the top or within a function."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "vaebench":
+            rooms |= {alias.name for alias in node.names if not alias.name.startswith("__")}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vaebench."):
+            rooms.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            rooms |= {a.name.split(".")[1] for a in node.names if a.name.startswith("vaebench.")}
+    return rooms
+
+
+FILES = sorted(p for p in PACKAGE.rglob("*.py") if room(p) not in FREE)
+
+
+def test_every_room_has_its_place():
+    assert {room(path) for path in FILES} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_flow_down(path):
+    here = room(path)
+    upward = {
+        other for other in imported_rooms(path) - {here} if LAYERS.index(other) < LAYERS.index(here)
+    }
+    assert not upward, f"{here} must not import {upward}"
+
+
+def test_report_reads_results_and_nothing_else():
+    rooms = set().union(*(imported_rooms(p) for p in (PACKAGE / "report").glob("*.py")))
+    assert rooms <= {"report", "results", "errors"}
+
+
+@pytest.mark.parametrize("arguments", [["-c", "import vaebench"], ["-m", "vaebench", "--help"]])
+def test_a_look_loads_nothing_heavy(arguments):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, check=True
+    )
+    loaded = {line.rsplit("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "vaebench" in loaded
+    assert not loaded & {"torch", "pandas", "numpy", "optuna", "scipy", "matplotlib", "rich"}

@@ -1,0 +1,188 @@
+"""The command line, as a user meets it."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from conftest import SHARED_DATA
+
+from vaebench.cli import main
+
+STUDY = """
+name = "tiny"
+[base]
+likelihood = "bernoulli"
+model = { latent_dim = 2, widths = [8] }
+train = { num_steps = 12, batch_size = 16 }
+evaluate = { num_samples = 3, num_images = 20 }
+data = { name = "digits", binarisation = "dynamic" }
+[axes]
+seed = [0, 1]
+objective = ["elbo", "elbo_mc"]
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(STUDY)
+    return path
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def test_run_report_compare(study, tmp_path):
+    out = tmp_path / "out"
+    done = call("run", study, "--out", out, "--executor", "inline")
+    assert done.exit_code == 0, done.output
+    assert "4 of 4 runs done" in done.stdout
+    told = call("report", out)
+    assert told.exit_code == 0
+    assert "elbo_mc" in told.stdout
+    assert str(out / "report" / "table.md") in told.stdout
+    assert (out / "report" / "throughput.png").exists()
+    assert " in nll (difference " in call("compare", out).stdout
+
+
+def test_a_lost_run_gives_status_1_and_is_named(study, tmp_path):
+    done = call(
+        "run",
+        study,
+        "--out",
+        tmp_path / "out",
+        "--executor",
+        "inline",
+        "--set",
+        "base.train.learning_rate=1e30",
+        "--set",
+        "base.train.num_steps=60",
+    )
+    assert done.exit_code == 1
+    assert "0 of 4 runs done" in done.stdout
+    assert done.stderr.count("diverged: elbo") == 4
+    assert "the loss was not finite at step" in done.stderr
+
+
+def test_sweep(study, tmp_path):
+    done = call(
+        "sweep",
+        study,
+        "--trials",
+        2,
+        "--out",
+        tmp_path / "out",
+        "--executor",
+        "inline",
+        "--set",
+        "axes.objective=beta_elbo",
+    )
+    assert done.exit_code == 0, done.output
+    assert "objective.beta" in done.stdout
+    assert (tmp_path / "out" / "best.toml").exists()
+
+
+@pytest.mark.parametrize("kind", ["objectives", "likelihoods", "schedules", "models", "datasets"])
+def test_list(kind):
+    listed = json.loads(call("list", kind, "--json").stdout)
+    assert listed[kind]
+    assert listed[kind][0]["name"] in call("list").stdout
+
+
+def test_certify():
+    done = call("certify", "iwae", "--json")
+    assert done.exit_code == 0
+    assert {row["result"] for row in json.loads(done.stdout)} == {"holds"}
+
+
+def test_kernels(tmp_path, monkeypatch):
+    from vaebench.kernels import race
+
+    monkeypatch.setattr(race.race, "__defaults__", ((),))
+    done = call("kernels", "--out", tmp_path / "timings")
+    assert done.exit_code == 0, done.output
+    (path,) = (tmp_path / "timings").iterdir()
+    assert {row["status"] for row in json.loads(path.read_text())} == {"passed"}
+
+
+def edited(old, new):
+    return lambda study: study.write_text(STUDY.replace(old, new))
+
+
+MISTAKES = {
+    "command": (["rum"], None, "unknown command 'rum'; did you mean 'run'"),
+    "kind": (["list", "objectivs"], None, "did you mean 'objectives'"),
+    "objective": (None, edited('"elbo"', '"elbow"'), "did you mean 'elbo'"),
+    "key": (None, edited("num_steps", "num_step"), "did you mean 'num_steps'"),
+    "type": (None, edited("= 12", '= "12"'), "Expected 'int', got 'str' - at 'train.num_steps'"),
+    "K": (None, edited("num_samples = 3", "num_samples = 0"), "Expected 'int' >= 1"),
+    "grey": (None, edited('"dynamic"', '"none"'), "'bernoulli' needs x in {0, 1}"),
+    "data": (None, edited('"digits"', '"digit"'), "did you mean 'digits'"),
+    "file": (None, edited('"digits"', '"./no.npz"'), "there is no such file"),
+    "executor": (["--executor", "ry"], None, "did you mean 'ray'"),
+    "workers": (["--workers", "0"], None, "at least one worker"),
+    "plugin": (["--plugin", "absent.py"], None, "must be a Python file"),
+    "no results": (["report", "."], None, "run a study first"),
+    "certify": (["certify", "iwea"], None, "did you mean 'iwae'"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_status_2_and_nothing_written(study, tmp_path, monkeypatch, mistake):
+    arguments, edit, message = MISTAKES[mistake]
+    monkeypatch.chdir(tmp_path)
+    if edit:
+        edit(study)
+    if arguments is None or arguments[0].startswith("--"):
+        arguments = ["run", study, "--out", tmp_path / "out", *(arguments or [])]
+    done = call(*arguments)
+    assert done.exit_code == 2, done.output
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_data_set_that_cannot_be_fetched_says_where_to_put_it(study, tmp_path, monkeypatch):
+    from vaebench.data import lookup
+
+    monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path))
+    monkeypatch.setattr(lookup, "_cache", lambda: tmp_path / "cache")
+    files = {"x_train": ("http://127.0.0.1:9/x", "sha256:" + "0" * 64)}
+    monkeypatch.setitem(lookup.SOURCES, "mnist", lookup.Source(files, lookup._idx))
+    edited('"digits"', '"mnist"')(study)
+    done = call("run", study, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert f"put mnist.npz with x_train and x_test into {tmp_path}" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_output_folder_that_is_a_file(study, tmp_path):
+    (tmp_path / "out").write_text("")
+    done = call("run", study, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "must be writable" in done.stderr
+
+
+@pytest.mark.skipif(not SHARED_DATA.exists(), reason="needs shared/data beside the checkout")
+def test_other_data_run_end_to_end(study, tmp_path, monkeypatch):
+    monkeypatch.setenv("VAEBENCH_DATA", str(SHARED_DATA))
+    edited(
+        'name = "digits", binarisation = "dynamic"',
+        'name = "binarized_mnist", binarisation = "static"',
+    )(study)
+    done = call(
+        "run",
+        study,
+        "--out",
+        tmp_path / "out",
+        "--executor",
+        "inline",
+        "--no-timings",
+        "--set",
+        "axes.objective=elbo",
+        "--set",
+        "axes.seed=0",
+    )
+    assert done.exit_code == 0, done.output

@@ -1,0 +1,119 @@
+"""RunConfig: complete, checked, hashed."""
+
+import msgspec
+import pytest
+from conftest import tiny
+
+from vaebench.config import Choice, parse
+from vaebench.errors import InputError
+
+BASE = {"objective": "elbo", "likelihood": "bernoulli"}
+
+
+def test_defaults_are_written_out():
+    config = parse({**BASE, "objective": "beta_elbo"})
+    assert config.objective == Choice("beta_elbo", {"beta": 4.0})
+    assert parse({**BASE, "objective": {"name": "beta_elbo", "beta": 4}}).id == config.id
+
+
+def test_schedules_are_completed_and_named():
+    config = parse({**BASE, "rate_weight": {"name": "linear", "over": 0.5}})
+    assert config.rate_weight == Choice("linear", {"start": 0.0, "stop": 1.0, "over": 0.5})
+    assert config.variant == "elbo, rate weight linear(over=0.5)"
+    assert parse({**BASE, "objective": "iwae", "num_samples": 5}).variant == "iwae K=5"
+
+
+def test_json_round_trip_keeps_the_id():
+    config = tiny(objective={"name": "beta_elbo", "beta": {"name": "linear", "stop": 4.0}})
+    decoded = msgspec.json.decode(msgspec.json.encode(config), type=type(config))
+    assert decoded == config
+    assert decoded.id == config.id
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"num_samples": 2},
+        {"objective": {"name": "beta_elbo", "beta": 1.0}},
+        {"rate_weight": 0.5},
+        {"model": {"widths": [9]}},
+        {"train": {"num_steps": 13}},
+        {"evaluate": {"num_samples": 6}},
+        {"data": {"name": "digits", "binarisation": "threshold"}},
+        {"data": {"name": "digits", "binarisation": "dynamic", "split_seed": 1}},
+        {"data": {"name": "digits", "binarisation": "dynamic", "fingerprint": "0" * 16}},
+    ],
+    ids=str,
+)
+def test_everything_that_changes_numbers_changes_the_id(change):
+    assert tiny(**change).id != tiny().id
+
+
+def test_the_folder_of_a_data_file_does_not_count_but_its_bytes_do():
+    def at(path, fingerprint):
+        return tiny(data={"name": path, "fingerprint": fingerprint})
+
+    assert at("/a/mine.npz", "1").id == at("/b/mine.npz", "1").id
+    assert at("/a/mine.npz", "1").id != at("/a/mine.npz", "2").id
+
+
+def test_runs_stack_that_differ_in_seed_and_scalars_only():
+    first = tiny(objective={"name": "beta_elbo", "beta": 1.0})
+    alike = tiny(
+        objective={"name": "beta_elbo", "beta": {"name": "linear"}},
+        seed=3,
+        rate_weight=0.5,
+        train={"num_steps": 12, "batch_size": 16, "learning_rate": 0.1},
+    )
+    assert alike.stack_key == first.stack_key
+    assert tiny().stack_key != first.stack_key
+    assert tiny(num_samples=2).stack_key != tiny().stack_key
+
+
+def test_observation_spaces_keep_mass_and_density_apart():
+    spaces = {
+        tiny().observation_space,
+        tiny(likelihood="gaussian_learned").observation_space,
+        tiny(data={"name": "digits", "binarisation": "threshold"}).observation_space,
+        tiny(data={"name": "digits", "binarisation": "dynamic", "split_seed": 1}).observation_space,
+    }
+    assert len(spaces) == 4
+    sigma = tiny(likelihood={"name": "gaussian", "sigma": 0.1})
+    assert sigma.observation_space == tiny(likelihood="gaussian_learned").observation_space
+
+
+BAD = {
+    "objective": ({"objective": "elbow"}, "unknown objective 'elbow'; did you mean 'elbo'"),
+    "likelihood": ({"likelihood": "bernouli"}, "did you mean 'bernoulli'"),
+    "model": ({"model": {"name": "mpl"}}, "did you mean 'mlp'"),
+    "schedule": ({"rate_weight": {"name": "linera"}}, "did you mean 'linear'"),
+    "hyper": ({"objective": {"name": "beta_elbo", "bet": 1.0}}, "did you mean 'beta'"),
+    "no hyper": ({"objective": {"name": "elbo", "beta": 1.0}}, "no hyperparameter 'beta'"),
+    "missing": ({"likelihood": "gaussian"}, "needs a value for 'sigma'"),
+    "range": ({"objective": {"name": "beta_elbo", "beta": -1.0}}, "beta must lie in"),
+    "nan": ({"objective": {"name": "beta_elbo", "beta": float("nan")}}, "beta must lie in"),
+    "scheduled range": (
+        {"objective": {"name": "beta_elbo", "beta": {"name": "linear", "stop": -1.0}}},
+        "beta must lie in",
+    ),
+    "key": ({"train": {"lerning_rate": 0.1}}, "did you mean 'learning_rate'"),
+    "type": ({"train": {"num_steps": "many"}}, "Expected 'int', got 'str' - at 'train.num_steps'"),
+    "K": ({"num_samples": 0}, "Expected 'int' >= 1"),
+    "nll K": ({"evaluate": {"num_samples": 0}}, "Expected 'int' >= 1"),
+    "binarisation": ({"data": {"binarisation": "dynamc"}}, "dynamc"),
+    "ignored": ({"objective": "reconstruction_only", "rate_weight": 0.5}, "ignores the rate"),
+    "widths": ({"model": {"name": "linear"}}, "no hidden layers"),
+    "sigma schedule": (
+        {"likelihood": {"name": "gaussian", "sigma": {"name": "linear"}}},
+        "has no schedule",
+    ),
+    "nameless": ({"objective": {"beta": 1.0}}, "objective needs a name"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_configurations_are_named(fault):
+    change, message = BAD[fault]
+    with pytest.raises(InputError, match=message):
+        parse({**BASE, **change})

@@ -1,0 +1,206 @@
+"""Data sets: ranges, splits, binarisation, fingerprints, and every way they can be wrong."""
+
+import gzip
+import hashlib
+import struct
+
+import numpy as np
+import pytest
+import torch
+from conftest import SHARED_DATA
+
+from vaebench.data import load, lookup
+from vaebench.errors import InputError
+
+GOOD = {
+    "x_train": np.random.default_rng(0).random((30, 4, 4)).astype(np.float32),
+    "x_test": np.random.default_rng(1).random((10, 4, 4)).astype(np.float32),
+}
+needs_shared_data = pytest.mark.skipif(
+    not SHARED_DATA.exists(), reason="needs shared/data beside the checkout"
+)
+
+
+def saved(folder, **arrays):
+    path = folder / "mine.npz"
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def test_digits_are_split_without_overlap():
+    digits = load("digits", "none")
+    parts = (digits.train, digits.valid, digits.test)
+    assert [len(part.x) for part in parts] == [1197, 240, 360]
+    everything = torch.cat([part.x for part in parts])
+    assert len(everything.unique(dim=0)) == 1797
+    assert everything.min() == 0
+    assert everything.max() == 1
+    assert digits.image_shape == (8, 8)
+
+
+def test_split_depends_on_its_seed_and_fraction():
+    a, b = load("digits", "none"), load("digits", "none", None, 1)
+    assert not torch.equal(a.valid.x, b.valid.x)
+    assert torch.equal(a.test.x, b.test.x)
+    assert len(load("digits", "none", 0.5).valid.x) == 718
+
+
+def test_binarisations():
+    grey = load("digits", "none").train.x
+    assert torch.equal(load("digits", "threshold").observe("train"), (grey > 0.5).float())
+    dynamic = load("digits", "dynamic")
+    draws = torch.stack([dynamic.observe("train", epoch) for epoch in range(400)])
+    assert set(draws.unique().tolist()) == {0.0, 1.0}
+    error = (grey * (1 - grey) / 400).sqrt()
+    assert ((draws.mean(0) - grey).abs() <= 5.5 * error + 1e-6).all()  # 76,608 pixels at once
+    assert torch.equal(draws[3], dynamic.observe("train", 3))
+    assert not torch.equal(draws[3], draws[4])
+
+
+def test_fingerprint_is_of_the_bytes(tmp_path):
+    first = load(saved(tmp_path, **GOOD), "none").fingerprint
+    changed = {**GOOD, "x_test": GOOD["x_test"].copy()}
+    changed["x_test"][3, 1, 1] += 1e-3 if changed["x_test"][3, 1, 1] < 0.5 else -1e-3
+    (tmp_path / "b").mkdir()
+    (tmp_path / "c").mkdir()
+    assert load(saved(tmp_path / "b", **GOOD), "none").fingerprint == first
+    assert load(saved(tmp_path / "c", **changed), "none").fingerprint != first
+
+
+def test_uint8_images_are_divided_by_255_unless_they_are_binary(tmp_path):
+    grey = {name: np.round(255 * x).astype(np.uint8) for name, x in GOOD.items()}
+    (tmp_path / "b").mkdir()
+    loaded = load(saved(tmp_path, **grey), "none")
+    torch.testing.assert_close(
+        loaded.test.x, torch.from_numpy(GOOD["x_test"]).flatten(1), atol=0.003, rtol=0
+    )
+    binary = {name: (x > 0.5).astype(np.uint8) for name, x in GOOD.items()}
+    loaded = load(saved(tmp_path / "b", **binary), "static")
+    assert set(loaded.train.x.unique().tolist()) == {0.0, 1.0}
+
+
+def with_(name, value):
+    return {**GOOD, name: value}
+
+
+def without(name):
+    return {k: v for k, v in GOOD.items() if k != name}
+
+
+NAN = np.where(np.arange(16).reshape(4, 4) == 3, np.nan, GOOD["x_train"]).astype(np.float32)
+BAD = {
+    "range": (with_("x_train", GOOD["x_train"] * 255), r"must lie in \[0, 1\]"),
+    "negative": (with_("x_train", GOOD["x_train"] - 0.5), r"must lie in \[0, 1\]"),
+    "nan": (with_("x_train", NAN), "must be finite"),
+    "empty": (with_("x_test", np.zeros((0, 4, 4), np.float32)), "must hold images"),
+    "no axes": (with_("x_test", np.zeros(4, np.float32)), "must hold images"),
+    "shapes": (with_("x_test", np.zeros((5, 3, 3), np.float32)), "images of one shape"),
+    "type": (with_("x_train", np.zeros((5, 4, 4), np.int32)), "must be uint8 or float"),
+    "missing": (without("x_test"), "x_test is missing"),
+    "labels": (with_("y_train", np.zeros(7, np.int64)), "one label per image; got 7 for 30"),
+    "float labels": (with_("y_train", np.zeros(30)), "one integer per image"),
+    "orphan labels": (with_("y_valid", np.zeros(3, np.int64)), "one label per image"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_arrays_are_named(tmp_path, fault):
+    arrays, message = BAD[fault]
+    with pytest.raises(InputError, match=message):
+        load(saved(tmp_path, **arrays), "none")
+
+
+def test_a_file_that_is_no_npz(tmp_path):
+    (tmp_path / "mine.npz").write_text("hello")
+    with pytest.raises(InputError, match=r"mine.npz must be an .npz of plain arrays"):
+        load(str(tmp_path / "mine.npz"), "none")
+    np.savez(tmp_path / "objects.npz", x_train=np.array([{}], dtype=object), x_test=np.zeros(1))
+    with pytest.raises(InputError, match="plain arrays"):
+        load(str(tmp_path / "objects.npz"), "none")
+
+
+def test_unknown_names_and_settings():
+    with pytest.raises(InputError, match="did you mean 'mnist'"):
+        load("mnst", "none")
+    with pytest.raises(InputError, match="there is no such file"):
+        load("./absent.npz", "none")
+    with pytest.raises(InputError, match="'static' needs stored values of 0 and 1"):
+        load("digits", "static")
+    with pytest.raises(InputError, match="both parts of a split"):
+        load("digits", "none", 1e-9)
+
+
+@needs_shared_data
+def test_lookup_in_the_folder_of_the_environment(monkeypatch):
+    monkeypatch.setenv("VAEBENCH_DATA", str(SHARED_DATA))
+    mnist = load("mnist", "none")
+    assert (len(mnist.train.x), len(mnist.valid.x), len(mnist.test.x)) == (50_000, 10_000, 10_000)
+    pixels = torch.cat([mnist.train.x, mnist.valid.x])
+    assert float(pixels.mean()) == pytest.approx(0.1307, abs=5e-5)
+    assert float(pixels.std()) == pytest.approx(0.3081, abs=5e-5)
+    binarized = load("binarized_mnist", "static")
+    assert len(binarized.valid.x) == 10_000
+    with pytest.raises(InputError, match="its own validation part"):
+        load("binarized_mnist", "static", 0.2)
+
+
+def idx(array):
+    header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}i", *array.shape)
+    return gzip.compress(header + array.tobytes())
+
+
+def amat(array):
+    return "\n".join(" ".join(map(str, image.flatten())) for image in array).encode()
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A publisher on the local disk: a data set of 28x28 binary images in either format."""
+    images = (np.random.default_rng(0).random((20, 28, 28)) < 0.3).astype(np.uint8)
+    monkeypatch.setattr(lookup, "_cache", lambda: tmp_path / "cache")
+    monkeypatch.delenv("VAEBENCH_DATA", raising=False)
+
+    def publish(name, encode, parse, checksum=None):
+        files = {}
+        for part in ("x_train", "x_test"):
+            path = tmp_path / f"{name}-{part}"
+            path.write_bytes(encode(images))
+            digest = checksum or hashlib.sha256(path.read_bytes()).hexdigest()
+            files[part] = (f"file://{path}", f"sha256:{digest}")
+        monkeypatch.setitem(lookup.SOURCES, name, lookup.Source(files, parse))
+
+    return images, publish, tmp_path / "cache"
+
+
+class FileDownloader:
+    """Stands in for the network: copies file:// addresses."""
+
+    def __call__(self, url, output_file, pooch):
+        from pathlib import Path
+
+        Path(output_file).write_bytes(Path(url.removeprefix("file://")).read_bytes())
+
+
+@pytest.mark.parametrize(("encode", "parse"), [(idx, lookup._idx), (amat, lookup._amat)])
+def test_fetched_data_are_checked_stored_and_read_again(published, monkeypatch, encode, parse):
+    import pooch
+
+    images, publish, cache = published
+    publish("fashion_mnist", encode, parse)
+    monkeypatch.setattr(pooch.core, "choose_downloader", lambda *a, **k: FileDownloader())
+    arrays = lookup.find("fashion_mnist")
+    assert np.array_equal(arrays.parts["x_train"], images)
+    assert (cache / "fashion_mnist.npz").exists()
+    monkeypatch.setattr(lookup, "_fetch", lambda name: pytest.fail("it is in the cache"))
+    assert np.array_equal(lookup.find("fashion_mnist").parts["x_test"], images)
+
+
+def test_a_wrong_checksum_and_no_network_say_where_to_put_the_file(published, monkeypatch):
+    import pooch
+
+    _, publish, cache = published
+    publish("fashion_mnist", idx, lookup._idx, checksum="0" * 64)
+    monkeypatch.setattr(pooch.core, "choose_downloader", lambda *a, **k: FileDownloader())
+    with pytest.raises(InputError, match=r"could not be fetched .* put fashion_mnist.npz"):
+        lookup.find("fashion_mnist")
+    assert not (cache / "fashion_mnist.npz").exists()

@@ -1,0 +1,146 @@
+"""The evaluation: exact where the answer is known, and the same whatever the chunks."""
+
+import math
+
+import pytest
+import torch
+from conftest import tiny
+
+from vaebench.certify import exact_log_px
+from vaebench.data import load
+from vaebench.evaluate import evaluate
+from vaebench.evaluate.bounds import bounds
+from vaebench.evaluate.images import grid_png
+from vaebench.evaluate.latent import active_units
+from vaebench.evaluate.quality import extractor_for, frechet_distances
+from vaebench.models import select
+from vaebench.noise import Noise, normals
+from vaebench.train import build_stack, streams
+
+N = 23
+
+
+@pytest.fixture
+def x(true_posterior):
+    return normals(Noise((3,)), 1, N, true_posterior.decoder.weight.shape[-1])[0, 0].double()
+
+
+def test_all_bounds_are_exact_at_the_true_posterior(true_posterior, x):
+    found = bounds(true_posterior, x, Noise((1,)), num_samples=7)
+    torch.testing.assert_close(-found.nll[0], exact_log_px(true_posterior, x))
+    torch.testing.assert_close(found.elbo, -found.distortion - found.rate)
+
+
+def test_bounds_order_at_a_wrong_posterior(wrong_posterior, x):
+    one = bounds(wrong_posterior, x, Noise((1,)), num_samples=1)
+    many = bounds(wrong_posterior, x, Noise((1,)), num_samples=2000)
+    exact = exact_log_px(wrong_posterior, x).mean()
+    assert float(many.elbo.mean()) < float(-many.nll.mean()) < float(exact) + 0.02
+    assert float(exact + many.nll.mean()) < 0.1
+    assert float(one.nll.mean()) > float(many.nll.mean())
+
+
+@pytest.mark.parametrize("max_elements", [1, 40, 1000, 10**9])
+def test_chunks_do_not_show(wrong_posterior, x, max_elements):
+    whole = bounds(wrong_posterior, x, Noise((1,)), num_samples=11)
+    chunked = bounds(wrong_posterior, x, Noise((1,)), num_samples=11, max_elements=max_elements)
+    torch.testing.assert_close(vars(whole), vars(chunked), rtol=1e-10, atol=1e-10)
+
+
+def test_chunks_bound_the_decoder_batch(wrong_posterior, x):
+    seen = []
+    wrong_posterior.decoder.register_forward_hook(lambda m, i, out: seen.append(out.numel()))
+    bounds(wrong_posterior, x, Noise((1,)), num_samples=50, max_elements=200)
+    assert max(seen) <= 200
+    assert sum(seen) == N * 50 * x.shape[1]
+
+
+def test_evaluation_of_a_stack_is_that_of_each_run():
+    configs = [tiny(seed=i) for i in range(3)]
+    dataset = load("digits", "dynamic")
+    model, noise = build_stack(configs, 64), streams(configs, "evaluate")
+    stacked = evaluate(model, dataset, noise, num_samples=5, num_images=40)
+    for i in range(3):
+        alone = evaluate(
+            select(model, [i]), dataset, Noise(noise.keys[i : i + 1]), num_samples=5, num_images=40
+        )
+        for name, values in stacked.values.items():
+            assert values[i] == pytest.approx(alone.values[name][0], rel=1e-4), name
+    assert stacked.values.keys() == stacked.protocols.keys()
+
+
+def test_every_variant_is_graded_with_rate_weight_one_on_its_own_samples():
+    """The evaluation has no access to the objective: nll >= -elbo up to K, bits/dim follows."""
+    configs = [tiny(objective={"name": "beta_elbo", "beta": 8.0})]
+    dataset = load("digits", "dynamic")
+    found = evaluate(
+        build_stack(configs, 64), dataset, streams(configs, "e"), num_samples=9, num_images=40
+    ).values
+    assert found["elbo"][0] == pytest.approx(-found["rate"][0] - found["distortion"][0], abs=1e-3)
+    assert found["nll"][0] <= -found["elbo"][0] + 0.05
+    assert found["bits_per_dim"][0] == pytest.approx(found["nll"][0] / (64 * math.log(2)))
+
+
+def test_bits_per_dim_only_for_a_probability_mass():
+    configs = [tiny(likelihood="gaussian_learned", data={"name": "digits"})]
+    dataset = load("digits", "none")
+    found = evaluate(
+        build_stack(configs, 64), dataset, streams(configs, "e"), num_samples=2, num_images=40
+    )
+    assert "bits_per_dim" not in found.values
+
+
+def test_active_units_counts_dimensions_whose_mean_moves():
+    mu = torch.randn(2, 500, 4, generator=torch.Generator().manual_seed(0))
+    scale = torch.tensor([[1.0, 0.5, 0.05, 0.0], [1.0, 1.0, 1.0, 0.2]])
+    assert active_units(mu * scale[:, None]).tolist() == [2, 4]
+
+
+def test_frechet_distance_is_the_formula_for_gaussians():
+    """Heusel et al. 2017: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))."""
+    from scipy.linalg import sqrtm
+
+    dataset = load("digits", "none")
+    extractor = extractor_for(dataset)
+    images = dataset.train.x[:500] * 0.8 + 0.1
+    (found,) = frechet_distances(images[None], dataset, extractor)
+    a, b = (extractor.features(x).double() for x in (dataset.test.x, images))
+    cov_a, cov_b = a.T.cov(), b.T.cov()
+    root = torch.from_numpy(sqrtm((cov_a @ cov_b).numpy()).real)
+    expected = (a.mean(0) - b.mean(0)).square().sum() + torch.trace(cov_a + cov_b - 2 * root)
+    assert found == pytest.approx(float(expected), rel=1e-3)
+
+
+def test_frechet_distance_ranks_real_above_noise():
+    dataset = load("digits", "none")
+    noise = torch.rand(dataset.valid.x.shape, generator=torch.Generator().manual_seed(0))
+    real, fake = frechet_distances(
+        torch.stack([dataset.valid.x, noise]), dataset, extractor_for(dataset)
+    )
+    assert real < 0.2 * fake
+
+
+def test_features_without_labels_are_principal_components(tmp_path, tiny_npz):
+    import numpy as np
+
+    with np.load(tiny_npz) as stored:
+        np.savez(tmp_path / "bare.npz", x_train=stored["x_train"], x_test=stored["x_test"])
+    dataset = load(str(tmp_path / "bare.npz"), "static")
+    assert extractor_for(dataset).described == "pca 16"
+    assert extractor_for(dataset).features(dataset.test.x).shape == (16, 16)
+
+
+@pytest.mark.parametrize(
+    ("shape", "mode"), [((4, 3), "L"), ((4, 3, 1), "L"), ((2, 2, 3), "RGB"), ((12,), "L")]
+)
+def test_grid_is_a_png_of_every_image_shape(shape, mode):
+    import io
+
+    from PIL import Image
+
+    pixels = 1
+    for side in shape:
+        pixels *= side
+    picture = Image.open(io.BytesIO(grid_png(torch.rand(9, pixels) * 3 - 1, shape)))
+    assert picture.mode == mode
+    assert picture.width >= 256

@@ -1,0 +1,84 @@
+"""Noise is a function of its counters, and the numbers are those of Philox4x32-10."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from vaebench.noise import Noise, key, normals, permutations, philox, uniforms
+
+KEYS = tuple(key(seed, "test") for seed in range(3))
+
+
+@pytest.mark.parametrize(
+    ("counter", "key_words", "expected"),
+    [
+        # The known answers published with Random123 (Salmon et al. 2011), philox4x32 10.
+        ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        (
+            (0xFFFFFFFF,) * 4,
+            (0xFFFFFFFF, 0xFFFFFFFF),
+            (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD),
+        ),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ],
+)
+def test_philox_known_answers(counter, key_words, expected):
+    low, high = key_words
+    words = philox(
+        np.array([low | high << 32], dtype=np.uint64),
+        tuple(np.array([c], dtype=np.uint64) for c in counter),
+    )
+    assert tuple(int(w[0]) for w in words) == expected
+
+
+def test_a_number_depends_on_its_counters_alone():
+    whole = normals(Noise(KEYS, step=5), 4, 6, 7)
+    assert whole.shape == (4, 3, 6, 7)
+    alone = normals(Noise(KEYS[1:2], step=5), 4, 6, 7)
+    later = normals(Noise(KEYS, step=5, first_sample=2, first_row=3), 2, 3, 7)
+    narrow = normals(Noise(KEYS, step=5), 4, 6, 3)
+    assert torch.equal(alone, whole[:, 1:2])
+    assert torch.equal(later, whole[2:, :, 3:])
+    assert torch.equal(narrow, whole[..., :3])
+
+
+@pytest.mark.parametrize("step", [0, 1, 63, 64, 1000, 2**31 + 5])
+def test_blocks_of_steps_do_not_show(step):
+    big = normals(Noise(KEYS, step=step), 100, 40, 8)  # its block is one step long
+    small = normals(Noise(KEYS, step=step), 1, 2, 8)
+    assert torch.equal(small, big[:1, :, :2])
+
+
+def test_normals_are_standard_normal():
+    draws = normals(Noise((key("normality"),)), 50, 200, 8).flatten().numpy()
+    assert stats.kstest(draws, "norm").pvalue > 1e-3
+    assert np.abs(draws).max() < 5.68
+
+
+@pytest.mark.parametrize("axis", ["keys", "step", "first_sample", "first_row"])
+def test_streams_do_not_repeat_along_any_axis(axis):
+    moved = {"keys": (key(1, "other"),), "step": 1, "first_sample": 1, "first_row": 1}[axis]
+    here = normals(Noise((key(0, "other"),)), 1, 1, 4000).flatten()
+    there = normals(Noise(**{"keys": (key(0, "other"),), axis: moved}), 1, 1, 4000).flatten()
+    correlation = float(torch.corrcoef(torch.stack([here, there]))[0, 1])
+    assert abs(correlation) < 4.5 / 4000**0.5
+
+
+def test_uniforms_are_uniform():
+    draws = uniforms(Noise(KEYS), 50, 41)
+    assert draws.shape == (3, 50, 41)
+    assert stats.kstest(draws.flatten().numpy(), "uniform").pvalue > 1e-3
+    assert 0 <= draws.min() < draws.max() < 1
+
+
+def test_permutations_hold_every_row_once_and_differ_by_run_and_epoch():
+    order = permutations(Noise(KEYS), 101)
+    assert torch.equal(order.sort(-1).values, torch.arange(101).expand(3, -1))
+    assert not torch.equal(order[0], order[1])
+    assert not torch.equal(order, permutations(Noise(KEYS, step=1), 101))
+    assert torch.equal(order[2], permutations(Noise(KEYS[2:]), 101)[0])

@@ -1,0 +1,27 @@
+import pytest
+
+from vaebench.errors import InputError
+from vaebench.registry import Registry
+
+
+@pytest.fixture
+def registry() -> Registry[int]:
+    registry: Registry[int] = Registry("objective")
+    registry.add("beta_elbo", 1)
+    return registry
+
+
+def test_looks_up_what_was_added(registry):
+    assert registry["beta_elbo"] == 1
+    assert list(registry) == ["beta_elbo"]
+    assert "elbo" not in registry
+
+
+def test_unknown_name_gets_a_near_match(registry):
+    with pytest.raises(InputError, match="unknown objective 'beta_elb'; did you mean 'beta_elbo'"):
+        registry["beta_elb"]
+
+
+def test_duplicate_name_is_refused(registry):
+    with pytest.raises(InputError, match="unique"):
+        registry.add("beta_elbo", 2)

@@ -1,0 +1,83 @@
+"""Studies: the product of axes over a base, with values set from outside."""
+
+import pytest
+
+from vaebench.errors import InputError
+from vaebench.study import expand, read
+
+STUDY = """
+name = "s"
+[base]
+likelihood = "bernoulli"
+data = { binarisation = "dynamic" }
+[base.train]
+num_steps = 5
+[axes]
+seed = [0, 1]
+"train.learning_rate" = [1e-3, 1e-2]
+variant = [
+    { objective = "elbo" },
+    { objective = "iwae", num_samples = 3, train = { batch_size = 32 } },
+]
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text(STUDY)
+    return path
+
+
+def test_expands_to_the_product(file):
+    configs = expand(read(file))
+    assert len({config.id for config in configs}) == len(configs) == 8
+    iwae = [c for c in configs if c.objective.name == "iwae"]
+    assert {c.num_samples for c in iwae} == {3}
+    assert {c.train.batch_size for c in iwae} == {32}
+    assert {c.train.num_steps for c in configs} == {5}
+    assert {c.train.learning_rate for c in configs} == {1e-3, 1e-2}
+    assert {c.data.fingerprint for c in configs} == {"90fcb0b8a89b75d4"}
+
+
+def test_values_are_set_from_outside(file):
+    overrides = ["axes.seed=7", "base.train.num_steps=9", "axes.train.learning_rate=[0.5]"]
+    configs = expand(read(file, overrides))
+    assert {c.seed for c in configs} == {7}
+    assert {c.train.num_steps for c in configs} == {9}
+    assert {c.train.learning_rate for c in configs} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[base]", "[bass]", "unknown field 'bass'; did you mean 'base'"),
+        ("num_steps = 5", "num_step = 5", "'num_step' - at 'train'; did you mean 'num_steps'"),
+        ("num_steps = 5", 'num_steps = "5"', "got 'str' - at 'train.num_steps'"),
+        ('name = "s"', "name = 3", "Expected 'str', got 'int' - at 'name'"),
+        ("seed = [0, 1]", "seed = [0, 0]", "there twice"),
+        ("seed = [0, 1]", "seed = []", "must have a run"),
+        ("seed = [0, 1]", "sed = [0, 1]", "did you mean 'seed'"),
+        ("seed = [0, 1]", "objective = ['elbo']", "'objective' is set by two"),
+        ('{ objective = "elbo" }', '{ objective = "elbow" }', "did you mean 'elbo'"),
+        ("[base]", "[base", "must be a TOML file"),
+        ('"dynamic"', '"none"', "'bernoulli' needs x in {0, 1}"),
+        ("batch_size = 32", "batch_size = 5000", "at most the 1197 training images"),
+    ],
+)
+def test_bad_studies_are_named(file, old, new, message):
+    file.write_text(STUDY.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        expand(read(file))
+
+
+def test_bad_overrides_are_named(file):
+    with pytest.raises(InputError, match="--set needs KEY=VALUE"):
+        read(file, ["axes.seed"])
+    with pytest.raises(InputError, match="'name' is not a table"):
+        read(file, ["name.x=3"])
+
+
+def test_an_absent_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"absent.toml must be a TOML file"):
+        read(tmp_path / "absent.toml")
