@@ -39,7 +39,7 @@ def bench(session: nox.Session) -> None:
     session.run(
         *BENCHMARKS,
         f"--benchmark-json={out}/benchmarks.json",
-        *(["--benchmark-max-time=0.05", "--benchmark-min-rounds=2"] if smoke else []),
+        *(["-k", "not 65536"] if smoke else []),
     )
     session.run("vaebench", "report", str(out))
 

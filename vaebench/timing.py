@@ -26,7 +26,7 @@ from vaebench.train import Step, build_stack, training_steps
 
 NUM_ROUNDS = 11
 NUM_WARM_UP = 10
-ROUND_SECONDS = 0.1
+ROUND_SECONDS = 0.06
 SEED_STRIDE = 1_000_003
 BASELINE = "elbo"
 
