@@ -92,6 +92,19 @@ def test_what_is_there_is_not_run_again(study, tmp_path, monkeypatch):
     assert {path for path in before if after[path] != before[path]} == {gone}
 
 
+def test_a_new_timing_pass_takes_the_place_of_the_old(study, tmp_path):
+    out = tmp_path / "out"
+    first = vb.run(study(), out, executor="inline")
+    again = vb.run(study(), out, executor="inline")
+    assert again.equals(first)
+    path = study()
+    path.write_text(path.read_text().replace("[0, 1]", "[0, 1, 2]"))
+    more = vb.run(path, out, executor="inline")
+    timed = more[more["metric"] == "step_time"]
+    assert timed["variant"].to_list() == ["elbo", "iwae K=2"]
+    assert timed["protocol"].str.startswith("3 runs stacked").all()
+
+
 def run_in_background(study: Path, out: Path) -> subprocess.Popen:
     code = f"import vaebench as vb; vb.run({str(study)!r}, {str(out)!r}, workers=1, timings=False)"
     return subprocess.Popen([sys.executable, "-c", code], start_new_session=True)

@@ -40,7 +40,7 @@ def test_a_number_depends_on_its_counters_alone():
     whole = normals(Noise(KEYS, step=5), 4, 6, 7)
     assert whole.shape == (4, 3, 6, 7)
     alone = normals(Noise(KEYS[1:2], step=5), 4, 6, 7)
-    later = normals(Noise(KEYS, step=5, first_sample=2, first_row=3), 2, 3, 7)
+    later = normals(Noise(KEYS, step=5).at(sample=2).at(row=3), 2, 3, 7)
     narrow = normals(Noise(KEYS, step=5), 4, 6, 3)
     assert torch.equal(alone, whole[:, 1:2])
     assert torch.equal(later, whole[2:, :, 3:])

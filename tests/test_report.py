@@ -13,13 +13,15 @@ from vaebench.report.tables import differences_in_words, markdown, summarise
 from vaebench.results import Labels, Record, metric
 
 
-def record(variant, seed, nll, space="digits/dynamic/mass/0", status="done", **more):
+def record(
+    variant, seed, nll, space="digits/dynamic/mass/0", status="done", settings="train.a=1", **more
+):
     likelihood = "bernoulli" if "mass" in space else "gaussian_learned"
     found = {"nll": nll, "rate": 3.0, "distortion": nll - 3.0, **more}
     return Record(
-        run=f"{variant}-{seed}-{space}".replace("/", "-"),
+        run=f"{variant}-{seed}-{space}-{settings}".replace("/", "-"),
         study="s",
-        labels=Labels("digits", likelihood, variant, "{}", variant, 1, space, seed),
+        labels=Labels("digits", likelihood, variant, "{}", variant, 1, space, settings, seed),
         status=status,
         reason="" if status == "done" else "the loss was not finite at step 7",
         metrics=[metric(k, v) for k, v in found.items()] if status == "done" else [],
@@ -90,10 +92,22 @@ def test_table_is_unrounded_and_markdown_is_not(folder):
     assert "4 of 5" in text
 
 
+def test_runs_of_other_settings_are_another_line(folder):
+    """A second training length in the same folder is not averaged with the first."""
+    for i, e in enumerate(NOISE):
+        results.write(folder, record("elbo", i, 98.0 + e, settings="train.a=2"))
+    table = summarise(results.load(folder))
+    mass = table[table["likelihood"] == "bernoulli"]
+    assert mass[mass["variant"] == "elbo"]["runs"].to_list() == [5, 5]
+    assert mass[mass["variant"] == "elbo"]["rank"].to_list() == [1, 2]
+    assert "train.a=2" in markdown(table)
+    assert "train.a" not in markdown(table[table["likelihood"] != "bernoulli"])
+
+
 def test_comparison_in_words(folder):
     near, worse = differences_in_words(results.load(folder))
-    assert "near (bernoulli) and elbo (bernoulli) do not differ in nll" in near
-    assert "worse (bernoulli) and elbo (bernoulli) differ in nll (difference 1 nats" in worse
+    assert "near and elbo do not differ in nll" in near
+    assert "worse and elbo differ in nll (difference 1 nats" in worse
     with pytest.raises(InputError, match="did you mean 'nll'"):
         differences_in_words(results.load(folder), "nl")
 

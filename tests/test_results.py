@@ -9,7 +9,9 @@ from vaebench import results
 from vaebench.errors import InputError
 from vaebench.results import Labels, Record, metric
 
-LABELS = Labels("digits", "bernoulli", "elbo", "{}", "elbo", 1, "digits/dynamic/mass/0", 3)
+LABELS = Labels(
+    "digits", "bernoulli", "elbo", "{}", "elbo", 1, "digits/dynamic/mass/0", "train.num_steps=2", 3
+)
 RECORD = Record(
     run="abc",
     study="s",
@@ -81,6 +83,9 @@ def test_a_write_that_fails_leaves_the_old_file_whole(out, monkeypatch):
 def test_orphans_of_an_interrupted_writer_are_cleared(out):
     orphan = out / "runs" / ".half.tmp"
     orphan.write_text("{")
+    results.prepare(out)
+    assert orphan.exists()  # its writer may still be at work
+    os.utime(orphan, (0, 0))
     results.prepare(out)
     assert not orphan.exists()
 

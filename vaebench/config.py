@@ -119,6 +119,16 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return f"{self.objective}{samples}{warm_up}"
 
     @property
+    def settings(self) -> dict[str, str]:
+        """What else decides the numbers, beside variant, likelihood, data and seed: flat."""
+        sections = {"model": self.model, "train": self.train, "evaluate": self.evaluate}
+        return {
+            f"{section}.{name}": "x".join(map(str, v)) if isinstance(v, tuple) else str(v)
+            for section, fields in sections.items()
+            for name, v in msgspec.structs.asdict(fields).items()
+        }
+
+    @property
     def observation_space(self) -> str:
         """Runs are ranked only against runs with the same one: same data, same kind of density."""
         data = self.data

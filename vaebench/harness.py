@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from vaebench import results
 from vaebench.config import RunConfig
@@ -100,11 +101,11 @@ def time_all(
     """Time every variant that trained, unless the folder holds the timings of just these."""
     ended = results.recorded(out)
     variants = _variants([c for c in configs if ended.get(c.id) == "done"])
-    name = hashlib.sha256("".join(c.id for v in variants for c in v).encode()).hexdigest()[:16]
-    if variants and not (out / "timings" / f"{name}.json").exists():
+    timed = [record.config["runs"] for record in results.timings(out, study)]
+    if timed != [[c.id for c in variant] for variant in variants]:
         with progress(f"timing {len(variants)} variants", 0):
             records = timing_pass(variants, study, str(default_device()))
-        results.write_timings(out, name, records)
+        results.write_timings(out, study, records)
 
 
 def stacks(configs: Iterable[RunConfig], max_size: int = MAX_STACK) -> list[list[RunConfig]]:
@@ -150,9 +151,9 @@ def _num_workers(asked: int | None, jobs: Sequence[Job]) -> int:
 
 def _variants(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
     """The runs that differ in nothing but the seed, at most a stack of each."""
-    groups: dict[tuple[str, str, str], list[RunConfig]] = {}
-    for c in configs:
-        groups.setdefault((c.stack_key, c.variant, str(c.likelihood)), []).append(c)
+    groups: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        groups.setdefault(replace(config, seed=0).id, []).append(config)
     return [group[:MAX_STACK] for group in groups.values()]
 
 

@@ -46,9 +46,16 @@ class Noise:
         counters = (self.step, self.first_sample, self.first_row)
         assert all(0 <= c <= 0xFFFFFFFF for c in counters), "a counter is one 32-bit word"
 
-    def at(self, *, step: int = 0, sample: int = 0, row: int = 0) -> Noise:
-        """The same streams, read from there on."""
-        return replace(self, step=step, first_sample=sample, first_row=row)
+    def at(
+        self, *, step: int | None = None, sample: int | None = None, row: int | None = None
+    ) -> Noise:
+        """The same streams, read from there on; what is not named stays as it is."""
+        return Noise(
+            self.keys,
+            self.step if step is None else step,
+            self.first_sample if sample is None else sample,
+            self.first_row if row is None else row,
+        )
 
 
 def philox(key: Words, counter: tuple[Words, Words, Words, Words]) -> tuple[Words, ...]:

@@ -2,13 +2,14 @@
 
 OUT/runs/ID.json      one record per run, named by the hash of its configuration
 OUT/samples/ID.png    images drawn from it
-OUT/timings/ID.json   one quiet timing pass, named by the hash of what it timed
+OUT/timings/NAME.json the last quiet timing pass of a study, by its name
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Status = Literal["done", "diverged", "failed"]
+
+ABANDONED_AFTER_S = 3600.0
+"""A temporary file this old belongs to no writer that still runs."""
 
 
 class Metric(Struct, frozen=True):
@@ -44,6 +48,8 @@ class Labels(Struct, frozen=True):
     variant: str
     num_samples: int
     observation_space: str
+    settings: str
+    """The rest of the configuration, "train.num_steps=5000 ...": seeds are averaged within it."""
     seed: int | None
 
 
@@ -94,7 +100,8 @@ def prepare(out: Path) -> None:
         for folder in ("runs", "samples", "timings"):
             (out / folder).mkdir(parents=True, exist_ok=True)
             for orphan in (out / folder).glob(".*.tmp"):
-                orphan.unlink()
+                if time.time() - orphan.stat().st_mtime > ABANDONED_AFTER_S:
+                    orphan.unlink(missing_ok=True)
         with tempfile.NamedTemporaryFile(dir=out):
             pass
     except OSError as error:
@@ -146,9 +153,9 @@ def records(out: Path) -> Iterator[Record]:
         yield _decode(path, Record)
 
 
-def timings(out: Path) -> Iterator[Record]:
-    """Every record of every timing pass."""
-    for path in sorted((out / "timings").glob("*.json")):
+def timings(out: Path, name: str = "*") -> Iterator[Record]:
+    """Every record of the timing passes, or of the one of a study."""
+    for path in sorted((out / "timings").glob(f"{name}.json")):
         yield from _decode(path, list[Record])
 
 

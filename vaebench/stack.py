@@ -121,6 +121,7 @@ def labels(config: RunConfig, seed: int | None) -> Labels:
         variant=config.variant,
         num_samples=config.num_samples,
         observation_space=config.observation_space,
+        settings=" ".join(f"{name}={value}" for name, value in config.settings.items()),
         seed=seed,
     )
 

@@ -58,7 +58,7 @@ def sweep(
     if num_trials < 1:
         raise InputError(f"there must be at least one trial; got {num_trials}")
     seeds = expand(study)
-    if len({c.stack_key + c.variant + str(c.likelihood) for c in seeds}) > 1:
+    if len({msgspec.structs.replace(c, seed=0).id for c in seeds}) > 1:
         raise InputError("a sweep tunes one variant: leave only seeds in the axes, as --set can")
     space = search_space(seeds[0], study)
 

@@ -20,7 +20,7 @@ from vaebench.config import RunConfig
 from vaebench.environment import describe
 from vaebench.memory import PeakBytes
 from vaebench.models import VAE
-from vaebench.results import Labels, Metric, Record, metric
+from vaebench.results import Metric, Record, metric
 from vaebench.stack import labels, load_data
 from vaebench.train import Step, build_stack, training_steps
 
@@ -134,7 +134,8 @@ def _record(
     return Record(
         run=f"timing-{config.id}",
         study=study,
-        labels=_labels(config),
+        labels=labels(config, seed=None),
+        config={"runs": [c.id for c in lap.configs]},
         status="done",
         metrics=[
             *_times(lap.times_ms, config.train.batch_size, protocol),
@@ -143,10 +144,6 @@ def _record(
         ],
         environment=describe(device),
     )
-
-
-def _labels(config: RunConfig) -> Labels:
-    return labels(config, seed=None)
 
 
 def _times(times_ms: Sequence[float], batch_size: int, protocol: str) -> list[Metric]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaebench.data import Dataset, PartName
+from vaebench.data import Dataset
 from vaebench.evaluate.bounds import Bounds, bounds
 from vaebench.evaluate.latent import active_units
 from vaebench.evaluate.quality import extractor_for, frechet_distances, prior_means
@@ -33,11 +33,11 @@ def evaluate(
 ) -> Evaluation:
     """Every figure of every run of the stack, on the test part; the bounds on validation too."""
     place = next(model.parameters())
-    x = dataset.observe("test").to(place)
-    test = bounds(model, x, noise, num_samples=num_samples)
-    valid = bounds(model, dataset.observe("valid").to(place), noise, num_samples=num_samples)
+    x, x_valid = (dataset.observe(part).to(place) for part in ("test", "valid"))
+    test = bounds(model, x, noise.at(step=0), num_samples=num_samples)
+    valid = bounds(model, x_valid, noise.at(step=1), num_samples=num_samples)
     mu, _ = model.encode(x.expand(model.num_runs, *x.shape))
-    images = prior_means(model, noise.at(step=1), num_images)
+    images = prior_means(model, noise.at(step=2), num_images)
     extractor = extractor_for(dataset)
 
     values = {
@@ -69,4 +69,4 @@ def _means(parts: Bounds) -> dict[str, Tensor]:
     return {name: getattr(parts, name).mean(-1) for name in ("elbo", "nll", "rate", "distortion")}
 
 
-__all__ = ["Bounds", "Evaluation", "PartName", "bounds", "evaluate"]
+__all__ = ["Bounds", "Evaluation", "bounds", "evaluate"]

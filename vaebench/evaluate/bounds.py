@@ -60,7 +60,7 @@ def _rows(
         terms = compute_terms(
             model,
             stacked,
-            noise.at(sample=first, row=noise.first_row),
+            noise.at(sample=first),
             num_samples=last - first,
         )
         log_weights.append(torch.logsumexp(terms.log_w, 0))

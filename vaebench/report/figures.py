@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
 from vaebench.report.statistics import mean_interval
-
-if TYPE_CHECKING:
-    import pandas as pd
+from vaebench.report.tables import line_names
 
 HEIGHT = 3.6
 
@@ -23,10 +22,10 @@ HEIGHT = 3.6
 def learning_curves(curves: pd.DataFrame) -> Figure:
     """The beta = 1 ELBO on validation data while training: mean and 95% interval over seeds."""
     grid = sns.relplot(
-        curves.dropna(subset=["valid_elbo_nats"]),
+        _named(curves.dropna(subset=["valid_elbo_nats"])),
         x="step",
         y="valid_elbo_nats",
-        hue="variant",
+        hue="label",
         col="observation_space",
         kind="line",
         errorbar=_interval,
@@ -41,7 +40,7 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
 
 def comparison(rows: pd.DataFrame) -> Figure:
     """How far each variant is behind the best: every seed, and the mean with its 95% interval."""
-    nll = rows[rows["metric"] == "nll"].assign(label=_labels)
+    nll = _named(rows[rows["metric"] == "nll"])
     means = nll.groupby(["observation_space", "label"])["value"].transform("mean")
     best = means.groupby(nll["observation_space"]).transform("min")
     shown = nll.assign(behind=nll["value"] - best, mean=means).sort_values("mean")
@@ -62,11 +61,10 @@ def rate_distortion(rows: pd.DataFrame) -> Figure:
     """Where each run spends its nats: rate against distortion on held-out data."""
     wide = _wide(rows, ["rate", "distortion"])
     grid = sns.relplot(
-        wide,
+        _named(wide),
         x="rate",
         y="distortion",
-        hue="variant",
-        style="likelihood",
+        hue="label",
         col="observation_space",
         height=HEIGHT,
         facet_kws={"sharex": False, "sharey": False},
@@ -79,11 +77,11 @@ def rate_distortion(rows: pd.DataFrame) -> Figure:
 
 def throughput(rows: pd.DataFrame) -> Figure | None:
     """Training examples per second, from the timing pass; None where there was none."""
-    shown = rows[rows["metric"] == "examples_per_s"].assign(label=_labels)
+    shown = rows[rows["metric"] == "examples_per_s"]
     if shown.empty:
         return None
     grid = sns.catplot(
-        shown,
+        _named(shown),
         x="value",
         y="label",
         col="observation_space",
@@ -102,14 +100,17 @@ def _interval(values: pd.Series) -> tuple[float, float]:
     return interval.low, interval.high
 
 
-def _labels(part: pd.DataFrame) -> pd.Series:
-    """The variant, with the likelihood where a space has several."""
-    many = part.groupby("observation_space")["likelihood"].transform("nunique") > 1
-    return part["variant"].where(~many, part["variant"] + " / " + part["likelihood"])
+def _named(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a column `label`, the name that the tables give to their line."""
+    parts = [
+        part.assign(label=line_names(part))
+        for _, part in rows.groupby("observation_space", sort=True)
+    ]
+    return pd.concat(parts)
 
 
 def _wide(rows: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
-    keys = ["run", "observation_space", "likelihood", "variant"]
+    keys = ["run", "observation_space", "likelihood", "variant", "settings"]
     shown = rows[rows["metric"].isin(metrics)]
     return shown.pivot(index=keys, columns="metric", values="value").reset_index()
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RANKED_BY = "nll"
-KEYS = ["observation_space", "likelihood", "variant"]
+KEYS = ["observation_space", "likelihood", "variant", "settings"]
 COLUMNS = {
     "nll": ("NLL (nats)", 2),
     "elbo": ("ELBO (nats)", 2),
@@ -29,7 +29,7 @@ COLUMNS = {
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line per observation space, likelihood and variant, best first; unrounded.
+    """One line per observation space, likelihood, variant and settings, best first; unrounded.
 
     For each metric: {metric}_mean, _low, _high (95% over seeds). `runs` and `done` count the seeds,
     `rank` orders by the mean NLL within the observation space; a variant with a run that diverged
@@ -54,15 +54,25 @@ def differences_in_words(rows: pd.DataFrame, name: str = RANKED_BY) -> list[str]
     unit = rows.loc[rows["metric"] == name, "unit"].iloc[0]
     sentences = []
     for space, part in summarise(rows).groupby("observation_space", sort=True):
-        lines = _records(part[part["rank"].notna()])
-        for first, other in zip(lines[:1] * len(lines), lines[1:], strict=False):
-            d = _difference(rows, other, first, name)
-            verdict = "do not differ" if d.low <= 0.0 <= d.high else "differ"
+        ranked = part[part["rank"].notna()]
+        lines, names = _records(ranked), line_names(ranked)
+        for line, named in zip(lines[1:], names[1:], strict=True):
+            d = _difference(rows, line, lines[0], name)
+            verdict = "do not differ" if _includes_zero(d) else "differ"
             sentences.append(
-                f"{space}: {_label(other)} and {_label(first)} {verdict} in {name} (difference "
+                f"{space}: {named} and {names[0]} {verdict} in {name} (difference "
                 f"{d.mean:.3g} {unit}, 95% interval {d.low:.3g} to {d.high:.3g}, {d.num} seeds)"
             )
     return sentences
+
+
+def line_names(part: pd.DataFrame) -> list[str]:
+    """What to call the lines (or rows) of one observation space: the variant, with the likelihood
+    and the settings where these differ."""
+    several = part["likelihood"].nunique() > 1
+    likelihoods = part["likelihood"].to_list() if several else [""] * len(part)
+    told = zip(part["variant"], likelihoods, differing(part["settings"].to_list()), strict=True)
+    return [", ".join(filter(None, parts)) for parts in told]
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -78,11 +88,13 @@ def printable(part: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     shown = {name: c for name, c in COLUMNS.items() if _has_values(part, name)}
+    settings = differing(part["settings"].to_list())
     return pd.DataFrame(
         {
             "rank": [_rank_text(r, t) for r, t in zip(part["rank"], part["tied"], strict=True)],
             "likelihood": part["likelihood"].to_list(),
             "variant": part["variant"].to_list(),
+            **({"settings": settings} if any(settings) else {}),
             "seeds": [
                 str(done) if done == runs else f"{done} of {runs}"
                 for done, runs in zip(part["done"], part["runs"], strict=True)
@@ -93,6 +105,13 @@ def printable(part: pd.DataFrame) -> pd.DataFrame:
             },
         }
     )
+
+
+def differing(settings: Sequence[str]) -> list[str]:
+    """Of each "name=value name=value ..." the parts that not all of them have."""
+    parts = [text.split() for text in settings]
+    shared = set(parts[0]).intersection(*parts[1:]) if parts else set()
+    return [" ".join(p for p in own if p not in shared) for own in parts]
 
 
 def _line(key: Sequence[object], group: pd.DataFrame) -> dict[str, object]:
@@ -139,10 +158,6 @@ def _difference(
 
 def _includes_zero(interval: Interval) -> bool:
     return interval.low <= 0.0 <= interval.high
-
-
-def _label(line: Mapping[str, object]) -> str:
-    return f"{line['variant']} ({line['likelihood']})"
 
 
 def _has_values(part: pd.DataFrame, name: str) -> bool:
