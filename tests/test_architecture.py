@@ -11,7 +11,8 @@ import vaebench
 
 PACKAGE = Path(vaebench.__file__).parent
 LAYERS = [
-    *("cli", "catalogue", "certify", "sweep", "report", "harness", "study", "executors", "timing"),
+    *("cli", "catalogue", "certify", "regrade", "sweep", "report", "harness", "study"),
+    *("executors", "timing"),
     *("stack", "results", "memory", "plugins", "environment", "train", "evaluate", "config"),
     *("objectives", "terms", "schedules", "models", "likelihoods", "priors", "data", "kernels"),
     *("densities", "noise", "hyper", "registry", "errors"),

@@ -225,6 +225,34 @@ def sweep(
 
 
 @main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--run", "runs", multiple=True, metavar="ID", help="Only this run. May be repeated.")
+@click.option("--samples", type=int, help="K of the NLL. Default: that of the runs.")
+@click.option("--out", type=click.Path(path_type=Path), help="A folder for the rows, as JSON.")
+@_plugin_option
+def evaluate(
+    folder: Path,
+    runs: tuple[str, ...],
+    samples: int | None,
+    out: Path | None,
+    plugins: tuple[str, ...],
+) -> None:
+    """Grade the recorded runs of FOLDER again, with another number of samples."""
+    from vaebench import results
+    from vaebench.plugins import load_plugins
+    from vaebench.regrade import regrade
+
+    load_plugins(plugins)
+    with _progress("evaluating", 0):
+        rows = regrade(folder, runs, samples)
+    shown = [row for row in rows if row["metric"] in ("nll", "elbo")]
+    keys = ("run", "likelihood", "variant", "seed", "metric", "value", "unit", "protocol")
+    _print_table("", [{k: row[k] for k in keys} for row in shown])
+    if out:
+        click.echo(results.write_rows(out, "evaluation", rows))
+
+
+@main.command()
 @click.option("--compiled", is_flag=True, help="Time torch.compile too; it takes its time.")
 @click.option("--out", type=click.Path(path_type=Path), help="A folder for the rows, as JSON.")
 def kernels(compiled: bool, out: Path | None) -> None:

@@ -6,6 +6,7 @@ Shapes: x [S, B, P], mu and log_var [S, B, D], z [K, S, B, D], decoder output [K
 from __future__ import annotations
 
 import copy
+import io
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -157,6 +158,13 @@ def select(model: VAE, runs: Sequence[int]) -> VAE:
     for tensor in itertools.chain(chosen.parameters(), chosen.buffers()):
         tensor.data = tensor.data[list(runs)]
     return chosen
+
+
+def weights(model: VAE) -> bytes:
+    """The model's parameters as the bytes of a file that torch.load reads."""
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    return buffer.getvalue()
 
 
 def _chain(sizes: Sequence[int], layers: Layers) -> nn.Sequential:

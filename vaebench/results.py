@@ -2,6 +2,7 @@
 
 OUT/runs/ID.json      one record per run, named by the hash of its configuration
 OUT/samples/ID.png    images drawn from it
+OUT/weights/ID.pt     its parameters, for another evaluation
 OUT/timings/NAME.json the last quiet timing pass of a study, by its name
 """
 
@@ -97,7 +98,7 @@ def metric(name: str, value: float, protocol: str = "") -> Metric:
 def prepare(out: Path) -> None:
     """Make the folders, and clear what an interrupted writer left. Raises InputError."""
     try:
-        for folder in ("runs", "samples", "timings"):
+        for folder in ("runs", "samples", "weights", "timings"):
             (out / folder).mkdir(parents=True, exist_ok=True)
             for orphan in (out / folder).glob(".*.tmp"):
                 if time.time() - orphan.stat().st_mtime > ABANDONED_AFTER_S:

@@ -19,7 +19,7 @@ from vaebench.environment import describe
 from vaebench.errors import InputError
 from vaebench.evaluate import evaluate
 from vaebench.evaluate.images import grid_png
-from vaebench.models import select
+from vaebench.models import select, weights
 from vaebench.plugins import load_plugins
 from vaebench.results import Labels, Metric, Record
 from vaebench.train import Trained, streams, train
@@ -75,8 +75,11 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
             reason = f"the loss was not finite at step {step}"
             _write(job, i, "diverged", reason=reason, curves=_curves(trained, i))
     for i, metrics, images in _evaluated(job, dataset, trained, kept) if kept else ():
-        png = grid_png(images, dataset.image_shape)
-        results.write_atomically(job.out / "samples" / f"{job.configs[i].id}.png", png)
+        png, run = grid_png(images, dataset.image_shape), job.configs[i].id
+        results.write_atomically(job.out / "samples" / f"{run}.png", png)
+        results.write_atomically(
+            job.out / "weights" / f"{run}.pt", weights(select(trained.model, [i]))
+        )
         _write(job, i, "done", metrics=metrics, curves=_curves(trained, i))
 
 

@@ -1,0 +1,83 @@
+"""Recorded runs graded again from their weights, with another number of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from vaebench import results
+from vaebench.config import RunConfig, convert
+from vaebench.environment import default_device
+from vaebench.errors import InputError, near_match
+from vaebench.evaluate import evaluate
+from vaebench.harness import stacks
+from vaebench.models import VAE
+from vaebench.results import Record
+from vaebench.stack import load_data
+from vaebench.train import build_stack, streams
+
+
+def regrade(
+    out: Path, runs: Sequence[str] = (), num_samples: int | None = None
+) -> list[dict[str, Any]]:
+    """The shared evaluation of the given runs of a results folder, or of all that are done, with K
+    samples: a row per run and metric.
+
+    Raises InputError for a run that is not there or has no weights, and for data that changed.
+    """
+    if num_samples is not None and num_samples < 1:
+        raise InputError(f"there must be at least one sample; got {num_samples}")
+    done = {record.run: record for record in results.records(out) if record.status == "done"}
+    for run in runs:
+        if run not in done:
+            raise InputError(f"no finished run {run!r} in {out}; {near_match(run, done)}")
+    if not done:
+        raise InputError(f"{out} must hold finished runs; it has none: run a study first")
+    configs = [convert(done[run].config, RunConfig) for run in runs or done]
+    return [row for stack in stacks(configs) for row in _graded(out, stack, done, num_samples)]
+
+
+def _graded(
+    out: Path, configs: Sequence[RunConfig], done: dict[str, Record], num_samples: int | None
+) -> list[dict[str, Any]]:
+    settings, data = configs[0].evaluate, configs[0].data
+    dataset = load_data(data)
+    evaluation = evaluate(
+        _loaded(out, configs, dataset.num_pixels),
+        dataset,
+        streams(configs, "evaluate"),
+        num_samples=num_samples or settings.num_samples,
+        num_images=settings.num_images,
+    )
+    return [
+        {
+            "run": config.id,
+            "variant": config.variant,
+            "likelihood": str(config.likelihood),
+            "seed": config.seed,
+            "study": done[config.id].study,
+            **msgspec.structs.asdict(results.metric(name, values[i], evaluation.protocols[name])),
+        }
+        for i, config in enumerate(configs)
+        for name, values in evaluation.values.items()
+    ]
+
+
+def _loaded(out: Path, configs: Sequence[RunConfig], num_pixels: int) -> VAE:
+    """The stack of these runs with the weights that were recorded."""
+    model = build_stack(configs, num_pixels).to(default_device())
+    weights = [_weights(out / "weights" / f"{config.id}.pt") for config in configs]
+    model.load_state_dict({name: torch.cat([w[name] for w in weights]) for name in weights[0]})
+    return model
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    if not path.exists():
+        raise InputError(f"{path} must hold the run's weights; delete its record and run it again")
+    loaded: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")
+    return loaded
