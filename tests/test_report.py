@@ -23,6 +23,7 @@ def record(
         study="s",
         labels=Labels("digits", likelihood, variant, "{}", variant, 1, space, settings, seed),
         status=status,
+        environment={"torch": "2.x", "device": "cpu"},
         reason="" if status == "done" else "the loss was not finite at step 7",
         metrics=[metric(k, v) for k, v in found.items()] if status == "done" else [],
         curves={"step": [1.0, 2.0], "valid_elbo_nats": [-30.0 - nll, -nll]},
@@ -119,6 +120,7 @@ def test_report_writes_tables_and_figures(folder, tmp_path):
         *("curves.png", "comparison.png", "rate_distortion.png"),
     }
     assert all(p.read_bytes()[:4] == b"\x89PNG" for p in paths if p.suffix == ".png")
+    assert "torch 2.x" in (tmp_path / "report" / "table.md").read_text()
     read = pd.read_csv(tmp_path / "report" / "table.csv")
     assert read["nll_mean"].notna().sum() == 5
 

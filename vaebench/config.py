@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ PROTOCOL = 1
 """Raised when the same configuration would give other numbers, so that old records do not pass."""
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0.0)]
+Positive = Annotated[float, Meta(gt=0.0, lt=math.inf)]
 Binarisation = Literal["none", "dynamic", "threshold", "static"]
 
 
@@ -194,8 +195,19 @@ def convert(table: Any, kind: Any) -> Any:
     except msgspec.ValidationError as error:
         message = str(error).replace("`", "'").replace("$.", "")
         unknown = re.search(r"unknown field '(\w+)'(?: - at '(\w+)')?", message)
-        hint = f"; {near_match(unknown[1], _fields_at(kind, unknown[2]))}" if unknown else ""
-        raise InputError(f"{message}{hint}") from error
+        if unknown:
+            hint = near_match(unknown[1], _fields_at(kind, unknown[2]))
+        else:
+            hint = f"got {_given(table, message)!r}"
+        raise InputError(f"{message}; {hint}") from error
+
+
+def _given(table: Any, message: str) -> Any:
+    """The value that a message of msgspec ends in pointing at: ... - at 'model.widths[0]'."""
+    _, _, place = message.rpartition(" - at ")
+    for step in re.findall(r"\w+", place):
+        table = table[int(step)] if step.isdigit() else table.get(step, table)
+    return table
 
 
 def _fields_at(kind: Any, section: str | None) -> list[str]:

@@ -31,9 +31,11 @@ class Hyper:
     default: float | None = None
 
     def check(self, name: str, value: float) -> None:
-        """Raises InputError where value is outside the valid interval or not a number."""
-        if not self.low <= value <= self.high:
-            raise InputError(f"{name} must lie in [{self.low:g}, {self.high:g}]; got {value:g}")
+        """Raises InputError where value is outside the valid interval or not finite."""
+        if not (math.isfinite(value) and self.low <= value <= self.high):
+            raise InputError(
+                f"{name} must be finite, in [{self.low:g}, {self.high:g}]; got {value:g}"
+            )
 
 
 def hyperparameters(function: Callable[..., Any]) -> dict[str, Hyper]:

@@ -196,6 +196,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
         **msgspec.structs.asdict(record.labels),
         "status": record.status,
         "reason": record.reason,
+        "environment": ", ".join(f"{k} {v}" for k, v in record.environment.items()),
     }
     for m in record.metrics or [Metric("", None, "", None)]:
         yield {**common, **msgspec.structs.asdict(m)}

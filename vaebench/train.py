@@ -84,6 +84,7 @@ def training_steps(
     rate_weight = _trajectory([c.rate_weight for c in configs], first, place)
     optimiser = StackAdam(model, [c.train.learning_rate for c in configs])
     limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
+    clips = bool(limits.isfinite().any())
     noise = streams(configs, "train")
 
     for index, x in enumerate(batches(configs, dataset, place)):
@@ -98,7 +99,7 @@ def training_steps(
         loss = objective(terms, **{name: value(index) for name, value in hyper.items()}).mean(-1)
         optimiser.zero_grad()
         loss.sum().backward()
-        if limits.isfinite().any():
+        if clips:
             clip_gradients(model, limits)
         optimiser.step()
         yield Step(index, loss.detach(), terms)

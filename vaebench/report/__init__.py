@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vaebench import results
 from vaebench.errors import InputError
-from vaebench.report.tables import markdown, summarise
+from vaebench.report.tables import made_with, markdown, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
     table = summarise(rows)
     contents = {
         "table.csv": table.to_csv(index=False).encode(),
-        "table.md": markdown(table).encode(),
+        "table.md": (markdown(table) + made_with(rows)).encode(),
         **_figures(rows, curves),
     }
     try:

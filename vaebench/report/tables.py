@@ -83,6 +83,12 @@ def markdown(table: pd.DataFrame) -> str:
     )
 
 
+def made_with(rows: pd.DataFrame) -> str:
+    """A line for each environment that the rows were made in."""
+    lines = rows["environment"].drop_duplicates()
+    return "".join(f"\nMade with {line}.\n" for line in lines)
+
+
 def printable(part: pd.DataFrame) -> pd.DataFrame:
     """One observation space's lines of the summary as text: mean ± half-width of the interval."""
     import pandas as pd
