@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,7 +23,7 @@ PROTOCOL = 1
 """Raised when the same configuration would give other numbers, so that old records do not pass."""
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0.0, lt=math.inf)]
+Positive = Annotated[float, Meta(gt=0.0, le=sys.float_info.max)]
 Binarisation = Literal["none", "dynamic", "threshold", "static"]
 
 
