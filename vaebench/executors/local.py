@@ -41,21 +41,21 @@ def run_local(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Itera
                 if finished is None:
                     continue
                 workers.remove(worker)
-                if finished:
-                    yield worker.job
-                    if waiting:
-                        workers.append(_next_job(worker, *waiting.popleft()))
-                    else:
-                        _dismiss(worker)
-                elif worker.tries < MAX_TRIES:
-                    waiting.append((worker.job, worker.tries + 1))
+                if finished and waiting:
+                    workers.append(_next_job(worker, *waiting.popleft()))
                 else:
-                    status = worker.process.wait()
+                    _dismiss(worker)
+                if not finished and worker.tries < MAX_TRIES:
+                    waiting.append((worker.job, worker.tries + 1))
+                    continue
+                if not finished:
+                    status = worker.process.returncode
                     record_failure(worker.job, f"its worker died {MAX_TRIES} times ({status})")
-                    yield worker.job
+                yield worker.job
     finally:
         for worker in workers:
             worker.process.kill()
+            _dismiss(worker)
 
 
 def serve(descriptor: int) -> None:
@@ -103,5 +103,6 @@ def _heard(worker: Worker, on_steps: OnSteps) -> bool | None:
 
 
 def _dismiss(worker: Worker) -> None:
+    """Let a process end, which it does when its connection closes, and wait for that."""
     worker.connection.close()
     worker.process.wait()
