@@ -113,6 +113,17 @@ def test_comparison_in_words(folder):
         differences_in_words(results.load(folder), "nl")
 
 
+def test_one_seed_tells_nothing_apart(tmp_path):
+    results.prepare(tmp_path)
+    for variant, nll in (("elbo", 100.0), ("far", 200.0)):
+        results.write(tmp_path, record(variant, 0, nll))
+    rows = results.load(tmp_path)
+    (sentence,) = differences_in_words(rows)
+    assert "far and elbo cannot be told apart by one seed in nll (difference 100" in sentence
+    assert summarise(rows)["tied"].to_list() == [False, True]
+    assert "±" not in markdown(summarise(rows))
+
+
 def test_report_writes_tables_and_figures(folder, tmp_path):
     _, paths = write_report(folder, tmp_path / "report")
     assert {p.name for p in paths} == {

@@ -145,8 +145,15 @@ def _num_workers(asked: int | None, jobs: Sequence[Job]) -> int:
     if asked is not None and asked < 1:
         raise InputError(f"there must be at least one worker; got {asked}")
     one_per_device = bool(jobs) and jobs[0].device.startswith("cuda")
-    available = 1 if one_per_device else len(os.sched_getaffinity(0))
+    available = 1 if one_per_device else _num_cores()
     return max(1, min(asked or available, len(jobs)))
+
+
+def _num_cores() -> int:
+    """Those this process may use; not every system says, and then those there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _variants(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:

@@ -58,7 +58,7 @@ def differences_in_words(rows: pd.DataFrame, name: str = RANKED_BY) -> list[str]
         lines, names = _records(ranked), line_names(ranked)
         for line, named in zip(lines[1:], names[1:], strict=True):
             d = _difference(rows, line, lines[0], name)
-            verdict = "do not differ" if _includes_zero(d) else "differ"
+            verdict = _verdict(d)
             sentences.append(
                 f"{space}: {named} and {names[0]} {verdict} in {name} (difference "
                 f"{d.mean:.3g} {unit}, 95% interval {d.low:.3g} to {d.high:.3g}, {d.num} seeds)"
@@ -163,7 +163,14 @@ def _difference(
 
 
 def _includes_zero(interval: Interval) -> bool:
-    return interval.low <= 0.0 <= interval.high
+    """Also where there is no interval: one seed tells nothing apart."""
+    return not (interval.low > 0.0 or interval.high < 0.0)
+
+
+def _verdict(difference: Interval) -> str:
+    if difference.num < 2:
+        return "cannot be told apart by one seed"
+    return "do not differ" if _includes_zero(difference) else "differ"
 
 
 def _has_values(part: pd.DataFrame, name: str) -> bool:
