@@ -35,7 +35,9 @@ def bench(session: nox.Session) -> None:
     smoke = "--smoke" in session.posargs
     out = RESULTS / ("smoke" if smoke else "digits")
     study = str(STUDIES / "digits.toml")
-    session.run("vaebench", "run", study, "--out", str(out), *(SMOKE if smoke else []))
+    # Status 1: some runs were lost. They are lines of the report, so it is made all the same.
+    arguments = [study, "--out", str(out), *(SMOKE if smoke else [])]
+    session.run("vaebench", "run", *arguments, success_codes=[0, 1])
     session.run(
         *BENCHMARKS,
         f"--benchmark-json={out}/benchmarks.json",

@@ -120,6 +120,8 @@ MISTAKES = {
     "grey": (None, edited('"dynamic"', '"none"'), "'bernoulli' needs x in {0, 1}"),
     "data": (None, edited('"digits"', '"digit"'), "did you mean 'digits'"),
     "file": (None, edited('"digits"', '"./no.npz"'), "there is no such file"),
+    "option": (["--wrkers", "2"], None, "No such option"),
+    "number": (["--workers", "two"], None, "'two' is not a valid integer"),
     "executor": (["--executor", "ry"], None, "did you mean 'ray'"),
     "workers": (["--workers", "0"], None, "at least one worker"),
     "plugin": (["--plugin", "absent.py"], None, "must be a Python file"),

@@ -92,13 +92,15 @@ BAD = {
     "range": (with_("x_train", GOOD["x_train"] * 255), r"must lie in \[0, 1\]"),
     "negative": (with_("x_train", GOOD["x_train"] - 0.5), r"must lie in \[0, 1\]"),
     "nan": (with_("x_train", NAN), "must be finite"),
-    "empty": (with_("x_test", np.zeros((0, 4, 4), np.float32)), "must hold images"),
-    "no axes": (with_("x_test", np.zeros(4, np.float32)), "must hold images"),
+    "empty": (with_("x_test", np.zeros((0, 4, 4), np.float32)), "must hold two images or more"),
+    "no axes": (with_("x_test", np.zeros(4, np.float32)), "must hold two images or more"),
     "shapes": (with_("x_test", np.zeros((5, 3, 3), np.float32)), "images of one shape"),
     "type": (with_("x_train", np.zeros((5, 4, 4), np.int32)), "must be uint8 or float"),
     "missing": (without("x_test"), "x_test is missing"),
     "labels": (with_("y_train", np.zeros(7, np.int64)), "one label per image; got 7 for 30"),
     "float labels": (with_("y_train", np.zeros(30)), "one integer per image"),
+    "negative labels": (with_("y_train", np.arange(30) - 1), "classes from 0 to"),
+    "one image": (with_("x_test", GOOD["x_test"][:1]), "two images or more"),
     "orphan labels": (with_("y_valid", np.zeros(3, np.int64)), "one label per image"),
 }
 
@@ -117,6 +119,21 @@ def test_a_file_that_is_no_npz(tmp_path):
     np.savez(tmp_path / "objects.npz", x_train=np.array([{}], dtype=object), x_test=np.zeros(1))
     with pytest.raises(InputError, match="plain arrays"):
         load(str(tmp_path / "objects.npz"), "none")
+
+
+def test_other_byte_orders_and_widths_are_read(tmp_path):
+    foreign = {name: x.astype(">f8") for name, x in GOOD.items()}
+    labels = {"y_train": np.arange(30, dtype=">i2"), "y_test": np.arange(10, dtype=np.uint16)}
+    loaded = load(saved(tmp_path, **foreign, **labels), "none")
+    torch.testing.assert_close(loaded.test.x, torch.from_numpy(GOOD["x_test"]).flatten(1))
+    assert loaded.test.y.tolist() == list(range(10))
+
+
+def test_other_numpy_files_are_refused(tmp_path):
+    np.save(tmp_path / "x.npy", GOOD["x_train"])
+    (tmp_path / "x.npy").rename(tmp_path / "x.npz")
+    with pytest.raises(InputError, match=r"must be an .npz of plain arrays"):
+        load(str(tmp_path / "x.npz"), "none")
 
 
 def test_unknown_names_and_settings():

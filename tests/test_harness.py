@@ -131,16 +131,50 @@ def test_killed_and_started_again_a_study_completes(study, tmp_path):
     }
 
 
+def test_workers_whose_coordinator_is_gone_record_nothing(study, tmp_path):
+    """kill -9 of the coordinator alone: its workers find nobody to tell, and end."""
+    out = tmp_path / "out"
+    process = run_in_background(study(num_steps=20_000), out)
+    deadline = time.monotonic() + 120
+    while not (workers := children(process.pid)) or time.monotonic() < deadline - 110:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert not list((out / "runs").iterdir())
+
+
+def children(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    if not path.exists():
+        pytest.skip("needs /proc to find the workers")
+    return [int(child) for child in path.read_text().split()]
+
+
 PLUGIN = '''
 from typing import Annotated
 
 import vaebench as vb
+from vaebench.likelihoods import LIKELIHOODS
+
+bernoulli = LIKELIHOODS["bernoulli"]
 
 
 @vb.objective(source="this test", bound="lower", same_as=(vb.SameAs("elbo", at={"gamma": 1.0}),))
 def my_elbo(t: vb.Terms, *, gamma: Annotated[vb.Scalar, vb.Hyper((0.5, 2.0))] = 1.0):
     """The ELBO with a factor on its rate."""
     return t.distortion + gamma * t.rate
+
+
+@vb.likelihood(
+    source="this test", measure="mass", support=bernoulli.support, mean=bernoulli.mean
+)
+def my_bernoulli(x, out):
+    """The registered one under another name."""
+    return bernoulli.log_prob(x, out)
 
 
 @vb.objective(source="this test", bound="none")
@@ -161,14 +195,20 @@ def dies(t: vb.Terms):
 @pytest.fixture
 def plugin(tmp_path):
     """A plugin file, whose registrations are taken back after the test."""
-    from vaebench import plugins
-    from vaebench.objectives import OBJECTIVES
-
     path = tmp_path / "mine.py"
     path.write_text(PLUGIN)
     yield str(path)
-    for name in ("my_elbo", "raises", "dies"):
-        OBJECTIVES._entries.pop(name, None)
+    forget()
+
+
+def forget() -> None:
+    from vaebench import plugins
+    from vaebench.likelihoods import LIKELIHOODS
+    from vaebench.objectives import OBJECTIVES
+
+    for registry in (OBJECTIVES, LIKELIHOODS):
+        for name in ("my_elbo", "raises", "dies", "my_bernoulli"):
+            registry._entries.pop(name, None)
     plugins._load_file.cache_clear()
 
 
@@ -188,22 +228,31 @@ def test_a_plugin_trains_is_evaluated_and_appears_in_the_table(study, tmp_path, 
     assert "my_elbo(gamma=1)" in (tmp_path / "report" / "table.md").read_text()
 
 
-def test_an_edited_plugin_is_run_again(study, tmp_path, plugin):
-    from vaebench import plugins
-    from vaebench.objectives import OBJECTIVES
-    from vaebench.study import expand, read
-
-    path = variant(study(), "my_elbo")
-    plugins.load_plugins([plugin])
-    before = {config.id for config in expand(read(path))}
-    Path(plugin).write_text(PLUGIN.replace("gamma * t.rate", "gamma**2 * t.rate"))
-    OBJECTIVES._entries.pop("my_elbo")
-    OBJECTIVES._entries.pop("raises")
-    OBJECTIVES._entries.pop("dies")
-    plugins._load_file.cache_clear()
-    plugins.load_plugins([plugin])
-    after = {config.id for config in expand(read(path))}
-    assert len(before & after) == 2  # the two of iwae
+@pytest.mark.parametrize(
+    ("name", "mine", "old", "new"),
+    [
+        ("elbo", "my_elbo", "gamma * t.rate", "gamma**2 * t.rate"),
+        (
+            "bernoulli",
+            "my_bernoulli",
+            "bernoulli.log_prob(x, out)",
+            "2 * bernoulli.log_prob(x, out)",
+        ),
+    ],
+)
+def test_an_edited_plugin_is_run_again_on_a_line_of_its_own(
+    study, tmp_path, plugin, name, mine, old, new
+):
+    path, out = study(), tmp_path / "out"
+    path.write_text(path.read_text().replace(f'"{name}"', f'"{mine}"', 1))
+    before = vb.run(path, out, plugins=[plugin], executor="inline", timings=False)
+    forget()
+    assert old in PLUGIN
+    Path(plugin).write_text(PLUGIN.replace(old, new))
+    after = vb.run(path, out, plugins=[plugin], executor="inline", timings=False)
+    mine_only = after[after.eq(mine).any(axis=1) | after["variant"].str.startswith(mine)]
+    assert after["run"].nunique() > before["run"].nunique()
+    assert mine_only.groupby(["variant", "settings"])["run"].nunique().eq(2).all()
 
 
 @pytest.mark.parametrize(

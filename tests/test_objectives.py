@@ -7,6 +7,7 @@ import torch
 from torch.autograd import gradcheck
 
 from vaebench.certify import NUM_SAMPLES, check, draws, linear_gaussian
+from vaebench.errors import InputError
 from vaebench.hyper import Hyper
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import build
@@ -164,6 +165,12 @@ WRONG = {
         lambda t: t.distortion + 2 * t.rate,
         {"bound": "lower", "same_as": (SameAs("elbo"),)},
     ),
+    "a sum over samples left out": (lambda t: -t.log_w, {"bound": "lower"}),
+    "a scalar": (lambda t: (t.distortion + t.rate).mean(), {"bound": "lower"}),
+    "mixes stack-mates": (
+        lambda t: (t.distortion + t.rate).mean(0, keepdim=True).expand_as(t.kl),
+        {"bound": "lower"},
+    ),
     "no rate": (lambda t: t.distortion, {"bound": "lower"}),
     "mean over the batch": (
         lambda t: (t.distortion + t.rate) / t.kl.shape[-1],
@@ -184,6 +191,22 @@ def test_certification_rejects_a_hyperparameter_that_does_nothing():
         return t.distortion + t.rate
 
     assert not all(f.holds for f in check(Objective("unused", unused, source="", bound="lower")))
+
+
+@pytest.mark.parametrize(
+    ("facts", "function", "message"),
+    [
+        ({"bound": "lowr"}, lambda t: t.kl, "bound must be one of"),
+        ({"bound_for": {"gama": (1, 2)}}, lambda t, *, gamma=1.0: t.kl, "did you mean 'gamma'"),
+        ({"same_as": (SameAs("elbo", at={"b": 1}),)}, lambda t: t.kl, "declares a fact of 'b'"),
+        ({}, lambda t, gamma=1.0: t.kl, "'gamma' does not"),
+        ({}, lambda t, *, gamma="x": t.kl, "its signature cannot be read"),
+    ],
+)
+def test_declarations_that_do_not_fit_are_refused(facts, function, message):
+    entry = Objective("mine", function, **{"source": "", "bound": "none", **facts})
+    with pytest.raises(InputError, match=message):
+        entry.check()
 
 
 def test_the_decorator_reads_the_signature():

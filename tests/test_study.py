@@ -1,9 +1,10 @@
 """Studies: the product of axes over a base, with values set from outside."""
 
 import pytest
+from conftest import tiny
 
 from vaebench.errors import InputError
-from vaebench.study import expand, read
+from vaebench.study import expand, read, resolve
 
 STUDY = """
 name = "s"
@@ -61,6 +62,9 @@ def test_values_are_set_from_outside(file):
         ("seed = [0, 1]", "objective = ['elbo']", "'objective' is set by two"),
         ('{ objective = "elbo" }', '{ objective = "elbow" }', "did you mean 'elbo'"),
         ("[base]", "[base", "must be a TOML file"),
+        ('name = "s"', 'name = "a/b"', "at 'name'; got 'a/b'"),
+        ("seed = [0, 1]", "seed = [9223372036854775807, -1]", ">= 0 - at 'seed'; got -1"),
+        ("data = { binarisation", "data = 'digits' #", "got 'str' - at 'data'"),
         ('"dynamic"', '"none"', "'bernoulli' needs x in {0, 1}"),
         ("batch_size = 32", "batch_size = 5000", "at most the 1197 training images"),
     ],
@@ -71,9 +75,53 @@ def test_bad_studies_are_named(file, old, new, message):
         expand(read(file))
 
 
+def test_an_axis_of_choices_sets_them(file):
+    override = 'axes.objective=["elbo", {name = "beta_elbo", beta = 2.0}]'
+    file.write_text(
+        STUDY.replace("variant = [", "other = [").replace('{ objective = "elbo" },', "")
+    )
+    with pytest.raises(InputError, match="'objective' is set by two"):
+        expand(read(file, [override]))
+    file.write_text(STUDY.partition("variant = [")[0])
+    variants = {c.variant for c in expand(read(file, [override]))}
+    assert variants == {"elbo", "beta_elbo(beta=2)"}
+
+
+def test_grey_pixels_outside_the_training_part_are_found(tmp_path):
+    import numpy as np
+
+    x = np.zeros((20, 4, 4), np.float32)
+    grey = x + 0.5
+    for name, parts in {"t": (x, grey), "v": (x, x)}.items():
+        extra = {"x_valid": grey} if name == "v" else {}
+        np.savez(tmp_path / f"{name}.npz", x_train=parts[0], x_test=parts[1], **extra)
+        raw = {"name": str(tmp_path / f"{name}.npz")}
+        config = tiny(data=raw, likelihood="bernoulli")
+        with pytest.raises(
+            InputError, match=r"'bernoulli' needs x in {0, 1}; '\w' \((test|valid)\)"
+        ):
+            resolve([config])
+
+
+def test_a_file_written_anew_is_read_anew(tmp_path):
+    import numpy as np
+
+    path = tmp_path / "mine.npz"
+    found = set()
+    for i in range(2):
+        images = np.zeros((20, 4, 4), np.float32)
+        images[0, 0, 0] = i
+        np.savez(path, x_train=images, x_test=images)
+        (config,) = resolve([tiny(data={"name": str(path)})])
+        found.add(config.data.fingerprint)
+    assert len(found) == 2
+
+
 def test_bad_overrides_are_named(file):
     with pytest.raises(InputError, match="--set needs KEY=VALUE"):
         read(file, ["axes.seed"])
+    with pytest.raises(InputError, match=r"--set base.seed does nothing, axes.seed sets it"):
+        read(file, ["base.seed=9"])
     with pytest.raises(InputError, match="'name' is not a table"):
         read(file, ["name.x=3"])
 

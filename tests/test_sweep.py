@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from vaebench import results
 from vaebench.errors import InputError
 from vaebench.study import read
-from vaebench.sweep import open_study, search, search_space, sweep
+from vaebench.sweep import only_one, open_study, search, search_space, sweep
 
 SPACE = {"x": FloatDistribution(-3.0, 3.0), "y": FloatDistribution(0.1, 10.0, log=True)}
 
@@ -164,6 +164,20 @@ def search_space_of(study):
     from vaebench.study import expand
 
     return search_space(expand(study)[0], study)
+
+
+def test_a_schedule_is_left_alone(study):
+    scheduled = study("nll", ('"beta_elbo"', '{ name = "beta_elbo", beta = { name = "linear" } }'))
+    assert set(search_space_of(scheduled)) == {"train.learning_rate"}
+
+
+def test_one_sweep_at_a_time(study, tmp_path):
+    results.prepare(tmp_path / "out")
+    with (
+        only_one(tmp_path / "out" / "sweep.lock"),
+        pytest.raises(InputError, match="another is at work"),
+    ):
+        sweep(study(), tmp_path / "out", 2, executor="inline")
 
 
 def test_nothing_to_tune_is_said(study, tmp_path):

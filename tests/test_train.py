@@ -7,6 +7,7 @@ from conftest import tiny
 
 from vaebench import densities
 from vaebench.data import load
+from vaebench.errors import InputError
 from vaebench.stack import load_data
 from vaebench.train import (
     StackAdam,
@@ -92,6 +93,41 @@ def test_a_run_that_diverges_leaves_its_stack_mates_untouched():
     assert 1 <= trained.diverged_at[1] < 80
     for a, b in zip(trained.model.parameters(), reference.model.parameters(), strict=True):
         assert torch.equal(a[[0, 2]], b[[0, 2]])
+
+
+def test_a_run_that_diverges_on_its_last_step_has_diverged():
+    configs = [
+        tiny(seed=i, train={"num_steps": 1, "batch_size": 16, "learning_rate": rate})
+        for i, rate in enumerate((1e-3, 1e39))
+    ]
+    assert train(configs, load("digits", "dynamic"), CPU).diverged_at == (None, 0)
+
+
+def test_the_norm_in_the_curves_is_the_one_before_clipping():
+    curves = [
+        train(
+            [tiny(train={"num_steps": 3, "batch_size": 16, "max_grad_norm": norm})],
+            load("digits", "dynamic"),
+            CPU,
+        ).curves["grad_norm"]
+        for norm in (None, 1e-3)
+    ]
+    assert curves[0][0] == pytest.approx(curves[1][0])
+
+
+def test_an_objective_of_the_wrong_shape_is_refused():
+    from vaebench.objectives import OBJECTIVES, objective
+
+    try:
+
+        @objective(source="this test", bound="none")
+        def forgets_k(t):
+            return -t.log_w
+
+        with pytest.raises(InputError, match=r"one loss per run and example, \(1, 16\); got"):
+            losses([tiny(objective="forgets_k")])
+    finally:
+        OBJECTIVES._entries.pop("forgets_k", None)
 
 
 def test_curves_have_a_value_per_point_and_run():

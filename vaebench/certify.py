@@ -110,7 +110,12 @@ def certify(names: Sequence[str] = ()) -> list[Finding]:
 
 
 def check(objective: Objective) -> Iterator[Finding]:
-    """Every declared fact of one objective."""
+    """Every declared fact of one objective, where its losses have the right shape."""
+    shape, *others = _check_stack(objective)
+    yield shape
+    if not shape.holds:
+        return
+    yield from others
     yield from _check_bound(objective)
     yield from _check_identities(objective)
     yield from _check_orderings(objective)
@@ -184,6 +189,28 @@ def _check_scale(objective: Objective) -> Iterator[Finding]:
     difference = whole - objective.loss(half, **hyper)
     fact = "nats per example, whatever the batch"
     yield Finding(objective.name, fact, float(difference.abs().max()), ROUNDING)
+
+
+def _check_stack(objective: Objective) -> Iterator[Finding]:
+    """One loss per run and example, which a stack-mate does not change."""
+    terms, other = (
+        draws(linear_gaussian(wrong=wrong), NUM_SAMPLES, stream)
+        for wrong, stream in ((1.0, "draws"), (0.5, "mate"))
+    )
+    both = Terms(
+        **{
+            name: torch.cat([getattr(terms, name), getattr(other, name)], axis)
+            for name, axis in {"mu": 0, "log_var": 0, "z": 1, "kl": 0, "log_px_z": 1}.items()
+        }
+    )
+    hyper = _defaults(objective)
+    alone, stacked = objective.loss(terms, **hyper), objective.loss(both, **hyper)
+    fits = tuple(stacked.shape) == (2, NUM_DRAWS)
+    fact = "one loss per run and example"
+    yield Finding(objective.name, fact, 0.0 if fits else math.inf, 0.0)
+    if fits:
+        difference = float((stacked[:1] - alone).abs().max())
+        yield Finding(objective.name, "blind to its stack-mates", difference, ROUNDING)
 
 
 def _bounding_hypers(objective: Objective) -> Iterator[Mapping[str, float]]:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -29,13 +29,19 @@ class Group(click.Group):
         try:
             return super().invoke(context)
         except InputError as error:
-            click.echo(f"vaebench: {' '.join(str(error).split())}", err=True)
-            context.exit(2)
+            _refuse(context, str(error))
+        except click.UsageError as error:
+            _refuse(context, f"{error.format_message()} See --help.")
 
     def resolve_command(self, context: click.Context, args: list[str]) -> Any:
         if args and self.get_command(context, args[0]) is None:
             raise InputError(f"unknown command {args[0]!r}; {near_match(args[0], self.commands)}")
         return super().resolve_command(context, args)
+
+
+def _refuse(context: click.Context, message: str) -> NoReturn:
+    click.echo(f"vaebench: {' '.join(message.split())}", err=True)
+    context.exit(2)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from vaebench.errors import InputError, near_match
-from vaebench.hyper import Hyper, complete, hyperparameters
+from vaebench.hyper import Hyper, complete, hyperparameters, source_fingerprint
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import MODELS
 from vaebench.objectives import OBJECTIVES
@@ -101,9 +101,10 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    seed: Annotated[int, Meta(ge=0)] = 0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     plugin: str = ""
-    """Fingerprint of the file that defines the objective; filled in when a study is read."""
+    """Fingerprint of the files that define objective and likelihood, where these are not ours;
+    filled in when a study is read."""
 
     @property
     def id(self) -> str:
@@ -123,20 +124,24 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def settings(self) -> dict[str, str]:
         """What else decides the numbers, beside variant, likelihood, data and seed: flat."""
         sections = {"model": self.model, "train": self.train, "evaluate": self.evaluate}
-        return {
+        flat = {
             f"{section}.{name}": "x".join(map(str, v)) if isinstance(v, tuple) else str(v)
             for section, fields in sections.items()
             for name, v in msgspec.structs.asdict(fields).items()
         }
+        return flat | ({"plugin": self.plugin} if self.plugin else {})
 
     @property
     def observation_space(self) -> str:
-        """Runs are ranked only against runs with the same one: same data, same kind of density."""
+        """Runs are ranked only against runs with the same one: same data, same kind of density, and
+        as many samples in the NLL, which is a tighter bound with more.
+        """
         data = self.data
         split = "" if data.valid_fraction is None else f"/valid {data.valid_fraction:g}"
         split += f"/split {data.split_seed}" if data.split_seed else ""
         measure = LIKELIHOODS[self.likelihood.name].measure
-        return f"{data.label}/{data.binarisation}{split}/{measure}/{data.fingerprint[:8]}"
+        samples = f"K={self.evaluate.num_samples}"
+        return f"{data.label}/{data.binarisation}{split}/{measure}/{samples}/{data.fingerprint[:8]}"
 
     @property
     def stack_key(self) -> str:
@@ -171,7 +176,9 @@ def completed(config: RunConfig) -> RunConfig:
         objective=_completed_choice("objective", config.objective, objective.hyper),
         likelihood=_completed_choice("likelihood", config.likelihood, likelihood.hyper),
         rate_weight=_completed_value("rate_weight", config.rate_weight, RATE_WEIGHT),
-        plugin=objective.fingerprint,
+        plugin="+".join(
+            filter(None, map(source_fingerprint, (objective.loss, likelihood.log_prob)))
+        ),
     )
 
 
@@ -198,7 +205,7 @@ def convert(table: Any, kind: Any) -> Any:
         if unknown:
             hint = near_match(unknown[1], _fields_at(kind, unknown[2]))
         else:
-            hint = f"got {_given(table, message)!r}"
+            hint = f"got {_given(table, message)!r}" if " - at " in message else "add it"
         raise InputError(f"{message}; {hint}") from error
 
 
@@ -212,8 +219,10 @@ def _given(table: Any, message: str) -> Any:
 
 def _fields_at(kind: Any, section: str | None) -> list[str]:
     """The keys of a Struct, or of the Struct that is one of its fields."""
+    if not (isinstance(kind, type) and issubclass(kind, Struct)):
+        return []
     fields = {f.encode_name: f.type for f in msgspec.structs.fields(kind)}
-    return list(fields) if section is None else _fields_at(fields[section], None)
+    return list(fields) if section is None else _fields_at(fields.get(section), None)
 
 
 def _long_form(key: str, value: Any) -> Any:
@@ -225,6 +234,10 @@ def _long_form(key: str, value: Any) -> Any:
     if isinstance(value, dict) and "name" not in value:
         raise InputError(f"{key} needs a name, as in {key} = {{name = ...}}; got {value!r}")
     return value
+
+
+def _plugin_fingerprint(*functions: Callable[..., Any]) -> str:
+    return "+".join(filter(None, map(source_fingerprint, functions)))
 
 
 def _check_model(model: ModelConfig) -> None:
@@ -247,6 +260,8 @@ def _completed_value(what: str, value: float | Choice, hyper: Hyper) -> float | 
     if not isinstance(value, Choice):
         hyper.check(what, value)
         return value
+    if any(isinstance(inner, Choice) for inner in value.hyper.values()):
+        raise InputError(f"{what}: the parameters of a schedule must be numbers; got {value}")
     schedule = _completed_choice("schedule", value, hyperparameters(SCHEDULES[value.name]))
     for progress in range(101):
         hyper.check(what, SCHEDULES[schedule.name](progress / 100, **schedule.hyper))

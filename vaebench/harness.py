@@ -13,11 +13,12 @@ from msgspec.structs import replace
 
 from vaebench import results
 from vaebench.config import RunConfig
-from vaebench.environment import default_device
+from vaebench.environment import default_device, describe
 from vaebench.errors import InputError
 from vaebench.executors import EXECUTORS
+from vaebench.likelihoods import LIKELIHOODS
 from vaebench.objectives import OBJECTIVES
-from vaebench.plugins import load_plugins
+from vaebench.plugins import known_to_workers, load_plugins
 from vaebench.stack import Job, OnSteps
 from vaebench.study import expand, read, resolve
 from vaebench.timing import timing_pass
@@ -89,7 +90,7 @@ def train_all(
     num_steps = sum(config.train.num_steps for config in pending)
     num_workers = _num_workers(workers, jobs)
     with progress(f"training {len(pending)} runs", num_steps) as on_steps:
-        for _ in run_all(jobs, num_workers, on_steps):
+        for _ in run_all(jobs, num_workers, on_steps) if jobs else ():
             pass
     ended = results.recorded(out)
     return {config.id: ended[config.id] for config in configs}
@@ -98,14 +99,15 @@ def train_all(
 def time_all(
     configs: Sequence[RunConfig], out: Path, study: str, *, progress: Progress = silent
 ) -> None:
-    """Time every variant that trained, unless the folder holds the timings of just these."""
-    ended = results.recorded(out)
-    variants = _variants([c for c in configs if ended.get(c.id) == "done"])
-    timed = [record.config["runs"] for record in results.timings(out, study)]
-    if timed != [[c.id for c in variant] for variant in variants]:
+    """Time every variant none of whose runs failed, unless the folder has the timings of just
+    these from this machine. All its runs are in the stack that is timed, diverged or not."""
+    ended, device = results.recorded(out), str(default_device())
+    variants = [v for v in _variants(configs) if all(ended.get(c.id) != "failed" for c in v)]
+    timed = [(r.config["runs"], r.environment) for r in results.timings(out)]
+    if timed != [([c.id for c in variant], describe(device)) for variant in variants]:
         with progress(f"timing {len(variants)} variants", 0):
-            records = timing_pass(variants, study, str(default_device()))
-        results.write_timings(out, study, records)
+            records = timing_pass(variants, study, device)
+        results.write_timings(out, records)
 
 
 def stacks(configs: Iterable[RunConfig], max_size: int = MAX_STACK) -> list[list[RunConfig]]:
@@ -165,11 +167,13 @@ def _variants(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
 
 
 def _check_importable(configs: Sequence[RunConfig], plugins: Sequence[str]) -> None:
-    """Workers know what the package and the plugin files define, and nothing else."""
+    """Workers know what the package, its installed plugins and the given files define."""
     for config in configs:
-        module = OBJECTIVES[config.objective.name].loss.__module__
-        if not module.startswith(("vaebench.", "vaebench_plugin_")) and not plugins:
-            raise InputError(
-                f"workers cannot see objective {config.objective.name!r}, defined in {module}: put "
-                f"it in a file given as plugins=[...], or use executor='inline'"
-            )
+        objective = OBJECTIVES[config.objective.name].loss
+        likelihood = LIKELIHOODS[config.likelihood.name].log_prob
+        for function in (objective, likelihood):
+            if not known_to_workers(function.__module__, plugins):
+                raise InputError(
+                    f"workers cannot see {function.__name__!r}, defined in {function.__module__}: "
+                    f"put it in a file given as plugins=[...], or use executor='inline'"
+                )

@@ -6,10 +6,12 @@ range to search and the values that are valid; the CLI, the sweeps and the check
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from torch import Tensor
@@ -61,6 +63,16 @@ def complete(what: str, declared: Mapping[str, Hyper], given: Mapping[str, Any])
     if missing:
         raise InputError(f"{what} needs a value for {missing[0]!r}, which has no default: give one")
     return values
+
+
+def source_fingerprint(function: Callable[..., Any]) -> str:
+    """Of the file that defines a registered function, for one from outside the package; else "".
+
+    It goes into a run's hash, so that an edited plugin is run again.
+    """
+    if function.__module__.startswith("vaebench."):
+        return ""
+    return hashlib.sha256(Path(inspect.getfile(function)).read_bytes()).hexdigest()[:12]
 
 
 def _declared(annotation: Any) -> Hyper:

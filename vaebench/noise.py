@@ -116,8 +116,8 @@ def _make_normals(noise: Noise, steps: int, samples: int, rows: int, columns: in
     return _columns([*normal_pair(a, b), *normal_pair(c, d)], columns)
 
 
-_kept_normals = functools.lru_cache(maxsize=16)(_make_normals)
-"""Kept for the steps that follow: at most 16 blocks, of a quarter of a MiB each."""
+_kept_normals = functools.lru_cache(maxsize=64)(_make_normals)
+"""Kept for the steps that follow: at most 64 blocks, of a quarter of a MiB each."""
 
 
 def _words(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> tuple[Words, ...]:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from vaebench.errors import InputError
 
+GROUP = "vaebench.plugins"
+"""Entry points of this group are loaded in every process."""
+
 
 def load_plugins(files: Iterable[str]) -> None:
     """Run each file and installed entry point of the group vaebench.plugins, once per process.
@@ -22,15 +25,28 @@ def load_plugins(files: Iterable[str]) -> None:
         _load_file(str(Path(file).resolve()))
 
 
+def known_to_workers(module: str, files: Iterable[str]) -> bool:
+    """Whether a worker that loads these files has this module's registrations."""
+    installed = (plugin.module.partition(".")[0] for plugin in entry_points(group=GROUP))
+    return module in {_module_name(file) for file in files} or module.partition(".")[0] in {
+        "vaebench",
+        *installed,
+    }
+
+
 @functools.cache
 def _load_installed() -> None:
-    for plugin in entry_points(group="vaebench.plugins"):
+    for plugin in entry_points(group=GROUP):
         plugin.load()
+
+
+def _module_name(file: str) -> str:
+    return f"vaebench_plugin_{Path(file).stem}"
 
 
 @functools.cache
 def _load_file(file: str) -> None:
-    name = f"vaebench_plugin_{Path(file).stem}"
+    name = _module_name(file)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None or not Path(file).is_file():
         raise InputError(f"a plugin must be a Python file; got {file}")

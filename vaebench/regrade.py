@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,5 +80,8 @@ def _loaded(out: Path, configs: Sequence[RunConfig], num_pixels: int) -> VAE:
 def _weights(path: Path) -> dict[str, Tensor]:
     if not path.exists():
         raise InputError(f"{path} must hold the run's weights; delete its record and run it again")
-    loaded: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")
+    try:
+        loaded: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path} is damaged: delete its run's record and run it again") from error
     return loaded

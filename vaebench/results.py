@@ -3,7 +3,7 @@
 OUT/runs/ID.json      one record per run, named by the hash of its configuration
 OUT/samples/ID.png    images drawn from it
 OUT/weights/ID.pt     its parameters, for another evaluation
-OUT/timings/NAME.json the last quiet timing pass of a study, by its name
+OUT/timings.json      the last quiet timing pass
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def metric(name: str, value: float, protocol: str = "") -> Metric:
 def prepare(out: Path) -> None:
     """Make the folders, and clear what an interrupted writer left. Raises InputError."""
     try:
-        for folder in ("runs", "samples", "weights", "timings"):
+        for folder in ("runs", "samples", "weights"):
             (out / folder).mkdir(parents=True, exist_ok=True)
             for orphan in (out / folder).glob(".*.tmp"):
                 if time.time() - orphan.stat().st_mtime > ABANDONED_AFTER_S:
@@ -127,9 +127,9 @@ def write(out: Path, record: Record) -> None:
     write_atomically(out / "runs" / f"{record.run}.json", _encode(record))
 
 
-def write_timings(out: Path, name: str, records: list[Record]) -> None:
-    """Record one timing pass."""
-    write_atomically(out / "timings" / f"{name}.json", _encode(records))
+def write_timings(out: Path, records: list[Record]) -> None:
+    """Record a timing pass, in the place of the one before."""
+    write_atomically(out / "timings.json", _encode(records))
 
 
 def write_rows(out: Path, name: str, rows: list[dict[str, Any]]) -> Path:
@@ -154,10 +154,10 @@ def records(out: Path) -> Iterator[Record]:
         yield _decode(path, Record)
 
 
-def timings(out: Path, name: str = "*") -> Iterator[Record]:
-    """Every record of the timing passes, or of the one of a study."""
-    for path in sorted((out / "timings").glob(f"{name}.json")):
-        yield from _decode(path, list[Record])
+def timings(out: Path) -> list[Record]:
+    """The records of the last timing pass."""
+    path = out / "timings.json"
+    return list(_decode(path, list[Record])) if path.exists() else []
 
 
 def load(out: str | Path) -> pd.DataFrame:

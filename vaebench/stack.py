@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -75,6 +76,10 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
             reason = f"the loss was not finite at step {step}"
             _write(job, i, "diverged", reason=reason, curves=_curves(trained, i))
     for i, metrics, images in _evaluated(job, dataset, trained, kept) if kept else ():
+        if lost := [m.metric for m in metrics if not math.isfinite(m.value or 0.0)]:
+            reason = f"not finite on held-out data: {', '.join(lost)}"
+            _write(job, i, "diverged", reason=reason, curves=_curves(trained, i))
+            continue
         png, run = grid_png(images, dataset.image_shape), job.configs[i].id
         results.write_atomically(job.out / "samples" / f"{run}.png", png)
         results.write_atomically(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import itertools
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,12 +22,15 @@ import msgspec
 from msgspec import Meta, Struct
 
 from vaebench.config import DataConfig, RunConfig, completed, convert, parse
+from vaebench.data import PARTS
 from vaebench.errors import InputError
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.stack import load_data
 
 SECTIONS = ("data", "model", "train", "evaluate")
 """Tables of a RunConfig that are laid over one another key by key; others are replaced whole."""
+CHOICES = ("objective", "likelihood", "rate_weight")
+"""Fields whose value may itself be a table, so that an axis of that name sets them."""
 
 
 class SearchRange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,13 +49,14 @@ class SweepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     space: dict[str, SearchRange] = {}
     batch: Annotated[int, Meta(ge=1)] = 4
     """Trials asked for at once, and trained side by side."""
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=0)] = 0
 
 
 class Study(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a study file holds."""
 
-    name: str
+    name: Annotated[str, Meta(pattern=r"^[\w.-]+$")]
+    """Letters, digits, _ . - only: it names files."""
     base: dict[str, Any] = {}
     axes: dict[str, Any] = {}
     sweep: SweepConfig = SweepConfig()
@@ -70,9 +74,11 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Study:
             raise InputError(f"--set needs KEY=VALUE, as in axes.seed=3; got {override!r}")
         _set(table, key.strip(), _value(value.strip()))
     try:
-        return convert(table, Study)
+        study = convert(table, Study)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    _check_used(overrides, study.axes)
+    return study
 
 
 def expand(study: Study) -> list[RunConfig]:
@@ -88,7 +94,8 @@ def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
     Raises InputError for data that cannot be had, values outside the likelihood's support, a batch
     larger than the training part, and two runs that are the same.
     """
-    resolved = [_resolved(completed(config)) for config in configs]
+    checked = functools.cache(_checked_data)  # for this call only: the file may change
+    resolved = [_resolved(completed(config), checked) for config in configs]
     if not resolved:
         raise InputError("a study must have a run; got an axis with no values")
     seen: dict[str, RunConfig] = {}
@@ -101,8 +108,10 @@ def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
     return resolved
 
 
-def _resolved(config: RunConfig) -> RunConfig:
-    fingerprint, num_images = _checked_data(config.data, config.likelihood.name)
+def _resolved(
+    config: RunConfig, checked: Callable[[DataConfig, str], tuple[str, int]]
+) -> RunConfig:
+    fingerprint, num_images = checked(config.data, config.likelihood.name)
     if config.train.batch_size > num_images:
         raise InputError(
             f"train.batch_size must be at most the {num_images} training images; "
@@ -112,12 +121,12 @@ def _resolved(config: RunConfig) -> RunConfig:
     return msgspec.structs.replace(config, data=data)
 
 
-@functools.lru_cache
 def _checked_data(data: DataConfig, likelihood: str) -> tuple[str, int]:
     """Fingerprint and number of training images of data that the likelihood supports."""
     dataset = load_data(data)
-    described = f"data set {dataset.label!r} with binarisation {dataset.binarisation!r}"
-    LIKELIHOODS[likelihood].check_support(dataset.observe("train"), described)
+    for part in PARTS:
+        described = f"{dataset.label!r} ({part}) with binarisation {dataset.binarisation!r}"
+        LIKELIHOODS[likelihood].check_support(dataset.observe(part), described)
     return dataset.fingerprint, len(dataset.train.x)
 
 
@@ -126,7 +135,7 @@ def _patches(name: str, values: Any) -> list[dict[str, Any]]:
     listed = values if isinstance(values, list) else [values]
     patches: list[dict[str, Any]] = []
     for value in listed:
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name not in CHOICES:
             patches.append(value)
         else:
             patches.append({})
@@ -143,6 +152,15 @@ def _check_disjoint(axes: Sequence[Sequence[dict[str, Any]]]) -> None:
         seen |= keys
 
 
+def _check_used(overrides: Sequence[str], axes: dict[str, Any]) -> None:
+    """An override of the base that every entry of an axis replaces would do nothing."""
+    for name, values in axes.items():
+        patches = [set(_leaves(patch)) for patch in _patches(name, values)]
+        always = {f"base.{key}" for key in set.intersection(*patches)} if patches else set()
+        if unused := always & {override.partition("=")[0].strip() for override in overrides}:
+            raise InputError(f"--set {min(unused)} does nothing, axes.{name} sets it: set that")
+
+
 def _leaves(patch: dict[str, Any]) -> Iterator[str]:
     for key, value in patch.items():
         if key in SECTIONS and isinstance(value, dict):
@@ -156,7 +174,10 @@ def _laid_over(base: dict[str, Any], *patches: dict[str, Any]) -> dict[str, Any]
     for patch in patches:
         for key, value in patch.items():
             if key in SECTIONS and isinstance(value, dict):
-                merged[key] = {**merged.get(key, {}), **value}
+                below = merged.get(key, {})
+                if not isinstance(below, dict):
+                    raise InputError(f"base.{key} must be a table; got {below!r}")
+                merged[key] = {**below, **value}
             else:
                 merged[key] = value
     return merged

@@ -12,7 +12,8 @@ import hashlib
 import math
 import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,11 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
 
 from vaebench import results
-from vaebench.config import RunConfig, parse
+from vaebench.config import Choice, RunConfig, parse
 from vaebench.errors import InputError
 from vaebench.harness import Progress, silent, train_all
 from vaebench.likelihoods import LIKELIHOODS
+from vaebench.noise import key
 from vaebench.objectives import OBJECTIVES
 from vaebench.study import Study, expand, resolve
 
@@ -77,22 +79,27 @@ def sweep(
         return [_value(out, [c.id for c in resolve(trial)], study.sweep.target) for trial in trials]
 
     results.prepare(out)
-    tuned = open_study(out / "sweep.journal", _name(study, seeds, space))
-    search(tuned, space, num_trials, study.sweep.batch, study.sweep.seed, evaluate)
-    return _write_outcome(tuned, out, seeds[0], num_trials)
+    with only_one(out / "sweep.lock"):
+        tuned = open_study(out / "sweep.journal", _name(study, seeds, space))
+        search(tuned, space, num_trials, study.sweep.batch, study.sweep.seed, evaluate)
+        return _write_outcome(tuned, out, seeds[0], num_trials)
 
 
 def search_space(config: RunConfig, study: Study) -> dict[str, BaseDistribution]:
-    """The declared ranges of the objective and the likelihood, and those of the study, by field."""
+    """The declared ranges of the objective and the likelihood, and those of the study, by field.
+
+    A hyperparameter that follows a schedule is left to it.
+    """
     declared = {
         "objective": OBJECTIVES[config.objective.name].hyper,
         "likelihood": LIKELIHOODS[config.likelihood.name].hyper,
     }
+    chosen = {"objective": config.objective, "likelihood": config.likelihood}
     space: dict[str, BaseDistribution] = {
         f"{kind}.{name}": _distribution(hyper.search, hyper.log)
         for kind, hypers in declared.items()
         for name, hyper in hypers.items()
-        if hyper.search is not None
+        if hyper.search is not None and not isinstance(chosen[kind].hyper[name], Choice)
     }
     for name, given in study.sweep.space.items():
         _with(config, {name: given.low})
@@ -140,6 +147,19 @@ def open_study(path: Path, name: str) -> optuna.Study:
     )
 
 
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Holds a lock that ends with the process. Raises InputError where another holds it."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"one sweep at a time in {path.parent}; another is at work: wait, or choose --out"
+            ) from error
+        yield
+
+
 class FileLock:
     """A lock that the kernel frees when its holder dies; Optuna's own would stay behind."""
 
@@ -177,7 +197,7 @@ def _ask(
     """The trial of a slot; one that was asked before and never told gets its parameters again."""
     if failed is not None:
         study.enqueue_trial(failed.params)
-    study.sampler = optuna.samplers.TPESampler(seed=seed + slot)
+    study.sampler = optuna.samplers.TPESampler(seed=key("sweep", seed, slot) % 2**32)
     trial = study.ask(fixed_distributions=dict(space))
     trial.set_user_attr("slot", slot)
     return trial
@@ -226,16 +246,15 @@ def _write_outcome(
 ) -> pd.DataFrame:
     import pandas as pd
 
-    complete = _slots(tuned, TrialState.COMPLETE)
-    lines = [
-        {"trial": slot, "value": trial.value, **trial.params}
-        for slot, trial in sorted(complete.items())
-        if slot < num_trials
-    ]
+    slots = sorted(_slots(tuned, TrialState.COMPLETE).items())
+    complete = {slot: trial for slot, trial in slots if slot < num_trials}
+    lines = [{"trial": s, "value": t.value, **t.params} for s, t in complete.items()]
     table = pd.DataFrame(lines).sort_values("value", kind="stable", ignore_index=True)
     results.write_atomically(out / "trials.csv", table.to_csv(index=False).encode())
     best = min(complete.values(), key=lambda trial: trial.value or 0.0).params
     base = _without_none(msgspec.to_builtins(_with(config, best)))
+    for filled_in in ("seed", "plugin"):
+        base.pop(filled_in)
     toml = tomli_w.dumps({"name": f"{config.objective.name}_tuned", "base": base})
     results.write_atomically(out / "best.toml", toml.encode())
     return table

@@ -112,14 +112,15 @@ def _peak_memory(lap: Lap, device: str) -> float:
 
 
 def _baseline(lap: Lap, laps: Sequence[Lap]) -> Lap:
-    """The plain elbo on the same data and likelihood; where there is none, the first variant."""
-    first = lap.configs[0]
-    same = [
-        other
-        for other in laps
-        if other.configs[0].likelihood == first.likelihood and other.configs[0].data == first.data
-    ]
+    """The plain elbo on the same data with the same likelihood, settings and number of runs; where
+    there is none, the first of these."""
+    same = [other for other in laps if _conditions(other) == _conditions(lap)]
     return next((other for other in same if other.configs[0].variant == BASELINE), same[0])
+
+
+def _conditions(lap: Lap) -> tuple[object, ...]:
+    first = lap.configs[0]
+    return first.likelihood, first.data, first.settings, len(lap.configs)
 
 
 def _record(

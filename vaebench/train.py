@@ -14,6 +14,7 @@ from torch import Tensor
 from vaebench import kernels
 from vaebench.config import Choice, RunConfig
 from vaebench.data import Dataset
+from vaebench.errors import InputError
 from vaebench.evaluate.bounds import bounds
 from vaebench.hyper import Scalar
 from vaebench.likelihoods import LIKELIHOODS
@@ -36,6 +37,7 @@ class Step:
     index: int
     loss: Tensor  # [S] mean over the batch
     terms: Terms
+    grad_norm: Tensor | None  # [S] before clipping, where there is clipping
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,13 @@ def training_steps(
             rate_weight=rate_weight(index),
             ops=ops,
         )
-        loss = objective(terms, **{name: value(index) for name, value in hyper.items()}).mean(-1)
+        loss = objective(terms, **{name: value(index) for name, value in hyper.items()})
+        _check_shape(loss, terms, first.objective.name)
         optimiser.zero_grad()
-        loss.sum().backward()
-        if clips:
-            clip_gradients(model, limits)
+        loss.mean(-1).sum().backward()
+        norms = clip_gradients(model, limits) if clips else None
         optimiser.step()
-        yield Step(index, loss.detach(), terms)
+        yield Step(index, loss.detach().mean(-1), terms, norms)
 
 
 def train(
@@ -129,6 +131,8 @@ def train(
             on_steps(every)
             if bool((diverged_at >= 0).all()):
                 break
+    lost = (diverged_at < 0) & ~_finite_weights(model)
+    diverged_at = torch.where(lost, num_steps - 1, diverged_at)
     stopped = [None if step < 0 else step for step in diverged_at.tolist()]
     return Trained(model, curves, tuple(stopped))
 
@@ -143,7 +147,7 @@ def _point(step: Step, model: VAE, x_valid: Tensor, noise: Noise) -> dict[str, T
         "loss_nats": step.loss,
         "rate_nats": step.terms.kl.detach().mean(-1),
         "distortion_nats": step.terms.distortion.detach().mean(-1),
-        "grad_norm": gradient_norms(model),
+        "grad_norm": gradient_norms(model) if step.grad_norm is None else step.grad_norm,
         "valid_elbo_nats": bounds(model, x_valid, noise, num_samples=1).elbo.mean(-1),
     }
 
@@ -195,12 +199,29 @@ def gradient_norms(model: VAE) -> Tensor:
     return torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads]).norm(dim=0)
 
 
-def clip_gradients(model: VAE, limits: Tensor) -> None:
-    """Scale each run's gradient down to its limit [S]: run by run, never over the stack."""
-    scale = (limits / gradient_norms(model)).clamp_max(1.0)
+def clip_gradients(model: VAE, limits: Tensor) -> Tensor:
+    """Scale each run's gradient down to its limit [S], never over the stack; the norms before."""
+    norms = gradient_norms(model)
+    scale = (limits / norms).clamp_max(1.0)
     for parameter in model.parameters():
         if parameter.grad is not None:
             parameter.grad *= scale.view(-1, *[1] * (parameter.grad.dim() - 1))
+    return norms
+
+
+def _finite_weights(model: VAE) -> Tensor:
+    """Whether all parameters of each run are finite: [S]."""
+    return torch.stack([p.flatten(1).isfinite().all(1) for p in model.parameters()]).all(0)
+
+
+def _check_shape(loss: object, terms: Terms, name: str) -> None:
+    """Raises InputError where an objective does not return [S, B]."""
+    given = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+    if given != tuple(terms.kl.shape):
+        raise InputError(
+            f"objective {name!r} must return one loss per run and example, "
+            f"{tuple(terms.kl.shape)}; got {given}: reduce the K samples and nothing else"
+        )
 
 
 def _trajectory(

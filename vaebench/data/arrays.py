@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from vaebench.errors import InputError
 
+MAX_CLASSES = 10_000
 REQUIRED = ("x_train", "x_test")
 OPTIONAL = ("x_valid", "y_train", "y_valid", "y_test")
 WHAT_TO_STORE = "store images as uint8 in [0, 255], or float in [0, 1], first axis the examples"
@@ -46,9 +48,11 @@ def fingerprint(arrays: Arrays) -> str:
 def read_npz(path: Path) -> Arrays:
     """The checked arrays of an .npz file. Raises InputError that names the file and the fault."""
     try:
+        with zipfile.ZipFile(path):
+            pass  # np.load takes other formats too
         with np.load(path, allow_pickle=False) as stored:
             parts = {name: stored[name] for name in (*REQUIRED, *OPTIONAL) if name in stored}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} must be an .npz of plain arrays; reading it: {error}") from error
     return checked(Arrays(path.stem, parts, white=_white(path.stem, parts)))
 
@@ -77,8 +81,8 @@ def _white(label: str, parts: Mapping[str, NDArray[Any]]) -> float:
 def _check_images(what: str, x: NDArray[Any], arrays: Arrays) -> None:
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         raise InputError(f"{what} must be uint8 or float; got {x.dtype}: {WHAT_TO_STORE}")
-    if x.ndim < 2 or x.size == 0:
-        raise InputError(f"{what} must hold images; got an array of shape {x.shape}")
+    if x.ndim < 2 or x.size == 0 or len(x) < 2:
+        raise InputError(f"{what} must hold two images or more; got an array of shape {x.shape}")
     if x.shape[1:] != arrays.image_shape:
         raise InputError(
             f"{what} must have images of one shape; got {x.shape[1:]} beside {arrays.image_shape}"
@@ -95,6 +99,10 @@ def _check_images(what: str, x: NDArray[Any], arrays: Arrays) -> None:
 def _check_labels(what: str, y: NDArray[Any], x: NDArray[Any] | None) -> None:
     if y.dtype.kind not in "iu" or y.ndim != 1:
         raise InputError(f"{what} must be one integer per image; got {y.dtype} of shape {y.shape}")
+    if y.size and not 0 <= y.min() <= y.max() < MAX_CLASSES:
+        raise InputError(
+            f"{what} must be classes from 0 to {MAX_CLASSES - 1}; got {y.min()} to {y.max()}"
+        )
     if x is None or len(y) != len(x):
         count = "none" if x is None else len(x)
         raise InputError(f"{what} must have one label per image; got {len(y)} for {count}")

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vaebench.data.arrays import Arrays, fingerprint
-from vaebench.data.lookup import find
+from vaebench.data.lookup import find, stamp
 from vaebench.errors import InputError
 from vaebench.noise import Noise, key, permutations
 
 PartName = Literal["train", "valid", "test"]
+PARTS: tuple[PartName, ...] = ("train", "valid", "test")
 VALID_FRACTION = 1 / 6
 
 
@@ -69,11 +71,22 @@ BINARISERS: dict[str, Callable[[Tensor, int], Tensor]] = {
 Burda et al. 2016 dynamically."""
 
 
-@functools.lru_cache(maxsize=4)
 def load(
     name: str, binarisation: str, valid_fraction: float | None = None, split_seed: int = 0
 ) -> Dataset:
     """A data set by name or .npz path. Raises InputError where it cannot be had or is not valid."""
+    return _load(name, binarisation, valid_fraction, split_seed, stamp(name))
+
+
+@functools.lru_cache(maxsize=4)
+def _load(
+    name: str,
+    binarisation: str,
+    valid_fraction: float | None,
+    split_seed: int,
+    stored: tuple[str, int, int] | None,
+) -> Dataset:
+    """`stored` is the stamp of the file: one that was written anew is read anew."""
     arrays = find(name)
     if binarisation == "static" and not _is_binary(arrays):
         raise InputError(
@@ -109,8 +122,8 @@ def _split(arrays: Arrays, valid_fraction: float | None, seed: int) -> tuple[Par
 
 def _part(arrays: Arrays, name: PartName) -> Part:
     x, y = arrays.parts[f"x_{name}"], arrays.parts.get(f"y_{name}")
-    labels = None if y is None else torch.from_numpy(y).long()
-    intensities = torch.from_numpy(x).float() / arrays.white
+    labels = None if y is None else torch.from_numpy(y.astype(np.int64))
+    intensities = torch.from_numpy(x.astype(np.float32)) / arrays.white
     return Part(intensities.flatten(1), labels)
 
 

@@ -41,10 +41,20 @@ def find(name: str) -> Arrays:
         raise InputError(
             f"unknown data set {name!r}; {near_match(name, NAMES)}, or the path of an .npz file"
         )
-    for folder in _folders():
-        if (folder / f"{name}.npz").is_file():
-            return read_npz(folder / f"{name}.npz")
-    return read_npz(_fetch(name))
+    return read_npz(_stored(name) or _fetch(name))
+
+
+def stamp(name: str) -> tuple[str, int, int] | None:
+    """Path, time and size of the file that a data set is read from now, where there is one."""
+    path = Path(name) if name.endswith(".npz") or os.sep in name else _stored(name)
+    if path is None or not path.is_file():
+        return None
+    return str(path.resolve()), path.stat().st_mtime_ns, path.stat().st_size
+
+
+def _stored(name: str) -> Path | None:
+    paths = (folder / f"{name}.npz" for folder in _folders())
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _existing(path: Path) -> Path:

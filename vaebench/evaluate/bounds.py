@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -68,5 +69,5 @@ def _rows(
         rate = terms.rate
     assert rate is not None
     distortion = torch.stack(distortions).sum(0) / num_samples
-    nll = torch.log(torch.tensor(num_samples)) - torch.logsumexp(torch.stack(log_weights), 0)
+    nll = math.log(num_samples) - torch.logsumexp(torch.stack(log_weights), 0)
     return -distortion - rate, nll, rate, distortion

@@ -61,12 +61,20 @@ def run_local(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Itera
 def serve(descriptor: int) -> None:
     """The worker's side: perform jobs until the other end closes."""
     connection = Connection(descriptor)
-    try:
-        while True:
-            perform(connection.recv(), connection.send)
-            connection.send(None)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass
+
+    def tell(message: int | None) -> None:
+        try:
+            connection.send(message)
+        except OSError:
+            os._exit(1)  # the coordinator is gone, and nothing may be recorded in its absence
+
+    while True:
+        try:
+            job = connection.recv()
+        except (EOFError, OSError):
+            return
+        perform(job, tell)
+        tell(None)
 
 
 def _hired(job: Job, tries: int) -> Worker:

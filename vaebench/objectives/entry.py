@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
+from vaebench.errors import InputError, near_match
 from vaebench.hyper import Hyper, hyperparameters
 from vaebench.registry import Registry
 
@@ -71,15 +70,23 @@ class Objective:
         ranges = ((hyper[name], *limits) for name, limits in self.bound_for.items())
         return self.bound == "lower" and all(low <= v <= high for v, low, high in ranges)
 
-    @property
-    def fingerprint(self) -> str:
-        """Of the file that defines it, for one from outside the package; "" for our own.
-
-        It goes into a run's hash, so that an edited plugin is run again.
-        """
-        if self.loss.__module__.startswith("vaebench."):
-            return ""
-        return hashlib.sha256(Path(inspect.getfile(self.loss)).read_bytes()).hexdigest()[:12]
+    def check(self) -> None:
+        """Raises InputError where the declaration does not fit the function."""
+        what = f"objective {self.name!r}"
+        if self.bound not in get_args(Bound):
+            raise InputError(f"{what}: bound must be one of {get_args(Bound)}; got {self.bound!r}")
+        (_, *others) = inspect.signature(self.loss).parameters.values()
+        if loose := [p.name for p in others if p.kind is not p.KEYWORD_ONLY]:
+            raise InputError(f"{what}: hyperparameters come after a *; {loose[0]!r} does not")
+        try:
+            declared = self.hyper
+        except (NameError, TypeError, ValueError) as error:
+            raise InputError(f"{what}: its signature cannot be read: {error}") from error
+        for name in [*self.bound_for, *(name for same in self.same_as for name in same.at)]:
+            if name not in declared:
+                raise InputError(
+                    f"{what} declares a fact of {name!r}; {near_match(name, declared)}"
+                )
 
 
 OBJECTIVES: Registry[Objective] = Registry("objective")
@@ -90,11 +97,16 @@ AT_LEAST_ONE = (1.0, math.inf)
 def objective(
     *, source: str, bound: Bound, **facts: Any
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
-    """Register the decorated function under its own name; `facts` are the fields of Objective."""
+    """Register the decorated function under its own name; `facts` are the fields of Objective.
+
+    Raises InputError where the facts do not fit the function.
+    """
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         name = function.__name__
-        OBJECTIVES.add(name, Objective(name, function, source=source, bound=bound, **facts))
+        entry = Objective(name, function, source=source, bound=bound, **facts)
+        entry.check()
+        OBJECTIVES.add(name, entry)
         return function
 
     return register

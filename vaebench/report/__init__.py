@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vaebench import results
 from vaebench.errors import InputError
-from vaebench.report.tables import made_with, markdown, summarise
+from vaebench.report.tables import KEYS, made_with, markdown, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +22,16 @@ def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
     """
     rows, curves = results.load(folder), results.curves(folder)
     table = summarise(rows)
-    contents = {
-        "table.csv": table.to_csv(index=False).encode(),
-        "table.md": (markdown(table) + made_with(rows)).encode(),
-        **_figures(rows, curves),
-    }
+    try:
+        contents = {
+            "table.csv": table.to_csv(index=False).encode(),
+            "table.md": (markdown(table) + made_with(rows)).encode(),
+            **_figures(rows, curves, table),
+        }
+    except ImportError as error:
+        raise InputError(
+            f"a report needs the report extra: pip install 'vaebench[report]' ({error})"
+        ) from error
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
@@ -36,15 +41,14 @@ def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
     return table, [out / name for name in contents]
 
 
-def _figures(rows: pd.DataFrame, curves: pd.DataFrame) -> dict[str, bytes]:
-    if not (rows["metric"] == "nll").any():
+def _figures(rows: pd.DataFrame, curves: pd.DataFrame, table: pd.DataFrame) -> dict[str, bytes]:
+    """The figures as PNG, by name. Lines without a rank, which lost runs, are left to the table."""
+    ranked = table.loc[table["rank"].notna(), KEYS]
+    if ranked.empty:
         return {}
-    try:
-        from vaebench.report import figures
-    except ImportError as error:
-        raise InputError(
-            f"figures need the report extra: pip install 'vaebench[report]' ({error})"
-        ) from error
+    from vaebench.report import figures
+
+    rows, curves = rows.merge(ranked, on=KEYS), curves.merge(ranked, on=KEYS)
     drawn = {
         "curves.png": figures.learning_curves(curves),
         "comparison.png": figures.comparison(rows),

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from vaebench.report.statistics import mean_interval
 from vaebench.report.tables import line_names
 
+matplotlib.rcParams["text.parse_math"] = False  # a dollar in a file's name is no formula
+
 HEIGHT = 3.6
 
 

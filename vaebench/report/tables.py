@@ -49,12 +49,15 @@ def differences_in_words(rows: pd.DataFrame, name: str = RANKED_BY) -> list[str]
 
     Paired by seed. Raises InputError for a metric that no run has.
     """
-    if name not in set(rows["metric"]):
-        raise InputError(f"unknown metric {name!r}; {near_match(name, set(rows['metric']) - {''})}")
+    known = set(rows.loc[rows["seed"].notna() & (rows["metric"] != ""), "metric"])
+    if name not in known:
+        raise InputError(f"no metric {name!r} that runs have; {near_match(name, known)}")
     unit = rows.loc[rows["metric"] == name, "unit"].iloc[0]
     sentences = []
     for space, part in summarise(rows).groupby("observation_space", sort=True):
         ranked = part[part["rank"].notna()]
+        if not _has_values(ranked, name):
+            continue
         lines, names = _records(ranked), line_names(ranked)
         for line, named in zip(lines[1:], names[1:], strict=True):
             d = _difference(rows, line, lines[0], name)
