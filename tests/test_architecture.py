@@ -54,6 +54,15 @@ def test_imports_flow_down(path):
     assert not upward, f"{here} must not import {upward}"
 
 
+def test_no_import_escapes_the_rule():
+    """Imports name the package in full, and only the two registries of modules compute a name."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), path
+            computed = isinstance(node, ast.Name) and node.id in ("import_module", "__import__")
+            assert not computed or path.parts[-2:] == ("objectives", "__init__.py"), path
+
+
 def test_report_reads_results_and_nothing_else():
     rooms = set().union(*(imported_rooms(p) for p in (PACKAGE / "report").glob("*.py")))
     assert rooms <= {"report", "results", "errors"}
