@@ -17,7 +17,7 @@ from vaebench.models import VAE
 
 torch.set_num_threads(1)
 
-SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+SHARED_DATA = Path(os.environ.get("VAEBENCH_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 @pytest.fixture

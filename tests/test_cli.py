@@ -30,7 +30,7 @@ def study(tmp_path):
 
 
 def call(*arguments):
-    return CliRunner().invoke(main, [str(a) for a in arguments])
+    return CliRunner(env={"COLUMNS": "200"}).invoke(main, [str(a) for a in arguments])
 
 
 def test_run_report_compare(study, tmp_path):
@@ -119,7 +119,7 @@ MISTAKES = {
     "K": (None, edited("num_samples = 3", "num_samples = 0"), "Expected 'int' >= 1"),
     "grey": (None, edited('"dynamic"', '"none"'), "'bernoulli' needs x in {0, 1}"),
     "data": (None, edited('"digits"', '"digit"'), "did you mean 'digits'"),
-    "file": (None, edited('"digits"', '"./no.npz"'), "there is no such file"),
+    "file": (None, edited('"digits"', '"./no.npz"'), "there is none at"),
     "option": (["--wrkers", "2"], None, "No such option"),
     "number": (["--workers", "two"], None, "'two' is not a valid integer"),
     "executor": (["--executor", "ry"], None, "did you mean 'ray'"),
@@ -167,7 +167,9 @@ def test_an_output_folder_that_is_a_file(study, tmp_path):
     assert "must be writable" in done.stderr
 
 
-@pytest.mark.skipif(not SHARED_DATA.exists(), reason="needs shared/data beside the checkout")
+@pytest.mark.skipif(
+    not (SHARED_DATA / "mnist.npz").exists(), reason="needs mnist.npz in $VAEBENCH_DATA"
+)
 def test_other_data_run_end_to_end(study, tmp_path, monkeypatch):
     monkeypatch.setenv("VAEBENCH_DATA", str(SHARED_DATA))
     edited(

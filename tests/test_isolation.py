@@ -5,6 +5,7 @@ Losses alone do not show a wrongly scaled gradient, which Adam hides: norms are 
 
 import dataclasses
 import itertools
+import math
 
 import pytest
 import torch
@@ -146,7 +147,9 @@ def decoded(likelihood, out):
     """p(x|z) from the decoder's output, at the initial parameters, as torch.distributions."""
     if likelihood == "bernoulli":
         return distributions.Bernoulli(logits=out)
-    sigma = {"gaussian": with_hyper("gaussian", LIKELIHOODS).get("sigma"), "gaussian_learned": 1.0}
+    learned = math.exp(LIKELIHOODS["gaussian_learned"].learned["log_sigma"])
+    given = with_hyper("gaussian", LIKELIHOODS).get("sigma")
+    sigma = {"gaussian": given, "gaussian_learned": learned}
     return distributions.Normal(out, sigma[likelihood])
 
 

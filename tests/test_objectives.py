@@ -171,6 +171,12 @@ WRONG = {
         lambda t: (t.distortion + t.rate).mean(0, keepdim=True).expand_as(t.kl),
         {"bound": "lower"},
     ),
+    "a rate without gradient": (
+        lambda t: t.distortion + t.rate.detach(),
+        {"bound": "lower", "same_as": (SameAs("elbo"),)},
+    ),
+    "the rate of the batch": (lambda t: t.distortion + t.rate.mean(-1, True), {"bound": "lower"}),
+    "deaf to a warm-up": (lambda t: t.distortion + t.kl, {"bound": "lower"}),
     "no rate": (lambda t: t.distortion, {"bound": "lower"}),
     "mean over the batch": (
         lambda t: (t.distortion + t.rate) / t.kl.shape[-1],

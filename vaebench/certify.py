@@ -30,6 +30,10 @@ ROUNDING = 1e-9
 NUM_SAMPLES = 5
 
 
+AXES = {"mu": 0, "log_var": 0, "z": 1, "kl": 0, "log_px_z": 1}
+"""The fields of Terms, with the position of their axis of runs; that of examples is the next."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One declared fact and what was found of it."""
@@ -97,9 +101,10 @@ def example() -> Tensor:
     return normals(Noise((key("certify"),), step=2), 1, 1, PIXELS)[0, 0, 0].double()
 
 
-def draws(model: VAE, num_samples: int, stream: str = "draws") -> Terms:
-    """Terms of many copies of one x: [K, 1, NUM_DRAWS]."""
-    x = example().expand(1, NUM_DRAWS, PIXELS)
+def draws(model: VAE, num_samples: int, stream: str = "draws", spread: float = 0.0) -> Terms:
+    """Terms of many copies of one x, [K, 1, NUM_DRAWS]; scaled by 1 +- spread, if there is any."""
+    scale = torch.linspace(1.0 - spread, 1.0 + spread, NUM_DRAWS, dtype=torch.float64)
+    x = (example() * scale[:, None])[None]
     return compute_terms(model, x, Noise((key(stream),)), num_samples=num_samples)
 
 
@@ -120,6 +125,7 @@ def check(objective: Objective) -> Iterator[Finding]:
     yield from _check_identities(objective)
     yield from _check_orderings(objective)
     yield from _check_hyperparameters(objective)
+    yield from _check_warm_up(objective)
     yield from _check_scale(objective)
 
 
@@ -146,8 +152,18 @@ def _check_identities(objective: Objective) -> Iterator[Finding]:
         fact = f"same as {same.other}{_shown(same.other_at)}{_shown(conditions)}"
         if same.exact:
             yield Finding(objective.name, fact, float((ours - theirs).abs().max()), ROUNDING)
+            slopes = (_slopes(objective, terms, same.at), _slopes(other, terms, same.other_at))
+            off_by = max(float((a - b).abs().max()) for a, b in zip(*slopes, strict=True))
+            yield Finding(objective.name, f"{fact}, and so its gradient", off_by, ROUNDING)
         else:
             yield _equal(objective, f"{fact} in expectation", ours - theirs)
+
+
+def _slopes(objective: Objective, terms: Terms, at: Mapping[str, float]) -> list[Tensor]:
+    """The gradient of the summed loss in each field of the terms."""
+    leaves = {name: getattr(terms, name).clone().requires_grad_() for name in AXES}
+    loss = objective.loss(Terms(**leaves), **(_defaults(objective) | dict(at))).sum()
+    return list(torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True))
 
 
 def _check_orderings(objective: Objective) -> Iterator[Finding]:
@@ -174,16 +190,24 @@ def _check_hyperparameters(objective: Objective) -> Iterator[Finding]:
         yield Finding(objective.name, f"{name} changes the loss", ROUNDING - change, 0.0)
 
 
+def _check_warm_up(objective: Objective) -> Iterator[Finding]:
+    """A weight on the rate reaches the loss, or is declared not to."""
+    terms = draws(linear_gaussian(wrong=1.0), NUM_SAMPLES)
+    weighted = dataclasses.replace(terms, rate_weight=0.5)
+    hyper = _defaults(objective)
+    change = float((objective.loss(terms, **hyper) - objective.loss(weighted, **hyper)).abs().max())
+    if objective.ignores_rate:
+        yield Finding(objective.name, "ignores a weight on the rate", change, ROUNDING)
+    else:
+        yield Finding(objective.name, "a weight on the rate counts", ROUNDING - change, 0.0)
+
+
 def _check_scale(objective: Objective) -> Iterator[Finding]:
     """Nats per example: the losses of half a batch do not depend on the other half."""
-    terms = draws(linear_gaussian(wrong=1.0), NUM_SAMPLES)
+    terms = draws(linear_gaussian(wrong=1.0), NUM_SAMPLES, spread=0.5)
     hyper = _defaults(objective)
-    half = dataclasses.replace(
-        terms,
-        **{
-            name: getattr(terms, name).narrow(axis, 0, NUM_DRAWS // 2)
-            for name, axis in {"mu": 1, "log_var": 1, "z": 2, "kl": 1, "log_px_z": 2}.items()
-        },
+    half = Terms(
+        **{n: getattr(terms, n).narrow(run + 1, 0, NUM_DRAWS // 2) for n, run in AXES.items()}
     )
     whole = objective.loss(terms, **hyper)[..., : NUM_DRAWS // 2]
     difference = whole - objective.loss(half, **hyper)
@@ -198,10 +222,7 @@ def _check_stack(objective: Objective) -> Iterator[Finding]:
         for wrong, stream in ((1.0, "draws"), (0.5, "mate"))
     )
     both = Terms(
-        **{
-            name: torch.cat([getattr(terms, name), getattr(other, name)], axis)
-            for name, axis in {"mu": 0, "log_var": 0, "z": 1, "kl": 0, "log_px_z": 1}.items()
-        }
+        **{n: torch.cat([getattr(terms, n), getattr(other, n)], run) for n, run in AXES.items()}
     )
     hyper = _defaults(objective)
     alone, stacked = objective.loss(terms, **hyper), objective.loss(both, **hyper)

@@ -7,6 +7,7 @@ stay inside the commands, so that --help is immediate.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -149,11 +150,11 @@ def run(
 def report(folder: Path, out: Path | None) -> None:
     """Write tables and figures of the results in FOLDER."""
     from vaebench.report import write_report
-    from vaebench.report.tables import printable
+    from vaebench.report.tables import BRIEF, printable
 
     table, paths = write_report(folder, out or folder / "report")
     for space, part in table.groupby("observation_space"):
-        _print_table(str(space), printable(part).astype(str).to_dict("records"))
+        _print_table(str(space), printable(part, BRIEF).astype(str).to_dict("records"))
     click.echo(
         "± is the half-width of the 95% interval over seeds. =1: the paired difference from "
         "the first has an interval that includes 0."
@@ -209,7 +210,7 @@ def sweep(
     try:
         from vaebench.sweep import sweep as tune
     except ModuleNotFoundError as error:
-        raise InputError(f"sweeps need {error.name}: pip install 'vaebench[sweep]'") from error
+        raise InputError(f"sweeps need {error.name}: install the extra, .[sweep]") from error
     from vaebench.plugins import load_plugins
     from vaebench.study import read
 
@@ -270,7 +271,7 @@ def kernels(compiled: bool, out: Path | None) -> None:
 
     device = default_device()
     checks, times = gate(device), race(device, compiled=compiled)
-    _print_table("correctness", _without_environment(checks))
+    _print_table(f"correctness of what runs on {device}", _without_environment(checks))
     shown = [row for row in times if row["metric"] in ("time_median", "speedup_over_eager")]
     _print_table("speed", _without_environment(shown))
     if device.type != "cuda":
@@ -335,7 +336,8 @@ def _print_table(title: str, lines: Sequence[Mapping[Any, Any]]) -> None:
     for line in lines:
         table.add_row(*(str(value) for value in line.values()))
     # A pipe or a file has no width to fit, and a folded number is hard to read.
-    Console(width=None if sys.stdout.isatty() else 280).print(table)
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    Console(width=None if known else 280).print(table)
 
 
 if __name__ == "__main__":

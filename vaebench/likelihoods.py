@@ -116,7 +116,7 @@ def gaussian(
     measure="density",
     support=REAL,
     mean=_identity,
-    learned={"log_sigma": 0.0},
+    learned={"log_sigma": -1.0},  # near the spread of intensities in [0, 1], so soon where it ends
 )
 def gaussian_learned(x: Tensor, out: Tensor, *, log_sigma: Scalar) -> Tensor:
     """N(x; out, sigma^2 I) with one sigma for all pixels, trained with the decoder."""

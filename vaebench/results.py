@@ -119,6 +119,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    os.chmod(file.name, 0o644)  # temporary files are for their owner alone
     os.replace(file.name, path)
 
 

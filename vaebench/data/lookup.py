@@ -59,7 +59,7 @@ def _stored(name: str) -> Path | None:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise InputError(f"data set {str(path)!r} must be an .npz file; there is no such file")
+        raise InputError(f"data set {path} must be an .npz file; there is none at {path.resolve()}")
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -60,6 +61,7 @@ def run_local(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Itera
 
 def serve(descriptor: int) -> None:
     """The worker's side: perform jobs until the other end closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's, who ends us
     connection = Connection(descriptor)
 
     def tell(message: int | None) -> None:

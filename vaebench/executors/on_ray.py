@@ -17,7 +17,7 @@ def run_on_ray(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iter
     try:
         import ray
     except ImportError as error:
-        raise InputError("--executor ray needs Ray: pip install 'vaebench[ray]'") from error
+        raise InputError("--executor ray needs Ray: install the extra, .[ray]") from error
 
     if not ray.is_initialized():
         ray.init(num_cpus=num_workers, include_dashboard=False, log_to_driver=False)

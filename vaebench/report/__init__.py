@@ -29,9 +29,7 @@ def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
             **_figures(rows, curves, table),
         }
     except ImportError as error:
-        raise InputError(
-            f"a report needs the report extra: pip install 'vaebench[report]' ({error})"
-        ) from error
+        raise InputError(f"a report needs {error.name}: install the extra, .[report]") from error
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():

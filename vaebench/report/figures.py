@@ -23,8 +23,10 @@ HEIGHT = 3.6
 
 def learning_curves(curves: pd.DataFrame) -> Figure:
     """The beta = 1 ELBO on validation data while training: mean and 95% interval over seeds."""
+    shown = _named(curves.dropna(subset=["valid_elbo_nats"]))
     grid = sns.relplot(
-        _named(curves.dropna(subset=["valid_elbo_nats"])),
+        shown,
+        **_order(shown),
         x="step",
         y="valid_elbo_nats",
         hue="label",
@@ -35,8 +37,7 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
         facet_kws={"sharey": False},
     )
     for space, axes in grid.axes_dict.items():
-        shown = curves[curves["observation_space"] == space]["valid_elbo_nats"]
-        _zoom(axes, shown)
+        _zoom(axes, shown[shown["observation_space"] == space]["valid_elbo_nats"])
     return _labelled(grid, "training step", "validation ELBO at beta = 1 (nats)")
 
 
@@ -47,7 +48,13 @@ def comparison(rows: pd.DataFrame) -> Figure:
     best = means.groupby(nll["observation_space"]).transform("min")
     shown = nll.assign(behind=nll["value"] - best, mean=means).sort_values("mean")
     grid = sns.FacetGrid(
-        shown, row="observation_space", height=HEIGHT, aspect=2, sharex=False, sharey=False
+        shown,
+        row="observation_space",
+        row_order=sorted(shown["observation_space"].unique()),
+        height=HEIGHT,
+        aspect=2,
+        sharex=False,
+        sharey=False,
     )
     for space, axes in grid.axes_dict.items():
         part = shown[shown["observation_space"] == space]
@@ -61,9 +68,11 @@ def comparison(rows: pd.DataFrame) -> Figure:
 
 def rate_distortion(rows: pd.DataFrame) -> Figure:
     """Where each run spends its nats: rate against distortion on held-out data."""
-    wide = _wide(rows, ["rate", "distortion"])
+    wide = _named(_wide(rows, ["rate", "distortion"]))
     grid = sns.relplot(
-        _named(wide),
+        wide,
+        **_order(wide),
+        alpha=0.7,
         x="rate",
         y="distortion",
         hue="label",
@@ -73,7 +82,8 @@ def rate_distortion(rows: pd.DataFrame) -> Figure:
     )
     for axes in grid.axes_dict.values():
         axes.set_xscale("symlog", linthresh=1.0)
-        axes.set_xlim(left=0.0)
+        axes.margins(x=0.1)
+        axes.set_xlim(left=-0.2)
     return _labelled(grid, "rate (nats; logarithmic from 1)", "distortion (nats)")
 
 
@@ -87,6 +97,7 @@ def throughput(rows: pd.DataFrame) -> Figure | None:
         x="value",
         y="label",
         col="observation_space",
+        col_order=sorted(shown["observation_space"].unique()),
         kind="bar",
         height=HEIGHT,
         aspect=1.3,
@@ -109,6 +120,14 @@ def _named(rows: pd.DataFrame) -> pd.DataFrame:
         for _, part in rows.groupby("observation_space", sort=True)
     ]
     return pd.concat(parts)
+
+
+def _order(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Panels and colours in an order that does not depend on that of the rows."""
+    return {
+        "col_order": sorted(rows["observation_space"].unique()),
+        "hue_order": sorted(rows["label"].unique()),
+    }
 
 
 def _wide(rows: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vaebench.errors import InputError, near_match
@@ -25,7 +25,9 @@ COLUMNS = {
     "examples_per_s": ("examples/s", 0),
     "step_time_ratio": ("step time ratio", 2),
 }
-"""Metrics of the printed table: heading and decimals."""
+"""Metrics of the tables: heading and decimals."""
+BRIEF = ("nll", "elbo", "rate", "active_units", "frechet", "examples_per_s", "step_time_ratio")
+"""Those that fit a terminal."""
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
@@ -92,11 +94,11 @@ def made_with(rows: pd.DataFrame) -> str:
     return "".join(f"\nMade with {line}.\n" for line in lines)
 
 
-def printable(part: pd.DataFrame) -> pd.DataFrame:
+def printable(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> pd.DataFrame:
     """One observation space's lines of the summary as text: mean ± half-width of the interval."""
     import pandas as pd
 
-    shown = {name: c for name, c in COLUMNS.items() if _has_values(part, name)}
+    shown = {name: COLUMNS[name] for name in metrics if _has_values(part, name)}
     settings = differing(part["settings"].to_list())
     return pd.DataFrame(
         {
