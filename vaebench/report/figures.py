@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from vaebench.report.statistics import mean_interval
 from vaebench.report.tables import line_names
@@ -37,7 +38,7 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
         facet_kws={"sharey": False},
     )
     for space, axes in grid.axes_dict.items():
-        _zoom(axes, shown[shown["observation_space"] == space]["valid_elbo_nats"])
+        _zoom(axes, shown[shown["observation_space"] == space])
     return _labelled(grid, "training step", "validation ELBO at beta = 1 (nats)")
 
 
@@ -61,7 +62,7 @@ def comparison(rows: pd.DataFrame) -> Figure:
         drawn: dict[str, Any] = {"x": "behind", "y": "label", "ax": axes}
         sns.stripplot(part, **drawn, color="0.6", size=4)
         sns.pointplot(part, **drawn, errorbar=_interval, linestyle="none", markersize=4)
-        axes.set_xscale("symlog", linthresh=1.0)
+        _logarithmic_from_1(axes)
         axes.axvline(0.0, color="0.8", zorder=0)
     return _labelled(grid, "held-out NLL above the best mean (nats; logarithmic from 1)", "", "row")
 
@@ -81,7 +82,7 @@ def rate_distortion(rows: pd.DataFrame) -> Figure:
         facet_kws={"sharex": False, "sharey": False},
     )
     for axes in grid.axes_dict.values():
-        axes.set_xscale("symlog", linthresh=1.0)
+        _logarithmic_from_1(axes)
         axes.margins(x=0.1)
         axes.set_xlim(left=-0.2)
     return _labelled(grid, "rate (nats; logarithmic from 1)", "distortion (nats)")
@@ -136,11 +137,24 @@ def _wide(rows: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
     return shown.pivot(index=keys, columns="metric", values="value").reset_index()
 
 
-def _zoom(axes: Any, values: pd.Series) -> None:
-    """Leave the far tail out of view, where a variant without a rate term would hide the rest."""
+def _logarithmic_from_1(axes: Any) -> None:
+    """Linear between -1 and 1, with plain numbers at the ticks."""
+    axes.set_xscale("symlog", linthresh=1.0)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+
+
+def _zoom(axes: Any, shown: pd.DataFrame) -> None:
+    """Leave the far tail out of view, where a variant without a rate term would hide the rest, and
+    name the variants that are all below."""
+    values = shown["valid_elbo_nats"]
     low, middle, high = values.quantile([0.05, 0.5, 1.0])
     margin = max(high - middle, 0.05 * abs(middle))
-    axes.set_ylim(max(low, middle - 4 * margin), high + 0.5 * margin)
+    bottom = max(low, middle - 4 * margin)
+    axes.set_ylim(bottom, high + 0.5 * margin)
+    best = shown.groupby("label")["valid_elbo_nats"].max()
+    if below := [str(label) for label, value in best.items() if value < bottom]:
+        told = f"below: {', '.join(below)}"
+        axes.text(0.98, 0.02, told, ha="right", fontsize="small", transform=axes.transAxes)
 
 
 def _labelled(grid: Any, x: str, y: str, facet: str = "col") -> Figure:
