@@ -176,9 +176,7 @@ def completed(config: RunConfig) -> RunConfig:
         objective=_completed_choice("objective", config.objective, objective.hyper),
         likelihood=_completed_choice("likelihood", config.likelihood, likelihood.hyper),
         rate_weight=_completed_value("rate_weight", config.rate_weight, RATE_WEIGHT),
-        plugin="+".join(
-            filter(None, map(source_fingerprint, (objective.loss, likelihood.log_prob)))
-        ),
+        plugin=_plugin_fingerprint(objective.loss, likelihood.log_prob),
     )
 
 
