@@ -75,6 +75,24 @@ def test_a_study_gives_a_row_per_run_and_metric(study, tmp_path, executor):
     assert rows.equals(vb.load(tmp_path / "out"))
 
 
+def test_configurations_made_in_python_run_like_a_study(tmp_path, tiny_npz):
+    configs = [
+        vb.RunConfig(
+            objective=vb.Choice("beta_elbo", {"beta": beta}),
+            likelihood=vb.Choice("bernoulli"),
+            data=vb.DataConfig(name=str(tiny_npz), binarisation="static"),
+            model=vb.ModelConfig(latent_dim=2, widths=(8,)),
+            train=vb.TrainConfig(num_steps=12, batch_size=16),
+            evaluate=vb.EvaluateConfig(num_samples=3, num_images=20),
+        )
+        for beta in (0.5, 2.0)
+    ]
+    rows = vb.run(configs, tmp_path / "out", executor="inline", timings=False)
+    assert set(rows["variant"]) == {"beta_elbo(beta=0.5)", "beta_elbo(beta=2)"}
+    assert set(rows["hyper"]) == {'{"beta":0.5}', '{"beta":2.0}'}
+    assert all(hasattr(vb, name) for name in vb.__all__)
+
+
 def test_the_same_twice_gives_identical_records(study, tmp_path):
     for name in "ab":
         vb.run(study(), tmp_path / name, executor="inline", timings=False)

@@ -12,12 +12,16 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Choice": "config",
+    "DataConfig": "config",
+    "EvaluateConfig": "config",
     "Hyper": "hyper",
     "InputError": "errors",
+    "ModelConfig": "config",
     "RunConfig": "config",
     "SameAs": "objectives",
     "Scalar": "hyper",
     "Terms": "terms",
+    "TrainConfig": "config",
     "densities": "densities",
     "likelihood": "likelihoods",
     "load": "results",
