@@ -4,6 +4,7 @@ import pytest
 import torch
 from conftest import tiny
 
+from vaebench import timing
 from vaebench.memory import PeakBytes
 from vaebench.study import resolve
 from vaebench.timing import NUM_ROUNDS, Lap, _baseline, _ratio, timing_pass
@@ -45,6 +46,19 @@ def test_one_record_per_variant_with_its_protocol():
     peaks = [{m.metric: m.value for m in r.metrics}["peak_memory"] for r in (elbo, elbo_mc)]
     weights = 64 * 8 + 8 + 8 * 4 + 4 + 2 * 8 + 8 + 8 * 64 + 64
     assert all(3 * 4 * weights / MIB < peak < 1.0 for peak in peaks)
+
+
+def test_variants_take_turns(monkeypatch):
+    order = []
+
+    def timed(lap, num_steps, device):
+        order.append(lap.configs[0].objective.name)
+        return 1.0
+
+    monkeypatch.setattr(timing, "_timed", timed)
+    monkeypatch.setattr(timing, "_peak_memory", lambda lap, device: 0.0)
+    timing_pass([resolve([tiny(objective=name)]) for name in ("elbo", "elbo_mc")], "s", "cpu")
+    assert order[-2 * NUM_ROUNDS :] == ["elbo", "elbo_mc"] * NUM_ROUNDS
 
 
 def test_memory_is_the_same_every_time():
