@@ -41,7 +41,8 @@ def study(tmp_path, tiny_npz):
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((out / "runs").iterdir())}
+    """The records; a writer that was killed may leave a temporary file beside them."""
+    return {path.name: path.read_bytes() for path in sorted((out / "runs").glob("*.json"))}
 
 
 @pytest.mark.parametrize("executor", ["inline", "local"])
@@ -144,9 +145,7 @@ def test_killed_and_started_again_a_study_completes(study, tmp_path):
     vb.run(path, tmp_path / "whole", workers=1, timings=False)
     assert contents(out).keys() == contents(tmp_path / "whole").keys()
     assert len(contents(out)) == 4
-    assert {name: contents(out)[name] for name in kept if name.endswith(".json")} == {
-        name: content for name, content in kept.items() if name.endswith(".json")
-    }
+    assert {name: contents(out)[name] for name in kept} == kept
 
 
 def test_workers_whose_coordinator_is_gone_record_nothing(study, tmp_path):
@@ -162,7 +161,7 @@ def test_workers_whose_coordinator_is_gone_record_nothing(study, tmp_path):
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert not list((out / "runs").iterdir())
+    assert not contents(out)
 
 
 def children(pid: int) -> list[int]:
