@@ -169,6 +169,15 @@ def test_gradients_are_clipped_run_by_run():
     torch.testing.assert_close(gradient_norms(model), expected)
 
 
+def test_a_norm_beyond_float32_does_not_spoil_a_run_without_a_limit():
+    model = build_stack([tiny(seed=i) for i in range(2)], 64)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 1e30)
+    clip_gradients(model, torch.tensor([torch.inf, 1.0]))
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+    assert all((p.grad[0] == 1e30).all() for p in model.parameters())
+
+
 def test_clipping_reaches_the_loop():
     free, clipped = (
         losses([tiny(train={"num_steps": 20, "batch_size": 16, "max_grad_norm": norm})])

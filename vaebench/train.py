@@ -202,7 +202,7 @@ def gradient_norms(model: VAE) -> Tensor:
 def clip_gradients(model: VAE, limits: Tensor) -> Tensor:
     """Scale each run's gradient down to its limit [S], never over the stack; the norms before."""
     norms = gradient_norms(model)
-    scale = (limits / norms).clamp_max(1.0)
+    scale = torch.where(norms > limits, limits / norms, torch.ones_like(norms))
     for parameter in model.parameters():
         if parameter.grad is not None:
             parameter.grad *= scale.view(-1, *[1] * (parameter.grad.dim() - 1))
