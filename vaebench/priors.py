@@ -15,7 +15,6 @@ from vaebench.noise import Noise, normals
 class Prior:
     """p(z): log_prob takes [..., D] to [...]; sample(noise, n, D) gives [S, n, D]."""
 
-    name: str
     log_prob: Callable[[Tensor], Tensor]
     sample: Callable[[Noise, int, int], Tensor]
 
@@ -24,6 +23,4 @@ def _sample_standard_normal(noise: Noise, num_rows: int, latent_dim: int) -> Ten
     return normals(noise, 1, num_rows, latent_dim)[0]
 
 
-STANDARD_NORMAL = Prior(
-    "standard_normal", densities.standard_normal_log_prob, _sample_standard_normal
-)
+STANDARD_NORMAL = Prior(densities.standard_normal_log_prob, _sample_standard_normal)
