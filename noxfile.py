@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -78,6 +79,18 @@ def sweep(session: nox.Session) -> None:
 
 
 @nox.session
+def gradients(session: nox.Session) -> None:
+    """Measure the estimators' gradients on the digits: figures and table in results/reference/."""
+    install(session, "report")
+    out, kept = RESULTS / "gradients", Path("results/reference/gradients")
+    arguments = [str(STUDIES / "gradients.toml"), "--out", str(out), *session.posargs]
+    session.run("vaebench", "gradients", *arguments)
+    kept.mkdir(parents=True, exist_ok=True)
+    for path in (out / "table.csv", *out.glob("*.png")):
+        shutil.copy(path, kept)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """On a CUDA machine: the kernels' correctness and timings, under results/timings/."""
     install(session, "kernels", "test")
@@ -91,3 +104,11 @@ def reference(session: nox.Session) -> None:
     install(session, "report")
     session.run("vaebench", "report", str(RESULTS / "digits"), "--out", "results/reference/digits")
     session.run("python", "benchmarks/update_readme.py")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Write docs/registry.md, the table of all that is registered."""
+    install(session)
+    with Path("docs/registry.md").open("w") as page:
+        session.run("vaebench", "list", "--markdown", stdout=page)

@@ -11,10 +11,13 @@ import vaebench
 
 PACKAGE = Path(vaebench.__file__).parent
 LAYERS = [
-    *("cli", "catalogue", "certify", "regrade", "sweep", "report", "harness", "study"),
+    *("cli", "catalogue", "certify", "effective_beta", "gradients"),
+    *("regrade", "sweep", "report", "harness", "study"),
     *("executors", "timing"),
-    *("stack", "results", "memory", "plugins", "environment", "train", "evaluate", "config"),
-    *("objectives", "terms", "schedules", "models", "likelihoods", "priors", "data", "kernels"),
+    *("stack", "results", "memory", "plugins", "environment"),
+    *("train", "evaluate", "config", "combinations"),
+    *("objectives", "terms", "schedules", "models", "likelihoods", "priors", "posteriors"),
+    *("data", "kernels"),
     *("densities", "noise", "hyper", "registry", "errors"),
 ]
 """From the top down: a module imports those to its right, or its own folder."""

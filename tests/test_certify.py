@@ -1,11 +1,29 @@
-"""The linear-Gaussian VAE, and the ELBO identity on it: exact, in float64."""
+"""What certification stands on: models with exact answers, checked in other ways; and its rows."""
 
+import itertools
+import math
+
+import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
 from vaebench import densities
-from vaebench.certify import SIGMA, exact_log_px
+from vaebench.certify import CHECKS, Finding, certify, discrete, exact_log_px, quadrature
+from vaebench.certify.finding import at_most, centred, equal, largest
+from vaebench.certify.gaussian import (
+    SIGMA,
+    draws,
+    exact_elbo,
+    examples,
+    far_examples,
+    linear_gaussian,
+    replicas,
+    sampled,
+)
+from vaebench.certify.gradients import gradients
+from vaebench.errors import InputError
 from vaebench.noise import Noise, normals
+from vaebench.objectives import OBJECTIVES
 from vaebench.terms import compute_terms
 
 N = 6
@@ -20,35 +38,36 @@ def posterior(model, x):
 
 
 def data(model):
-    return normals(Noise((3,)), 1, N, model.decoder.weight.shape[-1])[0, 0].double()
+    return SIGMA * normals(Noise((3,)), 1, N, model.decoder.weight.shape[-1])[0, 0].double()
 
 
 def test_true_posterior_is_the_posterior(true_posterior):
     x = data(true_posterior)
     mean, covariance = posterior(true_posterior, x)
-    mu, log_var = true_posterior.encode(x[None])
-    torch.testing.assert_close(mu[0], mean)
-    torch.testing.assert_close(log_var[0, 0].exp().diag(), covariance)
+    q = true_posterior.posterior(x[None])
+    torch.testing.assert_close(q.mu[0], mean)
+    torch.testing.assert_close(q.log_var[0, 0].exp().diag(), covariance)
 
 
 def test_the_elbo_identity(wrong_posterior):
     """log p(x) - KL[q(z|x) || p(z|x)] = E_q[log p(x|z)] - KL[q(z|x) || p(z)]."""
     model, x = wrong_posterior, data(wrong_posterior)
     mean, covariance = posterior(model, x)
-    mu, log_var = (t[0] for t in model.encode(x[None]))
-    kl_to_posterior = densities.gaussian_kl_between(
-        mu, log_var, mean, covariance.diag().log().expand_as(mu)
-    )
+    q = model.posterior(x[None])
+    log_var = covariance.diag().log().expand_as(mean)
+    kl_to_posterior = densities.gaussian_kl_between(q.mu, q.log_var, mean, log_var)[0]
     left = exact_log_px(model, x) - kl_to_posterior
-
-    # E_q of a Gaussian log-density: its value at the mean, and the variance that z adds to it.
-    weight = model.decoder.weight[0]
-    spread = (log_var.exp() * weight.square().sum(-1)).sum(-1) / (2 * SIGMA**2)
-    at_mean = model.log_px_z(x[None], mu[None, None])[0, 0]
-    right = at_mean - spread - densities.gaussian_kl(mu, log_var)
-
-    torch.testing.assert_close(left, right, rtol=0, atol=1e-8)
+    torch.testing.assert_close(left, exact_elbo(model, x[None])[0], rtol=0, atol=1e-8)
     assert (kl_to_posterior > 0.1).all()
+
+
+def test_the_elbo_in_closed_form_is_the_expectation(wrong_posterior):
+    x = data(wrong_posterior)
+    stacked = x.expand(300, N, -1)
+    noise = Noise(tuple(range(300)))
+    terms = compute_terms(replicas(wrong_posterior, 300), stacked, noise, num_samples=50)
+    off_by = (terms.log_w.mean(0) - exact_elbo(wrong_posterior, x[None])).mean(-1)
+    assert equal("elbo", "closed form", off_by).holds
 
 
 def test_bayes_rule_sample_by_sample(true_posterior):
@@ -65,3 +84,160 @@ def test_exact_log_px_is_the_marginal(true_posterior):
     covariance = weight.T @ weight + SIGMA**2 * torch.eye(weight.shape[1]).double()
     expected = MultivariateNormal(bias, covariance).log_prob(x)
     torch.testing.assert_close(exact_log_px(true_posterior, x), expected)
+
+
+def test_ratios_have_the_moments_that_a_standard_error_stands_on():
+    """E_q[(p / q)^m] is finite where the variance of q is above (m - 1) / m of the prior's."""
+    for wrong in (0.0, 1.0):
+        variance = sampled(wrong).log_var.exp()
+        assert float(variance.min()) > 3 / 4
+
+
+def test_near_and_far_examples_lie_on_both_sides_of_the_floors(wrong_posterior):
+    near, far = (draws(wrong_posterior, x).kl.mean() for x in (examples(), far_examples()))
+    assert float(near) < OBJECTIVES["free_bits_per_example"].hyper["floor"].default < float(far)
+
+
+def test_replicas_have_noise_of_their_own(wrong_posterior):
+    z = draws(replicas(wrong_posterior, 3), examples()).z
+    assert len(z.transpose(0, 1).flatten(1).unique(dim=0)) == 3
+
+
+# ------------------------------------------------------------------ the discrete model
+
+
+def test_the_discrete_model_sums_to_one_over_its_images(monkeypatch):
+    total = 0.0
+    for image in itertools.product((0.0, 1.0), repeat=len(discrete.X)):
+        monkeypatch.setattr(discrete, "X", image)
+        total += math.exp(discrete.log_px())
+    assert total == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_the_expected_elbo_of_the_discrete_model_is_by_hand(wrong):
+    q, log_px_z = discrete.log_q(wrong).exp().tolist(), discrete.log_px_z().tolist()
+    by_hand = sum(
+        p * (log_p - math.log(p) - math.log(3)) for p, log_p in zip(q, log_px_z, strict=True)
+    )
+    for found in (discrete.bounds(OBJECTIVES[n], wrong=wrong) for n in ("elbo", "elbo_mc")):
+        assert list(found) == [1, 2, 3, 4, 5, 6]
+        assert list(found.values()) == pytest.approx([by_hand] * 6)
+    assert (by_hand < discrete.log_px() - 0.01) == wrong
+
+
+def test_expected_iwae_of_the_discrete_model_is_by_hand():
+    q, log_px_z = discrete.log_q(wrong=True).exp().tolist(), discrete.log_px_z().tolist()
+    w = [math.exp(log_p) / 3 / p for p, log_p in zip(q, log_px_z, strict=True)]
+    pairs = itertools.product(range(3), repeat=2)
+    by_hand = sum(q[i] * q[j] * math.log((w[i] + w[j]) / 2) for i, j in pairs)
+    assert discrete.bounds(OBJECTIVES["iwae"])[2] == pytest.approx(by_hand)
+
+
+def test_a_sample_in_proportion_is_the_limit_of_many():
+    """There the importance-weighted bound is log p(x)."""
+    loss = OBJECTIVES["iwae"](discrete.in_proportion())
+    assert -float(loss) == pytest.approx(discrete.log_px(), abs=1e-12)
+
+
+def test_what_discrete_codes_have_no_formula_for_has_no_rows():
+    assert not list(discrete.check(OBJECTIVES["dreg"]))
+    assert list(discrete.check(OBJECTIVES["iwae"]))
+
+
+def test_fewer_samples_than_an_objective_needs_are_left_out():
+    assert list(discrete.bounds(OBJECTIVES["miwae"])) == [2, 4, 6]
+
+
+# ------------------------------------------------------------------ quadrature
+
+
+def test_nodes_have_the_moments_of_normals():
+    pairs, mass = quadrature.nodes(quadrature.NUM_NODES)
+    for power, moment in ((1, 0.0), (2, 1.0), (3, 0.0), (4, 3.0), (6, 15.0)):
+        assert (mass * pairs.pow(power)).sum(1).tolist() == pytest.approx([moment] * 2, abs=1e-10)
+    assert float((mass * pairs.prod(0)).sum()) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_expected_elbo_by_quadrature_is_that_in_closed_form():
+    model = quadrature.one_dimension()
+    exact = -exact_elbo(model, examples()[None, :1])[0]
+    for name in ("elbo", "elbo_mc", "elbo_low_variance"):
+        torch.testing.assert_close(quadrature.expected(OBJECTIVES[name], model), exact)
+
+
+def test_slopes_of_the_expected_elbo_are_those_of_the_closed_form():
+    model = replicas(quadrature.one_dimension(), 1, trained=True)
+    exact_elbo(model, examples()[None, :1]).sum().neg().backward()
+    for side in ("encoder", "decoder"):
+        parameters = getattr(model, side).parameters()
+        expected = torch.cat([p.grad.flatten() for p in parameters])
+        found = quadrature.slope(OBJECTIVES["elbo_mc"], side)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+
+
+# ------------------------------------------------------------------ gradients
+
+
+@pytest.mark.parametrize(
+    ("name", "at_rest"), [("elbo_stl", True), ("dreg", True), ("elbo_mc", False), ("iwae", False)]
+)
+def test_only_path_gradients_vanish_in_every_sample_at_the_true_posterior(name, at_rest):
+    """Those of elbo_mc and iwae do so on average: the score that is in them is noise."""
+    model = replicas(linear_gaussian(wrong=0.0), trained=True)
+    found = gradients(OBJECTIVES[name], model, examples())["encoder"]
+    assert (largest(found) < 1e-9) == at_rest
+    assert at_rest or largest(found) > 0.1
+    assert centred(name, "on average", found).holds
+
+
+def test_the_encoder_of_an_upper_bound_descends_it():
+    """The sign that certification takes off is the one that the loss puts on."""
+    model = replicas(linear_gaussian(wrong=1.0), 3, trained=True)
+    terms = draws(model, examples())
+    loss = OBJECTIVES["cubo"](terms).mean(-1).sum()
+    own = torch.autograd.grad(loss, list(model.encoder.parameters()))
+    kept = gradients(OBJECTIVES["cubo"], model, examples())["encoder"]
+    torch.testing.assert_close(torch.cat([g.flatten(1) for g in own], 1), -kept)
+
+
+# ------------------------------------------------------------------ findings
+
+
+def test_findings_hold_up_to_their_error():
+    noise = normals(Noise((1,)), 1, 1000, 1).double().flatten()
+    assert equal("x", "0", noise).holds
+    assert not equal("x", "0", noise + 0.5).holds
+    assert at_most("x", "0", noise - 0.5).holds
+    assert not at_most("x", "0", noise + 0.5).holds
+    assert centred("x", "0", noise[:, None]).holds
+    assert not centred("x", "0", torch.stack([noise, noise + 0.5], 1)).holds
+    assert centred("x", "0", noise[:, None] + 0.5, blur=0.5).holds
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_does_not_hold(value):
+    bad = torch.full((5,), value, dtype=torch.float64)
+    assert largest(bad) == math.inf
+    for finding in (equal("x", "0", bad), at_most("x", "0", bad), centred("x", "0", bad[:, None])):
+        assert not finding.holds
+
+
+def test_rows_say_their_unit():
+    assert Finding("a", "b", 0.25, 0.5, kind="prior").as_row() == {
+        "kind": "prior",
+        "name": "a",
+        "fact": "b",
+        "off by": "0.25",
+        "allowed": "0.5",
+        "unit": "nats",
+        "result": "holds",
+    }
+
+
+def test_certify_takes_names_of_every_kind_and_points_from_unknown_ones():
+    assert {finding.name for finding in certify(["elbo", "iwae"])} == {"elbo", "iwae"}
+    for registry, _ in CHECKS.values():
+        wrong = next(iter(registry)) + "x"
+        with pytest.raises(InputError, match=f"did you mean '{wrong[:-1]}'"):
+            certify([wrong])

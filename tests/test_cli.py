@@ -91,9 +91,42 @@ def test_list(kind):
 
 
 def test_certify():
-    done = call("certify", "iwae", "--json")
-    assert done.exit_code == 0
-    assert {row["result"] for row in json.loads(done.stdout)} == {"holds"}
+    done = call("certify", "iwae", "gaussian", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert {row["result"] for rows in told.values() for row in rows} == {"holds"}
+    assert {row["kind"] for row in told["findings"]} == {"objective", "likelihood"}
+    assert len(told["derivation"]) == 10
+
+
+def test_certify_prints_both_tables_and_counts():
+    done = call("certify", "bernoulli", "--kind", "likelihoods")
+    assert done.exit_code == 0, done.output
+    assert "log p(x) - KL[q(z|x) || p(z|x)] = E_q[log p(x|z)] - KL[q(z|x) || p(z)]" in done.stdout
+    assert done.stdout.rstrip().endswith("facts hold, 0 fail")
+
+
+def test_what_fails_comes_first_and_gives_status_1(tmp_path):
+    (tmp_path / "wrong.py").write_text(WRONG)
+    wrong = ["--plugin", tmp_path / "wrong.py"]
+    done = call("certify", "gaussian", "bare_mse", *wrong, "--kind", "likelihoods")
+    from vaebench.likelihoods import LIKELIHOODS
+
+    del LIKELIHOODS._entries["bare_mse"]
+    assert done.exit_code == 1, done.output
+    results = [line.split()[-1] for line in done.stdout.splitlines() if " likelihood " in line]
+    assert results == sorted(results)
+    assert results[0] == "FAILS"
+    assert done.stdout.rstrip().endswith(f"{results.count('FAILS')} fail")
+
+
+WRONG = """
+import vaebench as vb
+
+@vb.likelihood(source="", measure="density", support=vb.REAL, mean=lambda out: out)
+def bare_mse(x, out):
+    return -(x - out).square().sum(-1)
+"""
 
 
 def test_kernels(tmp_path, monkeypatch):

@@ -23,6 +23,16 @@ def test_schedules_are_completed_and_named():
     assert parse({**BASE, "objective": "iwae", "num_samples": 5}).variant == "iwae K=5"
 
 
+def test_posterior_and_prior_are_named_where_they_are_not_the_usual_ones():
+    assert tiny().posterior == Choice("diagonal_gaussian")
+    assert tiny().prior == Choice("standard_normal")
+    assert tiny(posterior="diagonal_gaussian", prior="standard_normal").id == tiny().id
+    assert tiny(objective="elbo_mc", posterior="iaf", prior="vamp").variant == "elbo_mc, iaf, vamp"
+    codes = tiny(posterior="categorical", prior="uniform_categorical")
+    assert codes.posterior.hyper == {"temperature": 0.5}
+    assert codes.variant == "elbo, categorical(temperature=0.5), uniform_categorical"
+
+
 def test_json_round_trip_keeps_the_id():
     config = tiny(objective={"name": "beta_elbo", "beta": {"name": "linear", "stop": 4.0}})
     decoded = msgspec.json.decode(msgspec.json.encode(config), type=type(config))
@@ -83,10 +93,44 @@ def test_observation_spaces_keep_mass_and_density_apart():
     assert sigma.observation_space == tiny(likelihood="gaussian_learned").observation_space
 
 
+def test_densities_of_dequantised_images_are_ranked_with_each_other_alone():
+    data = {"name": "digits", "dequantise": True}
+    grey = {"name": "digits"}
+    laplace = {"name": "laplace", "scale": 0.1}
+    space = tiny(likelihood="beta", data=data).observation_space
+    assert space == tiny(likelihood=laplace, data=data).observation_space
+    assert "/dequantised/mass/" in space
+    others = {
+        tiny(likelihood=laplace, data=grey).observation_space,
+        tiny(likelihood="discretised_logistic", data=grey).observation_space,
+        tiny().observation_space,
+    }
+    assert len(others) == 3
+    assert space not in others
+
+
 BAD = {
     "objective": ({"objective": "elbow"}, "unknown objective 'elbow'; did you mean 'elbo'"),
     "likelihood": ({"likelihood": "bernouli"}, "did you mean 'bernoulli'"),
     "model": ({"model": {"name": "mpl"}}, "did you mean 'mlp'"),
+    "posterior": ({"posterior": "ifa"}, "did you mean 'iaf'"),
+    "prior": ({"prior": "wamp"}, "did you mean 'vamp'"),
+    "posterior hyper": (
+        {"posterior": {"name": "iaf", "steps": 3}},
+        "posterior 'iaf' has no hyperparameter 'steps'",
+    ),
+    "temperature": (
+        {
+            "posterior": {"name": "categorical", "temperature": 0.0},
+            "prior": "uniform_categorical",
+        },
+        "temperature must be",
+    ),
+    "prior hyper": ({"prior": {"name": "vamp", "components": 3}}, "has no hyperparameter 'comp"),
+    "classes": ({"model": {"num_classes": 1}}, "Expected 'int' >= 2 - at 'model.num_classes'"),
+    "flow steps": ({"model": {"flow_steps": 0}}, "at 'model.flow_steps'; got 0"),
+    "components": ({"model": {"num_components": 0}}, "at 'model.num_components'; got 0"),
+    "dequantise": ({"data": {"dequantise": "yes"}}, "at 'data.dequantise'; got 'yes'"),
     "schedule": ({"rate_weight": {"name": "linera"}}, "did you mean 'linear'"),
     "hyper": ({"objective": {"name": "beta_elbo", "bet": 1.0}}, "did you mean 'beta'"),
     "no hyper": ({"objective": {"name": "elbo", "beta": 1.0}}, "no hyperparameter 'beta'"),

@@ -57,6 +57,66 @@ def test_binarisations():
     assert not torch.equal(draws[3], draws[4])
 
 
+def test_digits_are_images_of_8_bits():
+    digits = load("digits", "none")
+    levels = 255 * digits.train.x
+    torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
+    assert levels.round().unique().tolist() == [round(255 * k / 16) for k in range(17)]
+
+
+def test_dequantised_images_fill_the_bins_of_their_levels():
+    grey, digits = load("digits", "none"), load("digits", "none", dequantise=True)
+    levels = (255 * grey.train.x).round()
+    draws = torch.stack([256 * digits.observe("train", epoch) - levels for epoch in range(400)])
+    assert draws.dtype == torch.float32
+    assert (draws >= 0).all()
+    assert (draws <= 1).all()
+    # The mean of 400 uniforms has a standard error of (1 / 4800)^(1/2); 76,608 pixels at once.
+    assert ((draws.mean(0) - 0.5).abs() < 5.5 * (1 / 4800) ** 0.5).all()
+    assert float(draws.var()) == pytest.approx(1 / 12, rel=2e-3)
+    assert torch.equal(digits.train.x, grey.train.x)
+    assert digits.fingerprint == grey.fingerprint
+
+
+def test_dequantisation_is_drawn_for_each_epoch_and_part_and_shared():
+    digits = load("digits", "none", dequantise=True)
+    assert torch.equal(digits.observe("train", 3), digits.observe("train", 3))
+    assert not torch.equal(digits.observe("train", 3), digits.observe("train", 4))
+    noise = [(256 * digits.observe(part) % 1)[:240].flatten() for part in ("valid", "test")]
+    assert torch.stack(noise).corrcoef()[0, 1].abs() < 0.05
+
+
+@pytest.mark.parametrize("u", [0.0, 1.0 - 2.0**-24])
+def test_dequantised_images_stay_in_the_open_interval(monkeypatch, u):
+    """Also where a draw is the least or the greatest that there is."""
+    digits = load("digits", "none", dequantise=True)
+    monkeypatch.setattr(torch, "rand", lambda shape, generator: torch.full(shape, u))
+    y = digits.observe("train")
+    assert float(y.min()) > 0.0
+    assert float(y.max()) < 1.0
+
+
+def test_log_volume_turns_a_density_into_a_bound_on_a_probability():
+    """Jensen: exp E_u[log p(y)] / 256 is at most the mass of a bin, and near it where p is flat."""
+    digits = load("digits", "none", dequantise=True)
+    assert digits.log_volume == pytest.approx(64 * np.log(256))
+    assert load("digits", "none").log_volume == 0.0
+    u = (torch.arange(1000).double() + 0.5) / 1000
+    y = (torch.arange(256).double().unsqueeze(-1) + u) / 256
+    law = torch.distributions.Beta(2.0, 5.0)
+    bound = (law.log_prob(y).mean(-1) - digits.log_volume / digits.num_pixels).exp()
+    mass = law.log_prob(y).exp().mean(-1) / 256
+    assert (bound <= mass).all()
+    assert 0.999 < float(bound.sum()) < float(mass.sum()) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_dequantisation_is_refused_where_it_means_nothing(tmp_path):
+    with pytest.raises(InputError, match=r"grey images; 'digits' has binarisation 'dynamic'"):
+        load("digits", "dynamic", dequantise=True)
+    with pytest.raises(InputError, match="on the 256 levels k/255; 'mine' has others: store"):
+        load(saved(tmp_path, **GOOD), "none", dequantise=True)
+
+
 def test_fingerprint_is_of_the_bytes(tmp_path):
     first = load(saved(tmp_path, **GOOD), "none").fingerprint
     changed = {**GOOD, "x_test": GOOD["x_test"].copy()}

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import torch
 from scipy import integrate
-from torch.distributions import Bernoulli, Categorical, Independent, Normal, kl_divergence
+from torch.distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    Independent,
+    Laplace,
+    Normal,
+    kl_divergence,
+)
 
 from vaebench import densities
 from vaebench.noise import Noise
@@ -118,3 +127,102 @@ def test_reparameterise_kl_draws_from_q():
     # The standard error of a log standard deviation is 1 / sqrt(2n).
     log_ratio = z.std(0).log() - 0.5 * log_var
     assert (log_ratio.abs() < 4.5 / (2 * num_samples) ** 0.5).all()
+
+
+def test_log_mean_decay_joins_its_series_and_keeps_its_digits():
+    points = [0.0, 1e-9, 1e-3, 0.1, 0.2, 0.2 + 1e-12, 0.5, 5.0, 700.0]
+    t = torch.tensor(points, dtype=torch.float64)
+    t.requires_grad_()
+    expected = [
+        np.log(integrate.quad(lambda u, v=v: np.exp(-u * v), 0, 1, epsabs=1e-14)[0])
+        for v in t.tolist()
+    ]
+    found = densities.log_mean_decay(t)
+    close(found, torch.tensor(expected).double(), 1e-13)
+    (slope,) = torch.autograd.grad(found.sum(), t)
+    assert float(slope[0]) == -0.5
+    assert float(slope[4]) == pytest.approx(float(slope[5]), abs=1e-11)
+
+
+def test_continuous_bernoulli_is_that_of_torch_outside_its_series():
+    logits = torch.tensor([-10.0, -3.0, -0.3, 0.3, 3.0, 10.0]).double().unsqueeze(-1)
+    x = torch.linspace(0, 1, 5).double().view(5, 1, 1)
+    law = ContinuousBernoulli(logits=logits)
+    close(densities.continuous_bernoulli_log_prob(x, logits), law.log_prob(x)[..., 0])
+    close(densities.continuous_bernoulli_mean(logits), law.mean)
+
+
+def test_continuous_bernoulli_at_its_centre():
+    """Where torch.distributions has no gradient: lambda = 1/2 is the uniform law."""
+    logits = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    found = densities.continuous_bernoulli_log_prob(torch.tensor([0.75]).double(), logits)
+    assert found.item() == 0.0
+    found.backward()
+    assert logits.grad.item() == pytest.approx(0.25)
+    assert densities.continuous_bernoulli_mean(logits).item() == 0.5
+
+
+@pytest.mark.parametrize("logit", [1e-4, 0.19, 0.21, 4.0, 40.0, 1e4])
+def test_continuous_bernoulli_mean_is_the_slope_of_its_constant(logit):
+    for sign in (-1.0, 1.0):
+        logits = torch.tensor([sign * logit], dtype=torch.float64, requires_grad=True)
+        log_prob = densities.continuous_bernoulli_log_prob(torch.zeros(1).double(), logits)
+        (slope,) = torch.autograd.grad(log_prob, logits)
+        close(densities.continuous_bernoulli_mean(logits), -slope, 1e-12)
+
+
+def test_laplace_and_beta_log_prob():
+    x, loc, raw = random(K, S, B, D), random(S, B, D, seed=1), random(S, 1, 1, seed=2)
+    expected = Independent(Laplace(loc, raw.exp().expand_as(loc)), 1).log_prob(x)
+    close(densities.laplace_log_prob(x, loc, raw), expected)
+    a, b = random(S, B, D, seed=3).exp(), random(S, B, D, seed=4).exp()
+    close(
+        densities.beta_log_prob(x.sigmoid(), a, b), Independent(Beta(a, b), 1).log_prob(x.sigmoid())
+    )
+
+
+def test_categorical_log_prob():
+    logits = random(K, S, B, 6, D)
+    value = torch.arange(S * B * D).view(S, B, D) % 6
+    expected = Independent(Categorical(logits=logits.transpose(-1, -2)), 1).log_prob(value)
+    close(densities.categorical_log_prob(value, logits), expected)
+
+
+def test_levels():
+    levels = torch.arange(256).float() / 255
+    assert torch.equal(densities.nearest_level(levels), torch.arange(256).float())
+    assert densities.on_levels(levels)
+    assert densities.on_levels(torch.arange(256, dtype=torch.float64) / 255)
+    for value in (0.5, -1 / 255, 256 / 255, np.nan):
+        assert not densities.on_levels(torch.tensor([0.0, value]))
+
+
+@pytest.mark.parametrize("log_scale", [-7.7, -3.0, 0.0, 4.0])
+def test_discretised_logistic_keeps_its_digits_far_from_its_location(log_scale):
+    """Far below loc, F(b) - F(a) is exp(b) (1 - exp(a - b)), up to a factor of 1 + exp(b)."""
+    scale = np.exp(log_scale)
+    x, loc = 100 / 255, 1.0 + 40 * scale
+    arguments = (torch.tensor([v], dtype=torch.float64) for v in (x, loc, log_scale))
+    found = densities.discretised_logistic_log_prob(*arguments)
+    upper, width = (x + 0.5 / 255 - loc) / scale, 1 / 255 / scale
+    assert float(found) == pytest.approx(upper + np.log(-np.expm1(-width)), rel=1e-12)
+
+
+def test_discretised_logistic_masses_and_mean_over_the_levels():
+    loc, log_scale = 0.5 * random(S, B, D) + 0.5, random(S, B, D, seed=1) - 2.0
+    levels = (torch.arange(256).double() / 255).view(256, 1, 1, 1, 1)
+    each = (v.unsqueeze(-1) for v in (loc, log_scale))  # one pixel a row
+    p = densities.discretised_logistic_log_prob(levels, *each).exp()
+    close(p.sum(0), torch.ones(S, B, D).double())
+    expected = (levels.squeeze(-1) * p).sum(0)
+    close(densities.discretised_logistic_mean(loc, log_scale), expected)
+
+
+def test_a_mixture_of_one_and_of_equals_is_its_component():
+    x = torch.randint(256, (S, B, D), generator=torch.Generator().manual_seed(0)).double() / 255
+    loc, log_scale = random(K, S, B, D), random(K, S, B, D, seed=1)
+    expected = densities.discretised_logistic_log_prob(x, loc, log_scale)
+    for m in (1, 3):
+        parts = (v.unsqueeze(-2).expand(K, S, B, m, D) for v in (loc, log_scale))
+        logits = random(K, S, B, m, D, seed=2)
+        close(densities.discretised_logistic_mixture_log_prob(x, logits, *parts), expected)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import tiny
 
-from vaebench.certify import exact_log_px
+from vaebench.certify.gaussian import exact_log_px
 from vaebench.data import load
 from vaebench.evaluate import evaluate
 from vaebench.evaluate.bounds import bounds

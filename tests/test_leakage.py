@@ -171,10 +171,10 @@ def test_the_last_point_of_the_curve_is_the_bound_on_valid():
 def grades_by_hand(model, x, num_samples):
     """elbo and nll at weight 1, from log densities written with torch.distributions."""
     prior = distributions.Normal(0.0, 1.0)
-    mu, log_var = model.encode(x[None])
-    posterior = distributions.Normal(mu, torch.exp(0.5 * log_var))
+    q = model.posterior(x[None])
+    posterior = distributions.Normal(q.mu, torch.exp(0.5 * q.log_var))
     eps = normals(Noise((11,)), num_samples, len(x), D)
-    z = mu + posterior.scale * eps
+    z = posterior.loc + posterior.scale * eps
     log_px_z = distributions.Bernoulli(logits=model.decode(z)).log_prob(x).sum(-1)
     log_w = log_px_z + (prior.log_prob(z) - posterior.log_prob(z)).sum(-1)
     rate = distributions.kl_divergence(posterior, prior).sum(-1)

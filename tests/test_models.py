@@ -1,8 +1,11 @@
+import pytest
 import torch
+from runs import pairs, run_config, sampled, steps_of
 
 from vaebench.likelihoods import LIKELIHOODS
-from vaebench.models import StackedLinear, build, select
+from vaebench.models import Family, StackedLinear, build, select
 from vaebench.noise import Noise, key
+from vaebench.posteriors import Latent
 
 KEYS = tuple(key(seed, "models") for seed in range(3))
 K, S, B, D, P = 4, 3, 5, 2, 7
@@ -11,11 +14,9 @@ K, S, B, D, P = 4, 3, 5, 2, 7
 def vae(keys, name="mlp", widths=(6,)):
     return build(
         name,
+        Family(LIKELIHOODS["gaussian_learned"], latent=Latent(D)),
         pixels=P,
-        latent_dim=D,
         widths=widths,
-        likelihood=LIKELIHOODS["gaussian_learned"],
-        hyper={},
         noise=Noise(keys),
     )
 
@@ -64,8 +65,21 @@ def test_select_copies_runs_with_their_learned_parameters():
 def test_linear_model_is_affine_with_one_log_var():
     model = vae(KEYS, "linear", ())
     x = torch.randn(S, B, P)
-    mu, log_var = model.encode(x)
-    doubled, _ = model.encode(2 * x)
-    zero, _ = model.encode(0 * x)
-    torch.testing.assert_close(doubled - zero, 2 * (mu - zero))
-    assert torch.equal(log_var, log_var[:, :1].expand(S, B, D))
+    with torch.no_grad():
+        model.encoder.rest.copy_(torch.arange(S * D).view(S, 1, D))
+    q, doubled, zero = (model.posterior(scale * x) for scale in (1, 2, 0))
+    torch.testing.assert_close(doubled.mu - zero.mu, 2 * (q.mu - zero.mu))
+    assert torch.equal(q.log_var, model.encoder.rest.expand(S, B, D))
+
+
+@pytest.mark.parametrize(("posterior", "prior"), pairs())
+def test_a_linear_encoder_trains_all_that_a_posterior_has(posterior, prior):
+    """A planar map of zeros alone would stay where it is: nearly every number has to move."""
+    linear_model = {"name": "linear", "latent_dim": 2, "widths": [], "num_classes": 3}
+    codes = {"posterior": posterior, "prior": prior}
+    model, steps = steps_of([run_config(sampled(posterior), model=linear_model, **codes)])
+    before = [parameter.detach().clone() for parameter in model.encoder.parameters()]
+    assert len(list(steps)) > 1
+    for old, new in zip(before, model.encoder.parameters(), strict=True):
+        moved = (new - old).detach() != 0
+        assert float(moved.double().mean()) > 0.5 or not old.numel()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from vaebench.noise import Noise, key, normals, permutations, philox, uniforms
+from vaebench.noise import Noise, gumbels, key, normals, permutations, philox, uniforms
 
 KEYS = tuple(key(seed, "test") for seed in range(3))
 
@@ -74,6 +74,16 @@ def test_uniforms_are_uniform():
     assert draws.shape == (3, 50, 41)
     assert stats.kstest(draws.flatten().numpy(), "uniform").pvalue > 1e-3
     assert 0 <= draws.min() < draws.max() < 1
+
+
+def test_gumbels_are_gumbels_and_functions_of_their_counters():
+    draws = gumbels(Noise(KEYS, step=5), 4, 50, 41)
+    assert draws.shape == (4, 3, 50, 41)
+    assert stats.kstest(draws.flatten().numpy(), "gumbel_r").pvalue > 1e-3
+    assert torch.equal(gumbels(Noise(KEYS[1:2], step=5), 4, 50, 41), draws[:, 1:2])
+    later = gumbels(Noise(KEYS, step=5).at(sample=2).at(row=3), 2, 47, 7)
+    assert torch.equal(later, draws[2:, :, 3:, :7])
+    assert not torch.equal(gumbels(Noise(KEYS, step=6), 4, 50, 41), draws)
 
 
 def test_permutations_hold_every_row_once_and_differ_by_run_and_epoch():

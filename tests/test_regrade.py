@@ -16,6 +16,9 @@ def folder(tmp_path):
     configs = [
         *(tiny(seed=i) for i in range(2)),
         tiny(likelihood="gaussian_learned", data={"name": "digits"}),
+        tiny(likelihood="gaussian_optimal", data={"name": "digits", "dequantise": True}),
+        tiny(objective="elbo_mc", posterior="iaf", prior="vamp"),
+        tiny(posterior="gumbel_softmax", prior="learned_categorical"),
         tiny(train={"num_steps": 60, "batch_size": 16, "learning_rate": 1e30}),
     ]
     train_all(resolve(configs), tmp_path, "s", executor="inline")
@@ -35,7 +38,7 @@ def test_the_same_samples_give_the_recorded_figures(folder):
     rows = regrade(folder)
     for name in ("nll", "elbo", "frechet", "valid_nll"):
         assert figures(rows, name) == pytest.approx(recorded(folder, name), rel=1e-5)
-    assert len(figures(rows, "nll")) == 3
+    assert len(figures(rows, "nll")) == 6
 
 
 def test_more_samples_tighten_the_bound(folder):

@@ -38,7 +38,7 @@ def test_expands_to_the_product(file):
     assert {c.train.batch_size for c in iwae} == {32}
     assert {c.train.num_steps for c in configs} == {5}
     assert {c.train.learning_rate for c in configs} == {1e-3, 1e-2}
-    assert {c.data.fingerprint for c in configs} == {"90fcb0b8a89b75d4"}
+    assert {c.data.fingerprint for c in configs} == {"24ee3729a4d75509"}
 
 
 def test_values_are_set_from_outside(file):

@@ -11,22 +11,30 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Auxiliary": "objectives",
     "Choice": "config",
     "DataConfig": "config",
     "EvaluateConfig": "config",
+    "GradientOf": "objectives",
     "Hyper": "hyper",
     "InputError": "errors",
     "ModelConfig": "config",
+    "REAL": "likelihoods",
     "RunConfig": "config",
     "SameAs": "objectives",
     "Scalar": "hyper",
+    "Support": "likelihoods",
     "Terms": "terms",
     "TrainConfig": "config",
     "densities": "densities",
     "likelihood": "likelihoods",
     "load": "results",
+    "normals": "noise",
     "objective": "objectives",
+    "prior": "priors",
     "run": "harness",
+    "uniforms": "noise",
+    "with_axis": "hyper",
 }
 __all__ = sorted(_HOMES)
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -21,6 +21,8 @@ from vaebench.errors import InputError, near_match
 
 if TYPE_CHECKING:
     from vaebench.stack import OnSteps
+
+KINDS_WITH_FACTS = ("objectives", "likelihoods", "priors", "posteriors")
 
 
 class Group(click.Group):
@@ -57,20 +59,32 @@ def _plugin_option(command: Any) -> Any:
         "plugins",
         multiple=True,
         metavar="FILE.py",
-        help="A file that registers objectives or likelihoods of your own. May be repeated.",
+        help="A file with objectives, likelihoods or priors of your own. May be repeated.",
     )(command)
+
+
+def _set_option(command: Any) -> Any:
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set a key of the study, e.g. axes.seed=3. May be repeated.",
+    )(command)
+
+
+def _whole_numbers(context: click.Context, option: click.Parameter, text: str) -> list[int]:
+    """1,4,16 as numbers; none where nothing is given."""
+    try:
+        return [int(part) for part in text.split(",")] if text else []
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} must be whole numbers, as in 1,4,16.") from error
 
 
 def _study_options(command: Any) -> Any:
     """The options of every command that runs a study."""
     for option in (
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Set a key of the study, e.g. axes.seed=3. May be repeated.",
-        ),
+        _set_option,
         click.option(
             "--executor",
             default="local",
@@ -87,10 +101,11 @@ def _study_options(command: Any) -> Any:
 @main.command("list")
 @click.argument("kind", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print a page in Markdown.")
 @_plugin_option
-def list_(kind: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
+def list_(kind: str | None, as_json: bool, as_markdown: bool, plugins: tuple[str, ...]) -> None:
     """List what is registered, of one KIND or of all."""
-    from vaebench.catalogue import catalogue
+    from vaebench.catalogue import catalogue, markdown
     from vaebench.plugins import load_plugins
 
     load_plugins(plugins)
@@ -98,11 +113,14 @@ def list_(kind: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
     if kind is not None and kind not in kinds:
         raise InputError(f"unknown kind {kind!r}; {near_match(kind, kinds)}")
     chosen = {kind: kinds[kind]} if kind else kinds
-    if as_json:
-        click.echo(json.dumps(chosen, indent=1))
+    if as_json or as_markdown:
+        click.echo(json.dumps(chosen, indent=1) if as_json else markdown(chosen), nl=as_json)
         return
     for name, entries in chosen.items():
-        _print_table(name, entries)
+        brief = [
+            {k: v for k, v in entry.items() if k not in ("same as", "source")} for entry in entries
+        ]
+        _print_table(name, brief)
 
 
 @main.command()
@@ -175,21 +193,142 @@ def compare(folder: Path, metric: str) -> None:
 
 @main.command()
 @click.argument("names", nargs=-1)
+@click.option("--kind", type=click.Choice(KINDS_WITH_FACTS), help="Only those of one kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @_plugin_option
-def certify(names: tuple[str, ...], as_json: bool, plugins: tuple[str, ...]) -> None:
-    """Check what objectives declare (all, or those NAMED) against exact answers."""
+def certify(
+    names: tuple[str, ...], kind: str | None, as_json: bool, plugins: tuple[str, ...]
+) -> None:
+    """Check what entries declare (all, or those NAMED) against exact answers.
+
+    Then derive the ELBO, equation by equation, with the numbers of both sides.
+    """
     from vaebench.certify import certify as check
+    from vaebench.certify import derivation
     from vaebench.plugins import load_plugins
 
     load_plugins(plugins)
-    findings = [finding.as_row() for finding in check(names)]
+    findings, steps = check(names, kind), derivation()
+    findings.sort(key=lambda finding: finding.holds)  # what fails comes first
+    rows = {
+        "findings": [finding.as_row() for finding in findings],
+        "derivation": [step.as_row() for step in steps],
+    }
+    num_failing = sum(row["result"] != "holds" for part in rows.values() for row in part)
     if as_json:
-        click.echo(json.dumps(findings, indent=1))
+        click.echo(json.dumps(rows, indent=1))
     else:
-        _print_table("on the linear-Gaussian VAE, whose log p(x) is exact", findings)
-    if any(finding["result"] != "holds" for finding in findings):
+        _print_table("declared facts, against exact answers", rows["findings"])
+        _print_table("the ELBO, derived on the linear-Gaussian VAE", rows["derivation"])
+        num_facts = len(findings) + len(steps)
+        click.echo(f"{num_facts - num_failing} facts hold, {num_failing} fail")
+    if num_failing:
         sys.exit(1)
+
+
+@main.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option(
+    "--samples", callback=_whole_numbers, default="1,4,16,64", show_default=True, help="Every K."
+)
+@click.option(
+    "--replicas", default=256, show_default=True, help="Independent gradients behind each number."
+)
+@click.option(
+    "--at",
+    callback=_whole_numbers,
+    default="",
+    metavar="STEPS",
+    help="Training steps before each measurement, e.g. 0,500. Default: 2% of training, and all.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Default: results/runs/NAME-gradients."
+)
+@_set_option
+@_plugin_option
+def gradients(
+    study: Path,
+    samples: list[int],
+    replicas: int,
+    at: list[int],
+    out: Path | None,
+    overrides: tuple[str, ...],
+    plugins: tuple[str, ...],
+) -> None:
+    """Measure bias, variance and signal-to-noise of each variant's gradient, against K and cost."""
+    from vaebench.gradients import measure, plan, read_configs
+    from vaebench.plugins import load_plugins
+    from vaebench.study import read
+
+    try:
+        from vaebench.report.gradients import prepare, printable, refusals, write_gradients
+    except ModuleNotFoundError as error:
+        raise InputError(f"figures need {error.name}: install the extra, .[report]") from error
+
+    load_plugins(plugins)
+    read_study = read(study, overrides)
+    planned = plan(read_study.name, read_configs(read_study, samples), samples, replicas, at)
+    folder = out or Path("results/runs") / f"{read_study.name}-gradients"
+    prepare(folder)
+    with _progress(f"measuring {len(planned.variants)} variants", planned.num_cells) as on_cells:
+        rows = measure(planned, on_cells)
+    for title, lines in printable(rows):
+        _print_table(title, lines)
+    click.echo("\n".join([*refusals(rows), *map(str, write_gradients(rows, folder))]))
+    if any(row["status"] == "failed" for row in rows):
+        sys.exit(1)
+
+
+@main.command("effective-beta")
+@click.option("--loss", type=click.Choice(["mse", "bce"]), default="mse", show_default=True)
+@click.option("--scale", type=float, default=1.0, help="A factor on the reconstruction, e.g. 0.5.")
+@click.option("--reduction", type=click.Choice(["sum", "mean"]), default="sum", show_default=True)
+@click.option("--kl-weight", type=float, help="The weight on the KL there. Default: 1.")
+@click.option(
+    "--kl-reduction", type=click.Choice(["sum", "mean"]), default="sum", show_default=True
+)
+@click.option("--pixels", type=int, help="Values in an image, channels included.")
+@click.option("--image-size", metavar="CxHxW", help="Instead of --pixels, e.g. 3x64x64.")
+@click.option("--latent-dim", type=int, help="Latent dimensions.")
+@click.option("--range", "white", type=float, default=1.0, help="255 for images in [0, 255].")
+@click.option("--sigma", type=float, help="Of the Gaussian here. Default: the sigma implied there.")
+@click.option("--beta", type=float, help="The reverse: the weight to use there for this beta.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def effective_beta(
+    loss: Literal["mse", "bce"],
+    scale: float,
+    reduction: Literal["sum", "mean"],
+    kl_weight: float | None,
+    kl_reduction: Literal["sum", "mean"],
+    pixels: int | None,
+    image_size: str | None,
+    latent_dim: int | None,
+    white: float,
+    sigma: float | None,
+    beta: float | None,
+    as_json: bool,
+) -> None:
+    """Translate a KL weight used elsewhere into the beta and sigma of this suite, and back.
+
+    Elsewhere: scale * reconstruction + kl_weight * KL, both reduced over the batch in one way.
+    """
+    from vaebench.effective_beta import ForeignLoss, num_pixels, translate
+
+    foreign = ForeignLoss(
+        loss=loss,
+        scale=scale,
+        reduction=reduction,
+        kl_reduction=kl_reduction,
+        pixels=num_pixels(pixels, image_size),
+        latent_dim=latent_dim,
+        white=white,
+    )
+    found = translate(foreign, kl_weight=kl_weight, beta=beta, sigma=sigma).as_row()
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    _print_table("", [{k: f"{v:.6g}" for k, v in found.items() if v is not None}])
+    click.echo("the loss there = factor * this suite's loss at beta and sigma + a constant")
 
 
 @main.command()
@@ -266,15 +405,18 @@ def kernels(compiled: bool, out: Path | None) -> None:
     """Check the fused operations against float64 on this machine, then time them."""
     from vaebench import results
     from vaebench.environment import default_device
+    from vaebench.kernels import tables
     from vaebench.kernels.gate import gate
     from vaebench.kernels.race import race
 
     device = default_device()
     checks, times = gate(device), race(device, compiled=compiled)
-    _print_table(f"correctness of what runs on {device}", _without_environment(checks))
-    shown = [row for row in times if row["metric"] in ("time_median", "speedup_over_eager")]
-    _print_table("speed", _without_environment(shown))
+    _print_table(f"correctness of what runs on {device}", tables.correctness_table(checks))
+    _print_table("speed", tables.speed_table(times))
+    for reason in tables.refusals(times):
+        click.echo(f"not measured: {reason}")
     if device.type != "cuda":
+        times += _compiled_kernels()
         click.echo("not measured on a GPU: this machine has none")
     if out:
         click.echo(results.write_rows(out, f"kernels-{device.type}", [*checks, *times]))
@@ -282,13 +424,20 @@ def kernels(compiled: bool, out: Path | None) -> None:
         sys.exit(1)
 
 
-def _without_environment(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows for the screen: without what is the same in all of them, numbers rounded."""
-    same = ("op", "device", "torch", "triton")
-    return [
-        {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in row.items() if k not in same}
-        for row in rows
-    ]
+def _compiled_kernels() -> list[dict[str, Any]]:
+    """What the kernels compile to, printed one line each, for a machine without a GPU."""
+    import importlib.util
+
+    if importlib.util.find_spec("triton") is None or os.environ.get("TRITON_INTERPRET") == "1":
+        click.echo("the kernels were not compiled: that needs triton, without TRITON_INTERPRET")
+        return []
+    from vaebench.kernels.resources import compiled_rows
+
+    from vaebench.kernels.tables import resource_table
+
+    rows = compiled_rows()
+    _print_table("compiled for sm_90, float32, bytes per element", resource_table(rows))
+    return [*rows]
 
 
 @contextmanager
@@ -328,13 +477,14 @@ def _finish(folder: Path, lost: list[str]) -> None:
 def _print_table(title: str, lines: Sequence[Mapping[Any, Any]]) -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
     for heading in lines[0] if lines else ():
-        table.add_column(str(heading), overflow="fold")
+        table.add_column(str(heading), overflow="fold", no_wrap=heading == "name")
     for line in lines:
-        table.add_row(*(str(value) for value in line.values()))
+        table.add_row(*(escape(str(value)) for value in line.values()))  # KL[q] is no tag
     # A pipe or a file has no width to fit, and a folded number is hard to read.
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
     Console(width=None if known else 280).print(table)

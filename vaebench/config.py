@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import Meta, Struct, field
 
+from vaebench.combinations import EVERYTHING, refusal
 from vaebench.errors import InputError, near_match
 from vaebench.hyper import Hyper, complete, hyperparameters, source_fingerprint
-from vaebench.likelihoods import LIKELIHOODS
+from vaebench.likelihoods import LIKELIHOODS, Likelihood
 from vaebench.models import MODELS
 from vaebench.objectives import OBJECTIVES
+from vaebench.posteriors import POSTERIORS, Latent
+from vaebench.priors import PRIORS
 from vaebench.schedules import SCHEDULES
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised when the same configuration would give other numbers, so that old records do not pass."""
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
@@ -52,6 +55,9 @@ class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     valid_fraction: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
     """Of the training part, where the data set has no validation part of its own; None: 1/6."""
     split_seed: int = 0
+    dequantise: bool = False
+    """Fill the gaps between the 256 levels of 8-bit images with noise; what a density then gives
+    is a bound on the log-probability of the stored images."""
     fingerprint: str = ""
     """Of the bytes; filled in when a study is read."""
 
@@ -60,13 +66,30 @@ class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """The name without the folder that a path may have."""
         return Path(self.name).stem
 
+    @property
+    def observed(self) -> str:
+        """How stored intensities become observations, in a word."""
+        return "dequantised" if self.dequantise else self.binarisation
+
 
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Encoder and decoder."""
 
     name: str = "mlp"
     latent_dim: AtLeastOne = 8
+    """Dimensions of the code, or its categorical variables."""
     widths: tuple[AtLeastOne, ...] = (128,)
+    num_classes: Annotated[int, Meta(ge=2)] = 10
+    """Values of each categorical variable."""
+    flow_steps: AtLeastOne = 2
+    """Maps of a flow posterior."""
+    num_components: AtLeastOne = 10
+    """Components of a mixture prior."""
+
+    @property
+    def latent(self) -> Latent:
+        """The sizes of the code."""
+        return Latent(self.latent_dim, self.num_classes, self.flow_steps)
 
 
 class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +116,8 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     objective: Choice
     likelihood: Choice
+    posterior: Choice = Choice("diagonal_gaussian")
+    prior: Choice = Choice("standard_normal")
     num_samples: AtLeastOne = 1
     """K posterior samples per example in training."""
     rate_weight: float | Choice = 1.0
@@ -115,10 +140,16 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def variant(self) -> str:
-        """What is compared, for tables: the objective with its K, hyperparameters and warm-up."""
+        """What is compared, for tables: the objective with its K, hyperparameters and warm-up, and
+        posterior and prior where they are not the usual ones."""
         samples = f" K={self.num_samples}" if self.num_samples > 1 else ""
         warm_up = "" if self.rate_weight == 1.0 else f", rate weight {_text(self.rate_weight)}"
-        return f"{self.objective}{samples}{warm_up}"
+        family = "".join(
+            f", {choice}"
+            for choice, usual in zip((self.posterior, self.prior), EVERYTHING, strict=True)
+            if choice.name != usual
+        )
+        return f"{self.objective}{samples}{warm_up}{family}"
 
     @property
     def settings(self) -> dict[str, str]:
@@ -139,21 +170,25 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         data = self.data
         split = "" if data.valid_fraction is None else f"/valid {data.valid_fraction:g}"
         split += f"/split {data.split_seed}" if data.split_seed else ""
-        measure = LIKELIHOODS[self.likelihood.name].measure
+        measure = "mass" if data.dequantise else LIKELIHOODS[self.likelihood.name].measure
         samples = f"K={self.evaluate.num_samples}"
-        return f"{data.label}/{data.binarisation}{split}/{measure}/{samples}/{data.fingerprint[:8]}"
+        return f"{data.label}/{data.observed}{split}/{measure}/{samples}/{data.fingerprint[:8]}"
 
     @property
     def stack_key(self) -> str:
         """Runs with the same one differ only in seed and scalars, and can train side by side."""
         shape = msgspec.to_builtins(self)
         shape["train"] = shape["train"] | {"learning_rate": 0, "max_grad_norm": 0}
-        for name in ("objective", "likelihood"):
+        counts = {n: self.objective.hyper[n] for n in OBJECTIVES[self.objective.name].counts}
+        for name in ("objective", "likelihood", "posterior", "prior"):
             shape[name] = shape[name]["name"]
+        shape["counts"] = counts
         return _digest(shape | {"seed": 0, "rate_weight": 0})
 
 
 RATE_WEIGHT = Hyper(low=0.0)
+CHOICES = ("objective", "likelihood", "posterior", "prior", "rate_weight")
+"""Fields whose value names an entry of a registry; rate_weight may be a plain number."""
 
 
 def completed(config: RunConfig) -> RunConfig:
@@ -162,22 +197,55 @@ def completed(config: RunConfig) -> RunConfig:
     Raises InputError.
     """
     likelihood, objective = LIKELIHOODS[config.likelihood.name], OBJECTIVES[config.objective.name]
+    posterior, prior = POSTERIORS[config.posterior.name], PRIORS[config.prior.name]
     _check_model(config.model)
+    _check_dequantised(config.data, likelihood)
     if objective.ignores_rate and config.rate_weight != 1.0:
         raise InputError(f"objective {objective.name!r} ignores the rate: remove rate_weight")
-    for name, value in config.likelihood.hyper.items():
-        if isinstance(value, Choice):
-            raise InputError(
-                f"likelihood {likelihood.name!r}: {name} must be a number, it has "
-                f"no schedule; got {value}"
-            )
-    return msgspec.structs.replace(
+    for kind, choice in (("likelihood", config.likelihood), ("prior", config.prior)):
+        for name, value in choice.hyper.items():
+            if isinstance(value, Choice):
+                raise InputError(
+                    f"{kind} {choice.name!r}: {name} must be a number, it has "
+                    f"no schedule; got {value}"
+                )
+    done = msgspec.structs.replace(
         config,
         objective=_completed_choice("objective", config.objective, objective.hyper),
         likelihood=_completed_choice("likelihood", config.likelihood, likelihood.hyper),
+        posterior=_completed_choice("posterior", config.posterior, posterior.hyper),
+        prior=_completed_choice("prior", config.prior, prior.hyper),
         rate_weight=_completed_value("rate_weight", config.rate_weight, RATE_WEIGHT),
-        plugin=_plugin_fingerprint(objective.loss, likelihood.log_prob),
+        plugin=_plugin_fingerprint(objective.loss, likelihood.log_prob, prior.log_prob),
     )
+    _check_combination(done, objective.counts)
+    return done
+
+
+def _check_combination(config: RunConfig, counts: Sequence[str]) -> None:
+    """Raises InputError for parts that cannot be combined, with the reason."""
+    reason = refusal(
+        config.objective.name,
+        config.likelihood.name,
+        config.posterior.name,
+        config.prior.name,
+        config.num_samples,
+        tuple((name, int(cast(float, config.objective.hyper[name]))) for name in counts),
+    )
+    if reason:
+        raise InputError(f"objective {config.objective.name!r} is refused: {reason}")
+
+
+def _check_dequantised(data: DataConfig, likelihood: Likelihood) -> None:
+    if data.dequantise and data.binarisation != "none":
+        raise InputError(
+            f"dequantised data must have binarisation 'none'; got {data.binarisation!r}"
+        )
+    if data.dequantise and likelihood.measure == "mass":
+        raise InputError(
+            f"dequantised data need a likelihood that is a density; {likelihood.name!r} gives "
+            f"probabilities to the stored levels: remove dequantise"
+        )
 
 
 def parse(raw: dict[str, Any]) -> RunConfig:
@@ -187,7 +255,7 @@ def parse(raw: dict[str, Any]) -> RunConfig:
     that names the key, for unknown keys, wrong types, unknown names and values out of range.
     """
     table = dict(raw)
-    for name in ("objective", "likelihood", "rate_weight"):
+    for name in CHOICES:
         if name in table:
             table[name] = _long_form(name, table[name])
     return completed(convert(table, RunConfig))
@@ -260,6 +328,8 @@ def _completed_value(what: str, value: float | Choice, hyper: Hyper) -> float | 
         return value
     if any(isinstance(inner, Choice) for inner in value.hyper.values()):
         raise InputError(f"{what}: the parameters of a schedule must be numbers; got {value}")
+    if hyper.integer:
+        raise InputError(f"{what} is a whole number, which has no schedule; got {value}")
     schedule = _completed_choice("schedule", value, hyperparameters(SCHEDULES[value.name]))
     for progress in range(101):
         hyper.check(what, SCHEDULES[schedule.name](progress / 100, **schedule.hyper))

@@ -19,6 +19,7 @@ from vaebench.executors import EXECUTORS
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.objectives import OBJECTIVES
 from vaebench.plugins import known_to_workers, load_plugins
+from vaebench.priors import PRIORS
 from vaebench.stack import Job, OnSteps
 from vaebench.study import expand, read, resolve
 from vaebench.timing import timing_pass
@@ -171,7 +172,8 @@ def _check_importable(configs: Sequence[RunConfig], plugins: Sequence[str]) -> N
     for config in configs:
         objective = OBJECTIVES[config.objective.name].loss
         likelihood = LIKELIHOODS[config.likelihood.name].log_prob
-        for function in (objective, likelihood):
+        prior = PRIORS[config.prior.name].log_prob
+        for function in (objective, likelihood, prior):
             if not known_to_workers(function.__module__, plugins):
                 raise InputError(
                     f"workers cannot see {function.__name__!r}, defined in {function.__module__}: "

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from torch import Tensor
 
@@ -22,29 +22,44 @@ Scalar = float | Tensor
 """One value, or one per stacked run: a float or an [S, 1] tensor."""
 
 
+def with_axis(value: Scalar) -> Scalar:
+    """One value, or one per run with an axis more, [S, 1] -> [S, 1, 1]: beside [S, B, D]."""
+    return value[..., None] if isinstance(value, Tensor) else value
+
+
 @dataclass(frozen=True)
 class Hyper:
-    """One scalar hyperparameter: its range to search, the interval that is valid, its default."""
+    """One scalar hyperparameter: its range to search, the interval that is valid, its default.
+
+    `integer`, read off the annotation, marks a count: one for all runs of a stack, no schedule.
+    """
 
     search: tuple[float, float] | None = None
     log: bool = False
     low: float = -math.inf
     high: float = math.inf
     default: float | None = None
+    integer: bool = False
 
     def check(self, name: str, value: float) -> None:
-        """Raises InputError where value is outside the valid interval or not finite."""
+        """Raises InputError where value is outside the valid interval, not finite or no count."""
         if not (math.isfinite(value) and self.low <= value <= self.high):
             raise InputError(
                 f"{name} must be finite, in [{self.low:g}, {self.high:g}]; got {value:g}"
             )
+        if self.integer and value != int(value):
+            raise InputError(f"{name} must be a whole number; got {value:g}")
 
 
 def hyperparameters(function: Callable[..., Any]) -> dict[str, Hyper]:
     """The keyword-only parameters of a registered function, by name."""
     hints = get_type_hints(function, include_extras=True)
     return {
-        name: replace(_declared(hints.get(name)), default=_default(parameter))
+        name: replace(
+            _declared(hints.get(name)),
+            default=_default(parameter),
+            integer=int in (hints.get(name), *get_args(hints.get(name))),
+        )
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }

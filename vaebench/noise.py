@@ -99,8 +99,13 @@ def normals(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> 
 
 def uniforms(noise: Noise, num_rows: int, num_columns: int) -> Tensor:
     """Uniforms in [0, 1) of S runs: [S, B, D], float32."""
-    lanes = [uniform(words) for words in _words(noise, 1, 1, num_rows, num_columns)]
-    return _columns(lanes, num_columns)[0, 0]
+    return _make_uniforms(noise, 1, num_rows, num_columns)[0]
+
+
+def gumbels(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> Tensor:
+    """Standard Gumbel variables of S runs: [K, S, B, D], float32. -log(-log u), u kept from 0."""
+    u = _make_uniforms(noise, num_samples, num_rows, num_columns)
+    return -torch.log(-torch.log(u.clamp_min(1e-10)))
 
 
 def permutations(noise: Noise, length: int) -> Tensor:
@@ -108,6 +113,12 @@ def permutations(noise: Noise, length: int) -> Tensor:
     a, b, c, d = (words[0, 0, :, 0] for words in _words(noise, 1, 1, 1, length))
     draws = np.stack([a, b, c, d], -1).reshape(len(noise.keys), -1)[:, :length]
     return torch.from_numpy(draws.argsort(-1, kind="stable"))
+
+
+def _make_uniforms(noise: Noise, samples: int, rows: int, columns: int) -> Tensor:
+    """[K, S, B, D]."""
+    lanes = [uniform(words) for words in _words(noise, 1, samples, rows, columns)]
+    return _columns(lanes, columns)[0]
 
 
 def _make_normals(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Objectives and likelihoods from outside the package: files by path, packages by entry point."""
+"""Objectives, likelihoods and priors from outside: files by path, packages by entry point."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vaebench import results
 from vaebench.config import RunConfig, convert
+from vaebench.data import Dataset
 from vaebench.environment import default_device
 from vaebench.errors import InputError, near_match
 from vaebench.evaluate import evaluate
@@ -49,7 +50,7 @@ def _graded(
     settings, data = configs[0].evaluate, configs[0].data
     dataset = load_data(data)
     evaluation = evaluate(
-        _loaded(out, configs, dataset.num_pixels),
+        _loaded(out, configs, dataset),
         dataset,
         streams(configs, "evaluate"),
         num_samples=num_samples or settings.num_samples,
@@ -69,9 +70,9 @@ def _graded(
     ]
 
 
-def _loaded(out: Path, configs: Sequence[RunConfig], num_pixels: int) -> VAE:
+def _loaded(out: Path, configs: Sequence[RunConfig], dataset: Dataset) -> VAE:
     """The stack of these runs with the weights that were recorded."""
-    model = build_stack(configs, num_pixels).to(default_device())
+    model = build_stack(configs, dataset.num_pixels, dataset.log_volume).to(default_device())
     weights = [_weights(out / "weights" / f"{config.id}.pt") for config in configs]
     model.load_state_dict({name: torch.cat([w[name] for w in weights]) for name in weights[0]})
     return model

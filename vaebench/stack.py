@@ -90,7 +90,9 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
 
 def load_data(data: DataConfig) -> Dataset:
     """The data set that is named. Raises InputError where its bytes are not those it had."""
-    dataset = load(data.name, data.binarisation, data.valid_fraction, data.split_seed)
+    dataset = load(
+        data.name, data.binarisation, data.valid_fraction, data.split_seed, data.dequantise
+    )
     if data.fingerprint not in ("", dataset.fingerprint):
         raise InputError(
             f"data set {data.name!r} must have fingerprint {data.fingerprint}; "

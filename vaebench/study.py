@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from vaebench.config import DataConfig, RunConfig, completed, convert, parse
+from vaebench.config import CHOICES, DataConfig, RunConfig, completed, convert, parse
 from vaebench.data import PARTS
 from vaebench.errors import InputError
 from vaebench.likelihoods import LIKELIHOODS
@@ -29,8 +29,6 @@ from vaebench.stack import load_data
 
 SECTIONS = ("data", "model", "train", "evaluate")
 """Tables of a RunConfig that are laid over one another key by key; others are replaced whole."""
-CHOICES = ("objective", "likelihood", "rate_weight")
-"""Fields whose value may itself be a table, so that an axis of that name sets them."""
 
 
 class SearchRange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,7 +123,7 @@ def _checked_data(data: DataConfig, likelihood: str) -> tuple[str, int]:
     """Fingerprint and number of training images of data that the likelihood supports."""
     dataset = load_data(data)
     for part in PARTS:
-        described = f"{dataset.label!r} ({part}) with binarisation {dataset.binarisation!r}"
+        described = f"{dataset.label!r} ({part}) with binarisation {data.observed!r}"
         LIKELIHOODS[likelihood].check_support(dataset.observe(part), described)
     return dataset.fingerprint, len(dataset.train.x)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import optuna
 import tomli_w
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
 
@@ -31,6 +31,8 @@ from vaebench.harness import Progress, silent, train_all
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.noise import key
 from vaebench.objectives import OBJECTIVES
+from vaebench.posteriors import POSTERIORS
+from vaebench.priors import PRIORS
 from vaebench.study import Study, expand, resolve
 
 if TYPE_CHECKING:
@@ -86,24 +88,30 @@ def sweep(
 
 
 def search_space(config: RunConfig, study: Study) -> dict[str, BaseDistribution]:
-    """The declared ranges of the objective and the likelihood, and those of the study, by field.
+    """The declared ranges of the registered parts, and those of the study, by field.
 
     A hyperparameter that follows a schedule is left to it.
     """
-    declared = {
-        "objective": OBJECTIVES[config.objective.name].hyper,
-        "likelihood": LIKELIHOODS[config.likelihood.name].hyper,
+    parts = {
+        "objective": (OBJECTIVES[config.objective.name].hyper, config.objective),
+        "likelihood": (LIKELIHOODS[config.likelihood.name].hyper, config.likelihood),
+        "posterior": (POSTERIORS[config.posterior.name].hyper, config.posterior),
+        "prior": (PRIORS[config.prior.name].hyper, config.prior),
     }
-    chosen = {"objective": config.objective, "likelihood": config.likelihood}
-    space: dict[str, BaseDistribution] = {
-        f"{kind}.{name}": _distribution(hyper.search, hyper.log)
-        for kind, hypers in declared.items()
+    declared = {
+        f"{kind}.{name}": (hyper, choice.hyper[name])
+        for kind, (hypers, choice) in parts.items()
         for name, hyper in hypers.items()
-        if hyper.search is not None and not isinstance(chosen[kind].hyper[name], Choice)
+    }
+    space = {
+        name: _distribution(hyper.search, hyper.log, hyper.integer)
+        for name, (hyper, value) in declared.items()
+        if hyper.search is not None and not isinstance(value, Choice)
     }
     for name, given in study.sweep.space.items():
         _with(config, {name: given.low})
-        space[name] = _distribution((given.low, given.high), given.log)
+        counts = name in declared and declared[name][0].integer
+        space[name] = _distribution((given.low, given.high), given.log, counts)
     if not space:
         raise InputError(f"{config.variant} has nothing to tune: give ranges in [sweep.space]")
     return space
@@ -203,10 +211,12 @@ def _ask(
     return trial
 
 
-def _distribution(limits: tuple[float, float], log: bool) -> FloatDistribution:
+def _distribution(limits: tuple[float, float], log: bool, counts: bool) -> BaseDistribution:
     low, high = limits
     if not (math.isfinite(low) and low < high < math.inf and (low > 0 or not log)):
         raise InputError(f"a range to search needs low < high, above 0 if log; got {low} to {high}")
+    if counts:
+        return IntDistribution(math.ceil(low), math.floor(high), log=log)
     return FloatDistribution(low, high, log=log)
 
 

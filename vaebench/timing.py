@@ -66,7 +66,7 @@ def timing_pass(
 
 def _warmed_up(index: int, configs: Sequence[RunConfig], device: str) -> Lap:
     dataset = load_data(configs[0].data)
-    model = build_stack(configs, dataset.num_pixels).to(device)
+    model = build_stack(configs, dataset.num_pixels, dataset.log_volume).to(device)
     # Noise is kept for the runs that share it; here every variant must make its own.
     own_seeds = [replace(c, seed=c.seed + SEED_STRIDE * (index + 1)) for c in configs]
 

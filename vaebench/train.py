@@ -14,13 +14,14 @@ from torch import Tensor
 from vaebench import kernels
 from vaebench.config import Choice, RunConfig
 from vaebench.data import Dataset
-from vaebench.errors import InputError
 from vaebench.evaluate.bounds import bounds
 from vaebench.hyper import Scalar
 from vaebench.likelihoods import LIKELIHOODS
-from vaebench.models import VAE, build
+from vaebench.models import VAE, Family, build
 from vaebench.noise import Noise, key, permutations
 from vaebench.objectives import OBJECTIVES
+from vaebench.posteriors import POSTERIORS
+from vaebench.priors import PRIORS
 from vaebench.schedules import SCHEDULES
 from vaebench.terms import Terms, compute_terms
 
@@ -54,22 +55,40 @@ def streams(configs: Sequence[RunConfig], name: str) -> Noise:
     return Noise(tuple(key(c.seed, name) for c in configs))
 
 
-def build_stack(configs: Sequence[RunConfig], num_pixels: int) -> VAE:
-    """A new model for the stack, each run initialised from its own seed."""
+def build_stack(configs: Sequence[RunConfig], num_pixels: int, log_volume: float = 0.0) -> VAE:
+    """A new model for the stack, each run initialised from its own seed.
+
+    `log_volume`: that of the data set, which is not 0 where it is dequantised.
+    """
     first = configs[0]
-    values = {
-        name: torch.tensor([[c.likelihood.hyper[name]] for c in configs], dtype=torch.float64)
-        for name in first.likelihood.hyper
-    }
+    auxiliary = OBJECTIVES[first.objective.name].auxiliary
+    network = auxiliary.network if auxiliary else None
+    family = Family(
+        LIKELIHOODS[first.likelihood.name],
+        POSTERIORS[first.posterior.name],
+        PRIORS[first.prior.name],
+        first.model.latent,
+        first.model.num_components,
+        network,
+    )
     return build(
         first.model.name,
+        family,
         pixels=num_pixels,
-        latent_dim=first.model.latent_dim,
         widths=first.model.widths,
-        likelihood=LIKELIHOODS[first.likelihood.name],
-        hyper=values,
         noise=streams(configs, "init"),
+        likelihood_hyper=_stacked([c.likelihood for c in configs]),
+        prior_hyper=_stacked([c.prior for c in configs]),
+        log_volume=log_volume,
     )
+
+
+def _stacked(choices: Sequence[Choice]) -> dict[str, Tensor]:
+    """The numbers of each run, by name: [S, 1] each."""
+    return {
+        name: torch.tensor([[choice.hyper[name]] for choice in choices], dtype=torch.float64)
+        for name in choices[0].hyper
+    }
 
 
 def training_steps(
@@ -77,13 +96,15 @@ def training_steps(
 ) -> Iterator[Step]:
     """THE loop: one step for every item that is asked for."""
     first = configs[0]
-    objective = OBJECTIVES[first.objective.name].loss
+    objective = OBJECTIVES[first.objective.name]
     place = next(model.parameters())
-    hyper = {
-        name: _trajectory([c.objective.hyper[name] for c in configs], first, place)
-        for name in first.objective.hyper
-    }
+    hyper = _trajectories([c.objective for c in configs], first, place, objective.counts)
+    posterior_hyper = _trajectories([c.posterior for c in configs], first, place)
     rate_weight = _trajectory([c.rate_weight for c in configs], first, place)
+    state = {
+        name: torch.full((len(configs), 1), value).to(place)
+        for name, value in objective.initial_state.items()
+    }
     optimiser = StackAdam(model, [c.train.learning_rate for c in configs])
     limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
     clips = bool(limits.isfinite().any())
@@ -96,13 +117,22 @@ def training_steps(
             noise.at(step=index),
             num_samples=first.num_samples,
             rate_weight=rate_weight(index),
+            posterior_hyper={name: value(index) for name, value in posterior_hyper.items()},
+            num_examples=len(dataset.train.x),
+            training=True,
             ops=ops,
         )
-        loss = objective(terms, **{name: value(index) for name, value in hyper.items()})
-        _check_shape(loss, terms, first.objective.name)
+        scalars = {name: value(index) for name, value in hyper.items()} | state
+        loss = objective(terms, **scalars)
+        total = loss.mean(-1).sum()
+        if objective.auxiliary:
+            total = total + objective.auxiliary.loss(terms).mean(-1).sum()
         optimiser.zero_grad()
-        loss.mean(-1).sum().backward()
+        total.backward()
         norms = clip_gradients(model, limits) if clips else None
+        if objective.update:
+            with torch.no_grad():
+                state = objective.update(terms, **scalars)
         optimiser.step()
         yield Step(index, loss.detach().mean(-1), terms, norms)
 
@@ -114,7 +144,7 @@ def train(
     on_steps: Callable[[int], None] = lambda steps: None,
 ) -> Trained:
     """Train a stack to the end. A run that diverges is noted; the others go on untouched."""
-    model = build_stack(configs, dataset.num_pixels).to(device)
+    model = build_stack(configs, dataset.num_pixels, dataset.log_volume).to(device)
     num_steps = configs[0].train.num_steps
     every = max(1, num_steps // NUM_LOGGED)
     x_valid = dataset.observe("valid")[:NUM_CURVE_IMAGES].to(device)
@@ -145,7 +175,7 @@ def _point(step: Step, model: VAE, x_valid: Tensor, noise: Noise) -> dict[str, T
     return {
         "step": torch.full_like(step.loss, step.index + 1),
         "loss_nats": step.loss,
-        "rate_nats": step.terms.kl.detach().mean(-1),
+        "rate_nats": step.terms.kl_or_estimate.detach().mean(-1),
         "distortion_nats": step.terms.distortion.detach().mean(-1),
         "grad_norm": gradient_norms(model) if step.grad_norm is None else step.grad_norm,
         "valid_elbo_nats": bounds(model, x_valid, noise, num_samples=1).elbo.mean(-1),
@@ -214,14 +244,20 @@ def _finite_weights(model: VAE) -> Tensor:
     return torch.stack([p.flatten(1).isfinite().all(1) for p in model.parameters()]).all(0)
 
 
-def _check_shape(loss: object, terms: Terms, name: str) -> None:
-    """Raises InputError where an objective does not return [S, B]."""
-    given = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-    if given != tuple(terms.kl.shape):
-        raise InputError(
-            f"objective {name!r} must return one loss per run and example, "
-            f"{tuple(terms.kl.shape)}; got {given}: reduce the K samples and nothing else"
-        )
+def _trajectories(
+    choices: Sequence[Choice], config: RunConfig, place: Tensor, counts: Sequence[str] = ()
+) -> dict[str, Callable[[int], Scalar]]:
+    """Each hyperparameter of the runs over the steps of training; a count is one int for all."""
+    first = choices[0]
+
+    def over_training(name: str) -> Callable[[int], Scalar]:
+        if name in counts:
+            value = first.hyper[name]
+            assert not isinstance(value, Choice), "a count has no schedule"
+            return lambda step: int(value)
+        return _trajectory([choice.hyper[name] for choice in choices], config, place)
+
+    return {name: over_training(name) for name in first.hyper}
 
 
 def _trajectory(

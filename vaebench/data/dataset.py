@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from vaebench.data.arrays import Arrays, fingerprint
 from vaebench.data.lookup import find, stamp
+from vaebench.densities import NUM_LEVELS, nearest_level, on_levels
 from vaebench.errors import InputError
 from vaebench.noise import Noise, key, permutations
 
@@ -40,25 +42,43 @@ class Dataset:
     train: Part
     valid: Part
     test: Part
+    dequantised: bool = False
 
     @property
     def num_pixels(self) -> int:
         """P."""
         return self.train.x.shape[1]
 
-    def observe(self, name: PartName, epoch: int = 0) -> Tensor:
-        """The binarised (or grey) images of one part: [N, P] float32.
+    @property
+    def log_volume(self) -> float:
+        """P log 256 where images are dequantised, else 0: minus the log of an image's share of the
+        unit cube. log P(x) >= E_u[log p(y)] - log_volume turns a density of y into a bound on the
+        probability of the 8-bit image (Uria et al. 2013; Theis et al. 2016).
+        """
+        return self.num_pixels * math.log(NUM_LEVELS) if self.dequantised else 0.0
 
-        Dynamic binarisation draws anew for each epoch, from a seed that the runs share, so that
-        runs are compared on the same draws.
+    def observe(self, name: PartName, epoch: int = 0) -> Tensor:
+        """The binarised, dequantised or grey images of one part: [N, P] float32.
+
+        Dynamic binarisation and dequantisation draw anew for each epoch, from a seed that the
+        runs share, so that runs are compared on the same draws.
         """
         x: Tensor = getattr(self, name).x
-        return BINARISERS[self.binarisation](x, key(self.fingerprint, name, epoch))
+        seed = key(self.fingerprint, name, epoch)
+        return _dequantise(x, seed) if self.dequantised else BINARISERS[self.binarisation](x, seed)
 
 
 def _dynamic(x: Tensor, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return (torch.rand(x.shape, generator=generator) < x).float()
+
+
+def _dequantise(x: Tensor, seed: int) -> Tensor:
+    """(k + u) / 256 for intensities k / 255, u uniform: in the open (0, 1), also after rounding."""
+    u = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
+    # rand has steps of 2^-24 and gives 0 itself; half a step stands for the lowest one.
+    y = nearest_level(x).add_(u).div_(NUM_LEVELS)
+    return y.clamp_(2.0**-25 / NUM_LEVELS, 1.0 - 2.0**-24)
 
 
 BINARISERS: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -72,10 +92,14 @@ Burda et al. 2016 dynamically."""
 
 
 def load(
-    name: str, binarisation: str, valid_fraction: float | None = None, split_seed: int = 0
+    name: str,
+    binarisation: str,
+    valid_fraction: float | None = None,
+    split_seed: int = 0,
+    dequantise: bool = False,
 ) -> Dataset:
     """A data set by name or .npz path. Raises InputError where it cannot be had or is not valid."""
-    return _load(name, binarisation, valid_fraction, split_seed, stamp(name))
+    return _load(name, binarisation, valid_fraction, split_seed, dequantise, stamp(name))
 
 
 @functools.lru_cache(maxsize=4)
@@ -84,6 +108,7 @@ def _load(
     binarisation: str,
     valid_fraction: float | None,
     split_seed: int,
+    dequantise: bool,
     stored: tuple[str, int, int] | None,
 ) -> Dataset:
     """`stored` is the stamp of the file: one that was written anew is read anew."""
@@ -95,9 +120,31 @@ def _load(
         )
     test = _part(arrays, "test")
     train, valid = _split(arrays, valid_fraction, split_seed)
+    if dequantise:
+        _check_dequantisable(arrays.label, binarisation, (train, valid, test))
     return Dataset(
-        arrays.label, arrays.image_shape, binarisation, fingerprint(arrays), train, valid, test
+        arrays.label,
+        arrays.image_shape,
+        binarisation,
+        fingerprint(arrays),
+        train,
+        valid,
+        test,
+        dequantise,
     )
+
+
+def _check_dequantisable(label: str, binarisation: str, parts: tuple[Part, ...]) -> None:
+    if binarisation != "none":
+        raise InputError(
+            f"dequantisation needs grey images; {label!r} has binarisation {binarisation!r}: "
+            f"set it to none, or dequantise to false"
+        )
+    if not all(on_levels(part.x) for part in parts):
+        raise InputError(
+            f"dequantisation needs intensities on the {NUM_LEVELS} levels k/{NUM_LEVELS - 1}; "
+            f"{label!r} has others: store images as uint8, or set dequantise to false"
+        )
 
 
 def _split(arrays: Arrays, valid_fraction: float | None, seed: int) -> tuple[Part, Part]:

@@ -104,15 +104,19 @@ def _first_line(error: Exception) -> str:
 
 
 def _digits() -> Arrays:
-    """The 1797 8x8 digits that come with scikit-learn; the test part is a fixed choice of 360."""
+    """The 1797 8x8 digits that come with scikit-learn; the test part is a fixed choice of 360.
+
+    Their 17 greys are stored in 8 bits, as images are: each goes to the nearest level k / 255.
+    """
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     order = permutations(Noise((key("digits", "test"),)), len(bunch.images))[0].numpy()
     test, train = order[:NUM_DIGITS_TEST], order[NUM_DIGITS_TEST:]
-    x, y = bunch.images.astype(np.float32) / 16.0, bunch.target.astype(np.int64)
+    x = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    y = bunch.target.astype(np.int64)
     parts = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
-    return checked(Arrays("digits", parts, white=1.0))
+    return checked(Arrays("digits", parts, white=255.0))
 
 
 def _idx(content: bytes) -> NDArray[Any]:

@@ -56,7 +56,7 @@ def _rows(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """elbo, nll, rate and distortion of a few examples: [S, B] each."""
     stacked = x.expand(model.num_runs, *x.shape)
-    log_weights, distortions, rate = [], [], None
+    log_weights, distortions, rates = [], [], []
     for first, last in itertools.pairwise([*range(0, num_samples, chunk), num_samples]):
         terms = compute_terms(
             model,
@@ -66,8 +66,8 @@ def _rows(
         )
         log_weights.append(torch.logsumexp(terms.log_w, 0))
         distortions.append(-terms.log_px_z.sum(0))
-        rate = terms.rate
-    assert rate is not None
+        rates.append(terms.kl_or_estimate * (last - first))
     distortion = torch.stack(distortions).sum(0) / num_samples
+    rate = torch.stack(rates).sum(0) / num_samples
     nll = math.log(num_samples) - torch.logsumexp(torch.stack(log_weights), 0)
     return -distortion - rate, nll, rate, distortion

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from vaebench.data import Dataset, Part
 from vaebench.models import VAE
 from vaebench.noise import Noise
-from vaebench.priors import STANDARD_NORMAL
 
 NUM_FEATURES = 32
 CLASSIFIER_STEPS = 500
@@ -30,7 +29,7 @@ class Extractor:
 @torch.no_grad()
 def prior_means(model: VAE, noise: Noise, num_images: int) -> Tensor:
     """E[x|z] for z drawn from the prior: [S, n, P]."""
-    z = STANDARD_NORMAL.sample(noise, num_images, model.latent_dim)
+    z = model.prior().sample(noise, num_images, model.family.latent)
     return model.mean_image(z.to(next(model.parameters()))[None])[0]
 
 

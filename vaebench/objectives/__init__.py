@@ -3,9 +3,16 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from vaebench.objectives.entry import OBJECTIVES, Objective, SameAs, objective
+from vaebench.objectives.entry import (
+    OBJECTIVES,
+    Auxiliary,
+    GradientOf,
+    Objective,
+    SameAs,
+    objective,
+)
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["OBJECTIVES", "Objective", "SameAs", "objective"]
+__all__ = ["OBJECTIVES", "Auxiliary", "GradientOf", "Objective", "SameAs", "objective"]

@@ -1,10 +1,11 @@
-"""The evidence lower bound, its KL in closed form or sampled."""
+"""The evidence lower bound, its KL in closed form or sampled in three ways."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from vaebench.objectives.entry import SameAs, objective
+from vaebench.objectives.entry import GradientOf, SameAs, objective
 from vaebench.terms import Terms
 
 
@@ -30,3 +31,38 @@ def elbo(t: Terms) -> Tensor:
 def elbo_mc(t: Terms) -> Tensor:
     """Minus the ELBO with the KL sampled, log q(z|x) - log p(z) on the same z: [S, B]."""
     return -t.log_w.mean(0)
+
+
+@objective(
+    source="Roeder et al. 2017, the path derivative estimator",
+    bound="lower",
+    tight=True,
+    same_as=(SameAs("elbo_mc"),),
+    gradient_of={"encoder": GradientOf("elbo_mc")},
+    still_at_posterior=True,
+)
+def elbo_stl(t: Terms) -> Tensor:
+    """Minus the sampled ELBO, sticking the landing: gradient through z alone: [S, B].
+
+    q's own parameters are stopped in log q(z|x): what is left out has expectation 0, and without
+    it the encoder's gradient has no variance where q is the true posterior. Far from there its
+    variance may be the larger one.
+    """
+    return -t.log_w_path.mean(0)
+
+
+@objective(
+    source='Schulman 2020, "Approximating KL divergence", estimator k3',
+    bound="lower",
+    tight=True,
+    same_as=(SameAs("elbo", exact=False),),
+)
+def elbo_low_variance(t: Terms) -> Tensor:
+    """Minus the ELBO with the KL sampled as (r - 1) - log r, r = p(z) / q(z|x): [S, B].
+
+    Never negative, and of low variance where q is near the prior. r averages to 1 by rare samples
+    where q is narrow: with a variance below half the prior's, r has no variance and the estimate
+    is low in most batches.
+    """
+    kl = torch.expm1(t.log_ratio) - t.log_ratio
+    return t.distortion + t.rate_weight * kl.mean(0)

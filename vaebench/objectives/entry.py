@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaebench.errors import InputError, near_match
-from vaebench.hyper import Hyper, hyperparameters
+from vaebench.hyper import Hyper, Scalar, hyperparameters
+from vaebench.posteriors.entry import Layers
 from vaebench.registry import Registry
+from vaebench.terms import Terms
 
-Bound = Literal["lower", "none"]
+Bound = Literal["lower", "upper", "none"]
+Side = Literal["encoder", "decoder"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,27 @@ class SameAs:
 
 
 @dataclass(frozen=True)
+class GradientOf:
+    """The expected gradient is that of `other` at `other_at`: of an estimator, whose gradient is
+    not that of its own value sample by sample. Where `other` is itself, it is so as K grows."""
+
+    other: str
+    other_at: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """A network that an objective needs and the loop trains, beside the model and by one optimiser.
+
+    `network`: (width of a code, layers) -> module [S, n, D] -> [S, n, outputs].
+    `loss`: Terms -> what the network is trained on [S, n], codes detached.
+    """
+
+    network: Callable[[int, Layers], nn.Module]
+    loss: Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
 class Objective:
     """One entry of the registry: a loss as a function of Terms, with the facts declared of it."""
 
@@ -42,7 +66,8 @@ class Objective:
     source: str
     """Paper and equation."""
     bound: Bound
-    """What minus the loss is to log p(x), in expectation over the samples."""
+    """What minus the loss is to log p(x), in expectation over the samples; an upper bound as K
+    grows. The encoder descends an upper bound: there its gradient has the other sign."""
     tight: bool = False
     """Minus the loss equals log p(x) where q(z|x) is the true posterior."""
     bound_for: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -52,13 +77,55 @@ class Objective:
     """Objectives, at their defaults, than which this bound is never looser, in expectation."""
     tighter_with_samples: bool = False
     """The bound tightens, in expectation, as K grows."""
+    gradient_of: Mapping[Side, GradientOf] = field(default_factory=dict)
+    """Whose gradient each side's is in expectation. A side that is not named has the gradient of
+    the loss itself, sample by sample."""
+    still_at_posterior: bool = False
+    """The encoder's gradient is 0 in every sample where q(z|x) is the true posterior."""
     ignores_rate: bool = False
     """A weight on the rate changes nothing, so a warm-up is refused."""
+    min_samples: int = 1
+    """The least K with which it is another objective than its limit at K = 1."""
+    of_batch: bool = False
+    """A function of the whole minibatch, as of the aggregate posterior: the loss of one example
+    depends on the others."""
+    penalises: Mapping[str, Callable[..., float]] = field(default_factory=dict)
+    """Of the aggregate posterior: hyperparameter -> what the loss grows by with it, as a function
+    of the exact one (certify.aggregate). An auxiliary network is then one that tells q(z) from the
+    product of its marginals."""
+    state: tuple[str, ...] = ()
+    """Parameters that the loop keeps for each run, from their defaults on, and `update` moves."""
+    update: Callable[..., dict[str, Tensor]] | None = None
+    """(Terms, **state and hyper) -> the next state, [S, 1] each, after a step."""
+    auxiliary: Auxiliary | None = None
+
+    def __call__(self, terms: Terms, **scalars: Scalar) -> Tensor:
+        """The loss [S, B]. Raises InputError where the function returns anything else."""
+        loss = self.loss(terms, **scalars)
+        given = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        if given != tuple(terms.shape):
+            raise InputError(
+                f"objective {self.name!r} must return one loss per run and example, "
+                f"{tuple(terms.shape)}; got {given}: reduce the K samples and nothing else"
+            )
+        return loss
 
     @property
     def hyper(self) -> dict[str, Hyper]:
         """The declared hyperparameters, by name."""
-        return hyperparameters(self.loss)
+        declared = hyperparameters(self.loss)
+        return {name: declared[name] for name in declared if name not in self.state}
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """The hyperparameters that are whole numbers, one for all runs of a stack."""
+        return tuple(name for name, hyper in self.hyper.items() if hyper.integer)
+
+    @property
+    def initial_state(self) -> dict[str, float]:
+        """What each run's state starts from."""
+        declared = hyperparameters(self.loss)
+        return {name: declared[name].default or 0.0 for name in self.state}
 
     @property
     def summary(self) -> str:
@@ -68,21 +135,31 @@ class Objective:
     def is_bound_at(self, hyper: Mapping[str, float]) -> bool:
         """Whether the declared bound holds at these hyperparameters."""
         ranges = ((hyper[name], *limits) for name, limits in self.bound_for.items())
-        return self.bound == "lower" and all(low <= v <= high for v, low, high in ranges)
+        return self.bound != "none" and all(low <= v <= high for v, low, high in ranges)
 
     def check(self) -> None:
         """Raises InputError where the declaration does not fit the function."""
         what = f"objective {self.name!r}"
         if self.bound not in get_args(Bound):
             raise InputError(f"{what}: bound must be one of {get_args(Bound)}; got {self.bound!r}")
+        for side in self.gradient_of:
+            if side not in get_args(Side):
+                raise InputError(f"{what}: gradient_of names encoder or decoder; got {side!r}")
         (_, *others) = inspect.signature(self.loss).parameters.values()
         if loose := [p.name for p in others if p.kind is not p.KEYWORD_ONLY]:
             raise InputError(f"{what}: hyperparameters come after a *; {loose[0]!r} does not")
+        if bool(self.state) != (self.update is not None):
+            raise InputError(f"{what}: state and update go together; declare both or neither")
+        self._check_names(what)
+
+    def _check_names(self, what: str) -> None:
         try:
-            declared = self.hyper
+            declared = hyperparameters(self.loss)
         except (NameError, TypeError, ValueError) as error:
             raise InputError(f"{what}: its signature cannot be read: {error}") from error
-        for name in [*self.bound_for, *(name for same in self.same_as for name in same.at)]:
+        facts: Sequence[Mapping[str, Any]] = (self.bound_for, self.penalises)
+        named = [*self.state, *(name for fact in facts for name in fact)]
+        for name in [*named, *(name for same in self.same_as for name in same.at)]:
             if name not in declared:
                 raise InputError(
                     f"{what} declares a fact of {name!r}; {near_match(name, declared)}"

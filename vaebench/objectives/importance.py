@@ -1,22 +1,155 @@
-"""Importance-weighted bounds."""
+"""Importance-weighted bounds, and estimators of their gradients."""
 
 from __future__ import annotations
 
+import itertools
+import math
+from typing import Annotated
+
+import torch
 from torch import Tensor
 
 from vaebench import densities
-from vaebench.objectives.entry import SameAs, objective
+from vaebench.errors import InputError
+from vaebench.hyper import Hyper, Scalar
+from vaebench.objectives.entry import GradientOf, SameAs, objective
 from vaebench.terms import Terms
+
+ELBO_OF_ONE_SAMPLE = SameAs("elbo_mc", num_samples=1)
 
 
 @objective(
     source="Burda et al. 2016, eq. 8",
     bound="lower",
     tight=True,
-    same_as=(SameAs("elbo_mc", num_samples=1),),
-    no_looser_than=("elbo", "elbo_mc"),
+    same_as=(ELBO_OF_ONE_SAMPLE, SameAs("renyi", other_at={"alpha": 0.0})),
+    no_looser_than=("elbo", "elbo_mc", "miwae", "ciwae", "renyi", "tvo"),
     tighter_with_samples=True,
 )
 def iwae(t: Terms) -> Tensor:
-    """Minus log (1/K) sum_k w_k: [S, B]. Tightens to log p(x) as K grows."""
+    """Minus log (1/K) sum_k w_k: [S, B]. Tightens to log p(x) as K grows.
+
+    The signal-to-noise ratio of its encoder gradient falls as 1 / sqrt(K) (Rainforth et al. 2018).
+    """
     return -densities.log_mean_exp(t.log_w)
+
+
+@objective(
+    source="Tucker et al. 2019, IWAE-DReG; Burda et al. 2016, section 3, for the decoder",
+    bound="lower",
+    tight=True,
+    same_as=(SameAs("iwae"), SameAs("elbo_stl", num_samples=1)),
+    gradient_of={"encoder": GradientOf("iwae"), "decoder": GradientOf("iwae")},
+    still_at_posterior=True,
+    no_looser_than=("elbo", "elbo_mc"),
+    tighter_with_samples=True,
+)
+def dreg(t: Terms) -> Tensor:
+    """Minus the IWAE bound, doubly reparameterised: [S, B].
+
+    The encoder's gradient comes through z alone, with squared normalised weights; the decoder's has
+    the normalised weights themselves. One set of weights for both is wrong for one of them.
+    """
+    weights = torch.softmax(t.log_w.detach(), 0)
+    bound = densities.log_mean_exp(t.log_w)
+    return -t.estimator(bound, decoder=weights, path=weights.square())
+
+
+def _grouped(t: Terms, log_w: Tensor, groups: int) -> Tensor:
+    """[M K', S, B] -> [M, K', S, B]. Raises InputError where M does not divide the samples."""
+    if t.num_samples % groups:
+        raise InputError(
+            f"groups must divide num_samples; got {groups} groups of {t.num_samples} samples"
+        )
+    return log_w.unflatten(0, (groups, -1))
+
+
+Groups = Annotated[int, Hyper(low=1)]
+
+
+@objective(
+    source="Rainforth et al. 2018, MIWAE",
+    bound="lower",
+    tight=True,
+    same_as=(
+        SameAs("iwae", at={"groups": 1}),
+        SameAs("elbo_mc", at={"groups": 6}, num_samples=6),
+    ),
+    no_looser_than=("elbo", "elbo_mc"),
+    tighter_with_samples=True,
+    min_samples=2,
+)
+def miwae(t: Terms, *, groups: Groups = 2) -> Tensor:
+    """Minus the mean of M IWAE bounds of K / M samples each: [S, B]. K counts all samples."""
+    return -densities.log_mean_exp(_grouped(t, t.log_w, groups), 1).mean(0)
+
+
+@objective(
+    source="Rainforth et al. 2018, PIWAE",
+    bound="lower",
+    tight=True,
+    same_as=(SameAs("iwae"),),
+    gradient_of={
+        "encoder": GradientOf("miwae", {"groups": 2}),
+        "decoder": GradientOf("iwae"),
+    },
+    no_looser_than=("elbo", "elbo_mc"),
+    tighter_with_samples=True,
+    min_samples=2,
+)
+def piwae(t: Terms, *, groups: Groups = 2) -> Tensor:
+    """Minus the IWAE bound of all K samples; the encoder follows MIWAE's of M groups: [S, B].
+
+    The decoder has the tight bound, the encoder the better signal-to-noise ratio.
+    """
+    log_w = t.log_w.detach()
+    encoder = torch.softmax(_grouped(t, log_w, groups), 1).flatten(0, 1) / groups
+    bound = densities.log_mean_exp(log_w)
+    return -t.estimator(bound, decoder=torch.softmax(log_w, 0), path=encoder, score=encoder)
+
+
+@objective(
+    source="Rainforth et al. 2018, CIWAE",
+    bound="lower",
+    tight=True,
+    bound_for={"beta": (0.0, 1.0)},
+    same_as=(
+        SameAs("iwae", at={"beta": 0.0}),
+        SameAs("elbo_mc", at={"beta": 1.0}),
+        ELBO_OF_ONE_SAMPLE,
+    ),
+    no_looser_than=("elbo", "elbo_mc"),
+    tighter_with_samples=True,
+)
+def ciwae(
+    t: Terms, *, beta: Annotated[Scalar, Hyper((0.01, 1.0), log=True, low=0.0, high=1.0)] = 0.5
+) -> Tensor:
+    """Minus beta ELBO + (1 - beta) IWAE, on the same samples: [S, B]."""
+    return -(beta * t.log_w.mean(0) + (1.0 - beta) * densities.log_mean_exp(t.log_w))
+
+
+@objective(
+    source="Nowozin 2018, eq. 18, 20 and 21",
+    bound="none",
+    tight=True,
+    same_as=(SameAs("iwae", at={"order": 0}),),
+    min_samples=2,
+)
+def jackknife(t: Terms, *, order: Annotated[int, Hyper(low=0)] = 1) -> Tensor:
+    """Minus the IWAE bound less its bias to the given order in 1/K (JVI): [S, B].
+
+    Not a bound, and an estimate rather than a loss: with few samples it grows without end as all
+    weights but one vanish, which training finds. Its variance grows with the order, and its cost as
+    K^order, for it averages over every subset of K - order samples or more.
+    """
+    num_samples = t.num_samples
+    if order >= num_samples:
+        raise InputError(f"order must be below num_samples; got {order} of {num_samples} samples")
+    estimate = torch.zeros_like(t.distortion)
+    for j in range(order + 1):
+        size = num_samples - j
+        share = size**order / (math.factorial(order - j) * math.factorial(j))
+        subsets = torch.tensor(list(itertools.combinations(range(num_samples), size)))
+        bounds = densities.log_mean_exp(t.log_w[subsets.to(t.z.device)], 1)  # [subsets, S, B]
+        estimate = estimate + (-1) ** j * share * bounds.mean(0)
+    return -estimate

@@ -1,0 +1,437 @@
+"""Priors and posteriors: right ones pass, of a user too, and each wrong one is told by its fact."""
+
+import math
+from dataclasses import replace
+from typing import Annotated
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from vaebench import densities
+from vaebench.certify import check_posterior, check_prior
+from vaebench.hyper import Hyper, with_axis
+from vaebench.noise import normals, uniforms
+from vaebench.posteriors import POSTERIORS, Draw, Posterior
+from vaebench.posteriors.categorical import Categorical
+from vaebench.posteriors.flows import Autoregressive, Flow, Planar
+from vaebench.posteriors.gaussian import DiagonalGaussian
+from vaebench.priors import PRIORS, Prior, mixture_of_gaussians
+
+Width = Annotated[float, Hyper((0.3, 3.0), low=1e-3)]
+NORMAL, UNIFORM = PRIORS["standard_normal"], PRIORS["uniform_categorical"]
+MIXTURE = PRIORS["mixture_of_gaussians"]
+
+
+def prior(log_prob, sample, **facts):
+    return Prior(log_prob.__name__, log_prob, "", sample, **facts)
+
+
+def failing(found):
+    return {*told(found)}
+
+
+def told(found):
+    """The facts that fail, one after the other."""
+    check = check_posterior if isinstance(found, Posterior) else check_prior
+    return (finding.fact for finding in check(found) if not finding.holds)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_every_registered_prior_is_what_it_declares(name):
+    assert failing(PRIORS[name]) == set()
+
+
+@pytest.mark.parametrize("name", POSTERIORS)
+def test_every_registered_posterior_is_what_it_declares(name):
+    assert failing(POSTERIORS[name]) == set()
+
+
+# ------------------------------------------------------------------ a user's priors, and right
+
+
+def laplace(z, *, width: Width = 1.0):
+    width = torch.as_tensor(width, dtype=z.dtype)
+    return -z.abs().sum(-1) / width - z.shape[-1] * torch.log(2.0 * width)
+
+
+def laplace_codes(noise, num_rows, latent, *, width):
+    u = 2.0 * uniforms(noise, num_rows, latent.dim).double() - 1.0
+    return -with_axis(width) * u.sign() * torch.log1p(-u.abs().clamp_max(1.0 - 1e-9))
+
+
+def cauchy(z, *, width: Width = 1.0):
+    """Without a mean: the heaviest tails that anyone may want."""
+    width = torch.as_tensor(width, dtype=z.dtype)
+    scaled = z / with_axis(width)
+    return -(torch.log1p(scaled.square()).sum(-1) + z.shape[-1] * (math.pi * width).log())
+
+
+def cauchy_codes(noise, num_rows, latent, *, width):
+    u = uniforms(noise, num_rows, latent.dim).double() - 0.5
+    return with_axis(width) * torch.tan(math.pi * u)
+
+
+def moved_normal(z, *, centre):
+    """With a trained centre, and a KL."""
+    return densities.standard_normal_log_prob(z - centre)
+
+
+def moved_kl_parts(q, *, centre):
+    match q:
+        case DiagonalGaussian(mu, log_var):
+            return densities.gaussian_kl_per_dimension(mu - centre, log_var)
+
+
+def moved_kl(q, *, centre):
+    parts = moved_kl_parts(q, centre=centre)
+    return None if parts is None else parts.sum(-1)
+
+
+def moved_codes(noise, num_rows, latent, *, centre):
+    return normals(noise, 1, num_rows, latent.dim)[0].to(centre) + centre
+
+
+def first_centre(noise, shape):
+    return torch.zeros(len(noise.keys), 1, shape.latent.dim)
+
+
+def skewed(z, *, scores):
+    """Of categorical codes, one trained distribution for every variable."""
+    log_p = torch.log_softmax(scores, -1)  # [S, 1, C]
+    return (z.unflatten(-1, (-1, log_p.shape[-1])) * log_p[:, :, None]).sum((-1, -2))
+
+
+def skewed_codes(noise, num_rows, latent, *, scores):
+    u = uniforms(noise, num_rows, latent.dim).to(scores)
+    values = (u[..., None] > scores.softmax(-1).cumsum(-1)[:, :, None]).sum(-1)
+    return F.one_hot(values.clamp_max(latent.num_classes - 1), latent.num_classes).flatten(-2)
+
+
+def first_scores(noise, shape):
+    return torch.zeros(len(noise.keys), 1, shape.latent.num_classes)
+
+
+MOVED = prior(
+    moved_normal,
+    moved_codes,
+    kl=moved_kl,
+    kl_per_dimension=moved_kl_parts,
+    learned={"centre": first_centre},
+)
+SKEWED = prior(skewed, skewed_codes, learned={"scores": first_scores}, discrete=True)
+RIGHT = [prior(laplace, laplace_codes), prior(cauchy, cauchy_codes), MOVED, SKEWED]
+
+
+@pytest.mark.parametrize("right", RIGHT, ids=lambda p: p.name)
+def test_a_right_prior_of_a_user_passes(right):
+    assert failing(right) == set()
+
+
+# ------------------------------------------------------------------ wrong priors
+
+
+def without_constant(z):
+    return -0.5 * z.square().sum(-1)
+
+
+def one_constant_for_all_dimensions(z):
+    return -0.5 * z.square().sum(-1) - 0.5 * densities.LOG_2PI
+
+
+def one_width_for_all_runs(z, *, width: Width = 1.0):
+    return laplace(z, width=torch.as_tensor(width, dtype=z.dtype).mean())
+
+
+def relative_to_other_codes(z):
+    return densities.standard_normal_log_prob(z - z.mean(2, keepdim=True))
+
+
+def per_dimension(z):
+    return -0.5 * (z.square() + densities.LOG_2PI)
+
+
+def unweighted_mixture(z, *, mu, log_var, scores):
+    return densities.gaussian_mixture_log_prob(z, scores, mu, log_var)
+
+
+def mixture_that_trains_no_scores(z, *, mu, log_var, scores):
+    return mixture_of_gaussians(z, mu=mu, log_var=log_var, scores=scores.detach())
+
+
+def unnormalised_skewed(z, *, scores):
+    return (z.unflatten(-1, (-1, scores.shape[-1])) * scores[:, :, None]).sum((-1, -2))
+
+
+def wide_codes(noise, num_rows, latent):
+    return 1.2 * normals(noise, 1, num_rows, latent.dim)[0]
+
+
+def dependent_codes(noise, num_rows, latent):
+    """Each dimension standard normal, and all of them one number."""
+    return normals(noise, 1, num_rows, 1)[0].expand(-1, -1, latent.dim)
+
+
+def one_row(noise, num_rows, latent):
+    return normals(noise, 1, 1, latent.dim)[0].expand(-1, num_rows, -1)
+
+
+def one_run(noise, num_rows, latent):
+    return normals(noise, 1, num_rows, latent.dim)[0, :1].expand(len(noise.keys), -1, -1)
+
+
+def one_step(noise, num_rows, latent):
+    return normals(noise.at(step=0), 1, num_rows, latent.dim)[0]
+
+
+def unit_codes(noise, num_rows, latent, *, width):
+    return laplace_codes(noise, num_rows, latent, width=torch.ones(len(noise.keys), 1).double())
+
+
+def kl_without_half(q):
+    match q:
+        case DiagonalGaussian():
+            return 2.0 * NORMAL.kl(q)
+
+
+def kl_over_runs(q):
+    kl = NORMAL.kl(q)
+    return None if kl is None else kl.mean(0, keepdim=True).expand_as(kl)
+
+
+def reverse_kl(q):
+    match q:
+        case DiagonalGaussian(mu, log_var):
+            none = torch.zeros_like(mu)
+            return densities.gaussian_kl_between(none, none, mu, log_var)
+
+
+def even_parts(q):
+    parts = NORMAL.kl_per_dimension(q)
+    return None if parts is None else parts.mean(-1, keepdim=True).expand_as(parts)
+
+
+def unsummed_parts(q):
+    parts = NORMAL.kl_per_dimension(q)
+    return None if parts is None else 2.0 * parts
+
+
+def vamp_of_sums(z, *, components):
+    """The sum of the densities, not their mean."""
+    return PRIORS["vamp"].log_prob(z, components=components) + math.log(components.num_examples)
+
+
+LAPLACE, LAPLACE_CODES = (
+    prior(laplace, laplace_codes),
+    "its draws have the expectations of its density, in 2 dimensions",
+)
+ONE, TWO = "integrates to 1 in 1 dimension", "integrates to 1 in 2 dimensions"
+KL = "its KL from diagonal_gaussian is E_q[log q - log p]"
+WRONG = [
+    (replace(NORMAL, log_prob=without_constant), ONE),
+    (replace(NORMAL, log_prob=one_constant_for_all_dimensions), TWO),
+    (replace(LAPLACE, log_prob=one_width_for_all_runs), "its density is blind to stack-mates"),
+    (
+        replace(NORMAL, log_prob=relative_to_other_codes),
+        "the density of a code does not depend on the others",
+    ),
+    (
+        replace(NORMAL, log_prob=per_dimension),
+        "one log-density per sample, run and example; codes [S, n, D]",
+    ),
+    (replace(MIXTURE, log_prob=unweighted_mixture), ONE),
+    (replace(MIXTURE, log_prob=mixture_that_trains_no_scores), "scores has a gradient"),
+    (replace(SKEWED, log_prob=unnormalised_skewed), "sums to 1 in 1 dimension"),
+    (replace(NORMAL, sample=wide_codes), LAPLACE_CODES),
+    (replace(NORMAL, sample=dependent_codes), LAPLACE_CODES),
+    (replace(NORMAL, sample=one_row), "rows draw different codes"),
+    (replace(NORMAL, sample=one_run), "two runs draw different codes"),
+    (replace(NORMAL, sample=one_step), "other noise draws other codes"),
+    (replace(LAPLACE, sample=unit_codes), "width changes the draws"),
+    (replace(LAPLACE, sample=unit_codes), LAPLACE_CODES),
+    (replace(PRIORS["vamp"], log_prob=vamp_of_sums), TWO),
+    (
+        replace(PRIORS["vamp"], log_prob=vamp_of_sums),
+        "made of full_gaussian, its density is that of its draws",
+    ),
+    (replace(NORMAL, kl=kl_without_half), KL),
+    (replace(NORMAL, kl=kl_over_runs), KL),
+    (replace(NORMAL, kl=reverse_kl), KL),
+    (
+        replace(NORMAL, kl_per_dimension=even_parts),
+        "its KL from diagonal_gaussian by dimension is of that dimension alone",
+    ),
+    (
+        replace(NORMAL, kl_per_dimension=unsummed_parts),
+        "its KL from diagonal_gaussian by dimension adds up",
+    ),
+    (
+        replace(UNIFORM, kl=lambda q: UNIFORM.kl(q) / 2),
+        "its KL from categorical is E_q[log q - log p]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "fact"), WRONG)
+def test_a_wrong_prior_is_told_by_its_fact(wrong, fact):
+    assert fact in told(wrong)
+
+
+# ------------------------------------------------------------------ wrong posteriors
+
+
+class WithoutConstant(DiagonalGaussian):
+    def log_prob(self, z):
+        return super().log_prob(z) + 0.5 * densities.LOG_2PI
+
+
+class Stuck(DiagonalGaussian):
+    """The same noise for every sample."""
+
+    def draw(self, noise, num_samples, ops, relaxed):
+        z, *others = super().draw(noise, 1, ops, relaxed)
+        return Draw(z.expand(num_samples, -1, -1, -1), *others)
+
+
+class OverRuns(DiagonalGaussian):
+    def draw(self, noise, num_samples, ops, relaxed):
+        mu = self.mu.mean(0, keepdim=True).expand_as(self.mu)
+        return DiagonalGaussian(mu, self.log_var).draw(noise, num_samples, ops, relaxed)
+
+
+class HalfKL(DiagonalGaussian):
+    def draw(self, noise, num_samples, ops, relaxed):
+        z, log_q, kl = super().draw(noise, num_samples, ops, relaxed)
+        return Draw(z, log_q, 0.5 * kl)
+
+
+class NeverStopped(DiagonalGaussian):
+    def stopped(self):
+        return self
+
+
+class StoppedElsewhere(DiagonalGaussian):
+    def stopped(self):
+        return DiagonalGaussian(self.mu.detach(), 0.9 * self.log_var.detach())
+
+
+class Deviation(DiagonalGaussian):
+    """Draws with exp(log_var) as the standard deviation."""
+
+    def draw(self, noise, num_samples, ops, relaxed):
+        return DiagonalGaussian(self.mu, 2.0 * self.log_var).draw(noise, num_samples, ops, relaxed)
+
+
+class NoGradient(DiagonalGaussian):
+    def draw(self, noise, num_samples, ops, relaxed):
+        return DiagonalGaussian(self.mu, self.log_var.detach()).draw(
+            noise, num_samples, ops, relaxed
+        )
+
+
+class OffMean(DiagonalGaussian):
+    @property
+    def mean(self):
+        return torch.tanh(self.mu)
+
+
+class WrongDeterminant(Planar):
+    def forward(self, z):
+        image, log_det = super().forward(z)
+        return image, -log_det
+
+
+class NotInvertible(Planar):
+    """u as it comes, with w'u anywhere."""
+
+    def forward(self, z):
+        h = torch.tanh((self.w * z).sum(-1, keepdim=True) + self.b)
+        slope = (1.0 - h.square()) * (self.w * self.u).sum(-1, keepdim=True)
+        return z + self.u * h, torch.log1p(slope)[..., 0]
+
+
+class WrongInverse(Autoregressive):
+    def inverse(self, z):
+        found, log_det = super().inverse(z)
+        return found + 0.01, log_det
+
+
+class Unnormalised(Categorical):
+    def log_prob(self, z):
+        return super().log_prob(z) + 0.1
+
+
+class Greedy(Categorical):
+    """The most likely value every time."""
+
+    def draw(self, noise, num_samples, ops, relaxed):
+        log_probs = 3.0 * self.log_probs
+        return Categorical(log_probs, self.temperature, False).draw(
+            noise, num_samples, ops, relaxed
+        )
+
+
+class OneTemperature(Categorical):
+    def draw(self, noise, num_samples, ops, relaxed):
+        return Categorical(self.log_probs, 0.5, False).draw(noise, num_samples, ops, relaxed)
+
+
+def gaussian_of(kind):
+    def make(numbers, latent, network):
+        return kind(*numbers.chunk(2, -1))
+
+    return replace(POSTERIORS["diagonal_gaussian"], distribution=make)
+
+
+def flow_of(name, kind):
+    def make(numbers, latent, network):
+        flow = POSTERIORS[name].distribution(numbers, latent, network)
+        return Flow(flow.base, tuple(kind(*vars(step).values()) for step in flow.maps))
+
+    return replace(POSTERIORS[name], distribution=make)
+
+
+def categorical_of(kind):
+    def make(numbers, latent, network, *, temperature: Annotated[float, Hyper((0.2, 2.0))] = 0.5):
+        q = POSTERIORS["categorical"].distribution(numbers, latent, network)
+        return kind(q.log_probs, temperature, False)
+
+    return replace(POSTERIORS["categorical"], distribution=make)
+
+
+WRONG_POSTERIORS = [
+    (gaussian_of(WithoutConstant), "its density is that of its draws, in 1 dimension"),
+    (gaussian_of(Stuck), "samples, runs and examples draw different codes"),
+    (gaussian_of(OverRuns), "its draws are blind to stack-mates"),
+    (gaussian_of(HalfKL), "the KL that a draw comes with is E_q[log q - log p], in 1 dimension"),
+    (gaussian_of(NeverStopped), "stopped parameters have no gradient"),
+    (gaussian_of(StoppedElsewhere), "with stopped parameters the same density"),
+    (gaussian_of(Deviation), "its density is that of its draws, in 3 dimensions"),
+    (gaussian_of(NoGradient), "draws have a gradient in all that the encoder gives"),
+    (gaussian_of(OffMean), "its mean is that of its draws, in 1 dimension"),
+    (
+        flow_of("planar_flow", WrongDeterminant),
+        "log |det J| of map 1 is that of its Jacobian, from numbers of size 0.7",
+    ),
+    (flow_of("planar_flow", WrongDeterminant), "its density is that of its draws, in 3 dimensions"),
+    (
+        flow_of("planar_flow", NotInvertible),
+        "log |det J| of map 1 is that of its Jacobian, from numbers of size 4",
+    ),
+    (flow_of("iaf", WrongInverse), "the inverse of map 1 leads back, from numbers of size 0.7"),
+    (
+        flow_of("iaf", WrongInverse),
+        "the density of a given code is that of a draw, in 3 dimensions",
+    ),
+    (categorical_of(Unnormalised), "sums to 1, in 1 dimension"),
+    (categorical_of(Greedy), "draws each code as often as it says, in 1 dimension"),
+    (
+        categorical_of(OneTemperature),
+        "temperature changes the draws of training or their gradient",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "fact"), WRONG_POSTERIORS)
+def test_a_wrong_posterior_is_told_by_its_fact(wrong, fact):
+    assert fact in told(wrong)

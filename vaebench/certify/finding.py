@@ -1,0 +1,85 @@
+"""One declared fact, and what was found of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+NUM_ERRORS = 4.5
+"""Standard errors that an expectation may be off by: a false alarm in 150,000 checks."""
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One declared fact and what was found of it."""
+
+    name: str
+    """The entry that it is of."""
+    fact: str
+    off_by: float
+    """How far the fact is from holding: at most `allowed` where it holds."""
+    allowed: float
+    unit: str = "nats"
+    """Of both numbers."""
+    kind: str = ""
+    """Objective, likelihood, prior or posterior."""
+
+    @property
+    def holds(self) -> bool:
+        return self.off_by <= self.allowed
+
+    def as_row(self) -> dict[str, str]:
+        """For a table."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "fact": self.fact,
+            "off by": f"{self.off_by:.3g}",
+            "allowed": f"{self.allowed:.3g}",
+            "unit": self.unit,
+            "result": "holds" if self.holds else "FAILS",
+        }
+
+
+def at_most(name: str, fact: str, values: Tensor) -> Finding:
+    """E[values] <= 0, up to the standard error."""
+    return Finding(name, fact, float(values.mean()), allowance(values))
+
+
+def equal(name: str, fact: str, values: Tensor) -> Finding:
+    """E[values] = 0, up to the standard error."""
+    return Finding(name, fact, abs(float(values.mean())), allowance(values))
+
+
+def allowance(values: Tensor) -> float:
+    return NUM_ERRORS * float(values.std()) / math.sqrt(values.numel()) + ROUNDING
+
+
+def same(name: str, fact: str, left: Tensor, right: Tensor, allowed: float = ROUNDING) -> Finding:
+    """left = right, element by element."""
+    return Finding(name, fact, largest(left - right), allowed)
+
+
+def changes(name: str, fact: str, left: Tensor, right: Tensor) -> Finding:
+    """left and right differ somewhere."""
+    return Finding(name, fact, ROUNDING - largest(left - right), 0.0)
+
+
+def centred(name: str, fact: str, samples: Tensor, blur: float = 0.0) -> Finding:
+    """E[samples] = 0 in every column of [R, n]: the largest t-statistic of R independent rows.
+
+    `blur`: what a mean may be off by without counting.
+    """
+    error = samples.std(0) / math.sqrt(len(samples))
+    excess = (samples.mean(0).abs() - blur).clamp_min(0.0)
+    t = excess / (error + ROUNDING / NUM_ERRORS)
+    return Finding(name, fact, largest(t), NUM_ERRORS, "standard errors")
+
+
+def largest(difference: Tensor) -> float:
+    """The largest magnitude, infinite where a value is no number."""
+    value = float(difference.abs().max()) if difference.numel() else 0.0
+    return math.inf if math.isnan(value) else value

@@ -1,0 +1,24 @@
+"""Likelihoods of pixels in {0, 1}. Shapes: x [S, B, P], out [K, S, B, P], result [K, S, B]."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaebench import densities
+from vaebench.likelihoods.entry import likelihood
+from vaebench.likelihoods.supports import BINARY
+
+
+@likelihood(
+    source="Kingma & Welling 2014, appendix C.1",
+    measure="mass",
+    support=BINARY,
+    mean=torch.sigmoid,
+)
+def bernoulli(x: Tensor, out: Tensor) -> Tensor:
+    """Independent pixels in {0, 1}; the decoder gives logits.
+
+    On grey pixels the same formula is no likelihood: use continuous_bernoulli.
+    """
+    return densities.bernoulli_log_prob(x, out)

@@ -1,0 +1,100 @@
+"""Likelihoods of 8-bit pixels, whose intensities are the levels k / 255: probabilities, not
+densities, so that bits per dimension are theirs.
+
+Shapes: x [S, B, P], out [K, S, B, n * P], result [K, S, B].
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaebench import densities
+from vaebench.densities import NUM_LEVELS
+from vaebench.likelihoods.entry import likelihood
+from vaebench.likelihoods.outputs import soft_floor
+from vaebench.likelihoods.supports import EIGHT_BIT
+
+MIN_LOG_SCALE = -7.7
+"""PixelCNN++'s limit of -7 is for images in [-1, 1], whose bins are twice as wide."""
+NUM_COMPONENTS = 5
+
+
+def _logistic(out: Tensor) -> tuple[Tensor, Tensor]:
+    """Location and log scale of one logistic per pixel: [K, S, B, 2P] -> [K, S, B, P] twice."""
+    loc, raw = out.chunk(2, dim=-1)
+    return loc, soft_floor(raw, MIN_LOG_SCALE)
+
+
+def _logistic_mean(out: Tensor) -> Tensor:
+    return densities.discretised_logistic_mean(*_logistic(out))
+
+
+@likelihood(
+    source="Salimans et al. 2017, eq. 2, with one component",
+    measure="mass",
+    support=EIGHT_BIT,
+    mean=_logistic_mean,
+    outputs_per_pixel=2,
+)
+def discretised_logistic(x: Tensor, out: Tensor) -> Tensor:
+    """The mass of a logistic law in the bin of each level; 0 and 1 take the tails.
+
+    The decoder gives every pixel's location, in the units of x, and log scale, softly above -7.7.
+    """
+    return densities.discretised_logistic_log_prob(x, *_logistic(out))
+
+
+def _mixture(out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, location and log scale: [K, S, B, 3MP] -> [K, S, B, M, P] three times."""
+    logits, loc, raw = out.unflatten(-1, (3, NUM_COMPONENTS, -1)).unbind(-3)
+    return logits, loc, soft_floor(raw, MIN_LOG_SCALE)
+
+
+def _mixture_mean(out: Tensor) -> Tensor:
+    logits, loc, log_scale = _mixture(out)
+    means = densities.discretised_logistic_mean(loc, log_scale)
+    return (logits.softmax(-2) * means).sum(-2)
+
+
+@likelihood(
+    source="Salimans et al. 2017, eq. 2, without the coupling of colour channels",
+    measure="mass",
+    support=EIGHT_BIT,
+    mean=_mixture_mean,
+    outputs_per_pixel=3 * NUM_COMPONENTS,
+)
+def discretised_logistic_mixture(x: Tensor, out: Tensor) -> Tensor:
+    """A mixture of five discretised logistics for every pixel, each pixel on its own.
+
+    The decoder gives five logits, five locations and five log scales a pixel. Colour channels are
+    independent given z, where PixelCNN++ lets green depend on red and blue on both: its numbers
+    on colour images are not comparable.
+    """
+    return densities.discretised_logistic_mixture_log_prob(x, *_mixture(out))
+
+
+def _logits(out: Tensor) -> Tensor:
+    """[K, S, B, 256P] -> [K, S, B, 256, P]."""
+    return out.unflatten(-1, (NUM_LEVELS, -1))
+
+
+def _categorical_mean(out: Tensor) -> Tensor:
+    levels = torch.linspace(0.0, 1.0, NUM_LEVELS, dtype=out.dtype, device=out.device)
+    return (_logits(out).softmax(-2) * levels.unsqueeze(-1)).sum(-2)
+
+
+@likelihood(
+    source="van den Oord et al. 2016 (PixelRNN), the softmax over 256 values",
+    measure="mass",
+    support=EIGHT_BIT,
+    mean=_categorical_mean,
+    outputs_per_pixel=NUM_LEVELS,
+)
+def categorical(x: Tensor, out: Tensor) -> Tensor:
+    """Any distribution over the 256 levels: the decoder gives 256 logits a pixel.
+
+    That neighbouring levels are alike has to be learned, and the decoder's last layer is 256
+    times as large.
+    """
+    return densities.categorical_log_prob(densities.nearest_level(x), _logits(out))
