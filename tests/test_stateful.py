@@ -12,6 +12,7 @@ from vaebench.noise import Noise, key, normals
 from vaebench.objectives import OBJECTIVES
 from vaebench.posteriors import Latent
 from vaebench.terms import Terms, compute_terms
+from vaebench.train import clip_gradients
 
 # ------------------------------------------------------------------ GECO
 
@@ -145,3 +146,16 @@ def test_a_trained_discriminator_gives_the_total_correlation():
         adam.step()
     log_odds = torch.stack([terms_of(300 + i).judge(terms_of(300 + i).z[0]) for i in range(20)])
     assert float(log_odds.detach().mean()) == pytest.approx(-0.5 * math.log(1 - rho**2), abs=0.1)
+
+
+def test_a_limit_on_the_gradient_is_not_one_on_the_discriminator():
+    """Its gradient is of another loss: it neither counts towards the norm nor is scaled down."""
+    norms = []
+    for scale in (1.0, 1e3):
+        model, terms = factor_step()
+        total = FACTOR(terms, gamma=6.0).mean(-1).sum()
+        (total + scale * FACTOR.auxiliary.loss(terms).mean(-1).sum()).backward()
+        before = [g.clone() for g in gradients(model.auxiliary)]
+        norms.append(clip_gradients(model, torch.full((2,), 1e-3)))
+        assert all(map(torch.equal, before, gradients(model.auxiliary)))
+    assert torch.equal(*norms)

@@ -125,6 +125,11 @@ class VAE(nn.Module):
         """p(x|z)."""
         return self.family.likelihood
 
+    def main_parameters(self) -> Iterator[nn.Parameter]:
+        """All but those of the auxiliary network, which has a loss of its own."""
+        named = self.named_parameters()
+        return (p for name, p in named if not name.startswith("auxiliary."))
+
     def posterior(self, x: Tensor, **hyper: Scalar) -> Distribution:
         """q(z|x): [S, B, P] -> a distribution over codes [S, B, D]."""
         make = self.family.posterior.distribution

@@ -224,8 +224,8 @@ class StackAdam:
 
 
 def gradient_norms(model: VAE) -> Tensor:
-    """The norm of each run's whole gradient: [S]."""
-    grads = [p.grad.flatten(1) for p in model.parameters() if p.grad is not None]
+    """The norm of the gradient of each run's loss: [S]."""
+    grads = [p.grad.flatten(1) for p in model.main_parameters() if p.grad is not None]
     return torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads]).norm(dim=0)
 
 
@@ -233,7 +233,7 @@ def clip_gradients(model: VAE, limits: Tensor) -> Tensor:
     """Scale each run's gradient down to its limit [S], never over the stack; the norms before."""
     norms = gradient_norms(model)
     scale = torch.where(norms > limits, limits / norms, torch.ones_like(norms))
-    for parameter in model.parameters():
+    for parameter in model.main_parameters():
         if parameter.grad is not None:
             parameter.grad *= scale.view(-1, *[1] * (parameter.grad.dim() - 1))
     return norms
