@@ -1,0 +1,10 @@
+"""The command line: parse, call one function, print.
+
+Exit status: 0 done, 1 some runs failed (and are recorded), 2 wrong usage or input. Heavy imports
+stay inside the commands, so that --help is immediate.
+"""
+
+from vaebench.cli import machine, registry, studies
+from vaebench.cli.group import main
+
+__all__ = ["machine", "main", "registry", "studies"]

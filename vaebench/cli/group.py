@@ -1,0 +1,38 @@
+"""The command group: a user's mistake is one line and status 2."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import click
+
+from vaebench import __version__
+from vaebench.errors import InputError, near_match
+
+
+class Group(click.Group):
+    """Reports a user's mistake in one line, with status 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            _refuse(context, str(error))
+        except click.UsageError as error:
+            _refuse(context, f"{error.format_message()} See --help.")
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
+        if args and self.get_command(context, args[0]) is None:
+            raise InputError(f"unknown command {args[0]!r}; {near_match(args[0], self.commands)}")
+        return super().resolve_command(context, args)
+
+
+def _refuse(context: click.Context, message: str) -> NoReturn:
+    click.echo(f"vaebench: {' '.join(message.split())}", err=True)
+    context.exit(2)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Benchmark and ablation suite for the objectives of variational autoencoders."""

@@ -1,0 +1,54 @@
+"""The command about this machine: kernels."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vaebench.cli.group import main
+from vaebench.cli.show import print_table
+
+
+@main.command()
+@click.option("--compiled", is_flag=True, help="Time torch.compile too; it takes its time.")
+@click.option("--out", type=click.Path(path_type=Path), help="A folder for the rows, as JSON.")
+def kernels(compiled: bool, out: Path | None) -> None:
+    """Check the fused operations against float64 on this machine, then time them."""
+    from vaebench import results
+    from vaebench.environment import default_device
+    from vaebench.kernels import tables
+    from vaebench.kernels.gate import gate
+    from vaebench.kernels.race import race
+
+    device = default_device()
+    checks, times = gate(device), race(device, compiled=compiled)
+    print_table(f"correctness of what runs on {device}", tables.correctness_table(checks))
+    print_table("speed", tables.speed_table(times))
+    for reason in tables.refusals(times):
+        click.echo(f"not measured: {reason}")
+    if device.type != "cuda":
+        times += _compiled_kernels()
+        click.echo("not measured on a GPU: this machine has none")
+    if out:
+        click.echo(results.write_rows(out, f"kernels-{device.type}", [*checks, *times]))
+    if any(row["status"] != "passed" for row in checks):
+        sys.exit(1)
+
+
+def _compiled_kernels() -> list[dict[str, Any]]:
+    """What the kernels compile to, printed one line each, for a machine without a GPU."""
+    import importlib.util
+
+    if importlib.util.find_spec("triton") is None or os.environ.get("TRITON_INTERPRET") == "1":
+        click.echo("the kernels were not compiled: that needs triton, without TRITON_INTERPRET")
+        return []
+    from vaebench.kernels.resources import compiled_rows
+    from vaebench.kernels.tables import resource_table
+
+    rows = compiled_rows()
+    print_table("compiled for sm_90, float32, bytes per element", resource_table(rows))
+    return [*rows]

@@ -1,0 +1,52 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+
+def plugin_option(command: Any) -> Any:
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        metavar="FILE.py",
+        help="A file with objectives, likelihoods or priors of your own. May be repeated.",
+    )(command)
+
+
+def set_option(command: Any) -> Any:
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set a key of the study, e.g. axes.seed=3. May be repeated.",
+    )(command)
+
+
+def whole_numbers(context: click.Context, option: click.Parameter, text: str) -> list[int]:
+    """1,4,16 as numbers; none where nothing is given."""
+    try:
+        return [int(part) for part in text.split(",")] if text else []
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} must be whole numbers, as in 1,4,16.") from error
+
+
+def study_options(command: Any) -> Any:
+    """The options of every command that runs a study."""
+    for option in (
+        set_option,
+        click.option(
+            "--executor",
+            default="local",
+            show_default=True,
+            help="Where runs run: local, inline or ray.",
+        ),
+        click.option("--workers", type=int, help="Worker processes. Default: one per core."),
+        plugin_option,
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,128 @@
+"""Commands about what is registered: list, certify, effective-beta."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Literal
+
+import click
+
+from vaebench.cli.group import main
+from vaebench.cli.options import plugin_option
+from vaebench.cli.show import print_table
+from vaebench.errors import InputError, near_match
+
+KINDS_WITH_FACTS = ("objectives", "likelihoods", "priors", "posteriors")
+
+
+@main.command("list")
+@click.argument("kind", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print a page in Markdown.")
+@plugin_option
+def list_(kind: str | None, as_json: bool, as_markdown: bool, plugins: tuple[str, ...]) -> None:
+    """List what is registered, of one KIND or of all."""
+    from vaebench.catalogue import catalogue, markdown
+    from vaebench.plugins import load_plugins
+
+    load_plugins(plugins)
+    kinds = catalogue()
+    if kind is not None and kind not in kinds:
+        raise InputError(f"unknown kind {kind!r}; {near_match(kind, kinds)}")
+    chosen = {kind: kinds[kind]} if kind else kinds
+    if as_json or as_markdown:
+        click.echo(json.dumps(chosen, indent=1) if as_json else markdown(chosen), nl=as_json)
+        return
+    for name, entries in chosen.items():
+        brief = [
+            {k: v for k, v in entry.items() if k not in ("same as", "source")} for entry in entries
+        ]
+        print_table(name, brief)
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--kind", type=click.Choice(KINDS_WITH_FACTS), help="Only those of one kind.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plugin_option
+def certify(
+    names: tuple[str, ...], kind: str | None, as_json: bool, plugins: tuple[str, ...]
+) -> None:
+    """Check what entries declare (all, or those NAMED) against exact answers.
+
+    Then derive the ELBO, equation by equation, with the numbers of both sides.
+    """
+    from vaebench.certify import certify as check
+    from vaebench.certify import derivation
+    from vaebench.plugins import load_plugins
+
+    load_plugins(plugins)
+    findings, steps = check(names, kind), derivation()
+    findings.sort(key=lambda finding: finding.holds)  # what fails comes first
+    rows = {
+        "findings": [finding.as_row() for finding in findings],
+        "derivation": [step.as_row() for step in steps],
+    }
+    num_failing = sum(row["result"] != "holds" for part in rows.values() for row in part)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        print_table("declared facts, against exact answers", rows["findings"])
+        print_table("the ELBO, derived on the linear-Gaussian VAE", rows["derivation"])
+        num_facts = len(findings) + len(steps)
+        click.echo(f"{num_facts - num_failing} facts hold, {num_failing} fail")
+    if num_failing:
+        sys.exit(1)
+
+
+@main.command("effective-beta")
+@click.option("--loss", type=click.Choice(["mse", "bce"]), default="mse", show_default=True)
+@click.option("--scale", type=float, default=1.0, help="A factor on the reconstruction, e.g. 0.5.")
+@click.option("--reduction", type=click.Choice(["sum", "mean"]), default="sum", show_default=True)
+@click.option("--kl-weight", type=float, help="The weight on the KL there. Default: 1.")
+@click.option(
+    "--kl-reduction", type=click.Choice(["sum", "mean"]), default="sum", show_default=True
+)
+@click.option("--pixels", type=int, help="Values in an image, channels included.")
+@click.option("--image-size", metavar="CxHxW", help="Instead of --pixels, e.g. 3x64x64.")
+@click.option("--latent-dim", type=int, help="Latent dimensions.")
+@click.option("--range", "white", type=float, default=1.0, help="255 for images in [0, 255].")
+@click.option("--sigma", type=float, help="Of the Gaussian here. Default: the sigma implied there.")
+@click.option("--beta", type=float, help="The reverse: the weight to use there for this beta.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def effective_beta(
+    loss: Literal["mse", "bce"],
+    scale: float,
+    reduction: Literal["sum", "mean"],
+    kl_weight: float | None,
+    kl_reduction: Literal["sum", "mean"],
+    pixels: int | None,
+    image_size: str | None,
+    latent_dim: int | None,
+    white: float,
+    sigma: float | None,
+    beta: float | None,
+    as_json: bool,
+) -> None:
+    """Translate a KL weight used elsewhere into the beta and sigma of this suite, and back.
+
+    Elsewhere: scale * reconstruction + kl_weight * KL, both reduced over the batch in one way.
+    """
+    from vaebench.effective_beta import ForeignLoss, num_pixels, translate
+
+    foreign = ForeignLoss(
+        loss=loss,
+        scale=scale,
+        reduction=reduction,
+        kl_reduction=kl_reduction,
+        pixels=num_pixels(pixels, image_size),
+        latent_dim=latent_dim,
+        white=white,
+    )
+    found = translate(foreign, kl_weight=kl_weight, beta=beta, sigma=sigma).as_row()
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    print_table("", [{k: f"{v:.6g}" for k, v in found.items() if v is not None}])
+    click.echo("the loss there = factor * this suite's loss at beta and sigma + a constant")

@@ -1,0 +1,217 @@
+"""Commands that run a study and read its results."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from vaebench.cli.group import main
+from vaebench.cli.options import plugin_option, set_option, study_options, whole_numbers
+from vaebench.cli.show import print_table, progress_bar
+from vaebench.errors import InputError
+
+
+@main.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Default: results/runs/NAME.")
+@click.option("--timings/--no-timings", default=True, help="Time every variant after training.")
+@study_options
+def run(
+    study: Path,
+    out: Path | None,
+    timings: bool,
+    overrides: tuple[str, ...],
+    executor: str,
+    workers: int | None,
+    plugins: tuple[str, ...],
+) -> None:
+    """Train, evaluate and time every run of STUDY. Runs that OUT already holds are kept."""
+    from vaebench.harness import time_all, train_all
+    from vaebench.plugins import load_plugins
+    from vaebench.study import expand, read
+
+    load_plugins(plugins)
+    read_study = read(study, overrides)
+    configs = expand(read_study)
+    folder = out or Path("results/runs") / read_study.name
+    ended = train_all(
+        configs,
+        folder,
+        read_study.name,
+        executor=executor,
+        workers=workers,
+        plugins=plugins,
+        progress=progress_bar,
+    )
+    if timings:
+        time_all(configs, folder, read_study.name, progress=progress_bar)
+    lost = [run_id for run_id, status in ended.items() if status != "done"]
+    click.echo(f"{len(ended) - len(lost)} of {len(ended)} runs done, recorded in {folder}/runs")
+    _finish(folder, lost)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Default: FOLDER/report.")
+def report(folder: Path, out: Path | None) -> None:
+    """Write tables and figures of the results in FOLDER."""
+    from vaebench.report import write_report
+    from vaebench.report.tables import BRIEF, printable
+
+    table, paths = write_report(folder, out or folder / "report")
+    for space, part in table.groupby("observation_space"):
+        print_table(str(space), printable(part, BRIEF).astype(str).to_dict("records"))
+    click.echo(
+        "± is the half-width of the 95% interval over seeds. =1: the paired difference from "
+        "the first has an interval that includes 0."
+    )
+    click.echo("\n".join(str(path) for path in paths))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--metric", default="nll", show_default=True, help="What to compare.")
+def compare(folder: Path, metric: str) -> None:
+    """Say how each variant in FOLDER differs from the best one, paired by seed."""
+    from vaebench import results
+    from vaebench.report.tables import differences_in_words
+
+    click.echo("\n".join(differences_in_words(results.load(folder), metric)))
+
+
+@main.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option(
+    "--samples", callback=whole_numbers, default="1,4,16,64", show_default=True, help="Every K."
+)
+@click.option(
+    "--replicas", default=256, show_default=True, help="Independent gradients behind each number."
+)
+@click.option(
+    "--at",
+    callback=whole_numbers,
+    default="",
+    metavar="STEPS",
+    help="Training steps before each measurement, e.g. 0,500. Default: 2% of training, and all.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Default: results/runs/NAME-gradients."
+)
+@set_option
+@plugin_option
+def gradients(
+    study: Path,
+    samples: list[int],
+    replicas: int,
+    at: list[int],
+    out: Path | None,
+    overrides: tuple[str, ...],
+    plugins: tuple[str, ...],
+) -> None:
+    """Measure bias, variance and signal-to-noise of each variant's gradient, against K and cost."""
+    from vaebench.gradients import measure, plan, read_configs
+    from vaebench.plugins import load_plugins
+    from vaebench.study import read
+
+    try:
+        from vaebench.report.gradients import prepare, printable, refusals, write_gradients
+    except ModuleNotFoundError as error:
+        raise InputError(f"figures need {error.name}: install the extra, .[report]") from error
+
+    load_plugins(plugins)
+    read_study = read(study, overrides)
+    planned = plan(read_study.name, read_configs(read_study, samples), samples, replicas, at)
+    folder = out or Path("results/runs") / f"{read_study.name}-gradients"
+    prepare(folder)
+    with progress_bar(f"measuring {len(planned.variants)} variants", planned.num_cells) as on_cells:
+        rows = measure(planned, on_cells)
+    for title, lines in printable(rows):
+        print_table(title, lines)
+    click.echo("\n".join([*refusals(rows), *map(str, write_gradients(rows, folder))]))
+    if any(row["status"] == "failed" for row in rows):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option("--trials", type=int, required=True, help="Trials in all, those of before included.")
+@click.option("--out", type=click.Path(path_type=Path), help="Default: results/runs/NAME.")
+@study_options
+def sweep(
+    study: Path,
+    trials: int,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    executor: str,
+    workers: int | None,
+    plugins: tuple[str, ...],
+) -> None:
+    """Tune the variant of STUDY over its declared ranges. Goes on where it was stopped."""
+    try:
+        from vaebench.sweep import sweep as tune
+    except ModuleNotFoundError as error:
+        raise InputError(f"sweeps need {error.name}: install the extra, .[sweep]") from error
+    from vaebench.plugins import load_plugins
+    from vaebench.study import read
+
+    load_plugins(plugins)
+    read_study = read(study, overrides)
+    folder = out or Path("results/runs") / read_study.name
+    table = tune(
+        read_study,
+        folder,
+        trials,
+        executor=executor,
+        workers=workers,
+        plugins=plugins,
+        progress=progress_bar,
+    )
+    shown = table.head(10).map(lambda v: f"{v:.5g}" if isinstance(v, float) else str(v))
+    print_table(f"best of {len(table)} trials", shown.to_dict("records"))
+    click.echo(f"{folder}/trials.csv\n{folder}/best.toml")
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--run", "runs", multiple=True, metavar="ID", help="Only this run. May be repeated.")
+@click.option("--samples", type=int, help="K of the NLL. Default: that of the runs.")
+@click.option("--out", type=click.Path(path_type=Path), help="A folder for the rows, as JSON.")
+@plugin_option
+def evaluate(
+    folder: Path,
+    runs: tuple[str, ...],
+    samples: int | None,
+    out: Path | None,
+    plugins: tuple[str, ...],
+) -> None:
+    """Grade the recorded runs of FOLDER again, with another number of samples."""
+    from vaebench import results
+    from vaebench.plugins import load_plugins
+    from vaebench.regrade import regrade
+
+    load_plugins(plugins)
+    with progress_bar("evaluating", 0):
+        rows = regrade(folder, runs, samples)
+    shown = [row for row in rows if row["metric"] in ("nll", "elbo")]
+    keys = ("run", "likelihood", "variant", "seed", "metric", "value", "unit", "protocol")
+    print_table("", [{k: row[k] for k in keys} for row in shown])
+    if out:
+        click.echo(results.write_rows(out, "evaluation", rows))
+
+
+def _finish(folder: Path, lost: list[str]) -> None:
+    """Say which runs were lost and why; status 1 where there are any."""
+    from vaebench import results
+
+    for record in results.records(folder):
+        if record.run in lost:
+            reason = record.reason.strip().splitlines()[-1]
+            click.echo(
+                f"{record.status}: {record.labels.variant} seed {record.labels.seed} "
+                f"({record.run}): {reason}",
+                err=True,
+            )
+    if lost:
+        sys.exit(1)
