@@ -1,4 +1,4 @@
-"""Forward and backward passes of the fused operation and of the log-densities of pixels."""
+"""Forward and backward passes of the operations of `kernels`, as a user calls them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
-from torch import Tensor
 
-from vaebench import densities, kernels
-from vaebench.noise import Noise, key
+from vaebench.kernels.cases import OPERATIONS, Case, make_inputs
+from vaebench.kernels.gate import dispatched, gradients, upstream_of
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 SIZES = [(128, 20), (512, 64), (4096, 128), (65536, 256)]  # rows, columns
-PIXELS = 784
+PIXELS = [(128, 784), (1024, 784)]
+LATENT = [op for op in OPERATIONS if OPERATIONS[op].draws]
+LIKELIHOODS = [op for op in OPERATIONS if "log_prob" in op and op not in LATENT]
 
 
 @pytest.fixture(autouse=True)
@@ -42,48 +43,43 @@ def finished(device: str, call: Callable[[], object]) -> Callable[[], None]:
     return run
 
 
-def draw(device: str, *shape: int) -> Tensor:
-    torch.manual_seed(0)
-    return torch.randn(shape).to(device)
+def measure(benchmark: BenchmarkFixture, case: Case) -> None:
+    """Rounds of one forward and one backward pass, each with the noise of another step."""
+    given, backend = make_inputs(case), dispatched(case)
+    upstream = upstream_of(case, backend.op(given, case.noise(), case.num_samples))
+    steps = iter(range(1_000_000))
+
+    def step() -> None:
+        out = backend.op(given, case.noise(step=next(steps)), case.num_samples)
+        gradients(case, given, out, upstream)
+
+    benchmark.group = f"{case.op} {case.size}"
+    count = rounds(case.num_elements)
+    benchmark.pedantic(finished(case.device.type, step), rounds=count, warmup_rounds=1)
 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("num_rows, num_columns", SIZES)
-def bench_reparameterise_kl(
-    benchmark: BenchmarkFixture, device: str, num_rows: int, num_columns: int
+@pytest.mark.parametrize("op", LATENT)
+def bench_latent_step(
+    benchmark: BenchmarkFixture, device: str, num_rows: int, num_columns: int, op: str
 ) -> None:
-    mu, log_var = draw(device, 1, num_rows, 2 * num_columns).chunk(2, -1)
-    leaves = mu.requires_grad_(), log_var.requires_grad_()
-    dz, dkl = draw(device, 1, 1, num_rows, num_columns), draw(device, 1, num_rows)
-    steps = iter(range(1_000_000))
-
-    def step() -> None:
-        noise = Noise((key("bench"),), step=next(steps))
-        out = kernels.reparameterise_kl(*leaves, noise)
-        torch.autograd.grad(out, leaves, (dz, dkl))
-
-    benchmark.group = f"reparameterise_kl {num_rows}x{num_columns}"
-    count = rounds(num_rows * num_columns)
-    benchmark.pedantic(finished(device, step), rounds=count, warmup_rounds=1)
-
-
-LOG_DENSITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "bernoulli": densities.bernoulli_log_prob,
-    "gaussian": lambda x, mu: densities.gaussian_log_prob(x, mu, x.new_zeros(1)),
-}
+    where = torch.device(device)
+    measure(benchmark, Case(op, 1, 1, num_rows, num_columns, torch.float32, where))
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("num_rows", [128, 1024])
-@pytest.mark.parametrize("density", LOG_DENSITIES)
-def bench_log_prob(benchmark: BenchmarkFixture, device: str, num_rows: int, density: str) -> None:
-    x = (draw(device, 1, num_rows, PIXELS) > 0.0).float()
-    parameters = draw(device, 1, 1, num_rows, PIXELS).requires_grad_()
-    upstream = draw(device, 1, 1, num_rows)
+@pytest.mark.parametrize("num_rows, num_pixels", PIXELS)
+@pytest.mark.parametrize("op", LIKELIHOODS)
+def bench_log_prob(
+    benchmark: BenchmarkFixture, device: str, num_rows: int, num_pixels: int, op: str
+) -> None:
+    where = torch.device(device)
+    measure(benchmark, Case(op, 1, 1, num_rows, num_pixels, torch.float32, where))
 
-    def step() -> None:
-        torch.autograd.grad(LOG_DENSITIES[density](x, parameters), parameters, upstream)
 
-    benchmark.group = f"log-density of {num_rows}x{PIXELS}"
-    count = rounds(num_rows * PIXELS)
-    benchmark.pedantic(finished(device, step), rounds=count, warmup_rounds=1)
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("num_rows", [128, 4096])
+def bench_importance_weights(benchmark: BenchmarkFixture, device: str, num_rows: int) -> None:
+    where = torch.device(device)
+    measure(benchmark, Case("importance_weights", 50, 1, num_rows, 1, torch.float32, where))

@@ -12,7 +12,7 @@ from vaebench import densities
 from vaebench.certify import check_posterior, check_prior
 from vaebench.hyper import Hyper, with_axis
 from vaebench.noise import normals, uniforms
-from vaebench.posteriors import POSTERIORS, Draw, Posterior
+from vaebench.posteriors import POSTERIORS, Posterior
 from vaebench.posteriors.categorical import Categorical
 from vaebench.posteriors.flows import Autoregressive, Flow, Planar
 from vaebench.posteriors.gaussian import DiagonalGaussian
@@ -289,8 +289,8 @@ class Stuck(DiagonalGaussian):
     """The same noise for every sample."""
 
     def draw(self, noise, num_samples, ops, relaxed):
-        z, *others = super().draw(noise, 1, ops, relaxed)
-        return Draw(z.expand(num_samples, -1, -1, -1), *others)
+        made = super().draw(noise, 1, ops, relaxed)
+        return made._replace(z=made.z.expand(num_samples, -1, -1, -1))
 
 
 class OverRuns(DiagonalGaussian):
@@ -301,8 +301,8 @@ class OverRuns(DiagonalGaussian):
 
 class HalfKL(DiagonalGaussian):
     def draw(self, noise, num_samples, ops, relaxed):
-        z, log_q, kl = super().draw(noise, num_samples, ops, relaxed)
-        return Draw(z, log_q, 0.5 * kl)
+        made = super().draw(noise, num_samples, ops, relaxed)
+        return made._replace(kl_to_standard_normal=0.5 * made.kl_to_standard_normal)
 
 
 class NeverStopped(DiagonalGaussian):

@@ -267,7 +267,9 @@ def reparameterise_log_probs(
     eps = normals(noise, num_samples, *mu.shape[-2:]).to(mu)
     z = reparameterise(mu, log_var, eps)
     q = (mu.detach(), log_var.detach()) if path else (mu, log_var)
-    return z, gaussian_log_prob(z, *q), standard_normal_log_prob(z)
+    # As in the fused versions, what is done to the gradient of the z that is returned does not
+    # reach that of the densities: it is a tensor of its own.
+    return z.view_as(z), gaussian_log_prob(z, *q), standard_normal_log_prob(z)
 
 
 def mean_kernel(x: Tensor, y: Tensor, kernel: Callable[[Tensor], Tensor], same: bool) -> Tensor:

@@ -65,6 +65,8 @@ class Record(Struct, frozen=True, kw_only=True):
     metrics: list[Metric] = []
     curves: dict[str, list[float | None]] = {}
     config: dict[str, Any] = {}
+    operations: dict[str, str] = {}
+    """Which implementation each fused operation took: triton, cpu, or reference with the reason."""
     environment: dict[str, str] = {}
 
 

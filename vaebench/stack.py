@@ -13,7 +13,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from vaebench import results
+from vaebench import kernels, results
 from vaebench.config import DataConfig, RunConfig
 from vaebench.data import Dataset, load
 from vaebench.environment import describe
@@ -65,6 +65,7 @@ def record_failure(job: Job, reason: str) -> None:
 
 
 def _perform(job: Job, on_steps: OnSteps) -> None:
+    kernels.forget_paths()
     dataset = load_data(job.configs[0].data)
     num_runs = len(job.configs)
     trained = train(
@@ -144,6 +145,7 @@ def _write(job: Job, run: int, status: results.Status, **contents: Any) -> None:
         labels=labels(config, config.seed),
         status=status,
         config=msgspec.to_builtins(config),
+        operations=kernels.paths(),
         environment=describe(job.device),
         **contents,
     )

@@ -16,12 +16,14 @@ from vaebench.hyper import Scalar, with_axis
 from vaebench.models import VAE
 from vaebench.noise import Noise
 from vaebench.posteriors import Distribution, Latent
+from vaebench.posteriors.entry import Draw, Wanted
 from vaebench.posteriors.gaussian import DiagonalGaussian
 from vaebench.priors import STANDARD_NORMAL, BoundPrior
 
 PRIOR_DRAWS = 1 << 31
 """The number of the posterior sample from which on the noise serves draws of the prior."""
 NO_SIZES = Latent(0)
+NOTHING_DRAWN = Draw(torch.empty(0))
 SMALLEST = 1e-20
 """Of a weight that the gradient of z is divided by: far below any that matters, far above 0."""
 
@@ -50,8 +52,8 @@ class Terms:
     noise: Noise | None = None
     auxiliary: nn.Module | None = None
     """The network that the objective declares, trained beside the model: [S, n, D] -> [S, n, ·]."""
-    drawn_log_qz_x: Tensor | None = None  # [K, S, B] where the posterior knows it from drawing z
-    drawn_kl: Tensor | None = None  # [S, B] where the fused operation has made it
+    drawn: Draw = NOTHING_DRAWN
+    """What came with the samples."""
 
     @property
     def shape(self) -> torch.Size:
@@ -78,17 +80,19 @@ class Terms:
     @cached_property
     def log_pz(self) -> Tensor:
         """log p(z) of each sample: [K, S, B]."""
-        return self.prior.log_prob(self.z)
+        drawn = self.drawn.log_standard_normal if _is_standard(self.prior) else None
+        return self.prior.log_prob(self.z) if drawn is None else drawn
 
     @cached_property
     def log_qz_x(self) -> Tensor:
         """log q(z|x) of each sample: [K, S, B]."""
-        return self.q.log_prob(self.z) if self.drawn_log_qz_x is None else self.drawn_log_qz_x
+        return self.q.log_prob(self.z) if self.drawn.log_qz_x is None else self.drawn.log_qz_x
 
     @cached_property
     def log_qz_x_path(self) -> Tensor:
         """The same, its gradient through z alone, not through q's own parameters: [K, S, B]."""
-        return self.q.stopped().log_prob(self.z)
+        drawn = self.drawn.log_qz_x_path
+        return self.q.stopped().log_prob(self.z) if drawn is None else drawn
 
     @cached_property
     def log_qz_x_score(self) -> Tensor:
@@ -122,7 +126,10 @@ class Terms:
         decoder = decoder.clamp_min(SMALLEST)
         if self.z.requires_grad:
             self.z.register_hook(lambda gradient: gradient * (path / decoder)[..., None])
-        total = (decoder * self.log_w_path).sum(0)
+        # Densities that came with the draw have their gradient past z, where no hook is.
+        of_z = decoder if self.drawn.log_qz_x_path is None else path
+        log_ratio = self.rate_weight * (self.log_pz - self.log_qz_x_path)
+        total = (decoder * self.log_px_z + of_z * log_ratio).sum(0)
         if score is not None:
             total = total - (score * self.rate_weight * self.log_qz_x_score).sum(0)
         return bound.detach() + (total - total.detach())
@@ -148,9 +155,8 @@ class Terms:
     @property
     def closed_form_kl(self) -> Tensor | None:
         """KL[q(z|x) || p(z)] [S, B], or None where there is no formula."""
-        if self.drawn_kl is not None and self.prior.entry is STANDARD_NORMAL.entry:
-            return self.drawn_kl
-        return self.prior.kl(self.q)
+        drawn = self.drawn.kl_to_standard_normal if _is_standard(self.prior) else None
+        return self.prior.kl(self.q) if drawn is None else drawn
 
     @property
     def kl_or_estimate(self) -> Tensor:
@@ -210,8 +216,20 @@ class Terms:
         return outputs
 
     @property
+    def wanted(self) -> Wanted:
+        """What the loss has asked of these samples: the next step can draw it in one pass."""
+        asked = {"log_qz_x", "log_qz_x_path"} & vars(self).keys()
+        if asked == {"log_qz_x_path"}:
+            return "log_qz_x_path"
+        return "log_qz_x" if asked == {"log_qz_x"} else "kl"
+
+    @property
     def _pair(self) -> str:
         return f"posterior {self.family!r} and prior {self.prior.entry.name!r}"
+
+
+def _is_standard(prior: BoundPrior) -> bool:
+    return prior.entry is STANDARD_NORMAL.entry
 
 
 def compute_terms(
@@ -224,26 +242,26 @@ def compute_terms(
     posterior_hyper: Mapping[str, Scalar] = MappingProxyType({}),
     num_examples: int = 0,
     training: bool = False,
+    wanted: Wanted = "kl",
     ops: ModuleType = kernels,
 ) -> Terms:
     """Encode x [S, B, P], draw K samples, decode.
 
     `training` takes relaxed samples and closed-form fits of the batch where the model has such.
-    `ops`: kernels, or the reference, densities.
+    `wanted`: what to draw with the samples. `ops`: kernels, or the reference, densities.
     """
-    q = model.posterior(x, **posterior_hyper)
-    draw = q.draw(noise, num_samples, ops, training)
+    q, prior = model.posterior(x, **posterior_hyper), model.prior()
+    draw = q.draw(noise, num_samples, ops, training, wanted if _is_standard(prior) else "kl")
     return Terms(
         q,
         draw.z,
         model.log_px_z(x, draw.z, training=training),
-        model.prior(),
+        prior,
         rate_weight=rate_weight,
         num_examples=num_examples or x.shape[1],
         latent=model.family.latent,
         family=model.family.posterior.name,
         noise=noise,
         auxiliary=model.auxiliary,
-        drawn_log_qz_x=draw.log_qz_x,
-        drawn_kl=draw.kl_to_standard_normal,
+        drawn=draw,
     )

@@ -21,6 +21,7 @@ from vaebench.models import VAE, Family, build
 from vaebench.noise import Noise, key, permutations
 from vaebench.objectives import OBJECTIVES
 from vaebench.posteriors import POSTERIORS
+from vaebench.posteriors.entry import Wanted
 from vaebench.priors import PRIORS
 from vaebench.schedules import SCHEDULES
 from vaebench.terms import Terms, compute_terms
@@ -109,6 +110,7 @@ def training_steps(
     limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
     clips = bool(limits.isfinite().any())
     noise = streams(configs, "train")
+    wanted: Wanted = "kl"
 
     for index, x in enumerate(batches(configs, dataset, place)):
         terms = compute_terms(
@@ -120,10 +122,11 @@ def training_steps(
             posterior_hyper={name: value(index) for name, value in posterior_hyper.items()},
             num_examples=len(dataset.train.x),
             training=True,
+            wanted=wanted,
             ops=ops,
         )
         scalars = {name: value(index) for name, value in hyper.items()} | state
-        loss = objective(terms, **scalars)
+        loss, wanted = objective(terms, **scalars), terms.wanted
         total = loss.mean(-1).sum()
         if objective.auxiliary:
             total = total + objective.auxiliary.loss(terms).mean(-1).sum()

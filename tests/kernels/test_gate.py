@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaebench import kernels
-from vaebench.densities import reparameterise_kl
-from vaebench.kernels.gate import Case, gate
+from vaebench import densities, kernels
+from vaebench.kernels.cases import OPERATIONS, Case, make_inputs
+from vaebench.kernels.gate import gate, upstream_of
 from vaebench.noise import Noise
 
 KEYS = {"op", "size", "dtype", "backend", "direction", "metric", "value", "unit", "status"}
@@ -19,64 +19,92 @@ KEYS |= {"device", "torch", "triton"}
 SHAPES = ((1, 3, 5, 2), (3, 2, 7, 20))
 
 
-def test_gate_passes_the_reference() -> None:
-    rows = gate("cpu", SHAPES)
-    assert len(rows) == 4 * len(SHAPES)
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_gate_passes_what_runs_here(op: str) -> None:
+    rows = gate("cpu", SHAPES, [op])
+    operation = OPERATIONS[op]
+    names = {*operation.results, *operation.gradients}
+    assert len(rows) == len(names) * len(SHAPES)
     assert {row["status"] for row in rows} == {"passed"}
-    assert {row["metric"] for row in rows} == {f"error_{q}" for q in ("z", "kl", "dmu", "dlog_var")}
+    assert {row["metric"] for row in rows} == {f"error_{name}" for name in names}
     assert {row["size"] for row in rows} == {"1x3x5x2", "3x2x7x20"}
     assert all(row.keys() == KEYS for row in rows)
     assert all(0.0 <= row["value"] <= 1e-5 for row in rows)  # type: ignore[operator]
 
 
+def test_every_public_operation_has_its_case() -> None:
+    assert {op.split(" ")[0] for op in OPERATIONS} == set(kernels.OPERATIONS)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_gate_passes_the_kernel() -> None:
+def test_gate_passes_the_kernels() -> None:
     assert {row["status"] for row in gate("cuda")} == {"passed"}
 
 
-def double_kl(
-    mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
-) -> tuple[Tensor, Tensor]:
-    z, kl = reparameterise_kl(mu, log_var, noise, num_samples)
-    return z, 2.0 * kl
+def latent_fault(change: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def fault(mu: Tensor, log_var: Tensor, noise: Noise, K: int = 1, **options: bool) -> Any:
+        return change(*getattr(densities, name)(mu, log_var, noise, K, **options))
+
+    return fault
 
 
-def other_noise(
-    mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
-) -> tuple[Tensor, Tensor]:
-    return reparameterise_kl(mu, log_var, noise.at(row=1), num_samples)
+def half_gradient(x: Tensor) -> Tensor:
+    return x.detach() + 0.5 * (x - x.detach())
 
 
-def wrong_gradient(
-    mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
-) -> tuple[Tensor, Tensor]:
-    z, kl = reparameterise_kl(mu, log_var, noise, num_samples)
-    return z, kl.detach() + 0.5 * (kl - kl.detach())
+KL, PROBS = "reparameterise_kl", "reparameterise_log_probs"
+FAULTS: list[tuple[str, str, Callable[..., Any], set[str]]] = [
+    (KL, KL, latent_fault(lambda z, kl: (z, 2.0 * kl), KL), {"kl", "dmu", "dlog_var"}),
+    (KL, KL, latent_fault(lambda z, kl: (z, half_gradient(kl)), KL), {"dmu", "dlog_var"}),
+    (KL, KL, latent_fault(lambda z, kl: (z * torch.nan, kl), KL), {"z", "dmu", "dlog_var"}),
+    (
+        KL,
+        KL,
+        lambda mu, log_var, noise, K: densities.reparameterise_kl(mu, log_var, noise.at(row=1), K),
+        {"z", "dlog_var"},
+    ),
+    (
+        f"{PROBS} path",
+        PROBS,
+        lambda *given, path: densities.reparameterise_log_probs(*given),
+        {"dmu", "dlog_var"},
+    ),
+    (
+        PROBS,
+        PROBS,
+        latent_fault(lambda z, q, p: (z, q, half_gradient(p)), PROBS),
+        {"dmu", "dlog_var"},
+    ),
+    (
+        "importance_weights",
+        "importance_weights",
+        lambda log_w: (log_w.logsumexp(0), *densities.importance_weights(log_w)[1:]),
+        {"log_mean_exp"},
+    ),
+    (
+        "gaussian_log_prob",
+        "gaussian_log_prob",
+        lambda x, mu, log_var: densities.gaussian_log_prob(x, mu, half_gradient(log_var)),
+        {"d_parameter_2"},
+    ),
+    (
+        "bernoulli_log_prob",
+        "bernoulli_log_prob",
+        lambda x, logits: densities.bernoulli_log_prob(1.0 - x, logits),
+        {"log_prob", "d_parameter_1"},
+    ),
+]  # fmt: skip
 
 
-def not_a_number(
-    mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
-) -> tuple[Tensor, Tensor]:
-    z, kl = reparameterise_kl(mu, log_var, noise, num_samples)
-    return z * torch.nan, kl
-
-
-FAULTS = [
-    (double_kl, {"error_kl", "error_dmu", "error_dlog_var"}),
-    (other_noise, {"error_z", "error_dlog_var"}),
-    (wrong_gradient, {"error_dmu", "error_dlog_var"}),
-    (not_a_number, {"error_z", "error_dmu", "error_dlog_var"}),
-]
-
-
-@pytest.mark.parametrize("fault, caught", FAULTS)
+@pytest.mark.parametrize("case, op, fault, caught", FAULTS)
 def test_gate_catches(
-    fault: Callable[..., Any], caught: set[str], monkeypatch: pytest.MonkeyPatch
+    case: str, op: str, fault: Any, caught: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, "reparameterise_kl", fault)
-    rows = gate("cpu", SHAPES[1:])
-    assert {row["metric"] for row in rows if row["status"] != "passed"} == caught
+    monkeypatch.setattr(kernels, op, fault)
+    rows = gate("cpu", SHAPES[1:], [case])
+    wrong = {row["metric"] for row in rows if row["status"] != "passed"}
+    assert wrong == {f"error_{name}" for name in caught}
 
 
 def test_gate_says_what_keeps_an_operation_from_running(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,17 +112,37 @@ def test_gate_says_what_keeps_an_operation_from_running(monkeypatch: pytest.Monk
         raise ImportError("No module named 'triton'")
 
     monkeypatch.setattr(kernels, "reparameterise_kl", missing)
-    rows = gate("cpu", SHAPES[:1])
+    rows = gate("cpu", SHAPES[:1], ["reparameterise_kl"])
     assert {row["status"] for row in rows} == {"failed: ImportError: No module named 'triton'"}
     assert {row["value"] for row in rows} == {None}
 
 
+def size(x: Tensor) -> int:
+    return x.numel() * x.itemsize
+
+
 @pytest.mark.parametrize("num_samples, dtype", [(1, torch.float32), (3, torch.bfloat16)])
-def test_traffic_counts_each_tensor_once(num_samples: int, dtype: torch.dtype) -> None:
-    case = Case(num_samples, 2, 5, 20, dtype, torch.device("cpu"))
-    mu, kl = torch.empty(2, 5, 20, dtype=dtype), torch.empty(2, 5)
-    z = mu.expand(num_samples, *mu.shape)
-    bytes_of = {"forward": [mu, mu, z, kl], "backward": [mu, mu, z, kl, mu, mu]}
-    for direction, tensors in bytes_of.items():
-        expected = sum(x.numel() * x.itemsize for x in tensors)
-        assert case.traffic(direction) == expected
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_traffic_counts_each_tensor_once(op: str, num_samples: int, dtype: torch.dtype) -> None:
+    """Forward what goes in and comes out; backward the inputs again, and what a gradient has."""
+    case = Case(op, num_samples, 2, 5, 20, dtype, torch.device("cpu"))
+    given = make_inputs(case)
+    results = case.operation.formula(given, torch.zeros(num_samples, 2, 5, 20, dtype=dtype))
+    upstream = upstream_of(case, results)
+
+    def floats(x: Tensor) -> int:
+        """Of a tensor that a kernel keeps in float32: all but z and weights."""
+        return 4 * x.numel()
+
+    wide = {"z", "weights"}
+    out = [
+        size(x) if name in wide else floats(x)
+        for name, x in zip(case.operation.results, results, strict=True)
+    ]
+    back = out[: len(upstream)]
+    ins = [size(x) for x in given]
+    leaves = [size(x) for x in given[case.operation.num_fixed :]]
+    if op == "gaussian_log_prob per row":  # one float32 for each row of each sample
+        ins[2] = leaves[1] = 4 * num_samples * 10
+    assert case.traffic("forward") == sum(ins) + sum(out)
+    assert case.traffic("backward") == sum(ins) + sum(back) + sum(leaves)

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from vaebench import densities
-from vaebench.densities import reparameterise_kl
 from vaebench.kernels import race as timing
+from vaebench.kernels import tables
+from vaebench.kernels.cases import OPERATIONS, Case
 from vaebench.kernels.gate import Op, Row
-from vaebench.noise import Noise
 
 KEYS = {"op", "size", "dtype", "backend", "direction", "metric", "value", "unit", "status"}
 KEYS |= {"device", "torch", "triton"}
+KL = "reparameterise_kl"
 
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 
 
-def race(**arguments: Any) -> list[Row]:
-    return timing.race("cpu", ((300, 3),), turns=6, seconds=0.0, **arguments)
+@pytest.fixture(autouse=True)
+def copied_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "copy_bandwidth", lambda device: 10.0)
+
+
+def race(op: str = KL, **arguments: Any) -> list[Row]:
+    options = {"ops": [op], "samples": [1], "turns": 6, "seconds": 0.0} | arguments
+    return timing.race("cpu", ((300, 3),), **options)  # type: ignore[arg-type]
 
 
 def of(rows: list[Row], **wanted: object) -> dict[object, Any]:
@@ -34,24 +41,19 @@ def statuses(rows: list[Row], backend: str) -> set[object]:
     return {row["status"] for row in rows if row["backend"] == backend}
 
 
-def double_kl(
-    mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
-) -> tuple[Tensor, Tensor]:
-    z, kl = reparameterise_kl(mu, log_var, noise, num_samples)
-    return z, 2.0 * kl
-
-
-def test_race_measures_what_can_run() -> None:
-    rows = race()
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_race_measures_what_can_run(op: str) -> None:
+    rows = race(op)
     assert all(row.keys() == KEYS for row in rows)
-    assert statuses(rows, "eager") == statuses(rows, "reference") == {"measured"}
     assert statuses(rows, "compiled") == {"not measured: not asked for"}
-    for backend in ("eager", "reference"):
+    for backend in ("eager", "reference", "cpu"):
+        assert statuses(rows, backend) == {"measured"}
         for direction in ("forward", "backward", "both"):
             found = of(rows, backend=backend, direction=direction)
             assert 0.0 < found["time_q20"] <= found["time_median"] <= found["time_q80"]
             gigabytes = found["traffic"] / 1e9
             assert found["bandwidth"] == pytest.approx(gigabytes / (found["time_median"] / 1e3))
+            assert found["bandwidth_of_copy"] == pytest.approx(found["bandwidth"] / 10.0)
             assert found["speedup_over_eager"] > 0.0
     assert of(rows, backend="eager", direction="both")["speedup_over_eager"] == 1.0
 
@@ -64,7 +66,21 @@ def test_race_has_a_row_for_the_kernel_without_a_gpu() -> None:
     assert {row["value"] for row in rows} == {None}
 
 
+def test_what_is_too_large_has_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "MOST_ELEMENTS", {"cpu": 1000})
+    rows = race(samples=[1, 50])
+    assert statuses([r for r in rows if r["size"] == "1x1x300x3"], "cpu") == {"measured"}
+    large = [r for r in rows if r["size"] == "50x1x300x3"]
+    assert statuses(large, "eager") == {"not measured: too large for a cpu"}
+
+
 def test_a_backend_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = densities.reparameterise_kl
+
+    def double_kl(*given: Any) -> Any:
+        z, kl = right(*given)
+        return z, 2.0 * kl
+
     monkeypatch.setattr(densities, "reparameterise_kl", double_kl)
     rows = race()
     (status,) = statuses(rows, "reference")
@@ -74,10 +90,10 @@ def test_a_backend_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_compiler_that_fails_has_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> tuple[Tensor, Tensor]:
+    def fail(*_: object) -> Any:
         raise RuntimeError("no C++ compiler found\nwith a long trace")
 
-    monkeypatch.setattr(timing, "_compile_eager", lambda: fail)
+    monkeypatch.setattr(timing, "_compile_eager", lambda case: fail)
     rows = race(compiled=True)
     assert statuses(rows, "compiled") == {"not measured: RuntimeError: no C++ compiler found"}
     assert statuses(rows, "eager") == {"measured"}
@@ -86,19 +102,44 @@ def test_a_compiler_that_fails_has_its_row(monkeypatch: pytest.MonkeyPatch) -> N
 def test_backends_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Op] = []
 
-    def sample(_: object, op: Op, *__: object) -> tuple[float, float]:
+    def sample(_: object, op: Op, *__: object) -> tuple[tuple[float, float], int]:
         seen.append(op)
-        return 1.0, 2.0
+        return (1.0, 2.0), 7
 
     monkeypatch.setattr(timing, "_sample", sample)
     rows = race()
-    turns = [set(seen[i : i + 2]) for i in range(0, len(seen), 2)]
-    assert all(len(turn) == 2 for turn in turns)
+    turns = [set(seen[i : i + 3]) for i in range(0, len(seen), 3)]
+    assert all(len(turn) == 3 for turn in turns)
     assert len(turns) == 1 + timing.LEAST_TURNS  # a warm-up, then no more: no time was given
-    assert of(rows, backend="reference", direction="both")["time_median"] == 3.0
+    found = of(rows, backend="reference", direction="both")
+    assert found["time_median"] == 3.0
+    assert found["peak_memory"] == 7
 
 
 def test_race_leaves_the_threads_as_they_were() -> None:
     before = torch.get_num_threads()
     race()
     assert torch.get_num_threads() == before
+
+
+def test_the_copy_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert timing.copy_bandwidth(torch.device("cpu"), 1 << 20) > 0.0
+
+
+def test_tables_have_a_line_for_each_case() -> None:
+    rows = race(samples=[1, 2])
+    table = tables.speed_table(rows)
+    assert [line["backend"] for line in table] == ["eager", "reference", "cpu"] * 2
+    assert all(line["both ms (20 to 80 %)"] and line["of copy"] for line in table)
+    assert "compiled: not asked for (2 cases)" in tables.refusals(rows)
+
+
+def test_the_public_functions_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cpu` is what a user calls, the choice of a path included."""
+    seen: list[ModuleType] = []
+    real = timing._in
+    monkeypatch.setattr(timing, "_in", lambda case, ops: seen.append(ops) or real(case, ops))
+    case = Case(KL, 1, 1, 3, 4, torch.float32, torch.device("cpu"))
+    timing._backends(case, compiled=False)
+    assert [ops.__name__ for ops in seen] == ["vaebench.densities", "vaebench.kernels"]

@@ -28,7 +28,7 @@ from vaebench.errors import InputError
 from vaebench.models import VAE
 from vaebench.objectives import Objective
 from vaebench.posteriors.gaussian import DiagonalGaussian
-from vaebench.terms import Terms
+from vaebench.terms import NOTHING_DRAWN, Terms
 
 FEW, SOME = 4, 200
 """Runs, where a fact is one of every sample; where the pairs of a batch are many."""
@@ -155,7 +155,7 @@ def _repeated(terms: Terms, times: int) -> Terms:
         q=DiagonalGaussian(terms.mu.repeat(1, times, 1), terms.log_var.repeat(1, times, 1)),
         z=terms.z.repeat(1, 1, times, 1),
         log_px_z=terms.log_px_z.repeat(1, 1, times),
-        drawn_kl=None,
+        drawn=NOTHING_DRAWN,
     )
 
 

@@ -52,8 +52,8 @@ class Made:
     def draw(self, num_samples: int) -> tuple[Tensor, Tensor]:
         """True samples, and log q(z|x) of each."""
         with torch.no_grad():
-            z, log_q, _ = self.q.draw(self.noise, num_samples, densities, False)
-            return z, self.q.log_prob(z) if log_q is None else log_q
+            made = self.q.draw(self.noise, num_samples, densities, False)
+            return made.z, self.q.log_prob(made.z) if made.log_qz_x is None else made.log_qz_x
 
     def alone(self, run: int) -> Made:
         """The same of one run."""

@@ -5,54 +5,33 @@ Axes: K samples, S runs, B rows, D columns. Results are long rows of raw numbers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
 import torch
 from torch import Tensor
 
-from vaebench import densities, kernels
-from vaebench.noise import Noise, key, normals
+from vaebench import kernels
+from vaebench.kernels.cases import OPERATIONS, Case, Tensors, make_inputs
+from vaebench.noise import Noise, normals
 
 Row = dict[str, str | float | None]
 Shape = tuple[int, int, int, int]
 """K, S, B, D."""
 
-Op = Callable[[Tensor, Tensor, Noise, int], tuple[Tensor, Tensor]]
-"""(mu [S, B, D], log_var [S, B, D], noise, K) -> (z [K, S, B, D], kl [S, B])."""
+Op = Callable[[Tensors, Noise, int], Tensors]
+"""(inputs, noise, K) -> results."""
 
 TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 5e-2}
-"""Largest |error| / (1 + |value|): room for a few roundings, in bfloat16 for one at each step."""
+"""Largest |error| / (1 + |value|): room for a few roundings, in bfloat16 for one at each step. The
+gradients of the log-densities add K terms of the size of 1 / sigma."""
 
 GATE_SHAPES = ((1, 1, 1, 1), (5, 2, 19, 64), (1, 3, 37, 20), (2, 3, 11, 100), (3, 2, 1, 1030))
 
 CHECKED_ROWS = 256
 """How many rows, the last ones, are compared: all of a large case would take minutes in float64."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One size of the operation."""
-
-    num_samples: int
-    num_runs: int
-    num_rows: int
-    num_columns: int
-    dtype: torch.dtype
-    device: torch.device
-
-    @property
-    def size(self) -> str:
-        """As K x S x B x D."""
-        axes = self.num_samples, self.num_runs, self.num_rows, self.num_columns
-        return "x".join(map(str, axes))
-
-    def traffic(self, direction: str) -> int:
-        """The fewest bytes to move: each tensor read or written once, and one KL for each row."""
-        rows = self.num_runs * self.num_rows
-        tensors = {"forward": 2 + self.num_samples, "backward": 4 + self.num_samples}
-        return rows * (tensors[direction] * self.num_columns * self.dtype.itemsize + 4)
 
 
 @dataclass(frozen=True)
@@ -63,73 +42,97 @@ class Backend:
     counted: bool
 
 
-def gate(device: str | torch.device, shapes: Iterable[Shape] = GATE_SHAPES) -> list[Row]:
-    """The error of the dispatching operation against float64: values and gradients, each dtype."""
+def gate(
+    device: str | torch.device,
+    shapes: Iterable[Shape] = GATE_SHAPES,
+    ops: Iterable[str] = tuple(OPERATIONS),
+) -> list[Row]:
+    """The error of the dispatching operations against float64: values and gradients, each dtype."""
     device = torch.device(device)
-    on_gpu = device.type == "cuda"
-    backend = Backend(_dispatched, counted=True)
-    name = "triton" if on_gpu else "reference"
-    dtypes = TOLERANCES if on_gpu else [torch.float32]
-    cases = [Case(*shape, dtype=dtype, device=device) for dtype in dtypes for shape in shapes]
-    return [row for case in cases for row in _gate_rows(case, name, backend)]
+    dtypes = TOLERANCES if device.type == "cuda" else [torch.float32]
+    cases = [
+        Case(op, *shape, dtype=dtype, device=device)
+        for op in ops
+        for dtype in dtypes
+        for shape in shapes
+    ]
+    return [row for case in cases for row in _gate_rows(case)]
 
 
-def _dispatched(
-    mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int
-) -> tuple[Tensor, Tensor]:
-    return kernels.reparameterise_kl(mu, log_var, noise, num_samples)
+def dispatched(case: Case) -> Backend:
+    """The public functions of `kernels`."""
+    return Backend(
+        lambda given, noise, K: case.operation.call(kernels, given, noise, K), counted=True
+    )
 
 
-def make_tensors(case: Case) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """mu, log_var (halves of one tensor, as an encoder makes them), and gradients to z and kl."""
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator).to(case.device, case.dtype)
-
-    K, S, B, D = case.num_samples, case.num_runs, case.num_rows, case.num_columns
-    mu, log_var = draw(S, B, 2 * D).chunk(2, -1)
-    return mu.requires_grad_(), log_var.requires_grad_(), draw(K, S, B, D), draw(S, B)
+def gradients(case: Case, given: Tensors, results: Tensors, upstream: Tensors) -> Tensors:
+    """To the inputs that have any, from those to the results that have any."""
+    leaves = given[case.operation.num_fixed :]
+    return torch.autograd.grad(results[: len(upstream)], leaves, upstream)
 
 
-def case_noise(case: Case, step: int = 0) -> Noise:
-    return Noise(tuple(key("timing", run) for run in range(case.num_runs)), step=step)
+def upstream_of(case: Case, results: Tensors) -> Tensors:
+    """Random gradients to the results: the same for every backend, whatever the layout."""
+    reached = results[: len(results) - case.operation.num_free]
+    made = [_made(i, x.shape, x.device) for i, x in enumerate(reached)]
+    return tuple(x.to(like.dtype) for x, like in zip(made, reached, strict=True))
+
+
+@functools.lru_cache(maxsize=4)
+def _made(index: int, shape: torch.Size, device: torch.device) -> Tensor:
+    """Kept: to make it takes longer than many an operation."""
+    generator = torch.Generator().manual_seed(index + 1)
+    return torch.randn(shape, generator=generator).to(device)
 
 
 def _errors(case: Case, backend: Backend) -> dict[str, float]:
-    """Largest |error| / (1 + |value|) of z, kl and the two gradients, against float64."""
-    tensors = mu, log_var, dz, dkl = make_tensors(case)
-    z, kl = backend.op(mu, log_var, case_noise(case), case.num_samples)
-    gradients = torch.autograd.grad((z, kl), (mu, log_var), (dz, dkl.to(kl.dtype)))
-    got = [_last_rows(case, x) for x in (z, kl, *gradients)]
-    want = _float64(case, backend, got[0], *(_last_rows(case, x) for x in tensors))
+    """Largest |error| / (1 + |value|) of each result and gradient, against float64."""
+    given = make_inputs(case)
+    results = backend.op(given, case.noise(), case.num_samples)
+    upstream = upstream_of(case, results)
+    got = [*results, *gradients(case, given, results, upstream)]
+    axes = [*case.operation.results.values()]
+    axes += [case.operation.input_axis] * len(case.operation.gradients)
+    got = [_last_rows(case, x, axis) for x, axis in zip(got, axes, strict=True)]
+    inputs = tuple(_last_rows(case, x, case.operation.input_axis) for x in given)
+    want = _float64(case, backend, inputs, got[0], upstream)
+    names = *case.operation.results, *case.operation.gradients
     return {
         name: float(((a - b).abs() / (1.0 + b.abs())).max())
-        for name, a, b in zip(("z", "kl", "dmu", "dlog_var"), got, want, strict=True)
+        for name, a, b in zip(names, got, want, strict=True)
     }
 
 
-def _last_rows(case: Case, x: Tensor) -> Tensor:
-    """The rows to compare, in float64: of [K, S, B, D], [S, B, D] or [S, B]."""
-    axis = 2 if x.ndim == 4 else 1
+def _last_rows(case: Case, x: Tensor, axis: int) -> Tensor:
+    """The rows to compare, in float64 on the CPU."""
     count = min(CHECKED_ROWS, case.num_rows)
     return x.detach().narrow(axis, case.num_rows - count, count).double().cpu()
 
 
 def _float64(
-    case: Case, backend: Backend, z: Tensor, mu: Tensor, log_var: Tensor, dz: Tensor, dkl: Tensor
-) -> list[Tensor]:
-    """z, kl, dmu and dlog_var of the last rows.
+    case: Case, backend: Backend, inputs: Tensors, first: Tensor, upstream: Tensors
+) -> Iterator[Tensor]:
+    """Results and gradients of the last rows, by the plain formulas.
 
     Normals that are not counted are taken from the given z, which then is right by construction.
     """
-    eps = (z - mu) * torch.exp(-0.5 * log_var)
-    if backend.counted:
-        noise = case_noise(case).at(row=case.num_rows - mu.shape[1])
-        eps = normals(noise, case.num_samples, mu.shape[1], case.num_columns).double()
-    leaves = mu.requires_grad_(), log_var.requires_grad_()
-    out = densities.reparameterise(mu, log_var, eps), densities.gaussian_kl(mu, log_var)
-    return [x.detach() for x in (*out, *torch.autograd.grad(out, leaves, (dz, dkl)))]
+    operation, count = case.operation, min(CHECKED_ROWS, case.num_rows)
+    eps = torch.empty(0)
+    if operation.draws and backend.counted:
+        noise = case.noise(row=case.num_rows - count)
+        eps = normals(noise, case.num_samples, count, case.num_columns).double()
+    elif operation.draws:
+        eps = (first - inputs[0]) * torch.exp(-0.5 * inputs[1])
+    leaves = tuple(
+        x.requires_grad_() if i >= operation.num_fixed else x for i, x in enumerate(inputs)
+    )
+    wanted = operation.formula(leaves, eps)
+    reached = wanted[: len(wanted) - operation.num_free]
+    axes = operation.results.values()
+    last = [_last_rows(case, x, axis) for x, axis in zip(upstream, axes, strict=False)]
+    found = torch.autograd.grad(reached, leaves[operation.num_fixed :], last)
+    return (x.detach() for x in (*wanted, *found))
 
 
 def problem(case: Case, backend: Backend) -> str | None:
@@ -143,23 +146,26 @@ def problem(case: Case, backend: Backend) -> str | None:
     return f"gate failed: {', '.join(wrong)}, allowed {tolerance:g}" if wrong else None
 
 
-def _gate_rows(case: Case, name: str, backend: Backend) -> list[Row]:
-    directions = {"z": "forward", "kl": "forward", "dmu": "backward", "dlog_var": "backward"}
-    tolerance = TOLERANCES[case.dtype]
+def _gate_rows(case: Case) -> list[Row]:
+    """A row for each result and gradient."""
+    directions = dict.fromkeys(case.operation.results, "forward")
+    directions |= dict.fromkeys(case.operation.gradients, "backward")
+    name = "triton" if case.device.type == "cuda" else "cpu"
     try:
-        errors = _errors(case, backend)
+        errors: dict[str, float] | None = _errors(case, dispatched(case))
+        status = ""
     except Exception as error:  # a GPU without Triton, say: that is the finding
-        status = f"failed: {type(error).__name__}: {error}".splitlines()[0]
-        return [
-            row_of(case, name, d, f"error_{q}", None, "1", status) for q, d in directions.items()
-        ]
-    return [
-        row_of(
-            case, name, directions[quantity], f"error_{quantity}", error, "1",
-            "passed" if error <= tolerance else f"failed: allowed {tolerance:g}",
-        )
-        for quantity, error in errors.items()
-    ]  # fmt: skip
+        errors, status = None, f"failed: {type(error).__name__}: {error}".splitlines()[0]
+    rows = []
+    for quantity, direction in directions.items():
+        value = None if errors is None else errors[quantity]
+        judged = status if value is None else _judged(value, TOLERANCES[case.dtype])
+        rows.append(row_of(case, name, direction, f"error_{quantity}", value, "1", judged))
+    return rows
+
+
+def _judged(error: float, tolerance: float) -> str:
+    return "passed" if error <= tolerance else f"failed: allowed {tolerance:g}"
 
 
 def row_of(
@@ -172,7 +178,7 @@ def row_of(
     status: str,
 ) -> Row:
     return {
-        "op": "reparameterise_kl",
+        "op": case.op,
         "size": case.size,
         "dtype": str(case.dtype).removeprefix("torch."),
         "backend": backend,

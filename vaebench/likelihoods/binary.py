@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaebench import densities
+from vaebench import kernels
 from vaebench.likelihoods.entry import likelihood
 from vaebench.likelihoods.supports import BINARY
 
@@ -21,4 +21,4 @@ def bernoulli(x: Tensor, out: Tensor) -> Tensor:
 
     On grey pixels the same formula is no likelihood: use continuous_bernoulli.
     """
-    return densities.bernoulli_log_prob(x, out)
+    return kernels.bernoulli_log_prob(x, out)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vaebench import densities
+from vaebench import densities, kernels
 from vaebench.likelihoods.entry import likelihood
 from vaebench.likelihoods.outputs import soft_floor
 from vaebench.likelihoods.supports import OPEN_UNIT, UNIT
@@ -30,7 +30,7 @@ def continuous_bernoulli(x: Tensor, out: Tensor) -> Tensor:
     It is the Bernoulli formula for grey pixels with the constant that makes it a likelihood. The
     mean is not the sigmoid of out.
     """
-    return densities.continuous_bernoulli_log_prob(x, out)
+    return kernels.continuous_bernoulli_log_prob(x, out)
 
 
 def _shapes(out: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaebench import densities
+from vaebench import densities, kernels
 from vaebench.densities import NUM_LEVELS
 from vaebench.likelihoods.entry import likelihood
 from vaebench.likelihoods.outputs import soft_floor
@@ -42,7 +42,7 @@ def discretised_logistic(x: Tensor, out: Tensor) -> Tensor:
 
     The decoder gives every pixel's location, in the units of x, and log scale, softly above -7.7.
     """
-    return densities.discretised_logistic_log_prob(x, *_logistic(out))
+    return kernels.discretised_logistic_log_prob(x, *_logistic(out))
 
 
 def _mixture(out: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from torch import Tensor
 
-from vaebench import densities
+from vaebench import densities, kernels
 from vaebench.hyper import Hyper, Scalar
 from vaebench.likelihoods.entry import likelihood
 from vaebench.likelihoods.outputs import identity, location, per_run, soft_floor
@@ -32,7 +32,7 @@ def gaussian(
     x: Tensor, out: Tensor, *, sigma: Annotated[Scalar, Hyper((0.05, 1.0), log=True, low=1e-6)]
 ) -> Tensor:
     """N(x; out, sigma^2 I), sigma in the units of x. There is no default: say your sigma."""
-    return densities.gaussian_log_prob(x, out, 2.0 * per_run(sigma, out).log())
+    return kernels.gaussian_log_prob(x, out, 2.0 * per_run(sigma, out).log())
 
 
 @likelihood(
@@ -44,7 +44,7 @@ def gaussian(
 )
 def gaussian_learned(x: Tensor, out: Tensor, *, log_sigma: Scalar) -> Tensor:
     """N(x; out, sigma^2 I) with one sigma for all pixels, trained with the decoder."""
-    return densities.gaussian_log_prob(x, out, 2.0 * per_run(log_sigma, out))
+    return kernels.gaussian_log_prob(x, out, 2.0 * per_run(log_sigma, out))
 
 
 def optimal_log_sigma(x: Tensor, out: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def gaussian_optimal(x: Tensor, out: Tensor, *, log_sigma: Scalar) -> Tensor:
     Sigma is a maximum-likelihood fit to the batch that it is used on, and the gradient flows
     through it; with it this is no density of that batch. Evaluation uses the running value.
     """
-    return densities.gaussian_log_prob(x, out, 2.0 * per_run(log_sigma, out))
+    return kernels.gaussian_log_prob(x, out, 2.0 * per_run(log_sigma, out))
 
 
 @likelihood(
@@ -86,7 +86,7 @@ def gaussian_per_pixel(x: Tensor, out: Tensor) -> Tensor:
     infinity (Mattei & Frellsen 2018).
     """
     mu, raw = out.chunk(2, dim=-1)
-    return densities.gaussian_log_prob(x, mu, 2.0 * soft_floor(raw, MIN_LOG_SIGMA))
+    return kernels.gaussian_log_prob(x, mu, 2.0 * soft_floor(raw, MIN_LOG_SIGMA))
 
 
 @likelihood(

@@ -73,8 +73,9 @@ def cubo(
     one of the bound, (n - 1) weights on the path through z, which is right as K grows. (The paper
     descends exp(n CUBO), without bias, on a scale of its own for every example.)
     """
-    weights = torch.softmax(torch.as_tensor(order) * t.log_w.detach(), 0)
-    bound = densities.log_power_mean(t.log_w, order)
+    log_w = t.log_w_path.detach()
+    weights = torch.softmax(torch.as_tensor(order) * log_w, 0)
+    bound = densities.log_power_mean(log_w, order)
     return -t.estimator(bound, decoder=weights, path=(order - 1.0) * weights)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from vaebench import densities
+from vaebench import densities, kernels
 from vaebench.errors import InputError
 from vaebench.hyper import Hyper, Scalar
 from vaebench.objectives.entry import GradientOf, SameAs, objective
@@ -50,8 +50,7 @@ def dreg(t: Terms) -> Tensor:
     The encoder's gradient comes through z alone, with squared normalised weights; the decoder's has
     the normalised weights themselves. One set of weights for both is wrong for one of them.
     """
-    weights = torch.softmax(t.log_w.detach(), 0)
-    bound = densities.log_mean_exp(t.log_w)
+    bound, weights, _ = kernels.importance_weights(t.log_w_path.detach())
     return -t.estimator(bound, decoder=weights, path=weights.square())
 
 
@@ -102,10 +101,10 @@ def piwae(t: Terms, *, groups: Groups = 2) -> Tensor:
 
     The decoder has the tight bound, the encoder the better signal-to-noise ratio.
     """
-    log_w = t.log_w.detach()
+    log_w = t.log_w_path.detach()
     encoder = torch.softmax(_grouped(t, log_w, groups), 1).flatten(0, 1) / groups
-    bound = densities.log_mean_exp(log_w)
-    return -t.estimator(bound, decoder=torch.softmax(log_w, 0), path=encoder, score=encoder)
+    bound, decoder, _ = kernels.importance_weights(log_w)
+    return -t.estimator(bound, decoder=decoder, path=encoder, score=encoder)
 
 
 @objective(

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from vaebench.hyper import Hyper, Scalar, with_axis
 from vaebench.noise import Noise, gumbels
-from vaebench.posteriors.entry import POSTERIORS, Draw, Latent, Posterior, no_formula
+from vaebench.posteriors.entry import POSTERIORS, Draw, Latent, Posterior, Wanted, no_formula
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,14 @@ class Categorical:
     temperature: Scalar
     trains_relaxed: bool
 
-    def draw(self, noise: Noise, num_samples: int, ops: ModuleType, relaxed: bool) -> Draw:
+    def draw(
+        self,
+        noise: Noise,
+        num_samples: int,
+        ops: ModuleType,
+        relaxed: bool,
+        wanted: Wanted = "kl",
+    ) -> Draw:
         num_rows, num_variables, num_classes = self.log_probs.shape[1:]
         g = gumbels(noise, num_samples, num_rows, num_variables * num_classes).to(self.log_probs)
         scores = self.log_probs + g.unflatten(-1, (num_variables, num_classes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import NamedTuple, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 from torch import Tensor, nn
 
@@ -27,21 +27,35 @@ class Latent:
     """Maps that a flow posterior is composed of."""
 
 
+Wanted = Literal["kl", "log_qz_x", "log_qz_x_path"]
+"""What is asked of a draw beside z: the KL, or densities of the samples."""
+
+
 class Draw(NamedTuple):
     """K samples, with what came for nothing while they were drawn."""
 
     z: Tensor  # [K, S, B, D]
     log_qz_x: Tensor | None = None  # [K, S, B]
+    log_qz_x_path: Tensor | None = None  # [K, S, B] with gradient through z alone
+    log_standard_normal: Tensor | None = None  # [K, S, B] log N(z; 0, I)
     kl_to_standard_normal: Tensor | None = None  # [S, B]
 
 
 class Distribution(Protocol):
     """q(z|x) for one batch of S runs."""
 
-    def draw(self, noise: Noise, num_samples: int, ops: ModuleType, relaxed: bool) -> Draw:
+    def draw(
+        self,
+        noise: Noise,
+        num_samples: int,
+        ops: ModuleType,
+        relaxed: bool,
+        wanted: Wanted = "kl",
+    ) -> Draw:
         """K samples, differentiable in the parameters. `ops`: kernels, or densities.
 
-        `relaxed`: where a family trains on relaxed samples, these; otherwise true ones.
+        `relaxed`: where a family trains on relaxed samples, these; otherwise true ones. `wanted`:
+        what a family that can should give with them in one pass.
         """
 
     def log_prob(self, z: Tensor) -> Tensor:

@@ -13,7 +13,16 @@ from torch.nn import functional as F
 
 from vaebench import densities
 from vaebench.noise import Noise, normals
-from vaebench.posteriors.entry import POSTERIORS, Draw, Latent, Layers, Posterior, no_formula, split
+from vaebench.posteriors.entry import (
+    POSTERIORS,
+    Draw,
+    Latent,
+    Layers,
+    Posterior,
+    Wanted,
+    no_formula,
+    split,
+)
 from vaebench.posteriors.gaussian import DiagonalGaussian
 
 
@@ -37,7 +46,14 @@ class Flow:
     base: DiagonalGaussian
     maps: tuple[Map, ...]
 
-    def draw(self, noise: Noise, num_samples: int, ops: ModuleType, relaxed: bool) -> Draw:
+    def draw(
+        self,
+        noise: Noise,
+        num_samples: int,
+        ops: ModuleType,
+        relaxed: bool,
+        wanted: Wanted = "kl",
+    ) -> Draw:
         eps = normals(noise, num_samples, *self.base.mu.shape[-2:]).to(self.base.mu)
         z = densities.reparameterise(self.base.mu, self.base.log_var, eps)
         log_q = self.base.log_prob(z)

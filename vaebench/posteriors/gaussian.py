@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vaebench import densities
 from vaebench.noise import Noise, normals
-from vaebench.posteriors.entry import POSTERIORS, Draw, Latent, Posterior, split
+from vaebench.posteriors.entry import POSTERIORS, Draw, Latent, Posterior, Wanted, split
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,21 @@ class DiagonalGaussian:
     mu: Tensor  # [S, B, D]
     log_var: Tensor  # [S, B, D]
 
-    def draw(self, noise: Noise, num_samples: int, ops: ModuleType, relaxed: bool) -> Draw:
-        z, kl = ops.reparameterise_kl(self.mu, self.log_var, noise, num_samples)
-        return Draw(z, kl_to_standard_normal=kl)
+    def draw(
+        self,
+        noise: Noise,
+        num_samples: int,
+        ops: ModuleType,
+        relaxed: bool,
+        wanted: Wanted = "kl",
+    ) -> Draw:
+        given = self.mu, self.log_var, noise, num_samples
+        if wanted == "kl":
+            z, kl = ops.reparameterise_kl(*given)
+            return Draw(z, kl_to_standard_normal=kl)
+        path = wanted == "log_qz_x_path"
+        z, log_q, log_p = ops.reparameterise_log_probs(*given, path=path)
+        return Draw(z, None if path else log_q, log_q if path else None, log_p)
 
     def log_prob(self, z: Tensor) -> Tensor:
         return densities.gaussian_log_prob(z, self.mu, self.log_var)
@@ -46,7 +58,14 @@ class FullGaussian:
     mu: Tensor  # [S, B, D]
     cholesky: Tensor  # [S, B, D, D] lower triangular, its diagonal above 0
 
-    def draw(self, noise: Noise, num_samples: int, ops: ModuleType, relaxed: bool) -> Draw:
+    def draw(
+        self,
+        noise: Noise,
+        num_samples: int,
+        ops: ModuleType,
+        relaxed: bool,
+        wanted: Wanted = "kl",
+    ) -> Draw:
         eps = normals(noise, num_samples, *self.mu.shape[-2:]).to(self.mu)
         z = self.mu + (self.cholesky @ eps[..., None])[..., 0]
         return Draw(z, kl_to_standard_normal=densities.cholesky_gaussian_kl(self.mu, self.cholesky))

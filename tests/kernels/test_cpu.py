@@ -1,0 +1,149 @@
+"""The CPU's own paths against the reference in float64: values and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from vaebench import densities
+from vaebench.kernels import cpu
+from vaebench.noise import Noise
+
+KEYS = (3, 2**63 - 1)
+SHAPES = [(1, 2, 5, 1), (3, 2, 5, 7), (50, 1, 2, 20), (1, 2, 1, 257)]  # K, S, B, D
+FP32 = 5e-6
+"""Error allowed, relative to 1 + the size of what is summed."""
+
+
+def check(
+    op: Callable[..., Any], reference: Callable[..., Any], leaves: list[Tensor], size: float = 1.0
+) -> None:
+    """op(*leaves) in float32 and reference(*leaves) in float64, and random gradients."""
+    results = []
+    upstream: list[Tensor] = []
+    for function, dtype in ((op, torch.float32), (reference, torch.float64)):
+        inputs = [x.detach().to(dtype).requires_grad_() for x in leaves]
+        out = function(*inputs)
+        out = out if isinstance(out, tuple) else (out,)
+        torch.manual_seed(8)
+        upstream = upstream or [torch.randn(x.shape) for x in out]
+        gradients = torch.autograd.grad(out, inputs, [x.to(dtype) for x in upstream])
+        results.append([*out, *gradients])
+    for got, want in zip(*results, strict=True):
+        assert got.dtype == torch.float32 and got.shape == want.shape
+        excess = (got.double() - want).abs() / (1.0 + want.abs())
+        assert excess.max() <= FP32 * size
+
+
+def latent(shape: tuple[int, ...], spread: float = 3.0) -> list[Tensor]:
+    torch.manual_seed(7)
+    return [torch.randn(shape[1:]), torch.empty(shape[1:]).uniform_(-spread, spread)]
+
+
+LATENT = {
+    "kl": ("reparameterise_kl", {}),
+    "kl per dimension": ("reparameterise_kl_per_dimension", {}),
+    "log probs": ("reparameterise_log_probs", {}),
+    "path": ("reparameterise_log_probs", {"path": True}),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("op", LATENT)
+def test_latent_step(op: str, shape: tuple[int, ...]) -> None:
+    name, options = LATENT[op]
+    noise = Noise(KEYS[: shape[1]], step=4)
+    ways = [
+        partial(getattr(module, name), noise=noise, num_samples=shape[0], **options)
+        for module in (cpu, densities)
+    ]
+    check(*ways, latent(shape), size=30.0 if shape[0] == 50 else 10.0)
+
+
+def test_kl_near_the_prior_keeps_its_digits() -> None:
+    mu, log_var = (1e-3 * x for x in latent((1, 2, 5, 20)))
+    _, kl = cpu.reparameterise_kl(mu, log_var, Noise(KEYS))
+    want = densities.gaussian_kl(mu.double(), log_var.double())
+    torch.testing.assert_close(kl.double(), want, rtol=1e-4, atol=0)
+
+
+def pixels(shape: tuple[int, ...]) -> Tensor:
+    torch.manual_seed(3)
+    levels = torch.randint(0, 256, shape[1:])
+    levels.view(-1)[::5], levels.view(-1)[1::5] = 0, 255
+    return levels / 255
+
+
+def parameters(shape: tuple[int, ...], spread: float, low: float, high: float) -> list[Tensor]:
+    torch.manual_seed(4)
+    return [spread * torch.randn(shape), torch.empty(shape).uniform_(low, high)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("narrow", [None, (), (1,), (5, 1), (2, 1, 1)], ids=str)
+def test_gaussian(shape: tuple[int, ...], narrow: tuple[int, ...] | None) -> None:
+    mu, log_var = parameters(shape, 1.0, -2, 2)
+    if narrow is not None:
+        narrow = {(): (1,), (5, 1): (shape[2], 1), (2, 1, 1): (shape[1], 1, 1)}.get(narrow, narrow)
+        log_var = torch.randn(narrow)
+    x = pixels(shape)
+    ways = [
+        lambda mu, lv, f=module.gaussian_log_prob: f(x.to(mu.dtype), mu, lv)
+        for module in (cpu, densities)
+    ]
+    check(*ways, [mu, log_var], size=20.0)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 30.0])
+def test_continuous_bernoulli(shape: tuple[int, ...], spread: float) -> None:
+    logits, _ = parameters(shape, spread, 0, 1)
+    logits.view(-1)[::3] = 0.0
+    x = pixels(shape)
+    ways = [
+        lambda logits, f=module.continuous_bernoulli_log_prob: f(x.to(logits.dtype), logits)
+        for module in (cpu, densities)
+    ]
+    check(*ways, [logits], size=4.0)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("scales", [(-2, 3), (-7.7, -2), (3, 20)], ids=str)
+def test_discretised_logistic(shape: tuple[int, ...], scales: tuple[float, float]) -> None:
+    x = pixels(shape).double()
+    loc, log_scale = parameters(shape, 0.3, *scales)
+    ways = [
+        lambda *p, f=module.discretised_logistic_log_prob: f(x.to(p[0].dtype), *p)
+        for module in (cpu, densities)
+    ]
+    check(*ways, [loc, log_scale], size=400.0 if scales[0] < -7 else 10.0)
+
+
+def test_backward_leaves_what_it_kept_as_it_was() -> None:
+    """A second backward pass through one graph gives the same again."""
+    shape = (3, 2, 5, 7)
+    mu, log_var = (x.requires_grad_() for x in latent(shape))
+    a, b = (x.requires_grad_() for x in parameters(shape, 1.0, -2, 2))
+    x = pixels(shape)
+    cases = [
+        (cpu.reparameterise_kl(mu, log_var, Noise(KEYS), 3), (mu, log_var)),
+        (cpu.reparameterise_log_probs(mu, log_var, Noise(KEYS), 3, path=True), (mu, log_var)),
+        ((cpu.gaussian_log_prob(x, a, b),), (a, b)),
+        ((cpu.continuous_bernoulli_log_prob(x, a),), (a,)),
+        ((cpu.discretised_logistic_log_prob(x, a, b),), (a, b)),
+    ]
+    for out, leaves in cases:
+        loss = sum(y.square().sum() for y in out)
+        first, again = (torch.autograd.grad(loss, leaves, retain_graph=True) for _ in range(2))
+        assert all(torch.equal(p, q) for p, q in zip(first, again, strict=True))
+
+
+def test_kept_noise_is_not_written_to() -> None:
+    mu, log_var = latent((1, 2, 5, 7))
+    first, again = (cpu.reparameterise_kl(mu, log_var, Noise(KEYS, step=2))[0] for _ in range(2))
+    assert torch.equal(first, again)
