@@ -15,7 +15,7 @@ LAYERS = [
     *("regrade", "sweep", "report", "harness", "study"),
     *("executors", "timing"),
     *("stack", "results", "memory", "plugins", "environment"),
-    *("train", "evaluate", "config", "combinations"),
+    *("train", "trajectories", "evaluate", "config", "combinations"),
     *("objectives", "terms", "schedules", "models", "likelihoods", "priors", "posteriors"),
     *("data", "kernels"),
     *("densities", "noise", "hyper", "registry", "errors"),

@@ -15,7 +15,6 @@ from vaebench import kernels
 from vaebench.config import Choice, RunConfig
 from vaebench.data import Dataset
 from vaebench.evaluate.bounds import bounds
-from vaebench.hyper import Scalar
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import VAE, Family, build
 from vaebench.noise import Noise, key, permutations
@@ -23,8 +22,8 @@ from vaebench.objectives import OBJECTIVES
 from vaebench.posteriors import POSTERIORS
 from vaebench.posteriors.entry import Wanted
 from vaebench.priors import PRIORS
-from vaebench.schedules import SCHEDULES
 from vaebench.terms import Terms, compute_terms
+from vaebench.trajectories import trajectories, trajectory
 
 NUM_LOGGED = 40
 """Points of a learning curve."""
@@ -99,9 +98,9 @@ def training_steps(
     first = configs[0]
     objective = OBJECTIVES[first.objective.name]
     place = next(model.parameters())
-    hyper = _trajectories([c.objective for c in configs], first, place, objective.counts)
-    posterior_hyper = _trajectories([c.posterior for c in configs], first, place)
-    rate_weight = _trajectory([c.rate_weight for c in configs], first, place)
+    hyper = trajectories([c.objective for c in configs], first, place, objective.counts)
+    posterior_hyper = trajectories([c.posterior for c in configs], first, place)
+    rate_weight = trajectory([c.rate_weight for c in configs], first, place)
     state = {
         name: torch.full((len(configs), 1), value).to(place)
         for name, value in objective.initial_state.items()
@@ -245,38 +244,3 @@ def clip_gradients(model: VAE, limits: Tensor) -> Tensor:
 def _finite_weights(model: VAE) -> Tensor:
     """Whether all parameters of each run are finite: [S]."""
     return torch.stack([p.flatten(1).isfinite().all(1) for p in model.parameters()]).all(0)
-
-
-def _trajectories(
-    choices: Sequence[Choice], config: RunConfig, place: Tensor, counts: Sequence[str] = ()
-) -> dict[str, Callable[[int], Scalar]]:
-    """Each hyperparameter of the runs over the steps of training; a count is one int for all."""
-    first = choices[0]
-
-    def over_training(name: str) -> Callable[[int], Scalar]:
-        if name in counts:
-            value = first.hyper[name]
-            assert not isinstance(value, Choice), "a count has no schedule"
-            return lambda step: int(value)
-        return _trajectory([choice.hyper[name] for choice in choices], config, place)
-
-    return {name: over_training(name) for name in first.hyper}
-
-
-def _trajectory(
-    values: Sequence[float | Choice], config: RunConfig, place: Tensor
-) -> Callable[[int], Scalar]:
-    """A scalar of each run over the steps of training: step -> float or [S, 1]."""
-    if all(value == values[0] for value in values) and not isinstance(values[0], Choice):
-        constant = float(values[0])
-        return lambda step: constant
-    num_steps = config.train.num_steps
-    table = torch.tensor([_at_each_step(value, num_steps) for value in values]).to(place)
-    return lambda step: table[:, step, None]
-
-
-def _at_each_step(value: float | Choice, num_steps: int) -> list[float]:
-    if not isinstance(value, Choice):
-        return [value] * num_steps
-    schedule = SCHEDULES[value.name]
-    return [schedule(step / num_steps, **value.hyper) for step in range(num_steps)]
