@@ -227,7 +227,32 @@ LAPLACE, LAPLACE_CODES = (
 )
 ONE, TWO = "integrates to 1 in 1 dimension", "integrates to 1 in 2 dimensions"
 KL = "its KL from diagonal_gaussian is E_q[log q - log p]"
+SLOPE = "its gradient in z is the derivative of its density"
+
+
+def constant_of_two(z):
+    return -0.5 * (z.square().sum(-1) + min(2, z.shape[-1]) * densities.LOG_2PI)
+
+
+def product_of_densities(z):
+    return NORMAL.log_prob(z[..., None]).exp().prod(-1).log()
+
+
+def half_a_gradient(z):
+    return 0.5 * (NORMAL.log_prob(z) + NORMAL.log_prob(z.detach()))
+
+
 WRONG = [
+    (replace(NORMAL, log_prob=lambda z: NORMAL.log_prob(z.detach())), SLOPE),
+    (replace(NORMAL, log_prob=half_a_gradient), SLOPE),
+    (
+        replace(NORMAL, log_prob=constant_of_two),
+        "in 5 dimensions, its density is that of its draws",
+    ),
+    (
+        replace(NORMAL, log_prob=product_of_densities),
+        "float32 is close to float64, far out too",
+    ),
     (replace(NORMAL, log_prob=without_constant), ONE),
     (replace(NORMAL, log_prob=one_constant_for_all_dimensions), TWO),
     (replace(LAPLACE, log_prob=one_width_for_all_runs), "its density is blind to stack-mates"),

@@ -80,11 +80,11 @@ def test_loss_has_one_value_per_run_and_example(entry):
 
 @EACH
 def test_a_hyperparameter_per_run_is_each_run_with_its_own(entry):
-    terms, stacked_hyper = terms_of(entry), hyper_of(entry, S)
-    stacked = loss_of(entry, terms, **stacked_hyper)
+    stacked_hyper = hyper_of(entry, S)
+    stacked = loss_of(entry, terms_of(entry), **stacked_hyper)
     for run in range(S):
         own = {n: v if n in entry.counts else float(v[run]) for n, v in stacked_hyper.items()}
-        torch.testing.assert_close(stacked[run], loss_of(entry, terms, **own)[run])
+        torch.testing.assert_close(stacked[run], loss_of(entry, terms_of(entry), **own)[run])
 
 
 SMOOTH = [

@@ -30,10 +30,11 @@ def refusal(
     prior: str,
     num_samples: int = 1,
     counts: tuple[tuple[str, int], ...] = (),
+    latent: Latent = TINY,
 ) -> str:
     """Why these cannot be combined, and what to choose instead; "" where they can.
 
-    `counts`: the whole-numbered hyperparameters of the objective.
+    `counts`: the whole-numbered hyperparameters of the objective. `latent`: the sizes of the code.
     """
     least = OBJECTIVES[objective].min_samples
     if num_samples < least:
@@ -49,7 +50,7 @@ def refusal(
     if (posterior, prior) == EVERYTHING and not counts:
         return ""
     try:
-        _one_step(objective, likelihood, posterior, prior, num_samples, dict(counts))
+        _one_step(objective, likelihood, posterior, prior, num_samples, dict(counts), latent)
     except InputError as error:
         return str(error)
     return ""
@@ -62,6 +63,7 @@ def _one_step(
     prior: str,
     num_samples: int,
     counts: dict[str, int],
+    latent: Latent,
 ) -> None:
     """Loss, auxiliary loss, update of state, a point of the curves and a grade.
 
@@ -69,7 +71,9 @@ def _one_step(
     """
     entry, noise = OBJECTIVES[objective], Noise((0,))
     network = entry.auxiliary.network if entry.auxiliary else None
-    family = Family(LIKELIHOODS[likelihood], POSTERIORS[posterior], PRIORS[prior], TINY, 2, network)
+    family = Family(
+        LIKELIHOODS[likelihood], POSTERIORS[posterior], PRIORS[prior], latent, 2, network
+    )
     hyper = {name: 0.5 if h.default is None else h.default for name, h in entry.hyper.items()}
     model = build(
         "mlp",

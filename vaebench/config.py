@@ -17,7 +17,7 @@ from vaebench.errors import InputError, near_match
 from vaebench.hyper import Hyper, complete, hyperparameters, source_fingerprint
 from vaebench.likelihoods import LIKELIHOODS, Likelihood
 from vaebench.models import MODELS
-from vaebench.objectives import OBJECTIVES
+from vaebench.objectives import OBJECTIVES, Objective
 from vaebench.posteriors import POSTERIORS, Latent
 from vaebench.priors import PRIORS
 from vaebench.schedules import SCHEDULES
@@ -219,6 +219,7 @@ def completed(config: RunConfig) -> RunConfig:
         plugin=_plugin_fingerprint(objective.loss, likelihood.log_prob, prior.log_prob),
     )
     _check_combination(done, objective.counts)
+    _check_batch(done, objective)
     return done
 
 
@@ -231,9 +232,20 @@ def _check_combination(config: RunConfig, counts: Sequence[str]) -> None:
         config.prior.name,
         config.num_samples,
         tuple((name, int(cast(float, config.objective.hyper[name]))) for name in counts),
+        config.model.latent,
     )
     if reason:
         raise InputError(f"objective {config.objective.name!r} is refused: {reason}")
+
+
+def _check_batch(config: RunConfig, objective: Objective) -> None:
+    """Raises InputError where one example is no batch for what compares examples."""
+    compares = objective.of_batch or objective.auxiliary is not None
+    if compares and config.train.batch_size < 2:
+        raise InputError(
+            f"objective {objective.name!r} compares the examples of a batch: train.batch_size must "
+            f"be at least 2; got {config.train.batch_size}"
+        )
 
 
 def _check_dequantised(data: DataConfig, likelihood: Likelihood) -> None:

@@ -223,13 +223,16 @@ def importance_weights(log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def log_power_mean(log_w: Tensor, power: float | Tensor) -> Tensor:
     """(1/p) log (1/K) sum_k w_k^p over the sample axis: [K, ...] -> [...]. At p = 0 the mean log w.
 
-    Near 0 by its series, mean + p variance / 2, whose error is p^2 times a third cumulant of log w.
+    Where p log w varies little, from the mean and the rest by expm1, which keeps its digits.
     """
     p = torch.as_tensor(power, dtype=log_w.dtype, device=log_w.device)
-    near = p.abs() < 1e-3
-    far_p = torch.where(near, torch.ones_like(p), p)
-    series = log_w.mean(0) + 0.5 * p * log_w.var(0, correction=0)
-    return torch.where(near, series, log_mean_exp(far_p * log_w) / far_p)
+    divisor = torch.where(p == 0, torch.ones_like(p), p)
+    mean = log_w.mean(0)
+    rest = p * (log_w - mean)
+    near = rest.abs().amax(0) < 0.5
+    small = torch.where(near, rest, torch.zeros_like(rest))
+    by_rest = mean + torch.log1p(torch.expm1(small).mean(0)) / divisor
+    return torch.where(near, by_rest, log_mean_exp(divisor * log_w) / divisor)
 
 
 def reparameterise(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:

@@ -56,5 +56,5 @@ def _load_file(file: str) -> None:
         spec.loader.exec_module(module)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"plugin {file} must run; it raised {error!r}: correct it") from error

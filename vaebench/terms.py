@@ -121,10 +121,12 @@ class Terms:
 
         The weight is another on each way that the gradient takes: `decoder` for the generative
         parameters, `path` through z, `score` for q's own parameters in log q(z|x) (None: 0).
-        Weights are [K, S, B], without gradient, those of the decoder not negative.
+        Weights are [K, S, B], without gradient, those of the decoder not negative. Once for the
+        terms of a step: raises InputError where an objective calls it again.
         """
         decoder = decoder.clamp_min(SMALLEST)
         if self.z.requires_grad:
+            self._mark_once()
             self.z.register_hook(lambda gradient: gradient * (path / decoder)[..., None])
         # Densities that came with the draw have their gradient past z, where no hook is.
         of_z = decoder if self.drawn.log_qz_x_path is None else path
@@ -133,6 +135,14 @@ class Terms:
         if score is not None:
             total = total - (score * self.rate_weight * self.log_qz_x_score).sum(0)
         return bound.detach() + (total - total.detach())
+
+    def _mark_once(self) -> None:
+        if "_marked" in vars(self):
+            raise InputError(
+                "the terms of a step serve one estimator, which marks z; this objective made two: "
+                "weigh the log weights once, by the sum of both weights"
+            )
+        object.__setattr__(self, "_marked", True)
 
     # ------------------------------------------------------------------ rate and distortion
 
@@ -229,7 +239,7 @@ class Terms:
 
 
 def _is_standard(prior: BoundPrior) -> bool:
-    return prior.entry is STANDARD_NORMAL.entry
+    return prior.entry.name == STANDARD_NORMAL.entry.name  # a copied model has a copy of its entry
 
 
 def compute_terms(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import combinations, product
 from types import MappingProxyType
 
 from torch import Tensor
@@ -40,12 +41,45 @@ def loss_at(objective: Objective, terms: Terms, changes: Values = NOTHING) -> Te
 
 
 def bounding(objective: Objective) -> Iterator[Values]:
-    """Changes from the defaults at which the bound is declared to hold: none, and the ends of the
-    declared intervals."""
-    candidates: list[Values] = [NOTHING]
-    for name, limits in objective.bound_for.items():
-        candidates += [{name: value} for value in limits if math.isfinite(value)]
+    """Changes from the defaults at which the bound is declared to hold: none, the ends and the
+    inside of the intervals, and their corners two by two.
+
+    The interval of a hyperparameter without a declared one is all that is valid or searched.
+    """
+    intervals = {n: _interval(objective, n) for n in objective.hyper if n not in objective.counts}
+    inner = [{name: v} for name, limits in intervals.items() for v in _between(*limits)]
+    corners = [
+        dict(zip(names, values, strict=True))
+        for names in combinations(intervals, 2)
+        for values in product(*(intervals[name] for name in names))
+    ]
+    candidates: list[Values] = [NOTHING, *inner, *corners]
     return (c for c in candidates if objective.is_bound_at(hyper_at(objective, c)))
+
+
+def _interval(objective: Objective, name: str) -> tuple[float, float]:
+    """Finite ends of where a hyperparameter's bound is to hold."""
+    hyper, usual = objective.hyper[name], hyper_at(objective)[name]
+    low, high = objective.bound_for.get(name, (hyper.low, hyper.high))
+    searched = hyper.search or (usual, usual)
+    return (
+        low if math.isfinite(low) else min(searched[0], usual),
+        high if math.isfinite(high) else max(searched[1], usual),
+    )
+
+
+def _between(low: float, high: float) -> list[float]:
+    """The ends, and three values inside."""
+    return [low + share * (high - low) for share in (0.0, 0.1, 0.35, 0.7, 1.0)]
+
+
+def elsewhere(objective: Objective) -> Iterator[Values]:
+    """The hyperparameters moved from their defaults, all together, where there are any."""
+    scalars = [name for name in objective.hyper if name not in objective.counts]
+    found = {n: next(moved(objective.hyper[n], hyper_at(objective)[n]), None) for n in scalars}
+    changed = {name: value for name, value in found.items() if value is not None}
+    if changed:
+        yield changed
 
 
 def moved(hyper: Hyper, value: float) -> Iterator[float]:

@@ -37,11 +37,13 @@ SHRINKS = 0.75
 
 
 def check_outset(objective: Objective) -> Iterator[Finding]:
-    """What the other checks stand on: losses of the right shape, and numbers of samples that are
-    taken or refused by name."""
+    """What the other checks stand on: losses of the right shape, terms that are left as they were,
+    and numbers of samples that are taken or refused by name."""
     loss = loss_at(objective, _two_runs(objective))
     fits = isinstance(loss, Tensor) and tuple(loss.shape) == (2, NUM_ROWS)
     yield Finding(objective.name, "one loss per run and example", 0.0 if fits else math.inf, 0.0)
+    if fits:
+        yield _check_no_trace(objective)
     for num_samples in range(1, NUM_SAMPLES):
         terms = draws(linear_gaussian(wrong=1.0), examples(), num_samples)
         try:
@@ -57,8 +59,13 @@ def check(objective: Objective) -> Iterator[Finding]:
     yield from _check_stack(objective)
     yield from _check_hyperparameters(objective)
     yield from _check_warm_up(objective)
-    yield _check_repeats(objective) if objective.of_batch else _check_halves(objective)
+    if objective.of_batch:
+        yield _check_repeats(objective)
+    else:
+        yield _check_halves(objective)
+        yield _check_number_of_images(objective)
     yield _check_precision(objective)
+    yield _check_range(objective)
     if objective.update is not None:
         yield _check_update(objective)
     if objective.auxiliary is not None:
@@ -69,7 +76,8 @@ def _check_stack(objective: Objective) -> Iterator[Finding]:
     """A stack-mate changes nothing, nor does it share a hyperparameter."""
     both = _two_runs(objective)
     alone = loss_at(objective, equipped(draws(linear_gaussian(1.0), examples()), objective))
-    yield same(objective.name, "blind to its stack-mates", loss_at(objective, both)[:1], alone)
+    apart = torch.cat([loss_at(objective, _of_run(both, run)) for run in range(2)])
+    yield same(objective.name, "blind to its stack-mates", loss_at(objective, both), apart)
     scalars = [name for name in objective.hyper if name not in objective.counts]
     if scalars:
         defaults, other = hyper_at(objective), {name: _moved(objective, name) for name in scalars}
@@ -169,6 +177,44 @@ def _check_precision(objective: Objective) -> Finding:
     return Finding(objective.name, "float32 is close to float64", off_by, allowed)
 
 
+def _check_number_of_images(objective: Objective) -> Finding:
+    """Nats per example: the size of the training part has no part in the loss of one."""
+    terms = equipped(draws(replicas(linear_gaussian(wrong=1.0), FEW), examples()), objective)
+    few, many = (loss_at(objective, replace(terms, num_examples=n)) for n in (100, 60_000))
+    return same(objective.name, "nats per example, however many there are", few, many)
+
+
+def _check_range(objective: Objective) -> Finding:
+    """Images have hundreds of nats, and samples that far apart: float32 must hold them."""
+    terms = equipped(draws(replicas(linear_gaussian(wrong=1.0), FEW), examples()), objective)
+    spread = torch.linspace(-1000.0, 0.0, terms.num_samples, dtype=torch.float64)[:, None, None]
+    losses = []
+    for dtype in (torch.float32, torch.float64):
+        log_px_z = (terms.log_px_z - 500.0 + spread).to(dtype).requires_grad_()
+        q = DiagonalGaussian(terms.mu.to(dtype), terms.log_var.to(dtype))
+        far = replace(terms, q=q, z=terms.z.to(dtype), log_px_z=log_px_z, drawn=NOTHING_DRAWN)
+        far = equipped(replace(far, auxiliary=None), objective)
+        loss = loss_at(objective, far)
+        total = loss.sum() + 0.0 * log_px_z.sum()  # a loss may have no gradient there
+        (slope,) = torch.autograd.grad(total, log_px_z)
+        losses.append(torch.cat([loss.flatten(), slope.flatten()]).detach().double())
+    off_by = (losses[0] - losses[1]).abs() / (1.0 + losses[1].abs())
+    return Finding(
+        objective.name, "float32 holds a thousand nats", largest(off_by), 1e-4, "relative"
+    )
+
+
+def _check_no_trace(objective: Objective) -> Finding:
+    """The loss leaves what it sees as it was, and is the same when asked again."""
+    terms = _two_runs(objective)
+    seen = (terms.mu, terms.log_var, terms.z, terms.log_px_z)
+    kept = [tensor.clone() for tensor in seen]
+    losses = [loss_at(objective, replace(terms)) for _ in range(3)]
+    changed = [largest(a - b) for a, b in zip(seen, kept, strict=True)]
+    changed += [largest(losses[0] - loss) for loss in losses[1:]]
+    return Finding(objective.name, "changes nothing that it sees", max(changed), 0.0)
+
+
 def _check_update(objective: Objective) -> Finding:
     """One value per run of each state, blind to stack-mates."""
     first, second = linear_gaussian(wrong=1.0), linear_gaussian(wrong=0.5)
@@ -211,6 +257,19 @@ def _two_runs(objective: Objective) -> Terms:
     """A stack of two models."""
     both = beside(linear_gaussian(wrong=1.0), linear_gaussian(wrong=0.5))
     return equipped(draws(both, examples()), objective)
+
+
+def _of_run(terms: Terms, run: int) -> Terms:
+    """What one run of the stack would have seen alone."""
+    assert terms.noise is not None
+    return replace(
+        terms,
+        q=DiagonalGaussian(terms.mu[[run]], terms.log_var[[run]]),
+        z=terms.z[:, [run]],
+        log_px_z=terms.log_px_z[:, [run]],
+        noise=replace(terms.noise, keys=(terms.noise.keys[run],)),
+        drawn=NOTHING_DRAWN,
+    )
 
 
 def _moved(objective: Objective, name: str) -> float:

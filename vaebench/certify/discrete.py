@@ -110,6 +110,10 @@ def _check_bound(objective: Objective) -> Iterator[Finding]:
             yield from _at_most(objective, fact, [bound - log_px() for bound in found])
         else:
             yield from _at_most(objective, f"{fact}, as K grows", _shortfall(objective, at))
+    if objective.bound == "lower":
+        # Undeclared: weights upside down still bound log p(x), the looser the more samples.
+        excess = [few - many for few, many in pairwise(bounds(objective).values())]
+        yield from _at_most(objective, "no looser with more samples", excess)
     if objective.tight:
         found = [*bounds(objective, wrong=False).values()]
         fact = "equals log p(x) at the true posterior"

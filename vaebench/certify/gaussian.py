@@ -25,6 +25,7 @@ from vaebench.models import VAE, Family, LinearEncoder, StackedLinear, build, se
 from vaebench.noise import Noise, key, normals
 from vaebench.objectives import Objective
 from vaebench.posteriors import Latent
+from vaebench.posteriors.entry import Wanted
 from vaebench.terms import Terms, compute_terms
 
 PIXELS, LATENT, SIGMA = 5, 3, 2.0
@@ -105,14 +106,26 @@ def beside(first: VAE, second: VAE) -> VAE:
     return both
 
 
-def draws(model: VAE, x: Tensor, num_samples: int = NUM_SAMPLES, stream: str = "draws") -> Terms:
+def draws(
+    model: VAE,
+    x: Tensor,
+    num_samples: int = NUM_SAMPLES,
+    stream: str = "draws",
+    wanted: Wanted = "kl",
+) -> Terms:
     """Terms of x [B, P], the same for each run, with noise of each run's own.
 
-    N, the size of the training part, is said to be 100.
+    N, the size of the training part, is said to be 100. `wanted`: as in compute_terms.
     """
-    noise = Noise(_keys(stream, model.num_runs))
-    stacked = x.expand(model.num_runs, *x.shape)
-    return compute_terms(model, stacked, noise, num_samples=num_samples, num_examples=100)
+    return compute_terms(
+        model,
+        x.expand(model.num_runs, *x.shape),
+        Noise(_keys(stream, model.num_runs)),
+        num_samples=num_samples,
+        num_examples=100,
+        training=True,
+        wanted=wanted,
+    )
 
 
 @functools.lru_cache(maxsize=8)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from vaebench.certify.cases import NOTHING, Values, described, links, loss_at, shown
+from vaebench.certify.cases import NOTHING, Values, described, elsewhere, links, loss_at, shown
 from vaebench.certify.finding import ROUNDING, Finding, centred, equal, largest, same
 from vaebench.certify.gaussian import (
     NUM_SAMPLES,
@@ -76,7 +76,10 @@ def gradients(
 ) -> dict[Side, Tensor]:
     """The gradient of each run [S, n], for noise of its own. The encoder's of an upper bound, which
     it descends, has the sign of the others."""
-    terms = equipped(draws(model, x, num_samples), objective)
+    first = equipped(draws(model, x, num_samples), objective)
+    loss_at(objective, first, at)
+    # As the loop does: the step draws with its samples what the loss of the step before asked for.
+    terms = equipped(draws(model, x, num_samples, wanted=first.wanted), objective)
     found = per_run(loss_at(objective, terms, at), model)
     return {side: sign(objective, side) * gradient for side, gradient in found.items()}
 
@@ -84,16 +87,21 @@ def gradients(
 def _check_derivative(objective: Objective) -> Iterator[Finding]:
     """The gradient is that of the value for the same noise, by central differences."""
     model = replicas(linear_gaussian(wrong=1.0), FEW, trained=True)
+    for at in (NOTHING, *elsewhere(objective)):
+        yield from _derivative_at(objective, model, at)
+
+
+def _derivative_at(objective: Objective, model: VAE, at: Values) -> Iterator[Finding]:
     x = _near_and_far()
-    found = gradients(objective, model, x)
+    found = gradients(objective, model, x, at=at)
     for side in (s for s in SIDES if s not in objective.gradient_of):
         directions = _directions(model, side)
         gradient = (found[side] * directions).sum(1)
-        slopes = [_slope(objective, model, side, h * directions, x) / h for h in STEPS]
+        slopes = [_slope(objective, model, side, h * directions, x, at=at) / h for h in STEPS]
         off_by = (torch.stack(slopes) - gradient).abs() / (1.0 + gradient.abs())
         # A maximum or a magnitude may have its kink within a step: not within both, nor often.
         closest = off_by.amin(0).quantile(0.9)
-        fact = f"the {side}'s gradient is the derivative of the loss"
+        fact = f"the {side}'s gradient is the derivative of the loss{shown(at)}"
         yield Finding(objective.name, fact, float(closest.nan_to_num(math.inf)), SLOPE_ROUNDING)
 
 
@@ -111,15 +119,24 @@ def _slope(
     change: Tensor,
     x: Tensor,
     num_samples: int = NUM_SAMPLES,
+    at: Values = NOTHING,
 ) -> Tensor:
     """Half of what each run's mean loss differs by between its weights plus and minus [S, n]."""
-    up, down = (_mean_losses(objective, model, side, c, x, num_samples) for c in (change, -change))
+    up, down = (
+        _mean_losses(objective, model, side, c, x, num_samples, at) for c in (change, -change)
+    )
     return 0.5 * (up - down)
 
 
 @torch.no_grad()
 def _mean_losses(
-    objective: Objective, model: VAE, side: Side, change: Tensor, x: Tensor, num_samples: int
+    objective: Objective,
+    model: VAE,
+    side: Side,
+    change: Tensor,
+    x: Tensor,
+    num_samples: int,
+    at: Values,
 ) -> Tensor:
     """Each run's mean loss with its weights changed by [S, n]: [S]."""
     other = replicas(linear_gaussian(wrong=1.0), model.num_runs)
@@ -128,7 +145,7 @@ def _mean_losses(
     for parameter, piece in zip(parameters, pieces, strict=True):
         parameter.add_(piece.view_as(parameter))
     terms = equipped(draws(other, x, num_samples), objective)
-    return loss_at(objective, terms).mean(-1)
+    return loss_at(objective, terms, at).mean(-1)
 
 
 def _near_and_far() -> Tensor:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from vaebench import densities
 from vaebench.certify.codes import NUM_CLASSES, RUNS, case_of, other_posteriors, pairs_of
 from vaebench.certify.compare import expected, holds, near
 from vaebench.certify.draws import made, ratios
@@ -27,6 +28,10 @@ FEW = 40
 DIMS = (1, 2)
 """Latent dimensions in which a density can be integrated."""
 KL_DIM = 3
+MORE_DIMS = (3, 5)
+"""And those where only its draws can tell."""
+FAR, SLOPE_STEP = 3.0, 1e-5
+SLOPE_ROUNDING, SINGLE_ROUNDING = 1e-9, 1e-4
 EXACT, COARSE = 1e-6, 1e-3
 """Allowed of an integral, beside what fewer points change; and the most of both."""
 
@@ -41,10 +46,14 @@ def check_prior(entry: Prior) -> Iterator[Finding]:
         yield from _check_density(entry, dim)
     for posterior in other_posteriors(entry):
         yield _check_made_of(entry, posterior)
+    if not entry.discrete:
+        for dim in MORE_DIMS:
+            yield _check_many_dimensions(entry, dim)
     yield from _check_draws(entry)
     yield from _check_runs(entry)
     yield from _check_parameters(entry)
     yield from _check_gradients(entry)
+    yield from _check_precision(entry)
     yield from _check_kls(entry)
 
 
@@ -68,6 +77,20 @@ def _check_made_of(entry: Prior, posterior: str) -> Finding:
     found = ratios(z.transpose(0, 1)[:, :, None], log_p.T[..., None])
     fact = f"made of {posterior}, its density is that of its draws"
     return expected(entry.name, fact, found, torch.ones(()).double())
+
+
+def _check_many_dimensions(entry: Prior, dim: int) -> Finding:
+    """A narrow Gaussian in its middle, over its density, averages to 1 over its draws.
+
+    Placed by quantiles: its tails may be too heavy for a variance.
+    """
+    case = case_of(entry, dim)
+    z = case.sample(NUM_DRAWS)  # [S, n, D]
+    low, middle, high = z.quantile(torch.tensor([0.25, 0.5, 0.75]).to(z), dim=1)[:, :, None]
+    log_var = 2.0 * (0.4 * (high - low)).clamp_min(1e-3).log()
+    log_ratio = densities.gaussian_log_prob(z, middle, log_var) - case.bound.log_prob(z[None])[0]
+    fact = f"in {dim} dimensions, its density is that of its draws"
+    return expected(entry.name, fact, log_ratio.exp().T.detach(), torch.ones(()).double())
 
 
 def _check_density(entry: Prior, dim: int) -> Iterator[Finding]:
@@ -163,21 +186,38 @@ def _check_parameters(entry: Prior) -> Iterator[Finding]:
 
 
 def _check_gradients(entry: Prior) -> Iterator[Finding]:
-    """Finite everywhere, and trained parameters have one."""
+    """That in z is the derivative, far out too; trained parameters have one."""
     case = case_of(entry, KL_DIM)
-    z = (case.sample(FEW) * 3.0).requires_grad_()
-    if entry.discrete:
-        z = case.sample(FEW).requires_grad_()
+    z = (case.sample(FEW) * (1.0 if entry.discrete else FAR))[None].requires_grad_()
     learned = dict(case.model.learned_prior.items())
-    total = case.bound.log_prob(z[None]).sum()
-    if not total.requires_grad:
-        yield holds(entry.name, "its density has a gradient in z", False)
-        return
-    slopes = torch.autograd.grad(total, [z, *learned.values()], materialize_grads=True)
+    total = case.bound.log_prob(z).sum()
+    if total.requires_grad:
+        slopes = torch.autograd.grad(total, [z, *learned.values()], materialize_grads=True)
+    else:
+        slopes = tuple(torch.zeros_like(of) for of in (z, *learned.values()))
     finite = all(bool(slope.isfinite().all()) for slope in slopes)
     yield holds(entry.name, "its gradients are finite", finite)
+    step = SLOPE_STEP * torch.cos(torch.arange(z.numel(), dtype=z.dtype)).view_as(z)
+    with torch.no_grad():
+        up, down = (case.bound.log_prob(z + moved) for moved in (step, -step))
+    fact = "its gradient in z is the derivative of its density"
+    yield near(entry.name, fact, (slopes[0] * step).sum(-1), 0.5 * (up - down), SLOPE_ROUNDING)
     for name, slope in zip(learned, slopes[1:], strict=True):
         yield changes(entry.name, f"{name} has a gradient", slope, torch.zeros_like(slope))
+
+
+def _check_precision(entry: Prior) -> Iterator[Finding]:
+    """float32 holds codes far out. Not asked of what the encoder makes: its weights are double."""
+    case = case_of(entry, KL_DIM)
+    parameters = case.bound.parameters
+    if all(isinstance(value, Tensor | float) for value in parameters.values()):
+        z = (case.sample(FEW) * (1.0 if entry.discrete else 10.0 * FAR))[None]
+        single = {n: v.float() if isinstance(v, Tensor) else v for n, v in parameters.items()}
+        found = entry.log_prob(z.float(), **single).double()
+        exact = case.bound.log_prob(z)
+        off_by = (found - exact).abs() / (1.0 + exact.abs())
+        fact = "float32 is close to float64, far out too"
+        yield near(entry.name, fact, off_by.detach(), 0.0, SINGLE_ROUNDING)
 
 
 # ------------------------------------------------------------------ KLs

@@ -145,6 +145,14 @@ class Objective:
         for side in self.gradient_of:
             if side not in get_args(Side):
                 raise InputError(f"{what}: gradient_of names encoder or decoder; got {side!r}")
+        own = [side for side, of in self.gradient_of.items() if of.other == self.name]
+        if own and self.bound != "upper":
+            raise InputError(
+                f"{what}: only an upper bound has the gradient of itself as K grows; got "
+                f"gradient_of {own[0]!r}: leave it out, or name another objective"
+            )
+        if isinstance(self.no_looser_than, str) or isinstance(self.same_as, SameAs):
+            raise InputError(f"{what}: no_looser_than and same_as are tuples; got a single value")
         (_, *others) = inspect.signature(self.loss).parameters.values()
         if loose := [p.name for p in others if p.kind is not p.KEYWORD_ONLY]:
             raise InputError(f"{what}: hyperparameters come after a *; {loose[0]!r} does not")

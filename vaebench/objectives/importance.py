@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Annotated
@@ -127,6 +128,15 @@ def ciwae(
     return -(beta * t.log_w.mean(0) + (1.0 - beta) * densities.log_mean_exp(t.log_w))
 
 
+MAX_SUBSETS = 5000
+
+
+@functools.lru_cache(maxsize=16)
+def _subsets(num_samples: int, size: int) -> Tensor:
+    """All subsets of that size of range(num_samples): [subsets, size]."""
+    return torch.tensor(list(itertools.combinations(range(num_samples), size)))
+
+
 @objective(
     source="Nowozin 2018, eq. 18, 20 and 21",
     bound="none",
@@ -142,13 +152,16 @@ def jackknife(t: Terms, *, order: Annotated[int, Hyper(low=0)] = 1) -> Tensor:
     K^order, for it averages over every subset of K - order samples or more.
     """
     num_samples = t.num_samples
-    if order >= num_samples:
-        raise InputError(f"order must be below num_samples; got {order} of {num_samples} samples")
+    if order >= num_samples or math.comb(num_samples, order) > MAX_SUBSETS:
+        raise InputError(
+            f"order must be below num_samples, of which at most {MAX_SUBSETS} subsets are averaged "
+            f"over; got order {order} of {num_samples} samples"
+        )
     estimate = torch.zeros_like(t.distortion)
     for j in range(order + 1):
         size = num_samples - j
         share = size**order / (math.factorial(order - j) * math.factorial(j))
-        subsets = torch.tensor(list(itertools.combinations(range(num_samples), size)))
-        bounds = densities.log_mean_exp(t.log_w[subsets.to(t.z.device)], 1)  # [subsets, S, B]
+        subsets = _subsets(num_samples, size).to(t.z.device)
+        bounds = densities.log_mean_exp(t.log_w[subsets], 1)  # [subsets, S, B]
         estimate = estimate + (-1) ** j * share * bounds.mean(0)
     return -estimate

@@ -70,7 +70,8 @@ class Categorical:
 
     @property
     def log_var(self) -> Tensor:
-        return (self.log_probs + torch.log1p(-self.log_probs.exp())).flatten(-2)
+        p = self.log_probs.exp()
+        return (p * (1.0 - p)).clamp_min(1e-30).log().flatten(-2)  # p may round to 1
 
 
 Temperature = Annotated[Scalar, Hyper((0.2, 2.0), log=True, low=0.01)]

@@ -20,6 +20,8 @@ from vaebench.report.tables import line_names
 matplotlib.rcParams["text.parse_math"] = False  # a dollar in a file's name is no formula
 
 HEIGHT = 3.6
+LINE_HEIGHT = 0.25
+"""Inches of a labelled line, at least."""
 
 
 def learning_curves(curves: pd.DataFrame) -> Figure:
@@ -48,12 +50,14 @@ def comparison(rows: pd.DataFrame) -> Figure:
     means = nll.groupby(["observation_space", "label"])["value"].transform("mean")
     best = means.groupby(nll["observation_space"]).transform("min")
     shown = nll.assign(behind=nll["value"] - best, mean=means).sort_values("mean")
+    most = int(shown.groupby("observation_space")["label"].nunique().max())
+    height = max(HEIGHT, LINE_HEIGHT * most)
     grid = sns.FacetGrid(
         shown,
         row="observation_space",
         row_order=sorted(shown["observation_space"].unique()),
-        height=HEIGHT,
-        aspect=2,
+        height=height,
+        aspect=2 * HEIGHT / height,
         sharex=False,
         sharey=False,
     )

@@ -1,0 +1,119 @@
+"""Objectives that are right somewhere and wrong elsewhere: certification looks there too."""
+
+import math
+from dataclasses import replace
+from typing import Annotated
+
+import pytest
+import torch
+from faults import assert_rejected
+
+from vaebench import densities
+from vaebench.errors import InputError
+from vaebench.hyper import Hyper
+from vaebench.objectives import OBJECTIVES, GradientOf, Objective, SameAs
+
+LOWER = {"bound": "lower"}
+TIGHT = {"bound": "lower", "tight": True}
+
+
+def beta_from_0(t, *, beta: Annotated[float, Hyper((0.1, 4.0), low=0.0)] = 4.0):
+    return t.distortion + beta * t.rate
+
+
+def low_inside(t, *, beta: Annotated[float, Hyper((1.0, 10.0), low=1.0, high=10.0)] = 1.0):
+    beta = torch.as_tensor(beta)
+    return t.distortion + t.rate * torch.where((beta > 3.0) & (beta < 6.0), 0.0, beta)
+
+
+def stops_elsewhere(t, *, beta: Annotated[float, Hyper((1.0, 10.0), low=0.0)] = 1.0):
+    rate = torch.where(torch.as_tensor(beta) == 1.0, t.rate, t.rate.detach())
+    return t.distortion + beta * rate
+
+
+def hooked_by_hand(t):
+    weights = torch.softmax(t.log_w_path.detach(), 0)
+    if t.z.requires_grad:
+        t.z.register_hook(lambda gradient: gradient * weights[..., None])
+    total = (weights * t.log_w_path).sum(0)
+    return -(densities.log_mean_exp(t.log_w_path).detach() + total - total.detach())
+
+
+def in_place(t):
+    t.log_px_z.data.add_(0.5)
+    return t.distortion + t.rate
+
+
+calls = []
+
+
+def counting(t):
+    calls.append(1)
+    return t.distortion + min(1.0, len(calls) / 1000) * t.rate
+
+
+WRONG = {
+    # name: (loss, declared facts, part of a fact that must fail)
+    "a bound only above 1, without its interval": (beta_from_0, LOWER, "log p(x) at beta"),
+    "a bound that fails inside its interval": (low_inside, LOWER, "log p(x) at beta"),
+    "log K up to 8 samples": (
+        lambda t: -(torch.logsumexp(t.log_w, 0) - math.log(min(t.num_samples, 8))),
+        TIGHT,
+        "with K=24",
+    ),
+    "inverted weights, with nothing declared": (
+        lambda t: densities.log_mean_exp(-t.log_w),
+        TIGHT,
+        "no looser with more samples, exact for discrete codes",
+    ),
+    "no logsumexp": (lambda t: -t.log_w.exp().mean(0).log(), TIGHT, "a thousand nats"),
+    "a gradient that stops elsewhere": (
+        stops_elsewhere,
+        LOWER | {"bound_for": {"beta": (1.0, 10.0)}},
+        "derivative of the loss at beta",
+    ),
+    "a rate by the number of images": (
+        lambda t: t.distortion + t.rate * (1.0 + t.num_examples / 1000),
+        LOWER,
+        "however many there are",
+    ),
+    "others by the first run": (
+        lambda t: t.distortion + t.rate + (t.rate.mean(-1)[:1] - t.rate.mean(-1)).abs()[:, None],
+        LOWER,
+        "blind to its stack-mates",
+    ),
+    "a hook of its own, past which the densities are drawn": (
+        hooked_by_hand,
+        TIGHT | {"gradient_of": {"encoder": GradientOf("iwae"), "decoder": GradientOf("iwae")}},
+        "the encoder's",
+    ),
+    "terms changed in place": (in_place, LOWER, "changes nothing that it sees"),
+    "a counter of its calls": (counting, LOWER, "changes nothing that it sees"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_certification_looks_where_it_is_wrong(fault):
+    assert_rejected(fault, *WRONG[fault])
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"gradient_of": {"encoder": GradientOf("mine")}}, "only an upper bound"),
+        ({"no_looser_than": "elbo"}, "are tuples"),
+        ({"same_as": SameAs("elbo")}, "are tuples"),
+    ],
+)
+def test_declarations_that_say_nothing_are_refused(facts, message):
+    with pytest.raises(InputError, match=message):
+        Objective("mine", lambda t: t.kl, source="", bound="lower", **facts).check()
+
+
+def test_an_objective_makes_one_estimator_of_its_terms():
+    def twice(t):
+        return 0.5 * OBJECTIVES["dreg"].loss(t) + 0.5 * OBJECTIVES["dreg"].loss(t)
+
+    entry = replace(OBJECTIVES["dreg"], name="twice", loss=twice, same_as=())
+    with pytest.raises(InputError, match="serve one estimator"):
+        assert_rejected("twice", entry.loss, TIGHT, "anything")
