@@ -151,6 +151,6 @@ def test_the_choice_on_a_gpu(
     if has_triton:
         pytest.importorskip("triton", reason="the kernels need triton, which is not installed")
     monkeypatch.setattr(dispatch, "_has_triton", lambda: has_triton)
-    module = dispatch.namespace("reparameterise_kl", OnGpu(dtype), problem)  # type: ignore[arg-type]
+    module = dispatch.namespace("reparameterise_kl", OnGpu(dtype), lambda: problem)  # type: ignore[arg-type]
     assert kernels.paths() == {"reparameterise_kl": way}
     assert (module is densities) == way.startswith("reference")

@@ -9,6 +9,8 @@ Pixels may be uint8 here: k of the intensity k / 255, for a Bernoulli law 0 or 1
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -39,7 +41,7 @@ def reparameterise_kl(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
 ) -> tuple[Tensor, Tensor]:
     """As densities.reparameterise_kl, in one pass over memory where a kernel can run."""
-    ops = namespace("reparameterise_kl", mu, latent_problem(mu, log_var))
+    ops = namespace("reparameterise_kl", mu, partial(latent_problem, mu, log_var))
     z, kl = ops.reparameterise_kl(mu, log_var, noise, num_samples)
     return z, kl
 
@@ -48,7 +50,7 @@ def reparameterise_kl_per_dimension(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
 ) -> tuple[Tensor, Tensor]:
     """As densities.reparameterise_kl_per_dimension, in one pass."""
-    ops = namespace("reparameterise_kl_per_dimension", mu, latent_problem(mu, log_var))
+    ops = namespace("reparameterise_kl_per_dimension", mu, partial(latent_problem, mu, log_var))
     z, kl = ops.reparameterise_kl_per_dimension(mu, log_var, noise, num_samples)
     return z, kl
 
@@ -57,15 +59,15 @@ def reparameterise_log_probs(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1, *, path: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As densities.reparameterise_log_probs, in one pass."""
-    ops = namespace("reparameterise_log_probs", mu, latent_problem(mu, log_var))
+    ops = namespace("reparameterise_log_probs", mu, partial(latent_problem, mu, log_var))
     z, log_q, log_p = ops.reparameterise_log_probs(mu, log_var, noise, num_samples, path=path)
     return z, log_q, log_p
 
 
 def importance_weights(log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """As densities.importance_weights, in one pass."""
-    problem = None if log_w.ndim == 3 else f"{log_w.ndim} axes"
-    bound, weights, ess = namespace("importance_weights", log_w, problem).importance_weights(log_w)
+    ops = namespace("importance_weights", log_w, lambda: _axes_problem(log_w))
+    bound, weights, ess = ops.importance_weights(log_w)
     return bound, weights, ess
 
 
@@ -89,8 +91,12 @@ def discretised_logistic_log_prob(x: Tensor, loc: Tensor, log_scale: Tensor) -> 
     return _likelihood("discretised_logistic_log_prob", x, loc, log_scale)
 
 
+def _axes_problem(log_w: Tensor) -> str | None:
+    return None if log_w.ndim == 3 else f"{log_w.ndim} axes"
+
+
 def _likelihood(name: str, x: Tensor, *parameters: Tensor) -> Tensor:
-    ops = namespace(name, parameters[0], pixel_problem(x, *parameters))
+    ops = namespace(name, parameters[0], partial(pixel_problem, x, *parameters))
     if x.dtype == torch.uint8 and not hasattr(ops, "READS_BYTES"):
         unit = 1.0 if name == "bernoulli_log_prob" else 1.0 / (NUM_LEVELS - 1)
         x = x.to(parameters[0].dtype) * unit

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Callable
 from functools import lru_cache
 from types import ModuleType
 
@@ -39,10 +40,13 @@ def forget_paths() -> None:
     _taken.clear()
 
 
-def namespace(op: str, first: Tensor, problem: str | None = None) -> ModuleType:
-    """The module whose `op` to call for tensors like `first`; `problem` rules the others out."""
+def namespace(op: str, first: Tensor, problem: Callable[[], str | None]) -> ModuleType:
+    """The module whose `op` to call for tensors like `first`; a `problem` rules the others out.
+
+    It is asked for only where there are others: small steps feel every check.
+    """
     reason = _no_kernel(first) if first.is_cuda else _no_own_path(op, first)
-    reason = reason or problem
+    reason = reason or problem()
     if reason:
         return _choose(op, "reference: " + reason, densities)
     if not first.is_cuda:
