@@ -98,7 +98,7 @@ def _objective(entry: Objective) -> dict[str, str]:
             for s in entry.same_as
         ),
         "source": entry.source,
-        "what": entry.summary.replace(": [S, B]", ""),
+        "what": entry.summary.replace(": [S, B] nats", ""),
     }
 
 

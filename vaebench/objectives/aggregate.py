@@ -22,7 +22,7 @@ Weight = Annotated[Scalar, Hyper((1.0, 20.0), log=True, low=0.0)]
 def _decomposed(
     t: Terms, log_weights: Tensor, alpha: Scalar, beta: Scalar, gamma: Scalar
 ) -> Tensor:
-    """Distortion plus the three parts of the rate, log q(z) estimated with weights [B, B]: [S, B].
+    """Distortion plus the parts of the rate, log q(z) estimated with weights [B, B]: [S, B] nats.
 
     Chen et al. 2018, eq. 2: index-code mutual information, total correlation, dimension-wise KL.
     """
@@ -47,7 +47,7 @@ def _decomposed(
     },
 )
 def beta_tc(t: Terms, *, alpha: Weight = 1.0, beta: Weight = 6.0, gamma: Weight = 1.0) -> Tensor:
-    """Distortion plus the weighted parts of the rate, log q(z) by minibatch weighting: [S, B].
+    """Distortion plus the weighted parts of the rate, log q(z) by minibatch weighting: [S, B] nats.
 
     Every example of the minibatch weighs 1 / (N B), N the size of the training part. That is too
     low by log N and more: with the whole training part as the minibatch, each log q is off by
@@ -72,7 +72,7 @@ def beta_tc(t: Terms, *, alpha: Weight = 1.0, beta: Weight = 6.0, gamma: Weight 
 def beta_tc_stratified(
     t: Terms, *, alpha: Weight = 1.0, beta: Weight = 6.0, gamma: Weight = 1.0
 ) -> Tensor:
-    """Distortion plus the weighted parts of the rate, log q(z) by stratified sampling: [S, B].
+    """Distortion plus the weighted parts of the rate, log q(z) by stratified sampling: [S, B] nats.
 
     q(z) is estimated without bias, its logarithm is not: low where few examples share the region
     of z. Small minibatches understate the mutual information's counterpart accordingly.
@@ -114,7 +114,7 @@ def info_vae(
     lam: Annotated[Scalar, Hyper((1.0, 1000.0), log=True, low=0.0)] = 10.0,
     width: Width = 1.0,
 ) -> Tensor:
-    """Distortion plus (1 - alpha) rate plus (alpha + lam - 1) MMD^2 of q(z) and p(z): [S, B].
+    """Distortion plus (1 - alpha) rate plus (alpha + lam - 1) MMD^2 of q(z) and p(z): [S, B] nats.
 
     The kernel is exp(-d^2 / (2 width^2 D)), the estimate unbiased over the minibatch, which makes
     it noisy, and below 0 at times. MMD^2 is no number of nats: lam is what makes it one. The
@@ -140,7 +140,7 @@ def wae_mmd(
     lam: Annotated[Scalar, Hyper((1.0, 1000.0), log=True, low=0.0)] = 10.0,
     width: Width = 1.0,
 ) -> Tensor:
-    """Distortion plus lam MMD^2 of q(z) and p(z), no rate: [S, B].
+    """Distortion plus lam MMD^2 of q(z) and p(z), no rate: [S, B] nats.
 
     The kernel is C / (C + d^2), C = 2 D width^2, the estimate unbiased over the minibatch. Nothing
     keeps q(z|x) from the narrowest: then its rate, and the ELBO it is graded by, grow without end.
@@ -181,7 +181,7 @@ DipWeight = Annotated[Scalar, Hyper((1.0, 100.0), log=True, low=0.0)]
     },
 )
 def dip_vae_i(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight = 100.0) -> Tensor:
-    """The ELBO plus penalties that bring the covariance of the means to the identity: [S, B].
+    """The ELBO plus penalties that bring the covariance of the means to the identity: [S, B] nats.
 
     Variances of q(z|x) are free, so that E[z z'] may still be anything.
     """
@@ -200,7 +200,10 @@ def dip_vae_i(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight =
     },
 )
 def dip_vae_ii(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight = 10.0) -> Tensor:
-    """The ELBO plus penalties that bring the covariance of q(z) to the identity: [S, B]."""
+    """The ELBO plus penalties that bring the covariance of q(z) to the identity: [S, B] nats.
+
+    Second moments only: dependence of a higher order is free. Noisy in small minibatches.
+    """
     covariance = _covariance(t.mu) + torch.diag_embed(t.log_var.exp().mean(1))
     return t.distortion + t.rate + _away_from_identity(covariance, off_diagonal, diagonal)
 
@@ -240,7 +243,7 @@ def _critic_loss(t: Terms) -> Tensor:
     penalises={"gamma": lambda a: a.total_correlation},
 )
 def factor_vae(t: Terms, *, gamma: Weight = 6.0) -> Tensor:
-    """The ELBO plus gamma times the total correlation of q(z), by a discriminator: [S, B].
+    """The ELBO plus gamma times the total correlation of q(z), by a discriminator: [S, B] nats.
 
     Its log-odds that a code is of q(z), not of the product of its marginals, is the integrand of
     the total correlation where the discriminator is optimal; one that lags makes it too low.

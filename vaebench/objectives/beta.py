@@ -26,7 +26,7 @@ from vaebench.terms import Terms
 def beta_elbo(
     t: Terms, *, beta: Annotated[Scalar, Hyper((0.1, 10.0), log=True, low=0.0)] = 4.0
 ) -> Tensor:
-    """Distortion plus beta times rate: [S, B]. Bounds log p(x) only for beta >= 1."""
+    """Distortion plus beta times rate: [S, B] nats. Bounds log p(x) only for beta >= 1."""
     return t.distortion + beta * t.rate
 
 
@@ -37,7 +37,7 @@ def beta_elbo(
     ignores_rate=True,
 )
 def reconstruction_only(t: Terms) -> Tensor:
-    """The distortion alone, no KL: [S, B]. A baseline: what the KL term buys is the difference."""
+    """The distortion alone, no KL: [S, B] nats. A baseline: what the KL buys is the difference."""
     return t.distortion
 
 
@@ -50,7 +50,7 @@ Floor = Annotated[Scalar, Hyper((0.01, 2.0), log=True, low=0.0)]
     same_as=(SameAs("elbo", at={"floor": 0.0}),),
 )
 def free_bits_per_dimension(t: Terms, *, floor: Floor = 0.25) -> Tensor:
-    """Distortion plus the rate of each dimension and example, at least `floor` nats each: [S, B].
+    """Distortion plus each example's rate by dimension, at least `floor` nats each: [S, B] nats.
 
     Below its floor a dimension has no gradient of the rate. The loss of a collapsed model is
     D floor above its ELBO.
@@ -64,7 +64,7 @@ def free_bits_per_dimension(t: Terms, *, floor: Floor = 0.25) -> Tensor:
     same_as=(SameAs("elbo", at={"floor": 0.0}),),
 )
 def free_bits_per_example(t: Terms, *, floor: Floor = 2.0) -> Tensor:
-    """Distortion plus the rate of each example, at least `floor` nats: [S, B].
+    """Distortion plus the rate of each example, at least `floor` nats: [S, B] nats.
 
     An example below the floor has no gradient of its rate, in any dimension.
     """
@@ -80,7 +80,7 @@ def free_bits_per_example(t: Terms, *, floor: Floor = 2.0) -> Tensor:
 def free_bits_per_group(
     t: Terms, *, floor: Floor = 0.5, groups: Annotated[int, Hyper(low=1)] = 1
 ) -> Tensor:
-    """Distortion plus the batch's mean rate of each group, at least `floor` nats each: [S, B].
+    """Distortion plus the batch's mean rate of each group, at least `floor` nats each: [S, B] nats.
 
     Groups are neighbouring dimensions, as even as they come; the paper's share parameters, so that
     an encoder of dense layers has one for each dimension, groups = D. The average comes before the
@@ -106,7 +106,7 @@ Gamma = Annotated[Scalar, Hyper((1.0, 1000.0), log=True, low=0.0)]
     same_as=(SameAs("beta_elbo", at={"capacity": 0.0, "gamma": 4.0}, other_at={"beta": 4.0}),),
 )
 def capacity_per_example(t: Terms, *, capacity: Capacity = 5.0, gamma: Gamma = 10.0) -> Tensor:
-    """Distortion plus gamma times the distance of every example's rate from a capacity: [S, B].
+    """Distortion plus gamma times the distance of each example's rate from capacity: [S, B] nats.
 
     In nats. All examples are pressed to one rate. The paper has gamma = 1000 and a capacity that
     rises from 0 to 25, for images of 64 x 64.
@@ -128,7 +128,7 @@ def capacity_per_example(t: Terms, *, capacity: Capacity = 5.0, gamma: Gamma = 1
     of_batch=True,
 )
 def capacity_of_batch(t: Terms, *, capacity: Capacity = 5.0, gamma: Gamma = 10.0) -> Tensor:
-    """Distortion plus gamma times the distance of the batch's mean rate from a capacity: [S, B].
+    """Distortion plus gamma times the distance of the batch's rate from capacity: [S, B] nats.
 
     In nats. Examples may differ in their rates, as long as the mean is the capacity.
     """
@@ -167,7 +167,7 @@ def geco(
     multiplier: Scalar = 1.0,
     constraint: Scalar = math.nan,
 ) -> Tensor:
-    """Rate plus a multiplier times what the distortion has above a target, in nats: [S, B].
+    """Rate plus a multiplier times what the distortion has above a target, in nats: [S, B] nats.
 
     After each step the multiplier grows by `speed` times the moving excess, so that training ends
     where the distortion is the target. The paper constrains the squared error; under a Gaussian

@@ -31,7 +31,7 @@ from vaebench.terms import Terms
 def renyi(
     t: Terms, *, alpha: Annotated[Scalar, Hyper((0.0, 1.0), low=-10.0, high=10.0)] = 0.5
 ) -> Tensor:
-    """Minus the variational Renyi bound, log-mean of w^(1 - alpha) over 1 - alpha: [S, B].
+    """Minus the variational Renyi bound, log-mean of w^(1 - alpha) over 1 - alpha: [S, B] nats.
 
     Between IWAE (alpha = 0) and the ELBO (alpha = 1). Below 0 it is an upper bound as K grows, but
     not at any K known beforehand; above 1 the estimate lies above a bound looser than the ELBO.
@@ -46,7 +46,7 @@ def renyi(
     same_as=(ELBO_OF_ONE_SAMPLE,),
 )
 def vr_max(t: Terms) -> Tensor:
-    """Minus the largest log w of the K samples: [S, B]. The limit of Renyi at alpha = -infinity.
+    """Minus the largest log w of the samples: [S, B] nats. Renyi's limit at alpha = -infinity.
 
     No bound: it grows past log p(x) with K.
     """
@@ -64,7 +64,7 @@ def vr_max(t: Terms) -> Tensor:
 def cubo(
     t: Terms, *, order: Annotated[Scalar, Hyper((1.0, 4.0), low=1.0, high=10.0)] = 2.0
 ) -> Tensor:
-    """Minus the chi upper bound, the log-mean of w^n over n: [S, B].
+    """Minus the chi upper bound, the log-mean of w^n over n: [S, B] nats.
 
     The encoder descends the bound, as in the paper, whose model is fixed; the decoder ascends it,
     with the same weights. An upper bound as K grows: at finite K the log makes it too low, at K = 1
@@ -92,7 +92,7 @@ def tvo(
     partitions: Annotated[int, Hyper(low=1)] = 4,
     beta_1: Annotated[Scalar, Hyper((0.01, 0.5), log=True, low=1e-6, high=0.999)] = 0.1,
 ) -> Tensor:
-    """Minus the left Riemann sum of E[log w] under p(z)-to-posterior paths q^(1-b) p^b: [S, B].
+    """Minus the left Riemann sum of E[log w] along the path q^(1-b) p^b, from b = 0: [S, B] nats.
 
     Each expectation is self-normalised over the K samples, so that the sum lies between the ELBO
     and IWAE of the same samples. The gradient is that of this estimate, through z; the paper's is

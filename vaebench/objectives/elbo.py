@@ -17,7 +17,10 @@ from vaebench.terms import Terms
     no_looser_than=("beta_elbo",),
 )
 def elbo(t: Terms) -> Tensor:
-    """Minus the ELBO with the KL in closed form: [S, B]."""
+    """Minus the ELBO with the KL in closed form: [S, B] nats.
+
+    Loose by KL[q(z|x) || p(z|x)], which no number of samples closes.
+    """
     return t.distortion + t.rate
 
 
@@ -29,7 +32,11 @@ def elbo(t: Terms) -> Tensor:
     no_looser_than=("beta_elbo",),
 )
 def elbo_mc(t: Terms) -> Tensor:
-    """Minus the ELBO with the KL sampled, log q(z|x) - log p(z) on the same z: [S, B]."""
+    """Minus the ELBO with the KL sampled, log q(z|x) - log p(z) on the same z: [S, B] nats.
+
+    For any posterior and prior. As loose as `elbo`; its encoder gradient is the noisier one, also
+    where q is the true posterior.
+    """
     return -t.log_w.mean(0)
 
 
@@ -42,7 +49,7 @@ def elbo_mc(t: Terms) -> Tensor:
     still_at_posterior=True,
 )
 def elbo_stl(t: Terms) -> Tensor:
-    """Minus the sampled ELBO, sticking the landing: gradient through z alone: [S, B].
+    """Minus the sampled ELBO, sticking the landing: gradient through z alone: [S, B] nats.
 
     q's own parameters are stopped in log q(z|x): what is left out has expectation 0, and without
     it the encoder's gradient has no variance where q is the true posterior. Far from there its
@@ -58,7 +65,7 @@ def elbo_stl(t: Terms) -> Tensor:
     same_as=(SameAs("elbo", exact=False),),
 )
 def elbo_low_variance(t: Terms) -> Tensor:
-    """Minus the ELBO with the KL sampled as (r - 1) - log r, r = p(z) / q(z|x): [S, B].
+    """Minus the ELBO with the KL sampled as (r - 1) - log r, r = p(z) / q(z|x): [S, B] nats.
 
     Never negative, and of low variance where q is near the prior. r averages to 1 by rare samples
     where q is narrow: with a variance below half the prior's, r has no variance and the estimate

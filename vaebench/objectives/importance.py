@@ -28,7 +28,7 @@ ELBO_OF_ONE_SAMPLE = SameAs("elbo_mc", num_samples=1)
     tighter_with_samples=True,
 )
 def iwae(t: Terms) -> Tensor:
-    """Minus log (1/K) sum_k w_k: [S, B]. Tightens to log p(x) as K grows.
+    """Minus log (1/K) sum_k w_k: [S, B] nats. Tightens to log p(x) as K grows.
 
     The signal-to-noise ratio of its encoder gradient falls as 1 / sqrt(K) (Rainforth et al. 2018).
     """
@@ -46,7 +46,7 @@ def iwae(t: Terms) -> Tensor:
     tighter_with_samples=True,
 )
 def dreg(t: Terms) -> Tensor:
-    """Minus the IWAE bound, doubly reparameterised: [S, B].
+    """Minus the IWAE bound, doubly reparameterised: [S, B] nats.
 
     The encoder's gradient comes through z alone, with squared normalised weights; the decoder's has
     the normalised weights themselves. One set of weights for both is wrong for one of them.
@@ -80,7 +80,10 @@ Groups = Annotated[int, Hyper(low=1)]
     min_samples=2,
 )
 def miwae(t: Terms, *, groups: Groups = 2) -> Tensor:
-    """Minus the mean of M IWAE bounds of K / M samples each: [S, B]. K counts all samples."""
+    """Minus the mean of M IWAE bounds of K / M samples each: [S, B] nats. K counts all samples.
+
+    Looser than IWAE of all K; the encoder's gradient has the better signal-to-noise ratio.
+    """
     return -densities.log_mean_exp(_grouped(t, t.log_w, groups), 1).mean(0)
 
 
@@ -98,7 +101,7 @@ def miwae(t: Terms, *, groups: Groups = 2) -> Tensor:
     min_samples=2,
 )
 def piwae(t: Terms, *, groups: Groups = 2) -> Tensor:
-    """Minus the IWAE bound of all K samples; the encoder follows MIWAE's of M groups: [S, B].
+    """Minus the IWAE bound of all K samples; the encoder follows MIWAE's of M groups: [S, B] nats.
 
     The decoder has the tight bound, the encoder the better signal-to-noise ratio.
     """
@@ -124,7 +127,10 @@ def piwae(t: Terms, *, groups: Groups = 2) -> Tensor:
 def ciwae(
     t: Terms, *, beta: Annotated[Scalar, Hyper((0.01, 1.0), log=True, low=0.0, high=1.0)] = 0.5
 ) -> Tensor:
-    """Minus beta ELBO + (1 - beta) IWAE, on the same samples: [S, B]."""
+    """Minus beta ELBO + (1 - beta) IWAE, on the same samples: [S, B] nats.
+
+    Looser than IWAE by beta of its distance from the ELBO, also as K grows.
+    """
     return -(beta * t.log_w.mean(0) + (1.0 - beta) * densities.log_mean_exp(t.log_w))
 
 
@@ -145,7 +151,7 @@ def _subsets(num_samples: int, size: int) -> Tensor:
     min_samples=2,
 )
 def jackknife(t: Terms, *, order: Annotated[int, Hyper(low=0)] = 1) -> Tensor:
-    """Minus the IWAE bound less its bias to the given order in 1/K (JVI): [S, B].
+    """Minus the IWAE bound less its bias to the given order in 1/K (JVI): [S, B] nats.
 
     Not a bound, and an estimate rather than a loss: with few samples it grows without end as all
     weights but one vanish, which training finds. Its variance grows with the order, and its cost as
