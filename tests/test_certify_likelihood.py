@@ -94,6 +94,24 @@ def test_a_right_one_of_a_user_passes(right):
     assert failing(right) == set()
 
 
+def poisson(x, out):
+    """Counts without end, their rate exp(out)."""
+    return (x * out - out.exp() - torch.lgamma(x + 1.0)).sum(-1)
+
+
+def test_counts_without_end_pass_and_need_their_constant():
+    counts = Support(
+        "x in 0, 1, 2, ...",
+        lambda x: bool(((x >= 0) & (x == x.round()) & x.isfinite()).all()),
+        values=tuple(map(float, range(1001))),
+        goes_on=True,
+    )
+    right = entry(poisson, counts, torch.exp, "mass")
+    assert failing(right) == set()
+    wrong = replace(right, log_prob=lambda x, out: (x * out - out.exp()).sum(-1))
+    assert "sums to 1 over x in 0, 1, 2, ..." in failing(wrong)
+
+
 # ------------------------------------------------------------------ wrong ones
 
 

@@ -86,6 +86,8 @@ def _integrals(entry: Likelihood) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     for i, level in enumerate(LEVELS):
         out = decoded.outputs(entry, level, seed=i)[:1, :1, :1].unflatten(-1, (-1, PIXELS))[..., 0]
         centre = float(entry.mean(out))
+        if entry.support.goes_on and centre > 0.5 * max(entry.support.values or (math.inf,)):
+            continue  # where the list of values need not hold the mass
         grid = _grid(entry, centre)
         for parameters in decoded.parameters(entry):
             rows = out.expand(1, 1, len(grid.points), -1)
@@ -120,7 +122,8 @@ def _outside(entry: Likelihood) -> list[float]:
     if entry.support.values is not None:
         values = sorted(entry.support.values)
         between = [0.5 * (a + b) for a, b in itertools.pairwise(values)]
-        return [*nowhere, values[0] - 1.0, values[-1] + 1.0, *between]
+        beyond = [] if entry.support.goes_on else [values[-1] + 1.0]
+        return [*nowhere, values[0] - 1.0, *beyond, *between]
     assert entry.support.interval is not None, "checked before"
     low, high = entry.support.interval
     return nowhere + [x for x in (low - 0.01, high + 0.01) if math.isfinite(x)]

@@ -25,6 +25,9 @@ class Support:
     """For a user whose data have other values."""
     values: tuple[float, ...] | None = None
     interval: tuple[float, float] | None = None
+    goes_on: bool = False
+    """`values` is the beginning of a list without end, as of counts, and holds all mass that
+    matters wherever the mean is in it."""
 
 
 BINARY = Support(
