@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal, NamedTuple, Protocol, Self
@@ -110,8 +110,3 @@ POSTERIORS: Registry[Posterior] = Registry("posterior")
 def no_formula(family: str, what: str, instead: str) -> InputError:
     """The refusal of a quantity that a family has no closed form for."""
     return InputError(f"posterior {family!r} has no closed form for {what}: {instead}")
-
-
-def split(numbers: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
-    """The encoder's numbers, cut into pieces of these widths."""
-    return numbers.split(list(sizes), dim=-1)

@@ -21,7 +21,6 @@ from vaebench.posteriors.entry import (
     Posterior,
     Wanted,
     no_formula,
-    split,
 )
 from vaebench.posteriors.gaussian import DiagonalGaussian
 
@@ -175,7 +174,7 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def planar_flow(numbers: Tensor, latent: Latent, network: nn.Module | None) -> Flow:
     """Planar maps whose parameters the encoder gives for each x."""
     sizes = [latent.dim, latent.dim, *[latent.dim, latent.dim, 1] * latent.flow_steps]
-    mu, log_var, *rest = split(numbers, sizes)
+    mu, log_var, *rest = numbers.split(sizes, dim=-1)
     maps = tuple(Planar(*rest[i : i + 3]) for i in range(0, len(rest), 3))
     return Flow(DiagonalGaussian(mu, log_var), maps)
 
@@ -183,7 +182,7 @@ def planar_flow(numbers: Tensor, latent: Latent, network: nn.Module | None) -> F
 def iaf(numbers: Tensor, latent: Latent, network: nn.Module | None) -> Flow:
     """Inverse autoregressive maps: masked networks shared by all x, with a context of each x."""
     assert isinstance(network, MaskedNetworks)
-    mu, log_var, context = split(numbers, (latent.dim, latent.dim, _width(latent)))
+    mu, log_var, context = numbers.split([latent.dim, latent.dim, _width(latent)], dim=-1)
     return Flow(DiagonalGaussian(mu, log_var), network(context))
 
 

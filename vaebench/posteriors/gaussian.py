@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vaebench import densities
 from vaebench.noise import Noise, normals
-from vaebench.posteriors.entry import POSTERIORS, Draw, Latent, Posterior, Wanted, split
+from vaebench.posteriors.entry import POSTERIORS, Draw, Latent, Posterior, Wanted
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def diagonal_gaussian(
 
 def full_gaussian(numbers: Tensor, latent: Latent, network: nn.Module | None) -> FullGaussian:
     """Any covariance: mu, log-variances and the triangle below them, scaled row by row."""
-    mu, log_var, below = split(numbers, (latent.dim, latent.dim, _num_below(latent)))
+    mu, log_var, below = numbers.split([latent.dim, latent.dim, _num_below(latent)], dim=-1)
     rows, columns = torch.tril_indices(latent.dim, latent.dim, -1)
     unit = torch.eye(latent.dim, dtype=mu.dtype, device=mu.device).repeat(*mu.shape[:-1], 1, 1)
     unit[..., rows, columns] = below
