@@ -13,13 +13,15 @@ from torch import Tensor
 from vaebench.combinations import refusal
 from vaebench.config import RunConfig
 from vaebench.hyper import Hyper
+from vaebench.initial import build_stack
 from vaebench.likelihoods import BINARY, LIKELIHOODS, OPEN_UNIT
 from vaebench.models import VAE
 from vaebench.objectives import OBJECTIVES
+from vaebench.optimise import gradient_norms
 from vaebench.posteriors import POSTERIORS
 from vaebench.priors import PRIORS
 from vaebench.stack import load_data
-from vaebench.train import Step, build_stack, gradient_norms, training_steps
+from vaebench.train import Step, training_steps
 
 K, NUM_STEPS, BATCH = 4, 5, 16
 """K is even, for the objectives that take their samples in two groups."""

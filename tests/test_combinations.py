@@ -16,12 +16,12 @@ from runs import pairs, run_config, sampled, steps_of
 from vaebench.combinations import refusal
 from vaebench.errors import InputError
 from vaebench.evaluate.bounds import bounds
+from vaebench.initial import streams
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.objectives import OBJECTIVES
 from vaebench.posteriors import POSTERIORS
 from vaebench.priors import PRIORS
 from vaebench.stack import load_data
-from vaebench.train import streams
 
 K = 2
 """The fewest samples that every objective can be trained with."""

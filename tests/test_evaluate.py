@@ -13,9 +13,9 @@ from vaebench.evaluate.bounds import bounds
 from vaebench.evaluate.images import grid_png
 from vaebench.evaluate.latent import active_units
 from vaebench.evaluate.quality import extractor_for, frechet_distances
+from vaebench.initial import build_stack, streams
 from vaebench.models import select
 from vaebench.noise import Noise, normals
-from vaebench.train import build_stack, streams
 
 N = 23
 

@@ -11,12 +11,12 @@ from runs import pairs, run_config, steps_of
 from vaebench import densities
 from vaebench.evaluate import evaluate
 from vaebench.evaluate.bounds import bounds
+from vaebench.initial import streams
 from vaebench.models import select
 from vaebench.noise import Noise, uniforms
 from vaebench.posteriors import POSTERIORS
 from vaebench.stack import load_data
 from vaebench.terms import compute_terms
-from vaebench.train import streams
 
 K, N = 20, 9
 NOISE = Noise(KEYS, step=7)

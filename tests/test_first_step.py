@@ -10,12 +10,15 @@ from torch import distributions
 from torch.nn import functional as F
 
 from vaebench import results
+from vaebench.batches import batches
 from vaebench.evaluate import evaluate
 from vaebench.evaluate.bounds import bounds
+from vaebench.initial import build_stack, streams
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.noise import Noise, key, normals
+from vaebench.optimise import StackAdam
 from vaebench.stack import Job, load_data, perform
-from vaebench.train import StackAdam, batches, build_stack, streams, train
+from vaebench.train import train
 
 CPU = torch.device("cpu")
 

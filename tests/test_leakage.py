@@ -8,12 +8,14 @@ import torch
 from conftest import tiny
 from torch import distributions
 
+from vaebench.batches import batches
 from vaebench.data import PARTS, Dataset, Part
 from vaebench.evaluate import evaluate
 from vaebench.evaluate.bounds import bounds
 from vaebench.evaluate.quality import extractor_for, frechet_distances
+from vaebench.initial import build_stack, streams
 from vaebench.noise import Noise, normals
-from vaebench.train import batches, build_stack, streams, train
+from vaebench.train import train
 
 CPU = torch.device("cpu")
 P, D = 16, 3

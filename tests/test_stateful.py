@@ -10,9 +10,9 @@ from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import Family, build
 from vaebench.noise import Noise, key, normals
 from vaebench.objectives import OBJECTIVES
+from vaebench.optimise import clip_gradients
 from vaebench.posteriors import Latent
 from vaebench.terms import Terms, compute_terms
-from vaebench.train import clip_gradients
 
 # ------------------------------------------------------------------ GECO
 
@@ -109,8 +109,8 @@ def test_the_loop_gives_each_the_gradient_of_its_own_loss():
 
 
 def first_batch(configs):
+    from vaebench.batches import batches
     from vaebench.stack import load_data
-    from vaebench.train import batches
 
     return next(batches(configs, load_data(configs[0].data), torch.zeros(())))
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from runs import run_config
 
+from vaebench.initial import build_stack
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import Family, build
 from vaebench.noise import Noise
@@ -11,7 +12,6 @@ from vaebench.objectives import OBJECTIVES
 from vaebench.posteriors import Latent
 from vaebench.priors import PRIORS
 from vaebench.terms import compute_terms
-from vaebench.train import build_stack
 
 K, B = 4, 6
 X = (torch.rand(2, B, 64, generator=torch.Generator().manual_seed(0)) < 0.3).double()

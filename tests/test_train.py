@@ -6,18 +6,13 @@ import torch
 from conftest import tiny
 
 from vaebench import densities
+from vaebench.batches import batches
 from vaebench.data import load
 from vaebench.errors import InputError
+from vaebench.initial import build_stack
+from vaebench.optimise import StackAdam, clip_gradients, gradient_norms
 from vaebench.stack import load_data
-from vaebench.train import (
-    StackAdam,
-    batches,
-    build_stack,
-    clip_gradients,
-    gradient_norms,
-    train,
-    training_steps,
-)
+from vaebench.train import train, training_steps
 
 CPU = torch.device("cpu")
 VARIANTS = {

@@ -18,10 +18,10 @@ from vaebench.environment import default_device
 from vaebench.errors import InputError, near_match
 from vaebench.evaluate import evaluate
 from vaebench.harness import stacks
+from vaebench.initial import build_stack, streams
 from vaebench.models import VAE
 from vaebench.results import Record
 from vaebench.stack import load_data
-from vaebench.train import build_stack, streams
 
 
 def regrade(

@@ -20,10 +20,11 @@ from vaebench.environment import describe
 from vaebench.errors import InputError
 from vaebench.evaluate import evaluate
 from vaebench.evaluate.images import grid_png
+from vaebench.initial import streams
 from vaebench.models import select, weights
 from vaebench.plugins import load_plugins
 from vaebench.results import Labels, Metric, Record
-from vaebench.train import Trained, streams, train
+from vaebench.train import Trained, train
 
 OnSteps = Callable[[int], None]
 """Called with the number of training steps done since the last call, summed over runs."""

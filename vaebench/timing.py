@@ -18,11 +18,12 @@ from msgspec.structs import replace
 
 from vaebench.config import RunConfig
 from vaebench.environment import describe
+from vaebench.initial import build_stack
 from vaebench.memory import PeakBytes
 from vaebench.models import VAE
 from vaebench.results import Metric, Record, metric
 from vaebench.stack import labels, load_data
-from vaebench.train import Step, build_stack, training_steps
+from vaebench.train import Step, training_steps
 
 NUM_ROUNDS = 11
 NUM_WARM_UP = 10

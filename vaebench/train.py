@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,16 +11,16 @@ import torch
 from torch import Tensor
 
 from vaebench import kernels
-from vaebench.config import Choice, RunConfig
+from vaebench.batches import batches
+from vaebench.config import RunConfig
 from vaebench.data import Dataset
 from vaebench.evaluate.bounds import bounds
-from vaebench.likelihoods import LIKELIHOODS
-from vaebench.models import VAE, Family, build
-from vaebench.noise import Noise, key, permutations
+from vaebench.initial import build_stack, streams
+from vaebench.models import VAE
+from vaebench.noise import Noise
 from vaebench.objectives import OBJECTIVES
-from vaebench.posteriors import POSTERIORS
+from vaebench.optimise import StackAdam, clip_gradients, gradient_norms
 from vaebench.posteriors.entry import Wanted
-from vaebench.priors import PRIORS
 from vaebench.terms import Terms, compute_terms
 from vaebench.trajectories import trajectories, trajectory
 
@@ -48,47 +47,6 @@ class Trained:
     model: VAE
     curves: dict[str, list[list[float]]]  # name -> [points][S]
     diverged_at: tuple[int | None, ...]
-
-
-def streams(configs: Sequence[RunConfig], name: str) -> Noise:
-    """The random numbers of each run, of one purpose. Runs with one seed share them."""
-    return Noise(tuple(key(c.seed, name) for c in configs))
-
-
-def build_stack(configs: Sequence[RunConfig], num_pixels: int, log_volume: float = 0.0) -> VAE:
-    """A new model for the stack, each run initialised from its own seed.
-
-    `log_volume`: that of the data set, which is not 0 where it is dequantised.
-    """
-    first = configs[0]
-    auxiliary = OBJECTIVES[first.objective.name].auxiliary
-    network = auxiliary.network if auxiliary else None
-    family = Family(
-        LIKELIHOODS[first.likelihood.name],
-        POSTERIORS[first.posterior.name],
-        PRIORS[first.prior.name],
-        first.model.latent,
-        first.model.num_components,
-        network,
-    )
-    return build(
-        first.model.name,
-        family,
-        pixels=num_pixels,
-        widths=first.model.widths,
-        noise=streams(configs, "init"),
-        likelihood_hyper=_stacked([c.likelihood for c in configs]),
-        prior_hyper=_stacked([c.prior for c in configs]),
-        log_volume=log_volume,
-    )
-
-
-def _stacked(choices: Sequence[Choice]) -> dict[str, Tensor]:
-    """The numbers of each run, by name: [S, 1] each."""
-    return {
-        name: torch.tensor([[choice.hyper[name]] for choice in choices], dtype=torch.float64)
-        for name in choices[0].hyper
-    }
 
 
 def training_steps(
@@ -182,63 +140,6 @@ def _point(step: Step, model: VAE, x_valid: Tensor, noise: Noise) -> dict[str, T
         "grad_norm": gradient_norms(model) if step.grad_norm is None else step.grad_norm,
         "valid_elbo_nats": bounds(model, x_valid, noise, num_samples=1).elbo.mean(-1),
     }
-
-
-def batches(configs: Sequence[RunConfig], dataset: Dataset, place: Tensor) -> Iterator[Tensor]:
-    """Minibatches [S, B, P], each run shuffling by its own seed; a last short batch is left out."""
-    train, size = configs[0].train, configs[0].train.batch_size
-    noise = streams(configs, "batches")
-    per_epoch = len(dataset.train.x) // size
-    for epoch in range(-(-train.num_steps // per_epoch)):
-        x = dataset.observe("train", epoch).to(place)
-        order = permutations(noise.at(step=epoch), len(x)).to(place.device)
-        for i in range(min(per_epoch, train.num_steps - epoch * per_epoch)):
-            rows = order[:, i * size : (i + 1) * size]
-            yield x.index_select(0, rows.flatten()).unflatten(0, rows.shape)
-
-
-class StackAdam:
-    """torch.optim.Adam (Kingma & Ba 2015), fused, with a learning rate for each run of a stack.
-
-    Neighbouring runs with one rate are one parameter group, which holds views of their parameters.
-    """
-
-    def __init__(self, model: VAE, rates: Sequence[float]) -> None:
-        self.parameters = list(model.parameters())
-        ends = list(itertools.accumulate(len(list(g)) for _, g in itertools.groupby(rates)))
-        self.runs = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
-        self.views = [[p.detach()[runs] for p in self.parameters] for runs in self.runs]
-        groups = [
-            {"params": views, "lr": rates[runs.start]}
-            for views, runs in zip(self.views, self.runs, strict=True)
-        ]
-        self.adam = torch.optim.Adam(groups, fused=True)
-
-    def zero_grad(self) -> None:
-        for parameter in self.parameters:
-            parameter.grad = None
-
-    def step(self) -> None:
-        for views, runs in zip(self.views, self.runs, strict=True):
-            for view, parameter in zip(views, self.parameters, strict=True):
-                view.grad = None if parameter.grad is None else parameter.grad[runs]
-        self.adam.step()
-
-
-def gradient_norms(model: VAE) -> Tensor:
-    """The norm of the gradient of each run's loss: [S]."""
-    grads = [p.grad.flatten(1) for p in model.main_parameters() if p.grad is not None]
-    return torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads]).norm(dim=0)
-
-
-def clip_gradients(model: VAE, limits: Tensor) -> Tensor:
-    """Scale each run's gradient down to its limit [S], never over the stack; the norms before."""
-    norms = gradient_norms(model)
-    scale = torch.where(norms > limits, limits / norms, torch.ones_like(norms))
-    for parameter in model.main_parameters():
-        if parameter.grad is not None:
-            parameter.grad *= scale.view(-1, *[1] * (parameter.grad.dim() - 1))
-    return norms
 
 
 def _finite_weights(model: VAE) -> Tensor:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from vaebench import densities, kernels
 from vaebench.config import RunConfig, parse
+from vaebench.initial import build_stack
 from vaebench.kernels import fused
 from vaebench.stack import load_data
-from vaebench.train import build_stack, training_steps
+from vaebench.train import training_steps
 
 STEPS = 50
 

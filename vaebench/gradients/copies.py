@@ -14,8 +14,10 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
+from vaebench.batches import batches
 from vaebench.config import Choice, RunConfig
 from vaebench.environment import default_device
+from vaebench.initial import build_stack
 from vaebench.models import VAE, select
 from vaebench.noise import Noise, key
 from vaebench.objectives import OBJECTIVES
@@ -23,7 +25,7 @@ from vaebench.objectives.entry import Side
 from vaebench.schedules import SCHEDULES
 from vaebench.stack import load_data
 from vaebench.terms import compute_terms
-from vaebench.train import batches, build_stack, training_steps
+from vaebench.train import training_steps
 
 SIDES: tuple[Side, Side] = ("encoder", "decoder")
 MAX_ELEMENTS = 1 << 22
