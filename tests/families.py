@@ -39,7 +39,9 @@ def model_of(
         COMPONENTS,
     )
     hyper = dict.fromkeys(PRIORS[prior].hyper, 1.5)
-    model = build("mlp", family, pixels=P, widths=(6,), noise=Noise(keys), prior_hyper=hyper)
+    model = build(
+        "mlp", family, image_shape=(P,), widths=(6,), noise=Noise(keys), prior_hyper=hyper
+    )
     model.double()
     with torch.no_grad():
         for i, parameter in enumerate(model.parameters()):

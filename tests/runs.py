@@ -11,7 +11,8 @@ from conftest import tiny
 from torch import Tensor
 
 from vaebench.combinations import refusal
-from vaebench.config import RunConfig
+from vaebench.config import RunConfig, TrainConfig
+from vaebench.curves import Step
 from vaebench.hyper import Hyper
 from vaebench.initial import build_stack
 from vaebench.likelihoods import BINARY, LIKELIHOODS, OPEN_UNIT
@@ -21,11 +22,11 @@ from vaebench.optimise import gradient_norms
 from vaebench.posteriors import POSTERIORS
 from vaebench.priors import PRIORS
 from vaebench.stack import load_data
-from vaebench.train import Step, training_steps
+from vaebench.train import training_steps
 
 K, NUM_STEPS, BATCH = 4, 5, 16
 """K is even, for the objectives that take their samples in two groups."""
-IN_TRAIN = {"learning_rate", "max_grad_norm", "num_steps", "batch_size"}
+IN_TRAIN = set(TrainConfig.__struct_fields__)
 
 
 def with_hyper(entry: Any, registry: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def sampled(posterior: str) -> str:
 def steps_of(configs: Sequence[RunConfig]) -> tuple[VAE, Iterator[Step]]:
     """The model, and the steps that train it."""
     dataset = load_data(configs[0].data)
-    model = build_stack(configs, dataset.num_pixels, dataset.log_volume)
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume)
     return model, training_steps(model, configs, dataset)
 
 

@@ -13,13 +13,14 @@ PACKAGE = Path(vaebench.__file__).parent
 LAYERS = [
     *("cli", "catalogue", "certify", "effective_beta", "gradients"),
     *("regrade", "sweep", "report", "harness", "study"),
-    *("executors", "timing"),
-    *("stack", "results", "memory", "plugins", "environment"),
-    *("train", "trajectories", "batches", "optimise", "evaluate"),
+    *("executors", "timing", "stacking"),
+    *("stack", "results", "plugins", "environment"),
+    *("train", "auto", "compiled", "captured", "curves", "trajectories", "batches"),
+    *("optimise", "step", "evaluate"),
     *("initial", "config", "combinations"),
     *("objectives", "terms", "schedules", "models", "likelihoods", "priors", "posteriors"),
     *("data", "kernels"),
-    *("densities", "noise", "hyper", "registry", "errors"),
+    *("densities", "noise", "tape", "native", "memory", "hyper", "registry", "errors"),
 ]
 """From the top down: a module imports those to its right, or its own folder."""
 FREE = {"__init__", "__main__"}

@@ -40,25 +40,10 @@ def test_bounds_order_at_a_wrong_posterior(wrong_posterior, x):
     assert float(one.nll.mean()) > float(many.nll.mean())
 
 
-@pytest.mark.parametrize("max_elements", [1, 40, 1000, 10**9])
-def test_chunks_do_not_show(wrong_posterior, x, max_elements):
-    whole = bounds(wrong_posterior, x, Noise((1,)), num_samples=11)
-    chunked = bounds(wrong_posterior, x, Noise((1,)), num_samples=11, max_elements=max_elements)
-    torch.testing.assert_close(vars(whole), vars(chunked), rtol=1e-10, atol=1e-10)
-
-
-def test_chunks_bound_the_decoder_batch(wrong_posterior, x):
-    seen = []
-    wrong_posterior.decoder.register_forward_hook(lambda m, i, out: seen.append(out.numel()))
-    bounds(wrong_posterior, x, Noise((1,)), num_samples=50, max_elements=200)
-    assert max(seen) <= 200
-    assert sum(seen) == N * 50 * x.shape[1]
-
-
 def test_evaluation_of_a_stack_is_that_of_each_run():
     configs = [tiny(seed=i) for i in range(3)]
     dataset = load("digits", "dynamic")
-    model, noise = build_stack(configs, 64), streams(configs, "evaluate")
+    model, noise = build_stack(configs, (8, 8)), streams(configs, "evaluate")
     stacked = evaluate(model, dataset, noise, num_samples=5, num_images=40)
     for i in range(3):
         alone = evaluate(
@@ -74,7 +59,7 @@ def test_every_variant_is_graded_with_rate_weight_one_on_its_own_samples():
     configs = [tiny(objective={"name": "beta_elbo", "beta": 8.0})]
     dataset = load("digits", "dynamic")
     found = evaluate(
-        build_stack(configs, 64), dataset, streams(configs, "e"), num_samples=9, num_images=40
+        build_stack(configs, (8, 8)), dataset, streams(configs, "e"), num_samples=9, num_images=40
     ).values
     assert found["elbo"][0] == pytest.approx(-found["rate"][0] - found["distortion"][0], abs=1e-3)
     assert found["nll"][0] <= -found["elbo"][0] + 0.05
@@ -85,7 +70,7 @@ def test_bits_per_dim_only_for_a_probability_mass():
     configs = [tiny(likelihood="gaussian_learned", data={"name": "digits"})]
     dataset = load("digits", "none")
     found = evaluate(
-        build_stack(configs, 64), dataset, streams(configs, "e"), num_samples=2, num_images=40
+        build_stack(configs, (8, 8)), dataset, streams(configs, "e"), num_samples=2, num_images=40
     )
     assert "bits_per_dim" not in found.values
 

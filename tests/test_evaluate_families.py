@@ -67,7 +67,7 @@ def test_the_elbo_is_below_the_importance_weighted_bound(posterior, prior):
 def test_chunks_and_stacks_do_not_show(posterior, prior):
     model = model_of(posterior, prior)
     whole = bounds_of(model)
-    torch.testing.assert_close(vars(bounds_of(model, max_elements=300)), vars(whole))
+    torch.testing.assert_close(vars(bounds_of(model, max_bytes=3000)), vars(whole))
     for run in range(S):
         alone = bounds_of(select(model, [run]), Noise(KEYS[run : run + 1], step=7))
         for name, values in vars(alone).items():

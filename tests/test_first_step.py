@@ -16,7 +16,7 @@ from vaebench.evaluate.bounds import bounds
 from vaebench.initial import build_stack, streams
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.noise import Noise, key, normals
-from vaebench.optimise import StackAdam
+from vaebench.optimise import AdamScalars, StackAdam
 from vaebench.stack import Job, load_data, perform
 from vaebench.train import train
 
@@ -71,7 +71,7 @@ BY_HAND = [
 
 def densities_by_hand(config, dataset, x):
     """log p(x|z), log p(z), log q(z|x) [K, B] and the closed-form KL [B] of the first step."""
-    model = build_stack([config], dataset.num_pixels)
+    model = build_stack([config], dataset.image_shape)
     q = model.posterior(x)
     eps = normals(Noise((key(config.seed, "train"),), step=0), config.num_samples, *q.mu.shape[1:])
     z = q.mu + torch.exp(0.5 * q.log_var) * eps
@@ -120,8 +120,8 @@ def test_every_parameter_is_in_the_optimiser_and_learned_sigma_moves_by_its_rate
     moved = (model.learned["log_sigma"].detach() - before).abs()
     torch.testing.assert_close(moved, torch.tensor(rates)[:, None], rtol=1e-3, atol=0.0)
 
-    groups = StackAdam(model, [1e-3, 1e-3]).adam.param_groups
-    held = {parameter.data_ptr() for group in groups for parameter in group["params"]}
+    groups = StackAdam(model, [AdamScalars(1e-3)] * 2).groups
+    held = {parameter.data_ptr() for group in groups for parameter in group.parameters}
     assert held == {parameter.data_ptr() for parameter in model.parameters()}
 
 
@@ -150,7 +150,7 @@ def test_the_curve_has_noise_of_its_own():
     config = run_config("elbo", num_samples=1, seed=2)
     dataset = load_data(config.data)
     trained = train([config], dataset, CPU)
-    (logged,) = trained.curves["valid_elbo_nats"][-1]
+    logged = trained.curves[0]["valid_elbo_nats"][-1]
 
     def valid_elbo(stream):
         noise = streams([config], stream)
@@ -168,7 +168,7 @@ def test_the_record_is_the_evaluation_of_the_weights_with_noise_not_trained_with
     perform(Job((config,), tmp_path, "study"), lambda steps: None)
     (record,) = results.records(tmp_path)
     dataset = load_data(config.data)
-    model = build_stack([config], dataset.num_pixels)
+    model = build_stack([config], dataset.image_shape)
     model.load_state_dict(torch.load(tmp_path / "weights" / f"{config.id}.pt", weights_only=True))
 
     def nll(stream):

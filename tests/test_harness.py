@@ -14,7 +14,8 @@ import vaebench as vb
 from vaebench import results
 from vaebench.errors import InputError
 from vaebench.executors import EXECUTORS
-from vaebench.harness import stacks, train_all
+from vaebench.harness import train_all
+from vaebench.stacking import stacks
 
 STUDY = """
 name = "tiny"

@@ -55,7 +55,7 @@ def garbage(name):
 @pytest.fixture
 def model():
     """A linear VAE whose posterior mean is the first D pixels; dark images are likelier."""
-    built = build_stack([tiny(model={"name": "linear", "latent_dim": D, "widths": []})], P)
+    built = build_stack([tiny(model={"name": "linear", "latent_dim": D, "widths": []})], (P,))
     built.requires_grad_(False)
     built.encoder.mu.weight.copy_(torch.eye(P, D)[None])
     built.encoder.mu.bias.zero_()
@@ -151,20 +151,20 @@ def test_weights_depend_on_train_and_the_curve_on_valid_beside(part):
     )
     pairs = zip(trained.model.parameters(), other.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs) is (part != "train")
-    same_curve = trained.curves["valid_elbo_nats"] == other.curves["valid_elbo_nats"]
+    same_curve = trained.curves[0]["valid_elbo_nats"] == other.curves[0]["valid_elbo_nats"]
     assert same_curve is (part == "test")
 
 
 def test_the_last_point_of_the_curve_is_the_bound_on_valid():
     dataset = dataset_of()
     trained = train([run_config()], dataset, CPU)
-    assert trained.curves["step"][-1] == [60.0]
+    assert trained.curves[0]["step"][-1] == 60.0
     elbo = {
         name: float(bounds(trained.model, x, NOISE, num_samples=100).elbo.mean())
         for name, x in (("valid", dataset.valid.x), ("test", dataset.test.x))
     }
     assert abs(elbo["valid"] - elbo["test"]) > 4
-    assert trained.curves["valid_elbo_nats"][-1][0] == pytest.approx(elbo["valid"], abs=1.0)
+    assert trained.curves[0]["valid_elbo_nats"][-1] == pytest.approx(elbo["valid"], abs=1.0)
 
 
 # ------------------------------------------------------------------ grades

@@ -15,7 +15,7 @@ def vae(keys, name="mlp", widths=(6,)):
     return build(
         name,
         Family(LIKELIHOODS["gaussian_learned"], latent=Latent(D)),
-        pixels=P,
+        image_shape=(P,),
         widths=widths,
         noise=Noise(keys),
     )

@@ -5,9 +5,75 @@ import pytest
 import torch
 from scipy import stats
 
-from vaebench.noise import Noise, gumbels, key, normals, permutations, philox, uniforms
+from vaebench import native
+from vaebench.noise import Noise, gumbels, key, normals, permutations, philox, uniform, uniforms
 
 KEYS = tuple(key(seed, "test") for seed in range(3))
+FIRSTS = [
+    {"step": 0},
+    {"step": 2**31 + 5, "first_sample": 3, "first_row": 11},
+    {"step": 2**32 - 1, "first_sample": 2**31 - 1, "first_row": 2**31 - 2},
+    {"step": 2**31 - 1, "first_sample": 2**32 - 5, "first_row": 2**32 - 40},
+]
+SHAPES = [(1, 1, 1), (4, 37, 20), (2, 3, 7), (3, 5, 2), (2, 3, 1030), (1, 40, 64)]  # K, B, D
+
+
+def in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_loaded", lambda: (None, "numpy was asked for"))
+
+
+@pytest.fixture(autouse=True, params=["native", "numpy"])
+def maker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test holds for both makers of the numbers."""
+    if request.param == "numpy":
+        in_numpy(monkeypatch)
+    elif native.problem():
+        pytest.skip(native.problem())
+
+
+def exact(
+    noise: Noise, num_samples: int, num_rows: int, num_columns: int
+) -> tuple[torch.Tensor, ...]:
+    """Uniforms of the Philox words, and of these Box-Muller in float64: [K, S, B, D] each."""
+    axes = np.ix_(range(num_samples), range(3), range(num_rows), range(-(-num_columns // 4)))
+    sample, run, row, quad = (axis.astype(np.uint64) for axis in axes)
+    counter = (
+        quad,
+        row + np.uint64(noise.first_row),
+        sample + np.uint64(noise.first_sample),
+        np.full((1, 1, 1, 1), noise.step, dtype=np.uint64),
+    )
+    words = philox(np.array(noise.keys, dtype=np.uint64)[run.astype(np.int64)], counter)
+    flat = [torch.from_numpy(uniform(w)) for w in words]
+    lanes = []
+    for u, v in (flat[:2], flat[2:]):
+        radius = (-2.0 * u.clamp_min(1e-7).double().log()).sqrt()
+        angle = 2.0 * torch.pi * v.double()
+        lanes += [radius * angle.cos(), radius * angle.sin()]
+    return tuple(torch.stack(kind, -1).flatten(-2)[..., :num_columns] for kind in (flat, lanes))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("first", FIRSTS, ids=str)
+def test_numbers_are_those_of_the_words(first, shape):
+    noise = Noise(KEYS, **first)
+    want_uniforms, want_normals = exact(noise, *shape)
+    got = normals(noise, *shape)
+    assert got.dtype == torch.float32 and got.shape == want_normals.shape
+    # float32 keeps an angle of pi to 1e-7, and a radius of 5.68 takes that times 6
+    torch.testing.assert_close(got.double(), want_normals, rtol=0, atol=1e-6)
+    one_sample = uniforms(noise, *shape[1:])
+    assert torch.equal(one_sample, want_uniforms[0])
+
+
+@pytest.mark.skipif(bool(native.problem()), reason=native.problem())
+def test_makers_agree(monkeypatch):
+    noise = Noise(KEYS, step=7)
+    drawn = normals(noise, 4, 50, 41), uniforms(noise, 50, 41), gumbels(noise, 4, 50, 41)
+    in_numpy(monkeypatch)
+    torch.testing.assert_close(drawn[0], normals(noise, 4, 50, 41), rtol=0, atol=2e-6)
+    assert torch.equal(drawn[1], uniforms(noise, 50, 41))
+    assert torch.equal(drawn[2], gumbels(noise, 4, 50, 41))
 
 
 @pytest.mark.parametrize(

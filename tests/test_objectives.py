@@ -54,7 +54,7 @@ def model_and_data(entry, num_runs=S, dtype=torch.float64):
     noise = Noise(tuple(key(seed, "objectives") for seed in range(num_runs)))
     network = entry.auxiliary and entry.auxiliary.network
     family = Family(LIKELIHOODS["bernoulli"], latent=Latent(D), auxiliary=network)
-    model = build("mlp", family, pixels=P, widths=(6,), noise=noise)
+    model = build("mlp", family, image_shape=(P,), widths=(6,), noise=noise)
     generator = torch.Generator().manual_seed(0)
     x = (torch.rand((num_runs, B, P), generator=generator) < 0.5).to(dtype)
     return model.to(dtype), x, noise

@@ -130,7 +130,7 @@ def test_reconstruction_only_is_the_mse_of_the_article_up_to_a_factor():
         model = build(
             "mlp",
             Family(LIKELIHOODS["gaussian"], latent=Latent(2)),
-            pixels=pixels,
+            image_shape=(pixels,),
             widths=(6,),
             likelihood_hyper={"sigma": sigma},
             noise=Noise((5,)),

@@ -15,6 +15,8 @@ RISING = Choice("linear", {"start": 0.0, "stop": 1.0, "over": 0.2})
 SCALARS = {
     "seed": 7,
     "train.learning_rate": 0.5,
+    "train.patience": 3,
+    "train.weight_decay": 0.01,
     "train.max_grad_norm": 1.0,
     "rate_weight": RISING,
     "objective.hyper": {"beta": RISING},
@@ -43,6 +45,7 @@ SHAPES = {
     "model.flow_steps": 4,
     "model.num_components": 5,
     "train.num_steps": 13,
+    "train.precision": "bfloat16",
     "train.batch_size": 17,
     "evaluate.num_samples": 6,
     "evaluate.num_images": 41,

@@ -133,7 +133,7 @@ def test_a_trained_discriminator_gives_the_total_correlation():
     """-log(1 - rho^2) / 2 for a Gaussian of two dimensions."""
     noise, rho = Noise((key("factor"),)), 0.9
     family = Family(LIKELIHOODS["bernoulli"], latent=Latent(2), auxiliary=FACTOR.auxiliary.network)
-    critic = build("mlp", family, pixels=4, widths=(), noise=noise).auxiliary
+    critic = build("mlp", family, image_shape=(4,), widths=(), noise=noise).auxiliary
 
     def terms_of(step):
         z = correlated(noise.at(step=step), 512, rho)

@@ -32,7 +32,7 @@ WANTED = {
 def step(name, wanted):
     """Loss, gradients and what was asked of the terms, in float64."""
     entry = OBJECTIVES[name]
-    model = build_stack([run_config(name, seed=seed) for seed in (0, 1)], 64).double()
+    model = build_stack([run_config(name, seed=seed) for seed in (0, 1)], (8, 8)).double()
     terms = compute_terms(model, X, Noise((1, 2)), num_samples=K, training=True, wanted=wanted)
     hyper = dict(run_config(name).objective.hyper)
     loss = entry(terms, **(hyper | {n: int(hyper[n]) for n in entry.counts}))
@@ -64,7 +64,7 @@ def test_another_prior_is_not_mistaken_for_the_one_that_is_drawn():
     family = Family(
         LIKELIHOODS["bernoulli"], prior=PRIORS["mixture_of_gaussians"], latent=Latent(3)
     )
-    model = build("mlp", family, pixels=64, widths=(), noise=Noise((1, 2))).double()
+    model = build("mlp", family, image_shape=(8, 8), widths=(), noise=Noise((1, 2))).double()
     terms = compute_terms(model, X, Noise((1, 2)), num_samples=K, wanted="log_qz_x")
     torch.testing.assert_close(terms.log_pz, model.prior().log_prob(terms.z))
     assert terms.drawn.log_standard_normal is None

@@ -62,7 +62,9 @@ def catalogue() -> dict[str, Lines]:
             {"name": name, "parameters": _hypers(hyperparameters(f)), "what": _summary(f)}
             for name, f in SCHEDULES.items()
         ],
-        "models": [{"name": name, "what": _summary(f)} for name, f in MODELS.items()],
+        "models": [
+            {"name": name, "what": _summary(entry.networks)} for name, entry in MODELS.items()
+        ],
         "datasets": [{"name": name} for name in NAMES],
         "executors": [{"name": name, "what": _summary(f)} for name, f in EXECUTORS.items()],
     }

@@ -78,7 +78,7 @@ def _one_step(
     model = build(
         "mlp",
         family,
-        pixels=NUM_PIXELS,
+        image_shape=(NUM_PIXELS,),
         widths=(),
         noise=noise,
         likelihood_hyper=dict.fromkeys(family.likelihood.hyper, 0.5),

@@ -100,6 +100,13 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     learning_rate: Positive = 1e-3
     max_grad_norm: Positive | None = None
     """Gradients are scaled down to this norm, run by run; None: never."""
+    weight_decay: Annotated[float, Meta(ge=0.0, le=sys.float_info.max)] = 0.0
+    """Decoupled from the gradient (Loshchilov & Hutter 2019, algorithm 2)."""
+    patience: AtLeastOne | None = None
+    """A run stops after so many points of its learning curve, of which there are 40, without a
+    better ELBO on the validation part; None: never."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the networks' products in training; every grade is computed in float32."""
 
 
 class EvaluateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,7 +185,7 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def stack_key(self) -> str:
         """Runs with the same one differ only in seed and scalars, and can train side by side."""
         shape = msgspec.to_builtins(self)
-        shape["train"] = shape["train"] | {"learning_rate": 0, "max_grad_norm": 0}
+        shape["train"] = shape["train"] | dict.fromkeys(TRAIN_SCALARS, 0)
         counts = {n: self.objective.hyper[n] for n in OBJECTIVES[self.objective.name].counts}
         for name in ("objective", "likelihood", "posterior", "prior"):
             shape[name] = shape[name]["name"]
@@ -186,6 +193,8 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return _digest(shape | {"seed": 0, "rate_weight": 0})
 
 
+TRAIN_SCALARS = ("learning_rate", "max_grad_norm", "weight_decay", "patience")
+"""Settings of training in which the runs of one stack may differ."""
 RATE_WEIGHT = Hyper(low=0.0)
 CHOICES = ("objective", "likelihood", "posterior", "prior", "rate_weight")
 """Fields whose value names an entry of a registry; rate_weight may be a plain number."""
@@ -319,9 +328,8 @@ def _plugin_fingerprint(*functions: Callable[..., Any]) -> str:
 
 
 def _check_model(model: ModelConfig) -> None:
-    MODELS[model.name]
-    if model.name == "linear" and model.widths:
-        raise InputError("model 'linear' has no hidden layers: set model.widths = []")
+    if reason := MODELS[model.name].refuses_widths(model.widths):
+        raise InputError(f"model {model.name!r} is refused: {reason}")
 
 
 def _completed_choice(kind: str, choice: Choice, declared: Mapping[str, Hyper]) -> Choice:

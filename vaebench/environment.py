@@ -9,16 +9,19 @@ from pathlib import Path
 
 import torch
 
+from vaebench import native
+
 
 @functools.cache
 def describe(device: str) -> dict[str, str]:
-    """Versions, processor and device."""
+    """Versions, processor, whether there is native code for it, and device."""
     versions = {name: _version(name) for name in ("vaebench", "torch", "triton", "numpy")}
     return {
         **versions,
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "processor": _processor(),
+        "native": f"no: {native.problem()}" if native.problem() else "yes",
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
     }
 

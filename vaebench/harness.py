@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from vaebench import results
+from vaebench.auto import COMPILE
 from vaebench.config import RunConfig
 from vaebench.environment import default_device, describe
 from vaebench.errors import InputError
@@ -21,14 +20,12 @@ from vaebench.objectives import OBJECTIVES
 from vaebench.plugins import known_to_workers, load_plugins
 from vaebench.priors import PRIORS
 from vaebench.stack import Job, OnSteps
+from vaebench.stacking import DEFAULT_SIZE, Plan, num_cores, plan
 from vaebench.study import expand, read, resolve
 from vaebench.timing import timing_pass
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MAX_STACK = 16
-"""Runs that train side by side, at most: beyond it the cost of a run falls no further."""
 
 Progress = Callable[[str, int], AbstractContextManager[OnSteps]]
 """(what is done, its number of steps) -> a context that is told of the steps as they are done."""
@@ -47,6 +44,7 @@ def run(
     executor: str = "local",
     workers: int | None = None,
     plugins: Sequence[str] = (),
+    compiles: str = "auto",
     timings: bool = True,
 ) -> pd.DataFrame:
     """Run a study file, or a list of configurations, and return the rows of the results folder.
@@ -61,7 +59,15 @@ def run(
     else:
         name, configs = "configs", resolve(study_or_configs)
     folder = Path(out)
-    train_all(configs, folder, name, executor=executor, workers=workers, plugins=plugins)
+    train_all(
+        configs,
+        folder,
+        name,
+        executor=executor,
+        workers=workers,
+        plugins=plugins,
+        compiles=compiles,
+    )
     if timings:
         time_all(configs, folder, name)
     return results.load(folder)
@@ -75,6 +81,7 @@ def train_all(
     executor: str = "local",
     workers: int | None = None,
     plugins: Sequence[str] = (),
+    compiles: str = "auto",
     progress: Progress = silent,
 ) -> dict[str, results.Status]:
     """Do the runs that are not recorded yet. Returns how each of the study's runs ended.
@@ -82,17 +89,23 @@ def train_all(
     A failed run counts as not recorded: what stopped it may be mended.
     """
     run_all = EXECUTORS[executor]
+    COMPILE[compiles]
+    if workers is not None and workers < 1:
+        raise InputError(f"there must be at least one worker; got {workers}")
     if executor != "inline":
         _check_importable(configs, plugins)
     results.prepare(out)
     ended = results.recorded(out)
     pending = [c for c in configs if ended.get(c.id, "failed") == "failed"]
-    jobs = _jobs(pending, out, study, tuple(str(Path(p).resolve()) for p in plugins))
-    num_steps = sum(config.train.num_steps for config in pending)
-    num_workers = _num_workers(workers, jobs)
-    with progress(f"training {len(pending)} runs", num_steps) as on_steps:
-        for _ in run_all(jobs, num_workers, on_steps) if jobs else ():
-            pass
+    if pending:
+        device = default_device()
+        chosen = plan(pending, workers or num_cores(), device)
+        files = tuple(str(Path(p).resolve()) for p in plugins)
+        jobs = _jobs(chosen, out, study, files, str(device), compiles)
+        num_steps = sum(config.train.num_steps for config in pending)
+        with progress(f"training {len(pending)} runs: {chosen}", num_steps) as on_steps:
+            for _ in run_all(jobs, chosen.num_workers, on_steps):
+                pass
     ended = results.recorded(out)
     return {config.id: ended[config.id] for config in configs}
 
@@ -111,29 +124,12 @@ def time_all(
         results.write_timings(out, records)
 
 
-def stacks(configs: Iterable[RunConfig], max_size: int = MAX_STACK) -> list[list[RunConfig]]:
-    """The runs that can train side by side, in groups of nearly equal size."""
-    groups: dict[str, list[RunConfig]] = {}
-    for config in configs:
-        groups.setdefault(config.stack_key, []).append(config)
-    return [part for group in groups.values() for part in _evenly(group, max_size)]
-
-
-def _evenly(group: list[RunConfig], max_size: int) -> Iterator[list[RunConfig]]:
-    num_parts = -(-len(group) // max_size)
-    ends = [len(group) * i // num_parts for i in range(num_parts + 1)]
-    for start, end in itertools.pairwise(ends):
-        yield group[start:end]
-
-
 def _jobs(
-    configs: Sequence[RunConfig], out: Path, study: str, plugins: tuple[str, ...]
+    chosen: Plan, out: Path, study: str, plugins: tuple[str, ...], device: str, compiles: str
 ) -> list[Job]:
     """One job per stack, the longest first, so that no worker is left with it at the end."""
-    jobs = [
-        Job(tuple(stack), out.resolve(), study, plugins, str(default_device()))
-        for stack in stacks(configs)
-    ]
+    rest = study, plugins, device, chosen.num_threads, compiles
+    jobs = [Job(tuple(stack), out.resolve(), *rest) for stack in chosen.stacks]
     return sorted(jobs, key=_cost, reverse=True)
 
 
@@ -144,27 +140,12 @@ def _cost(job: Job) -> float:
     return float(per_step * first.train.num_steps)
 
 
-def _num_workers(asked: int | None, jobs: Sequence[Job]) -> int:
-    if asked is not None and asked < 1:
-        raise InputError(f"there must be at least one worker; got {asked}")
-    one_per_device = bool(jobs) and jobs[0].device.startswith("cuda")
-    available = 1 if one_per_device else _num_cores()
-    return max(1, min(asked or available, len(jobs)))
-
-
-def _num_cores() -> int:
-    """Those this process may use; not every system says, and then those there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _variants(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
     """The runs that differ in nothing but the seed, at most a stack of each."""
     groups: dict[str, list[RunConfig]] = {}
     for config in configs:
         groups.setdefault(replace(config, seed=0).id, []).append(config)
-    return [group[:MAX_STACK] for group in groups.values()]
+    return [group[:DEFAULT_SIZE] for group in groups.values()]
 
 
 def _check_importable(configs: Sequence[RunConfig], plugins: Sequence[str]) -> None:

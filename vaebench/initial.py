@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vaebench.config import Choice, RunConfig
 from vaebench.likelihoods import LIKELIHOODS
-from vaebench.models import VAE, Family, build
+from vaebench.models import VAE, Family, ImageShape, build
 from vaebench.noise import Noise, key
 from vaebench.objectives import OBJECTIVES
 from vaebench.posteriors import POSTERIORS
@@ -21,7 +21,9 @@ def streams(configs: Sequence[RunConfig], name: str) -> Noise:
     return Noise(tuple(key(c.seed, name) for c in configs))
 
 
-def build_stack(configs: Sequence[RunConfig], num_pixels: int, log_volume: float = 0.0) -> VAE:
+def build_stack(
+    configs: Sequence[RunConfig], image_shape: ImageShape, log_volume: float = 0.0
+) -> VAE:
     """A new model for the stack, each run initialised from its own seed.
 
     `log_volume`: that of the data set, which is not 0 where it is dequantised.
@@ -40,12 +42,13 @@ def build_stack(configs: Sequence[RunConfig], num_pixels: int, log_volume: float
     return build(
         first.model.name,
         family,
-        pixels=num_pixels,
+        image_shape=image_shape,
         widths=first.model.widths,
         noise=streams(configs, "init"),
         likelihood_hyper=_stacked([c.likelihood for c in configs]),
         prior_hyper=_stacked([c.prior for c in configs]),
         log_volume=log_volume,
+        bfloat16=first.train.precision == "bfloat16",
     )
 
 

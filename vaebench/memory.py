@@ -1,10 +1,13 @@
-"""Peak memory of a piece of work on the CPU, counted from the tensors it makes."""
+"""Memory: the peak of a piece of work on the CPU, counted from its tensors, and what is free."""
 
 from __future__ import annotations
 
+import os
 import weakref
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -41,3 +44,28 @@ class PeakBytes(TorchDispatchMode):
 
 def _storages(tree: Any) -> list[Any]:
     return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def available_bytes(device: torch.device) -> int:
+    """What a device has free, within what a container allows."""
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    return min(_free_on_machine(), _free_in_container())
+
+
+def _free_on_machine() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # no Linux: half of all memory, which every system tells
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+
+
+def _free_in_container(control: Path = Path("/sys/fs/cgroup")) -> int:
+    """Up to the limit of control groups, version 2, where there is one."""
+    try:
+        limit, used = (int((control / f"memory.{name}").read_text()) for name in ("max", "current"))
+    except (OSError, ValueError):  # no such file, or "max"
+        return 1 << 62
+    return max(0, limit - used)

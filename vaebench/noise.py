@@ -3,19 +3,25 @@
 Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.4),
 with the key of a run and the counter words (column // 4, row, sample, step); the four words of one
 output serve four neighbouring columns. Nothing has a state: a batch, a chunk, a stack or a resumed
-run sees the numbers that it would see alone, and the Triton kernels make the same ones.
+run sees the numbers that it would see alone. The words are the same everywhere; normals are made of
+them in numpy here, in C where `native` has a library, and in the Triton kernels, and agree to 2e-6.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from vaebench import native
+from vaebench.tape import Make, Player, Recorder
 
 Words = NDArray[np.uint64]  # 32-bit words, held in 64 bits so that products are exact
 
@@ -42,6 +48,8 @@ class Noise:
     step: int = 0
     first_sample: int = 0
     first_row: int = 0
+    tape: Recorder | Player | None = None
+    """What hands out the numbers in place of the functions below, where a step is traced."""
 
     def __post_init__(self) -> None:
         counters = (self.step, self.first_sample, self.first_row)
@@ -56,6 +64,7 @@ class Noise:
             self.step if step is None else step,
             self.first_sample if sample is None else sample,
             self.first_row if row is None else row,
+            self.tape,
         )
 
 
@@ -105,8 +114,25 @@ def normal_pair(u: NDArray[np.float32], v: NDArray[np.float32]) -> tuple[NDArray
     return cos, sin
 
 
+def _taped(make: Make) -> Make:
+    """The function, or where the noise has a tape, what that hands out."""
+
+    @functools.wraps(make)
+    def draw(noise: Noise, *sizes: int) -> Tensor:
+        return (
+            make(noise, *sizes)
+            if noise.tape is None
+            else noise.tape(make, replace(noise, tape=None), sizes)
+        )
+
+    return draw
+
+
+@_taped
 def normals(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> Tensor:
     """Standard normals of S runs: [K, S, B, D], float32."""
+    if library := native.library():
+        return _filled(library.vaebench_normals, noise, num_samples, num_rows, num_columns)
     block_steps = BLOCK // (num_samples * len(noise.keys) * num_rows * num_columns)
     if block_steps < 2:
         return _make_normals(noise, 1, num_samples, num_rows, num_columns)[0]
@@ -115,11 +141,13 @@ def normals(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> 
     return made[noise.step - block.step]
 
 
+@_taped
 def uniforms(noise: Noise, num_rows: int, num_columns: int) -> Tensor:
     """Uniforms in [0, 1) of S runs: [S, B, D], float32."""
     return _make_uniforms(noise, 1, num_rows, num_columns)[0]
 
 
+@_taped
 def gumbels(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> Tensor:
     """Standard Gumbel variables of S runs: [K, S, B, D], float32. -log(-log u), u kept from 0."""
     u = _make_uniforms(noise, num_samples, num_rows, num_columns)
@@ -133,8 +161,28 @@ def permutations(noise: Noise, length: int) -> Tensor:
     return torch.from_numpy(draws.argsort(-1, kind="stable"))
 
 
+def place(
+    noise: Noise, num_samples: int, num_rows: int, num_columns: int
+) -> tuple[ctypes.Array[ctypes.c_uint64] | int, ...]:
+    """Where native code is to read, as its functions take it: see `Place` in native/noise.h."""
+    counters = noise.step, noise.first_sample, noise.first_row
+    shape = num_samples, len(noise.keys), num_rows, num_columns
+    return native.words(noise.keys), *counters, *shape
+
+
+def _filled(
+    fill: Callable[..., None], noise: Noise, samples: int, rows: int, columns: int
+) -> Tensor:
+    """[K, S, B, D], by a function of the native library."""
+    made = np.empty((samples, len(noise.keys), rows, columns), np.float32)
+    fill(*place(noise, samples, rows, columns), made.ctypes.data)
+    return torch.from_numpy(made)
+
+
 def _make_uniforms(noise: Noise, samples: int, rows: int, columns: int) -> Tensor:
     """[K, S, B, D]."""
+    if library := native.library():
+        return _filled(library.vaebench_uniforms, noise, samples, rows, columns)
     lanes = [uniform(words) for words in _words(noise, 1, samples, rows, columns)]
     return _columns(lanes, columns)[0]
 

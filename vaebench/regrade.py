@@ -17,11 +17,11 @@ from vaebench.data import Dataset
 from vaebench.environment import default_device
 from vaebench.errors import InputError, near_match
 from vaebench.evaluate import evaluate
-from vaebench.harness import stacks
 from vaebench.initial import build_stack, streams
 from vaebench.models import VAE
 from vaebench.results import Record
 from vaebench.stack import load_data
+from vaebench.stacking import stacks
 
 
 def regrade(
@@ -72,7 +72,7 @@ def _graded(
 
 def _loaded(out: Path, configs: Sequence[RunConfig], dataset: Dataset) -> VAE:
     """The stack of these runs with the weights that were recorded."""
-    model = build_stack(configs, dataset.num_pixels, dataset.log_volume).to(default_device())
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(default_device())
     weights = [_weights(out / "weights" / f"{config.id}.pt") for config in configs]
     model.load_state_dict({name: torch.cat([w[name] for w in weights]) for name in weights[0]})
     return model

@@ -66,7 +66,7 @@ class Record(Struct, frozen=True, kw_only=True):
     curves: dict[str, list[float | None]] = {}
     config: dict[str, Any] = {}
     operations: dict[str, str] = {}
-    """Which implementation each fused operation took: triton, cpu, or reference with the reason."""
+    """The way of each fused operation: triton, cpu native, cpu or reference, with the reason."""
     environment: dict[str, str] = {}
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vaebench import kernels, results
+from vaebench.auto import COMPILE
 from vaebench.config import DataConfig, RunConfig
 from vaebench.data import Dataset, load
 from vaebench.environment import describe
@@ -40,6 +41,8 @@ class Job:
     plugins: tuple[str, ...] = ()
     device: str = "cpu"
     num_threads: int = 1
+    compiles: str = "auto"
+    """Of `auto.COMPILE`: whether steps are compiled."""
 
 
 def perform(job: Job, on_steps: OnSteps) -> None:
@@ -68,26 +71,24 @@ def record_failure(job: Job, reason: str) -> None:
 def _perform(job: Job, on_steps: OnSteps) -> None:
     kernels.forget_paths()
     dataset = load_data(job.configs[0].data)
-    num_runs = len(job.configs)
-    trained = train(
-        job.configs, dataset, torch.device(job.device), lambda steps: on_steps(steps * num_runs)
-    )
+    make_step = COMPILE[job.compiles]
+    trained = train(job.configs, dataset, torch.device(job.device), on_steps, make_step)
     kept = [i for i, step in enumerate(trained.diverged_at) if step is None]
     for i, step in enumerate(trained.diverged_at):
         if step is not None:
             reason = f"the loss was not finite at step {step}"
-            _write(job, i, "diverged", reason=reason, curves=_curves(trained, i))
+            _write(job, i, "diverged", reason=reason, curves=trained.curves[i])
     for i, metrics, images in _evaluated(job, dataset, trained, kept) if kept else ():
         if lost := [m.metric for m in metrics if not math.isfinite(m.value or 0.0)]:
             reason = f"not finite on held-out data: {', '.join(lost)}"
-            _write(job, i, "diverged", reason=reason, curves=_curves(trained, i))
+            _write(job, i, "diverged", reason=reason, curves=trained.curves[i])
             continue
         png, run = grid_png(images, dataset.image_shape), job.configs[i].id
         results.write_atomically(job.out / "samples" / f"{run}.png", png)
         results.write_atomically(
             job.out / "weights" / f"{run}.pt", weights(select(trained.model, [i]))
         )
-        _write(job, i, "done", metrics=metrics, curves=_curves(trained, i))
+        _write(job, i, "done", metrics=metrics, curves=trained.curves[i])
 
 
 def load_data(data: DataConfig) -> Dataset:
@@ -151,7 +152,3 @@ def _write(job: Job, run: int, status: results.Status, **contents: Any) -> None:
         **contents,
     )
     results.write(job.out, record)
-
-
-def _curves(trained: Trained, run: int) -> dict[str, list[float | None]]:
-    return {name: [point[run] for point in points] for name, points in trained.curves.items()}

@@ -25,6 +25,7 @@ from vaebench.config import CHOICES, DataConfig, RunConfig, completed, convert, 
 from vaebench.data import PARTS
 from vaebench.errors import InputError
 from vaebench.likelihoods import LIKELIHOODS
+from vaebench.models import MODELS, ImageShape
 from vaebench.stack import load_data
 
 SECTIONS = ("data", "model", "train", "evaluate")
@@ -90,7 +91,8 @@ def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
     """The configurations with their data's fingerprint, checked against that data.
 
     Raises InputError for data that cannot be had, values outside the likelihood's support, a batch
-    larger than the training part, and two runs that are the same.
+    larger than the training part, images that the model does not take, and two runs that are the
+    same.
     """
     checked = functools.cache(_checked_data)  # for this call only: the file may change
     resolved = [_resolved(completed(config), checked) for config in configs]
@@ -107,25 +109,27 @@ def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
 
 
 def _resolved(
-    config: RunConfig, checked: Callable[[DataConfig, str], tuple[str, int]]
+    config: RunConfig, checked: Callable[[DataConfig, str], tuple[str, int, ImageShape]]
 ) -> RunConfig:
-    fingerprint, num_images = checked(config.data, config.likelihood.name)
+    fingerprint, num_images, image_shape = checked(config.data, config.likelihood.name)
     if config.train.batch_size > num_images:
         raise InputError(
             f"train.batch_size must be at most the {num_images} training images; "
             f"got {config.train.batch_size}"
         )
+    if reason := MODELS[config.model.name].refuses_images(image_shape, config.model.widths):
+        raise InputError(f"model {config.model.name!r} is refused: {reason}")
     data = msgspec.structs.replace(config.data, fingerprint=fingerprint)
     return msgspec.structs.replace(config, data=data)
 
 
-def _checked_data(data: DataConfig, likelihood: str) -> tuple[str, int]:
-    """Fingerprint and number of training images of data that the likelihood supports."""
+def _checked_data(data: DataConfig, likelihood: str) -> tuple[str, int, ImageShape]:
+    """Fingerprint, training images and their shape, of data that the likelihood supports."""
     dataset = load_data(data)
     for part in PARTS:
         described = f"{dataset.label!r} ({part}) with binarisation {data.observed!r}"
         LIKELIHOODS[likelihood].check_support(dataset.observe(part), described)
-    return dataset.fingerprint, len(dataset.train.x)
+    return dataset.fingerprint, len(dataset.train.x), dataset.image_shape
 
 
 def _patches(name: str, values: Any) -> list[dict[str, Any]]:

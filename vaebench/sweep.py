@@ -50,6 +50,7 @@ def sweep(
     *,
     executor: str = "local",
     workers: int | None = None,
+    compiles: str = "auto",
     plugins: Sequence[str] = (),
     progress: Progress = silent,
 ) -> pd.DataFrame:
@@ -75,6 +76,7 @@ def sweep(
             study.name,
             executor=executor,
             workers=workers,
+            compiles=compiles,
             plugins=plugins,
             progress=progress,
         )

@@ -168,7 +168,7 @@ class Terms:
         drawn = self.drawn.kl_to_standard_normal if _is_standard(self.prior) else None
         return self.prior.kl(self.q) if drawn is None else drawn
 
-    @property
+    @cached_property
     def kl_or_estimate(self) -> Tensor:
         """The KL in closed form, or the mean of log q(z|x) - log p(z) where there is none: [S, B].
 
@@ -260,7 +260,7 @@ def compute_terms(
     `training` takes relaxed samples and closed-form fits of the batch where the model has such.
     `wanted`: what to draw with the samples. `ops`: kernels, or the reference, densities.
     """
-    q, prior = model.posterior(x, **posterior_hyper), model.prior()
+    q, prior = model.posterior(x, training, **posterior_hyper), model.prior()
     draw = q.draw(noise, num_samples, ops, training, wanted if _is_standard(prior) else "kl")
     return Terms(
         q,

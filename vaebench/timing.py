@@ -17,13 +17,14 @@ import torch
 from msgspec.structs import replace
 
 from vaebench.config import RunConfig
+from vaebench.curves import Step
 from vaebench.environment import describe
 from vaebench.initial import build_stack
 from vaebench.memory import PeakBytes
 from vaebench.models import VAE
 from vaebench.results import Metric, Record, metric
 from vaebench.stack import labels, load_data
-from vaebench.train import Step, training_steps
+from vaebench.train import Progress, training_steps
 
 NUM_ROUNDS = 11
 NUM_WARM_UP = 10
@@ -38,7 +39,7 @@ class Lap:
 
     configs: Sequence[RunConfig]
     model: VAE
-    loop: Iterator[Step]
+    loop: Iterator[Step[Progress]]
     num_steps: int = 1
     times_ms: list[float] = field(default_factory=list)  # per step and run
 
@@ -67,11 +68,11 @@ def timing_pass(
 
 def _warmed_up(index: int, configs: Sequence[RunConfig], device: str) -> Lap:
     dataset = load_data(configs[0].data)
-    model = build_stack(configs, dataset.num_pixels, dataset.log_volume).to(device)
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
     # Noise is kept for the runs that share it; here every variant must make its own.
     own_seeds = [replace(c, seed=c.seed + SEED_STRIDE * (index + 1)) for c in configs]
 
-    def endless() -> Iterator[Step]:
+    def endless() -> Iterator[Step[Progress]]:
         while True:
             yield from training_steps(model, own_seeds, dataset)
 

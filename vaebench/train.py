@@ -5,53 +5,53 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 
 import torch
-from torch import Tensor
 
-from vaebench import kernels
 from vaebench.batches import batches
 from vaebench.config import RunConfig
+from vaebench.curves import Curve, Log, Step
 from vaebench.data import Dataset
-from vaebench.evaluate.bounds import bounds
 from vaebench.initial import build_stack, streams
-from vaebench.models import VAE
-from vaebench.noise import Noise
+from vaebench.models import VAE, put_back, select
 from vaebench.objectives import OBJECTIVES
-from vaebench.optimise import StackAdam, clip_gradients, gradient_norms
-from vaebench.posteriors.entry import Wanted
-from vaebench.terms import Terms, compute_terms
+from vaebench.optimise import AdamScalars, Moments, StackAdam, clip_gradients
+from vaebench.step import EagerStep, Loss, MakeStep, Scalars, State
 from vaebench.trajectories import trajectories, trajectory
-
-NUM_LOGGED = 40
-"""Points of a learning curve."""
-NUM_CURVE_IMAGES = 1000
-"""Validation images behind each point, at most."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one training step did. The gradients it used stay in the model until the next."""
+class Progress:
+    """How far a stack has come: with its weights, all that the next step needs."""
 
-    index: int
-    loss: Tensor  # [S] mean over the batch
-    terms: Terms
-    grad_norm: Tensor | None  # [S] before clipping, where there is clipping
+    index: int = 0
+    moments: Moments | None = None
+    state: State | None = None
+
+    def of(self, runs: Sequence[int]) -> Progress:
+        """That of some runs of the stack, copied."""
+        moments = self.moments.of(runs) if self.moments else None
+        state = {name: t[list(runs)] for name, t in self.state.items()} if self.state else {}
+        return Progress(self.index, moments, state)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A stack after training; `diverged_at` has the step of each run whose loss left the reals."""
+    """A stack after training. A run that stopped early, or diverged, has a shorter curve."""
 
     model: VAE
-    curves: dict[str, list[list[float]]]  # name -> [points][S]
+    curves: tuple[Curve, ...]
     diverged_at: tuple[int | None, ...]
+    """The step of each run whose loss left the reals."""
 
 
 def training_steps(
-    model: VAE, configs: Sequence[RunConfig], dataset: Dataset, ops: ModuleType = kernels
-) -> Iterator[Step]:
+    model: VAE,
+    configs: Sequence[RunConfig],
+    dataset: Dataset,
+    make_step: MakeStep = EagerStep,
+    start: Progress = Progress(),
+) -> Iterator[Step[Progress]]:
     """THE loop: one step for every item that is asked for."""
     first = configs[0]
     objective = OBJECTIVES[first.objective.name]
@@ -59,42 +59,28 @@ def training_steps(
     hyper = trajectories([c.objective for c in configs], first, place, objective.counts)
     posterior_hyper = trajectories([c.posterior for c in configs], first, place)
     rate_weight = trajectory([c.rate_weight for c in configs], first, place)
-    state = {
+    state = start.state or {
         name: torch.full((len(configs), 1), value).to(place)
         for name, value in objective.initial_state.items()
     }
-    optimiser = StackAdam(model, [c.train.learning_rate for c in configs])
+    loss = Loss(objective, first.num_samples, len(dataset.train.x), first.stack_key)
+    take = make_step(model, loss, first.train.num_steps - start.index)
+    adam = [AdamScalars(c.train.learning_rate, c.train.weight_decay) for c in configs]
+    optimiser = StackAdam(model, adam, start.moments)
     limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
     clips = bool(limits.isfinite().any())
     noise = streams(configs, "train")
-    wanted: Wanted = "kl"
 
-    for index, x in enumerate(batches(configs, dataset, place)):
-        terms = compute_terms(
-            model,
-            x,
-            noise.at(step=index),
-            num_samples=first.num_samples,
-            rate_weight=rate_weight(index),
-            posterior_hyper={name: value(index) for name, value in posterior_hyper.items()},
-            num_examples=len(dataset.train.x),
-            training=True,
-            wanted=wanted,
-            ops=ops,
+    for index, x in enumerate(batches(configs, dataset, place, start.index), start.index):
+        scalars = Scalars(
+            {name: value(index) for name, value in hyper.items()} | state,
+            {name: value(index) for name, value in posterior_hyper.items()},
+            rate_weight(index),
         )
-        scalars = {name: value(index) for name, value in hyper.items()} | state
-        loss, wanted = objective(terms, **scalars), terms.wanted
-        total = loss.mean(-1).sum()
-        if objective.auxiliary:
-            total = total + objective.auxiliary.loss(terms).mean(-1).sum()
-        optimiser.zero_grad()
-        total.backward()
+        mean_loss, measured, state = take(x, noise.at(step=index), scalars)
         norms = clip_gradients(model, limits) if clips else None
-        if objective.update:
-            with torch.no_grad():
-                state = objective.update(terms, **scalars)
         optimiser.step()
-        yield Step(index, loss.detach().mean(-1), terms, norms)
+        yield Step(index, mean_loss, measured, norms, Progress(index + 1, optimiser.moments, state))
 
 
 def train(
@@ -102,46 +88,22 @@ def train(
     dataset: Dataset,
     device: torch.device,
     on_steps: Callable[[int], None] = lambda steps: None,
+    make_step: MakeStep = EagerStep,
 ) -> Trained:
-    """Train a stack to the end. A run that diverges is noted; the others go on untouched."""
-    model = build_stack(configs, dataset.num_pixels, dataset.log_volume).to(device)
-    num_steps = configs[0].train.num_steps
-    every = max(1, num_steps // NUM_LOGGED)
-    x_valid = dataset.observe("valid")[:NUM_CURVE_IMAGES].to(device)
-    noise = streams(configs, "curve")
-    diverged_at = torch.full((len(configs),), -1, device=device)
-    curves: dict[str, list[list[float]]] = {name: [] for name in CURVES}
-
-    for step in training_steps(model, configs, dataset):
-        lost = (diverged_at < 0) & ~step.loss.isfinite()
-        diverged_at = torch.where(lost, step.index, diverged_at)
-        if step.index % every == every - 1:
-            for name, values in _point(step, model, x_valid, noise).items():
-                curves[name].append(values.tolist())
-            on_steps(every)
-            if bool((diverged_at >= 0).all()):
-                break
-    lost = (diverged_at < 0) & ~_finite_weights(model)
-    diverged_at = torch.where(lost, num_steps - 1, diverged_at)
-    stopped = [None if step < 0 else step for step in diverged_at.tolist()]
-    return Trained(model, curves, tuple(stopped))
-
-
-CURVES = ("step", "loss_nats", "rate_nats", "distortion_nats", "grad_norm", "valid_elbo_nats")
-
-
-def _point(step: Step, model: VAE, x_valid: Tensor, noise: Noise) -> dict[str, Tensor]:
-    """One point of the learning curves: [S] each."""
-    return {
-        "step": torch.full_like(step.loss, step.index + 1),
-        "loss_nats": step.loss,
-        "rate_nats": step.terms.kl_or_estimate.detach().mean(-1),
-        "distortion_nats": step.terms.distortion.detach().mean(-1),
-        "grad_norm": gradient_norms(model) if step.grad_norm is None else step.grad_norm,
-        "valid_elbo_nats": bounds(model, x_valid, noise, num_samples=1).elbo.mean(-1),
-    }
-
-
-def _finite_weights(model: VAE) -> Tensor:
-    """Whether all parameters of each run are finite: [S]."""
-    return torch.stack([p.flatten(1).isfinite().all(1) for p in model.parameters()]).all(0)
+    """Train a stack to the end. A run that diverges or stops early leaves it; the others go on
+    as if it had never been there."""
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
+    log = Log(configs, dataset, on_steps)
+    runs, part, progress = list(range(len(configs))), model, Progress()
+    while runs:
+        steps = training_steps(part, [configs[i] for i in runs], dataset, make_step, progress)
+        last = next((step for step in steps if log.runs_leave(step, part, runs)), None)
+        put_back(model, part, runs)
+        if last is None:
+            break
+        staying = [position for position, run in enumerate(runs) if log.goes_on(run)]
+        part, progress = select(part, staying), last.progress.of(staying)
+        runs = [runs[position] for position in staying]
+    log.finish(model)
+    diverged_at = tuple(log.diverged_at.get(run) for run in range(len(configs)))
+    return Trained(model, tuple(log.curves), diverged_at)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from vaebench.config import RunConfig, parse
 from vaebench.initial import build_stack
 from vaebench.kernels import fused
 from vaebench.stack import load_data
+from vaebench.step import EagerStep
 from vaebench.train import training_steps
 
 STEPS = 50
@@ -38,8 +41,9 @@ def configs(objective: str, num_samples: int) -> list[RunConfig]:
 def curve(runs: list[RunConfig], ops: object) -> Tensor:
     """The loss of each step: [steps, S]."""
     dataset = load_data(runs[0].data)
-    model = build_stack(runs, dataset.num_pixels)
-    return torch.stack([step.loss for step in training_steps(model, runs, dataset, ops)])  # type: ignore[arg-type]
+    model = build_stack(runs, dataset.image_shape)
+    steps = training_steps(model, runs, dataset, partial(EagerStep, ops=ops))  # type: ignore[arg-type]
+    return torch.stack([step.loss for step in steps])
 
 
 @pytest.mark.parametrize("objective, num_samples", [("elbo", 1), ("iwae", 2), ("dreg", 2)])

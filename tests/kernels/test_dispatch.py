@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 
-from vaebench import densities, kernels
-from vaebench.kernels import cpu, dispatch
+from vaebench import densities, kernels, native
+from vaebench.kernels import cpu, cpu_native, dispatch
 from vaebench.noise import Noise
+from vaebench.tape import Recorder
 
 NOISE = Noise((3, 4))
 X = torch.rand(2, 5, 7)
@@ -42,8 +45,9 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_names_and_signatures_are_those_of_the_reference(op: str) -> None:
     want = inspect.signature(getattr(densities, op))
     assert inspect.signature(getattr(kernels, op)) == want
-    if op in cpu.__all__:
-        assert inspect.signature(getattr(cpu, op)) == want
+    for module in (cpu, cpu_native):
+        if op in module.__all__:
+            assert inspect.signature(getattr(module, op)) == want
 
 
 @pytest.mark.parametrize("op", kernels.OPERATIONS)
@@ -63,15 +67,31 @@ def test_float64_takes_the_reference(op: str) -> None:
     assert kernels.paths() == {op: "reference: float64 on cpu"}
 
 
+def way_on_a_cpu(op: str, problem: str) -> str:
+    if op not in cpu_native.__all__:
+        return "cpu"
+    if not problem:
+        return "cpu native"
+    return f"{'cpu, ' if op in cpu.__all__ else 'reference: '}not native: {problem}"
+
+
+@pytest.mark.parametrize("native_code", ["as it is", "without"])
 @pytest.mark.parametrize("op", kernels.OPERATIONS)
-def test_float32_on_a_cpu(op: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_float32_on_a_cpu(
+    op: str,
+    native_code: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if native_code == "without":
+        monkeypatch.setattr(native, "_loaded", lambda: (None, "no compiler"))
     given = arguments(op)
+    native.library()  # which says its own, once
     with caplog.at_level(logging.INFO, "vaebench.kernels"):
         got, _ = (getattr(kernels, op)(*given) for _ in range(2))
     for a, b in zip(_tuple(got), _tuple(getattr(densities, op)(*given)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
-    way = "cpu" if op in cpu.__all__ else "reference: float32 on cpu"
-    assert kernels.paths() == {op: way}
+    assert kernels.paths() == {op: way_on_a_cpu(op, native.problem())}
     assert len(caplog.records) == 1  # said once
 
 
@@ -111,7 +131,31 @@ def test_transforms_of_torch_func_take_the_reference() -> None:
     torch.testing.assert_close(got, densities.gaussian_log_prob(x, mu, log_var[0]))
 
 
-@pytest.mark.parametrize("op", ["gaussian_log_prob", "continuous_bernoulli_log_prob"])
+def test_what_a_reference_alone_takes_is_not_read_by_address() -> None:
+    mu, log_var = torch.randn(1, 5, 7), torch.randn(1, 5, 7)
+    z, _ = kernels.reparameterise_kl(mu, log_var, NOISE)  # one mean, broadcast to two runs
+    assert z.shape == (1, 2, 5, 7)
+    assert kernels.paths() == {"reparameterise_kl": "reference: 2 keys for 1 runs"}
+
+
+def test_a_tape_hands_out_the_numbers() -> None:
+    recorder = Recorder(NOISE.step)
+    mu, log_var = torch.randn(2, 5, 7), torch.randn(2, 5, 7)
+    kernels.reparameterise_kl(mu, log_var, replace(NOISE, tape=recorder))
+    assert [asked.sizes for asked in recorder.asked] == [(1, 5, 7)]
+
+
+def test_a_trace_sees_the_operations() -> None:
+    log_w = torch.randn(3, 2, 5)
+    traced = make_fx(lambda log_w: kernels.importance_weights(log_w)[0])(log_w)
+    other = torch.randn(3, 2, 5)
+    torch.testing.assert_close(traced(other), densities.importance_weights(other)[0])
+
+
+COMPILED = ["bernoulli_log_prob", "gaussian_log_prob", "continuous_bernoulli_log_prob"]
+
+
+@pytest.mark.parametrize("op", COMPILED)
 def test_compiles_whole(op: str) -> None:
     x, *parameters = arguments(op)
     leaves = [p.requires_grad_() for p in parameters]

@@ -48,7 +48,7 @@ def case_of(
     model = build(
         "mlp",
         Family(LIKELIHOODS["bernoulli"], family, entry, latent, NUM_COMPONENTS),
-        pixels=PIXELS,
+        image_shape=(PIXELS,),
         widths=(),
         noise=RUNS,
         prior_hyper=stacked(entry) if hyper is None else hyper,

@@ -77,7 +77,7 @@ def made(
     numbers = size * normals(noise.at(step=50), 1, num_rows, family.num_inputs(latent))[0].double()
     prior = PRIORS["uniform_categorical" if family.discrete else "standard_normal"]
     parts = Family(LIKELIHOODS["bernoulli"], family, prior, latent)
-    model = build("mlp", parts, pixels=1, widths=(), noise=noise).double()
+    model = build("mlp", parts, image_shape=(1,), widths=(), noise=noise).double()
     return Made(family, latent, noise, model, numbers.requires_grad_(), {**defaults, **hyper})
 
 

@@ -40,7 +40,7 @@ def linear_gaussian(wrong: float, scales: Sequence[float] = SCALES) -> VAE:
     model = build(
         "linear",
         Family(LIKELIHOODS["gaussian"], latent=Latent(len(scales))),
-        pixels=PIXELS,
+        image_shape=(PIXELS,),
         widths=(),
         noise=nowhere,
         likelihood_hyper={"sigma": SIGMA},

@@ -48,7 +48,7 @@ def _model(noise: Noise) -> VAE:
     family = Family(LIKELIHOODS["gaussian"], latent=Latent(LATENT))
     sigma = {"sigma": 1.0}
     model = build(
-        "linear", family, pixels=len(MEAN_X), widths=(), noise=noise, likelihood_hyper=sigma
+        "linear", family, image_shape=(len(MEAN_X),), widths=(), noise=noise, likelihood_hyper=sigma
     )
     model.double().requires_grad_(False)
     encoder = model.encoder

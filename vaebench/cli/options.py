@@ -46,6 +46,13 @@ def study_options(command: Any) -> Any:
             help="Where runs run: local, inline or ray.",
         ),
         click.option("--workers", type=int, help="Worker processes. Default: one per core."),
+        click.option(
+            "--compile",
+            "compiles",
+            default="auto",
+            show_default=True,
+            help="Compile training steps: auto (where it pays), always or never.",
+        ),
         plugin_option,
     ):
         command = option(command)

@@ -25,6 +25,7 @@ def run(
     overrides: tuple[str, ...],
     executor: str,
     workers: int | None,
+    compiles: str,
     plugins: tuple[str, ...],
 ) -> None:
     """Train, evaluate and time every run of STUDY. Runs that OUT already holds are kept."""
@@ -43,6 +44,7 @@ def run(
         executor=executor,
         workers=workers,
         plugins=plugins,
+        compiles=compiles,
         progress=progress_bar,
     )
     if timings:
@@ -146,6 +148,7 @@ def sweep(
     overrides: tuple[str, ...],
     executor: str,
     workers: int | None,
+    compiles: str,
     plugins: tuple[str, ...],
 ) -> None:
     """Tune the variant of STUDY over its declared ranges. Goes on where it was stopped."""
@@ -166,6 +169,7 @@ def sweep(
         executor=executor,
         workers=workers,
         plugins=plugins,
+        compiles=compiles,
         progress=progress_bar,
     )
     shown = table.head(10).map(lambda v: f"{v:.5g}" if isinstance(v, float) else str(v))

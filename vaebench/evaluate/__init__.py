@@ -10,7 +10,8 @@ from torch import Tensor
 
 from vaebench import densities
 from vaebench.data import Dataset
-from vaebench.evaluate.bounds import MAX_ROWS, Bounds, bounds
+from vaebench.evaluate.bounds import Bounds, bounds
+from vaebench.evaluate.chunks import bytes_for, rows_within
 from vaebench.evaluate.latent import active_units
 from vaebench.evaluate.quality import extractor_for, frechet_distances, prior_means
 from vaebench.models import VAE
@@ -72,14 +73,19 @@ def evaluate(
 
 def _reconstructed(model: VAE, x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
     """Posterior means [S, N, D], and the MSE per pixel of E[x|z] at them [S]; chunk by chunk."""
-    means, errors = [], []
-    for first in range(0, len(x), MAX_ROWS):
-        part = x[first : first + MAX_ROWS]
-        q = model.posterior(part.expand(model.num_runs, *part.shape))
-        mu = _mean(q, noise.at(row=first))
-        means.append(mu)
-        errors.append((part - model.mean_image(mu[None])[0]).square().sum((-1, -2)))
+    num_rows = rows_within(bytes_for(x.device), lambda: _mean_and_error(model, x[:1], noise))
+    parts = [
+        _mean_and_error(model, x[first : first + num_rows], noise.at(row=first))
+        for first in range(0, len(x), num_rows)
+    ]
+    means, errors = zip(*parts, strict=True)
     return torch.cat(means, 1), torch.stack(errors).sum(0) / x.numel()
+
+
+def _mean_and_error(model: VAE, x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    """Posterior means [S, B, D] of a few images, and the squared error of E[x|z] at them [S]."""
+    mu = _mean(model.posterior(x.expand(model.num_runs, *x.shape)), noise)
+    return mu, (x - model.mean_image(mu[None])[0]).square().sum((-1, -2))
 
 
 def _mean(q: Distribution, noise: Noise) -> Tensor:

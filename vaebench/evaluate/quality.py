@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaebench.data import Dataset, Part
+from vaebench.evaluate.chunks import bytes_for, rows_within
 from vaebench.models import VAE
 from vaebench.noise import Noise
 
@@ -29,8 +30,10 @@ class Extractor:
 @torch.no_grad()
 def prior_means(model: VAE, noise: Noise, num_images: int) -> Tensor:
     """E[x|z] for z drawn from the prior: [S, n, P]."""
-    z = model.prior().sample(noise, num_images, model.family.latent)
-    return model.mean_image(z.to(next(model.parameters()))[None])[0]
+    place = next(model.parameters())
+    z = model.prior().sample(noise, num_images, model.family.latent).to(place)[None]
+    num_rows = rows_within(bytes_for(place.device), lambda: model.mean_image(z[:, :, :1]))
+    return torch.cat([model.mean_image(part)[0] for part in z.split(num_rows, 2)], 1)
 
 
 def frechet_distances(images: Tensor, dataset: Dataset, extractor: Extractor) -> list[float]:

@@ -46,7 +46,7 @@ class Point:
 def points(config: RunConfig, at: Sequence[int]) -> list[Point]:
     """The weights of one training run after each number of steps, and its first minibatch."""
     dataset, device = load_data(config.data), default_device()
-    model = build_stack([config], dataset.num_pixels, dataset.log_volume).to(device)
+    model = build_stack([config], dataset.image_shape, dataset.log_volume).to(device)
     x = next(batches([config], dataset, next(model.parameters())))
     num_examples, found = len(dataset.train.x), []
     done = itertools.chain([0], (s.index + 1 for s in training_steps(model, [config], dataset)))
@@ -115,9 +115,8 @@ def replicas(
 
 def _elements(point: Point, config: RunConfig) -> int:
     """Of the largest tensor that one copy needs: a hidden layer for all codes, or all weights."""
-    weights = list(point.model.parameters())
-    width = max(p.shape[-1] for p in weights)
-    return max(config.num_samples * point.x.shape[1] * width, sum(p[0].numel() for p in weights))
+    layer = config.num_samples * point.x.shape[1] * point.model.numbers_per_row
+    return max(layer, sum(p[0].numel() for p in point.model.parameters()))
 
 
 def _now(value: float | Choice, point: Point) -> float:

@@ -1,8 +1,8 @@
 """Fused versions of `densities`: the same names and signatures, chosen by the tensors.
 
 On a GPU, CUDA or ROCm, float32, bfloat16 and float16 take the Triton kernels, which compute in
-float32 and return sums in it. On a CPU float32 takes a path of its own where there is one. The
-rest, float64 above all, takes the plain reference; `paths()` says which way was taken and why.
+float32 and return sums in it. On a CPU float32 takes C, or gradients written by hand. The rest,
+float64 above all, takes the plain reference; `paths()` says which way was taken and why.
 
 Pixels may be uint8 here: k of the intensity k / 255, for a Bernoulli law 0 or 1.
 """
@@ -19,6 +19,7 @@ from vaebench.kernels.dispatch import (
     forget_paths,
     latent_problem,
     namespace,
+    note,
     paths,
     pixel_problem,
 )
@@ -34,14 +35,14 @@ OPERATIONS = (
     "continuous_bernoulli_log_prob",
     "discretised_logistic_log_prob",
 )
-__all__ = ["OPERATIONS", *OPERATIONS, "forget_paths", "paths"]
+__all__ = ["OPERATIONS", *OPERATIONS, "forget_paths", "note", "paths"]
 
 
 def reparameterise_kl(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
 ) -> tuple[Tensor, Tensor]:
     """As densities.reparameterise_kl, in one pass over memory where a kernel can run."""
-    ops = namespace("reparameterise_kl", mu, partial(latent_problem, mu, log_var))
+    ops = namespace("reparameterise_kl", mu, partial(latent_problem, mu, log_var, noise))
     z, kl = ops.reparameterise_kl(mu, log_var, noise, num_samples)
     return z, kl
 
@@ -50,7 +51,8 @@ def reparameterise_kl_per_dimension(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
 ) -> tuple[Tensor, Tensor]:
     """As densities.reparameterise_kl_per_dimension, in one pass."""
-    ops = namespace("reparameterise_kl_per_dimension", mu, partial(latent_problem, mu, log_var))
+    problem = partial(latent_problem, mu, log_var, noise)
+    ops = namespace("reparameterise_kl_per_dimension", mu, problem)
     z, kl = ops.reparameterise_kl_per_dimension(mu, log_var, noise, num_samples)
     return z, kl
 
@@ -59,7 +61,7 @@ def reparameterise_log_probs(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1, *, path: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As densities.reparameterise_log_probs, in one pass."""
-    ops = namespace("reparameterise_log_probs", mu, partial(latent_problem, mu, log_var))
+    ops = namespace("reparameterise_log_probs", mu, partial(latent_problem, mu, log_var, noise))
     z, log_q, log_p = ops.reparameterise_log_probs(mu, log_var, noise, num_samples, path=path)
     return z, log_q, log_p
 
@@ -92,7 +94,7 @@ def discretised_logistic_log_prob(x: Tensor, loc: Tensor, log_scale: Tensor) -> 
 
 
 def _axes_problem(log_w: Tensor) -> str | None:
-    return None if log_w.ndim == 3 else f"{log_w.ndim} axes"
+    return None if log_w.ndim == 3 and len(log_w) else f"log weights {tuple(log_w.shape)}"
 
 
 def _likelihood(name: str, x: Tensor, *parameters: Tensor) -> Tensor:

@@ -216,7 +216,9 @@ class MaskedNetworks(nn.Module):
 
 
 def _masked(layer: nn.Module, mask: Tensor) -> tuple[Tensor, Tensor]:
-    return layer.get_parameter("weight") * mask, layer.get_parameter("bias")
+    weight, bias = layer.weight, layer.bias  # where a step is traced, these are no Parameters
+    assert isinstance(weight, Tensor) and isinstance(bias, Tensor)
+    return weight * mask, bias
 
 
 def _register(posteriors: Sequence[Posterior]) -> None:

@@ -1,4 +1,4 @@
-"""Encoders and decoders of S runs side by side: batched layers with a leading S axis.
+"""The VAE of S runs: networks of the registry, with the distributions of its family.
 
 Shapes: x [S, B, P], z [K, S, B, D], decoder output [K, S, B, n P], n numbers for each pixel.
 """
@@ -8,69 +8,21 @@ from __future__ import annotations
 import copy
 import io
 import itertools
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vaebench.hyper import Scalar
 from vaebench.likelihoods import Likelihood
-from vaebench.noise import Noise, uniforms
+from vaebench.models.entry import MODELS, ImageShape, Networks, Sizes
+from vaebench.models.layers import StackedLinear, widest
+from vaebench.noise import Noise
 from vaebench.posteriors import POSTERIORS, Distribution, Latent, Posterior
 from vaebench.posteriors.entry import Layers
 from vaebench.priors import PRIORS, BoundPrior, Prior, PriorShape
-from vaebench.registry import Registry
-
-Networks = tuple[nn.Module, nn.Module]
-"""Encoder and decoder."""
-
-
-class Sizes(NamedTuple):
-    """Widths that a model's networks begin and end with."""
-
-    pixels: int
-    posterior: int
-    """What the encoder gives for each example."""
-    code: int
-    out: int
-    """What the decoder gives for each code."""
-
-
-class StackedLinear(nn.Module):
-    """S independent affine maps: [S, N, in] -> [S, N, out].
-
-    Weights and biases start uniform in +-1/sqrt(in), as torch.nn.Linear's do.
-    """
-
-    def __init__(self, num_inputs: int, num_outputs: int, noise: Noise) -> None:
-        super().__init__()
-        scale = 1.0 / math.sqrt(num_inputs)
-        values = scale * (2.0 * uniforms(noise, num_inputs + 1, num_outputs) - 1.0)
-        self.weight = nn.Parameter(values[:, :-1].contiguous())
-        self.bias = nn.Parameter(values[:, -1:].contiguous())
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
-
-
-class LinearEncoder(nn.Module):
-    """D numbers linear in x, the means of a posterior; the rest [S, 1, R - D] the same for all x.
-
-    With 2D numbers, N(Vx + c, diag(exp(log_var))), log_var one for all x (Lucas et al. 2019).
-    """
-
-    def __init__(self, mu: StackedLinear, rest: Tensor) -> None:
-        super().__init__()
-        self.mu = mu
-        self.rest = nn.Parameter(rest)
-
-    def forward(self, x: Tensor) -> Tensor:
-        mu = self.mu(x)
-        return torch.cat([mu, self.rest.expand(-1, mu.shape[1], -1)], -1)
 
 
 @dataclass(frozen=True)
@@ -90,7 +42,8 @@ class Family:
 class VAE(nn.Module):
     """Encoder, decoder and distributions of S runs.
 
-    `likelihood_hyper` and `prior_hyper` are the given scalars of likelihood and prior.
+    `likelihood_hyper` and `prior_hyper` are the given scalars of likelihood and prior. `bfloat16`:
+    in training, encoder and decoder multiply in it, and give their numbers in float32.
     """
 
     def __init__(
@@ -102,10 +55,11 @@ class VAE(nn.Module):
         likelihood_hyper: Mapping[str, Scalar],
         prior_hyper: Mapping[str, Scalar],
         log_volume: float,
+        bfloat16: bool = False,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = networks
-        self.family, self.log_volume = family, log_volume
+        self.family, self.log_volume, self.in_bfloat16 = family, log_volume, bfloat16
         self.num_runs = next(self.encoder.parameters()).shape[0]
         likelihood, latent = family.likelihood, family.latent
         width = family.posterior.code_width(latent)
@@ -125,15 +79,30 @@ class VAE(nn.Module):
         """p(x|z)."""
         return self.family.likelihood
 
+    @property
+    def numbers_per_row(self) -> int:
+        """The most that a layer gives for one example, or for one code."""
+        return widest(self)
+
     def main_parameters(self) -> Iterator[nn.Parameter]:
         """All but those of the auxiliary network, which has a loss of its own."""
         named = self.named_parameters()
         return (p for name, p in named if not name.startswith("auxiliary."))
 
-    def posterior(self, x: Tensor, **hyper: Scalar) -> Distribution:
+    def posterior(self, x: Tensor, training: bool = False, **hyper: Scalar) -> Distribution:
         """q(z|x): [S, B, P] -> a distribution over codes [S, B, D]."""
         make = self.family.posterior.distribution
-        return make(self.encoder(x), self.family.latent, self.network, **hyper)
+        numbers = self._outputs(self.encoder, x, training)
+        return make(numbers, self.family.latent, self.network, **hyper)
+
+    def _outputs(self, network: nn.Module, inputs: Tensor, training: bool) -> Tensor:
+        """What encoder or decoder give, in the precision of their inputs."""
+        if not (training and self.in_bfloat16):
+            out: Tensor = network(inputs)
+            return out
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            out = network(inputs)
+        return out.to(inputs.dtype)
 
     def prior(self) -> BoundPrior:
         """p(z) with its parameters as they are now."""
@@ -142,10 +111,10 @@ class VAE(nn.Module):
         place = next(self.encoder.parameters())
         return BoundPrior(entry, {**parameters, **self.prior_hyper.values(place)})
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, training: bool = False) -> Tensor:
         """Each sample through its own run's decoder: [K, S, B, D] -> [K, S, B, n P]."""
         num_samples, _, num_rows, _ = z.shape
-        out = self.decoder(z.transpose(0, 1).flatten(1, 2))
+        out = self._outputs(self.decoder, z.transpose(0, 1).flatten(1, 2), training)
         return out.unflatten(1, (num_samples, num_rows)).transpose(0, 1)
 
     def log_px_z(self, x: Tensor, z: Tensor, *, training: bool = False) -> Tensor:
@@ -154,7 +123,7 @@ class VAE(nn.Module):
         `training`: what the likelihood fits in closed form is fitted to x; else it is as it was.
         Of dequantised images, the bound on the log-probability of the stored ones.
         """
-        out = self.decode(z)
+        out = self.decode(z, training)
         fitted = self._fit(x, out) if training else self.fitted.values(out)
         scalars = {**self.likelihood_hyper.values(out), **self.learned, **fitted}
         return self.likelihood.log_prob(x, out, **scalars) - self.log_volume
@@ -195,72 +164,42 @@ class Scalars(nn.Module):
         running.copy_(torch.where(running == 0, value, moved))
 
 
-MODELS: Registry[Callable[[Sizes, Sequence[int], Layers], Networks]] = Registry("model")
-"""(sizes, hidden widths, layers) -> (encoder, decoder)."""
-
-
-def mlp(sizes: Sizes, widths: Sequence[int], layers: Layers) -> Networks:
-    """Hidden layers of the given widths with ReLU, and the same in reverse for the decoder."""
-    encoder = _chain([sizes.pixels, *widths, sizes.posterior], layers)
-    return encoder, _chain([sizes.code, *reversed(widths), sizes.out], layers)
-
-
-def linear(sizes: Sizes, widths: Sequence[int], layers: Layers) -> Networks:
-    """The linear VAE, whose optimum is probabilistic PCA (Lucas et al. 2019).
-
-    log_var starts from 0. What a posterior has beyond it starts as biases do: a planar map of zeros
-    has no gradient to leave them by.
-    """
-    assert not widths, "the configuration allows no hidden widths here"
-    mu = layers(sizes.pixels, sizes.code)
-    assert isinstance(mu, StackedLinear)
-    rest = torch.zeros_like(mu.bias)[..., : sizes.posterior - sizes.code]
-    beyond = sizes.posterior - 2 * sizes.code
-    if beyond > 0:
-        others = layers(sizes.pixels, beyond)
-        assert isinstance(others, StackedLinear)
-        rest = torch.cat([rest, others.bias.detach()], -1)
-    return LinearEncoder(mu, rest), layers(sizes.code, sizes.out)
-
-
-MODELS.add("mlp", mlp)
-MODELS.add("linear", linear)
-
-
 def build(
     name: str,
     family: Family,
     *,
-    pixels: int,
+    image_shape: ImageShape,
     widths: Sequence[int],
     noise: Noise,
     likelihood_hyper: Mapping[str, Scalar] = MappingProxyType({}),
     prior_hyper: Mapping[str, Scalar] = MappingProxyType({}),
     log_volume: float = 0.0,
+    bfloat16: bool = False,
 ) -> VAE:
     """A new VAE of S runs, each initialised from its own key of `noise`.
 
     `log_volume` is taken off log p(x|z): P log 256 for dequantised images.
     """
-    counter = itertools.count()
+    noises = (noise.at(step=i) for i in itertools.count())
 
     def layers(num_inputs: int, num_outputs: int) -> StackedLinear:
-        return StackedLinear(num_inputs, num_outputs, noise.at(step=next(counter)))
+        return StackedLinear(num_inputs, num_outputs, next(noises))
 
     sizes = Sizes(
-        pixels,
+        image_shape,
         family.posterior.num_inputs(family.latent),
         family.posterior.code_width(family.latent),
-        pixels * family.likelihood.outputs_per_pixel,
+        family.likelihood.outputs_per_pixel,
     )
-    networks = MODELS[name](sizes, widths, layers)
-    shape = PriorShape(family.latent, pixels, family.num_components)
+    networks = MODELS[name].networks(sizes, widths, noises)
+    shape = PriorShape(family.latent, sizes.pixels, family.num_components)
     learned_prior = {
         # A copy: normals are kept for the next who reads them, and training moves these in place.
         parameter: make(noise.at(step=PRIOR_STEP + i), shape).clone()
         for i, (parameter, make) in enumerate(family.prior.learned.items())
     }
-    return VAE(networks, family, layers, learned_prior, likelihood_hyper, prior_hyper, log_volume)
+    scalars = likelihood_hyper, prior_hyper
+    return VAE(networks, family, layers, learned_prior, *scalars, log_volume, bfloat16)
 
 
 PRIOR_STEP = 1 << 20
@@ -271,9 +210,21 @@ def select(model: VAE, runs: Sequence[int]) -> VAE:
     """A copy that holds only the given runs of the stack, in that order."""
     chosen = copy.deepcopy(model)
     chosen.num_runs = len(runs)
-    for tensor in itertools.chain(chosen.parameters(), chosen.buffers()):
+    for tensor in _tensors(chosen):
         tensor.data = tensor.data[list(runs)]
     return chosen
+
+
+def put_back(model: VAE, part: VAE, runs: Sequence[int]) -> None:
+    """Give the runs of a stack the values that they have in a part of it, as `select` copied."""
+    if part is model:
+        return
+    for whole, own in zip(_tensors(model), _tensors(part), strict=True):
+        whole.data[list(runs)] = own.data
+
+
+def _tensors(model: VAE) -> Iterator[Tensor]:
+    return itertools.chain(model.parameters(), model.buffers())
 
 
 def weights(model: VAE) -> bytes:
@@ -281,15 +232,3 @@ def weights(model: VAE) -> bytes:
     buffer = io.BytesIO()
     torch.save(model.state_dict(), buffer)
     return buffer.getvalue()
-
-
-def _chain(sizes: Sequence[int], layers: Layers) -> nn.Sequential:
-    """Affine maps through the sizes, a ReLU between each two."""
-
-    def modules() -> Iterator[nn.Module]:
-        for i, (num_inputs, num_outputs) in enumerate(itertools.pairwise(sizes)):
-            if i:
-                yield nn.ReLU()
-            yield layers(num_inputs, num_outputs)
-
-    return nn.Sequential(*modules())

@@ -1,0 +1,135 @@
+"""Training in bfloat16: encoder and decoder multiply in it, everything else is float32."""
+
+import itertools
+
+import pytest
+import torch
+from graphs import Interpreted, history
+from runs import run_config, steps_of
+
+from vaebench.evaluate.bounds import bounds
+from vaebench.initial import build_stack, streams
+from vaebench.models import MODELS
+from vaebench.models.layers import StackedLayer
+from vaebench.objectives import OBJECTIVES
+from vaebench.stack import load_data
+from vaebench.step import EagerStep
+
+CLOSE = {"rtol": 0.02, "atol": 0.05}
+"""Of a loss in nats. A number of bfloat16 has 8 bits: each is off by up to 0.4 %."""
+
+
+def configs_of(precision, num_runs=2, **more):
+    return [run_config(seed=s, precision=precision, **more) for s in range(num_runs)]
+
+
+def sizes_of(name):
+    return {"name": name, "widths": [] if name == "linear" else [4, 3], "latent_dim": 2}
+
+
+def dtypes_of_layers(module):
+    """The dtypes of what the module's layers give from here on: a set that grows."""
+    found = set()
+
+    def look(layer, inputs, output):
+        found.update(t.dtype for t in (output if isinstance(output, list) else [output]))
+
+    for layer in module.modules():
+        if isinstance(layer, StackedLayer):
+            layer.register_forward_hook(look)
+    return found
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", MODELS)
+def test_encoder_and_decoder_multiply_in_the_precision_that_is_set(name, precision):
+    """And give float32 to the densities, which are computed in it."""
+    model, steps = steps_of(configs_of(precision, model=sizes_of(name)))
+    found = [dtypes_of_layers(network) for network in (model.encoder, model.decoder)]
+    step = next(steps)
+    assert found == [{getattr(torch, precision)}] * 2
+    terms = step.terms
+    for figures in (step.loss, terms.mu, terms.log_var, terms.z, terms.log_px_z, terms.kl):
+        assert figures.dtype == torch.float32
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_the_auxiliary_network_multiplies_in_float32():
+    model, steps = steps_of(configs_of("bfloat16", objective="factor_vae"))
+    found = dtypes_of_layers(model.auxiliary)
+    next(steps)
+    assert found == {torch.float32}
+
+
+def test_parameters_gradients_and_moments_are_float32():
+    model, steps = steps_of(configs_of("bfloat16"))
+    *_, last = itertools.islice(steps, 3)
+    moments = last.progress.moments
+    for parameter in model.parameters():
+        assert parameter.dtype == parameter.grad.dtype == torch.float32
+    assert {t.dtype for t in (*moments.first, *moments.second)} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_evaluation_is_in_float32_whatever_the_training(name):
+    """The same weights have the same grades to the last bit."""
+    graded = []
+    for precision in ("float32", "bfloat16"):
+        configs = configs_of(precision, model=sizes_of(name))
+        dataset = load_data(configs[0].data)
+        model = build_stack(configs, dataset.image_shape)
+        found = dtypes_of_layers(model)
+        noise = streams(configs, "evaluate")
+        graded.append(bounds(model, dataset.observe("valid")[:50], noise, num_samples=5))
+        image = model.mean_image(torch.zeros(1, 2, 3, 2))
+        assert found == {torch.float32}
+        assert image.dtype == torch.float32
+    assert torch.equal(graded[0].elbo, graded[1].elbo)
+    assert torch.equal(graded[0].nll, graded[1].nll)
+
+
+def losses(configs, make_step=EagerStep):
+    return history(configs, make_step, torch.float32).losses
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian_learned", "gaussian_optimal"])
+def test_losses_are_those_of_float32_but_for_rounding(likelihood):
+    half, full = (
+        losses(configs_of(precision, likelihood=likelihood, num_steps=50))
+        for precision in ("bfloat16", "float32")
+    )
+    assert not torch.equal(half, full)
+    torch.testing.assert_close(half, full, **CLOSE)
+
+
+def test_a_stack_in_bfloat16_is_its_runs_alone():
+    configs = configs_of("bfloat16", num_runs=3, num_steps=50)
+    alone = torch.cat([losses([config]) for config in configs], -1)
+    torch.testing.assert_close(losses(configs), alone, **CLOSE)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_takes_a_step_in_bfloat16(objective):
+    model, steps = steps_of(configs_of("bfloat16", objective=objective, num_steps=1))
+    (step,) = steps
+    assert step.loss.isfinite().all()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_traced_step_multiplies_in_bfloat16_too(name):
+    configs = configs_of("bfloat16", model=sizes_of(name), num_steps=20)
+    made = []
+
+    def make_step(*arguments):
+        made.append(Interpreted(*arguments))
+        return made[0]
+
+    traced = losses(configs, make_step)
+    torch.testing.assert_close(traced, losses(configs), **CLOSE)
+    dtypes = {
+        node.meta["val"].dtype
+        for node in made[0].take.graph.run.graph.nodes
+        if node.target in (torch.ops.aten.bmm.default, torch.ops.aten.convolution.default)
+    }
+    assert dtypes == {torch.bfloat16}

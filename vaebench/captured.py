@@ -1,0 +1,77 @@
+"""The step of `vaebench.step` as one CUDA graph: started at once, however many kernels it has."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaebench.hyper import Scalar
+from vaebench.kernels import note
+from vaebench.kernels.launch import extra_steps
+from vaebench.models import VAE
+from vaebench.noise import Noise
+from vaebench.step import EagerStep, Loss, Scalars, Taken, put
+
+WARM_UP = 3
+"""Steps before the one that is captured: they set up what libraries set up when first used."""
+
+
+class CapturedStep:
+    """As EagerStep, captured once and replayed, for a model on a GPU.
+
+    What changes between steps is copied to where the graph reads it: the minibatch, scalars on a
+    schedule, and how many steps after the captured one the noise is to be read. A step that cannot
+    be captured, as one that draws on the CPU, stays eager.
+    """
+
+    def __init__(self, model: VAE, loss: Loss, steps_left: int) -> None:
+        self.eager = EagerStep(model, loss)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.eager_calls = WARM_UP
+
+    def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
+        if self.graph is None:
+            self.eager_calls -= 1
+            if self.eager_calls == 0:
+                self.graph = self._captured(x, noise, scalars)
+            return self.eager(x, noise, scalars)
+        self.x.copy_(x)
+        for own, given in zip(_tensors(self.scalars), _tensors(scalars), strict=True):
+            own.copy_(given)
+        steps_on = extra_steps(x.device)
+        steps_on.fill_(noise.step - self.step)
+        self.graph.replay()
+        steps_on.zero_()  # for what else draws on this device
+        put(self.eager.parameters, self.gradients)
+        return Taken(self.taken.loss.clone(), self.taken.measured, self.taken.state)
+
+    def _captured(self, x: Tensor, noise: Noise, scalars: Scalars) -> torch.cuda.CUDAGraph | None:
+        """Nothing is computed: the kernels are only put down."""
+        self.x, self.scalars, self.step = x.clone(), _copied(scalars), noise.step
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self.taken = self.eager(self.x, noise, self.scalars)
+        except RuntimeError as error:
+            note("training step", f"eager: no CUDA graph: {str(error).splitlines()[0]}")
+            return None
+        self.gradients = [p.grad for p in self.eager.parameters]
+        note("training step", "one CUDA graph")
+        return graph
+
+
+def _tensors(scalars: Scalars) -> list[Tensor]:
+    """Those that may change from step to step; a number is part of the graph."""
+    values = (*scalars.objective.values(), *scalars.posterior.values(), scalars.rate_weight)
+    return [value for value in values if isinstance(value, Tensor)]
+
+
+def _copied(scalars: Scalars) -> Scalars:
+    def own(value: Scalar) -> Scalar:
+        return value.clone() if isinstance(value, Tensor) else value
+
+    return Scalars(
+        {name: own(value) for name, value in scalars.objective.items()},
+        {name: own(value) for name, value in scalars.posterior.items()},
+        own(scalars.rate_weight),
+    )

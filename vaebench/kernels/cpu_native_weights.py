@@ -1,0 +1,38 @@
+"""Importance weighting on a CPU in C: see native/weights.c. Shapes as in `densities`."""
+
+# mypy: disable-error-code="override"
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaebench import native
+from vaebench.kernels.cpu_native_rows import empty
+
+
+def importance_weights(log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As densities.importance_weights."""
+    bound, weights, ess = _ImportanceWeights.apply(log_w)
+    return bound, weights, ess
+
+
+class _ImportanceWeights(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        log_w, weights = log_w.contiguous(), empty(log_w.shape)
+        bound, ess = empty(log_w.shape[1:]), empty(log_w.shape[1:])
+        native.functions().vaebench_importance_weights(
+            len(log_w), bound.numel(), log_w.data_ptr(), bound.data_ptr(), weights.data_ptr(),
+            ess.data_ptr(),
+        )  # fmt: skip
+        ctx.save_for_backward(weights)
+        ctx.mark_non_differentiable(weights, ess)
+        return bound, weights, ess
+
+    @staticmethod
+    def backward(ctx: Any, dbound: Tensor, *_: Tensor) -> Tensor:
+        (weights,) = ctx.saved_tensors
+        return weights * dbound

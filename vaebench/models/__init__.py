@@ -1,0 +1,25 @@
+"""Encoders and decoders of S runs side by side: batched layers with a leading S axis.
+
+Shapes: x [S, B, P], z [K, S, B, D], decoder output [K, S, B, n P], n numbers for each pixel.
+"""
+
+from vaebench.models import affine, convolutional
+from vaebench.models.affine import LinearEncoder
+from vaebench.models.entry import MODELS, ImageShape
+from vaebench.models.layers import StackedLinear
+from vaebench.models.vae import VAE, Family, build, put_back, select, weights
+
+__all__ = [
+    "MODELS",
+    "VAE",
+    "Family",
+    "ImageShape",
+    "LinearEncoder",
+    "StackedLinear",
+    "affine",
+    "build",
+    "convolutional",
+    "put_back",
+    "select",
+    "weights",
+]

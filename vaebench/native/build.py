@@ -1,0 +1,71 @@
+"""From C sources to a shared library in the user's cache, by the compiler of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+
+SOURCES = sorted(Path(__file__).parent.glob("*.[ch]"))
+FLAGS = [
+    *("-std=c11", "-O3", "-march=native", "-fPIC", "-shared", "-fopenmp-simd"),
+    "-ffp-contract=off",  # what is fused is written fused: the same bits by every compiler
+    *("-fno-math-errno", "-fno-trapping-math"),  # nobody asks; NaN and infinity are as ever
+]
+PATIENCE_S = 120.0
+
+
+class BuildError(Exception):
+    """Why there is no library."""
+
+
+def built() -> Path:
+    """The library for these sources, this compiler and this CPU: from the cache, or made now.
+
+    Many processes may ask at once: each puts a whole file in place of the other's equal one.
+    """
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    try:
+        library = _cache() / f"{_fingerprint(compiler)}.so"
+        if not library.exists():
+            _compile(compiler, library)
+    except (OSError, RuntimeError) as error:  # no compiler, no home, a full disk
+        raise BuildError(f"{type(error).__name__}: {error}") from error
+    return library
+
+
+def _cache() -> Path:
+    folder = os.environ.get("XDG_CACHE_HOME")
+    return (Path(folder) if folder else Path.home() / ".cache") / "vaebench" / "native"
+
+
+def _fingerprint(compiler: list[str]) -> str:
+    """Of the sources, the command, and what the compiler says of its version and of the CPU."""
+    macros = _run([*compiler, *FLAGS, "-dM", "-E", "-x", "c", os.devnull])
+    sources = [path.read_text() for path in SOURCES]
+    parts = "\0".join([*compiler, *FLAGS, macros, *sources])
+    return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+
+def _compile(compiler: list[str], library: Path) -> None:
+    library.parent.mkdir(parents=True, exist_ok=True)
+    sources = [str(path) for path in SOURCES if path.suffix == ".c"]
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        made = Path(folder) / library.name
+        _run([*compiler, *FLAGS, *sources, "-o", str(made), "-lm"])
+        made.replace(library)
+
+
+def _run(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"{command[0]} took more than {PATIENCE_S:g} s") from error
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        reason = next((line for line in said if "error" in line), said[-1])
+        raise BuildError(f"{command[0]} failed: {reason}")
+    return done.stdout

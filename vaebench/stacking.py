@@ -1,0 +1,209 @@
+"""Which runs train side by side, in how many processes and with how many threads: by measurement.
+
+Small models are bound by what a step costs however many runs share it, so runs go in stacks, as
+large as still pays. A probe of a few steps says how large that is here.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import math
+import os
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from vaebench.config import RunConfig
+from vaebench.initial import build_stack
+from vaebench.likelihoods import LIKELIHOODS
+from vaebench.memory import PeakBytes, available_bytes
+from vaebench.stack import load_data
+from vaebench.train import training_steps
+
+LOG = logging.getLogger("vaebench.stacking")
+
+DEFAULT_SIZE = 16
+"""Of a stack that nothing has been measured for."""
+SMALLEST_PROBED = 8
+"""Fewer runs than these always share a stack."""
+WORTH = 0.95
+"""A stack is doubled while that brings the time of a run to this share, or less."""
+WARM_UP, TIMED = 2, 5
+"""Steps of a probe."""
+SHARE_OF_MEMORY = 0.5
+"""Of what is free when training starts."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stacks of a study, and the processes and threads that they train in."""
+
+    stacks: list[list[RunConfig]]
+    num_workers: int
+    num_threads: int = 1
+
+    def __str__(self) -> str:
+        sizes = sorted(map(len, self.stacks))
+        runs = f"{sizes[0]}" if sizes[0] == sizes[-1] else f"{sizes[0]} to {sizes[-1]}"
+        return (
+            f"{len(sizes)} stacks of {runs} runs, {self.num_workers} workers "
+            f"with {self.num_threads} threads"
+        )
+
+
+def plan(configs: Sequence[RunConfig], num_cores: int, device: torch.device) -> Plan:
+    """The way to train these runs: by measurement, or as usual where a step fails. It fails again
+    in its worker, which records it."""
+    try:
+        return _measured(configs, num_cores, device)
+    except Exception as error:
+        LOG.warning("no stack was timed: %s", error)
+        usual = stacks(configs)
+        return Plan(usual, min(num_cores, len(usual)))
+
+
+def _measured(configs: Sequence[RunConfig], num_cores: int, device: torch.device) -> Plan:
+    """Stacks as large as pays; where there are fewer than cores, more of them or more threads."""
+    if device.type != "cpu":
+        return Plan(_sized(configs, 1, device), num_workers=1)
+    whole = _sized(configs, num_cores, device)
+    if len(whole) >= num_cores:
+        return Plan(whole, num_cores)
+    apart = _split(whole, num_cores)
+    threads, processes = Plan(whole, len(whole), num_cores // len(whole)), Plan(apart, len(apart))
+    alone = Plan(whole, len(whole))
+    options = [threads, alone if len(apart) == len(whole) else processes]
+    return min(options, key=functools.partial(_seconds_per_step, device=device))
+
+
+def stacks(configs: Iterable[RunConfig], max_size: int = DEFAULT_SIZE) -> list[list[RunConfig]]:
+    """The runs that can train side by side, in groups of nearly equal size."""
+    return [part for group in _groups(configs) for part in _evenly(group, max_size)]
+
+
+def _groups(configs: Iterable[RunConfig]) -> list[list[RunConfig]]:
+    """By stack key; within it those next to each other that the optimiser can take at once."""
+    groups: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        groups.setdefault(config.stack_key, []).append(config)
+    return [sorted(group, key=_adam) for group in groups.values()]
+
+
+def _adam(config: RunConfig) -> tuple[float, float]:
+    return config.train.learning_rate, config.train.weight_decay
+
+
+def _sized(
+    configs: Sequence[RunConfig], num_workers: int, device: torch.device
+) -> list[list[RunConfig]]:
+    return [
+        part
+        for group in _groups(configs)
+        for part in _evenly(group, best_size(group, num_workers, device))
+    ]
+
+
+def _evenly(group: list[RunConfig], max_size: int) -> Iterator[list[RunConfig]]:
+    num_parts = -(-len(group) // max_size)
+    ends = [len(group) * i // num_parts for i in range(num_parts + 1)]
+    for start, end in itertools.pairwise(ends):
+        yield group[start:end]
+
+
+def _split(whole: list[list[RunConfig]], num_parts: int) -> list[list[RunConfig]]:
+    """The largest stack halved until there are so many, or only single runs are left."""
+    parts = sorted(whole, key=len)
+    while len(parts) < num_parts and len(parts[-1]) > 1:
+        largest = parts.pop()
+        parts = sorted([*parts, *_evenly(largest, -(-len(largest) // 2))], key=len)
+    return parts
+
+
+def _seconds_per_step(option: Plan, device: torch.device) -> float:
+    """Of the slowest stack, in as many threads as the option gives it."""
+    largest = max(option.stacks, key=len)
+    return step_seconds(largest, device, option.num_threads)
+
+
+def best_size(group: Sequence[RunConfig], num_workers: int, device: torch.device) -> int:
+    """The smallest stack that a larger one would not beat by much, within the memory there is."""
+    first, shape = group[0], _shape(group[0])
+    if shape not in _bytes:
+        _bytes[shape] = run_bytes(first)
+    most = int(SHARE_OF_MEMORY * available_bytes(device) / num_workers / _bytes[shape])
+    if min(len(group), most) <= SMALLEST_PROBED:
+        return max(1, min(len(group), most))
+    if shape not in _sizes:
+        _sizes[shape] = _doubled(group, most, device)
+    return min(_sizes[shape], len(group))
+
+
+_bytes: dict[str, int] = {}
+_sizes: dict[str, int] = {}
+"""By shape of model and minibatch: objectives differ little."""
+
+
+def _shape(config: RunConfig) -> str:
+    outputs = LIKELIHOODS[config.likelihood.name].outputs_per_pixel
+    train = config.train
+    what = config.model, config.data.name, outputs, config.num_samples
+    return repr((*what, config.posterior.name, train.batch_size, train.precision))
+
+
+def _doubled(group: Sequence[RunConfig], most: int, device: torch.device) -> int:
+    """The largest size that was worth doubling to."""
+    best, of_a_run = min(most, SMALLEST_PROBED), math.inf
+    for size in (SMALLEST_PROBED << i for i in itertools.count()):
+        if size > min(most, 2 * len(group)):
+            break
+        members = list(itertools.islice(itertools.cycle(group), size))
+        seconds = step_seconds(members, device) / size
+        LOG.info("%s: a stack of %d takes %.3f ms per run", group[0].variant, size, 1e3 * seconds)
+        if seconds > WORTH * of_a_run:
+            break
+        best, of_a_run = size, seconds
+    return best
+
+
+def step_seconds(configs: Sequence[RunConfig], device: torch.device, num_threads: int = 1) -> float:
+    """What a training step of a stack takes: the median of a few."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    try:
+        times = list(itertools.islice(_laps(configs, device), WARM_UP + TIMED))
+    finally:
+        torch.set_num_threads(before)
+    return statistics.median(times[-TIMED:])
+
+
+def _laps(configs: Sequence[RunConfig], device: torch.device) -> Iterator[float]:
+    """Seconds of one step after another."""
+    dataset = load_data(configs[0].data)
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
+    start = time.perf_counter()
+    for step in training_steps(model, configs, dataset):
+        step.loss.sum().item()  # on a GPU: wait for it
+        yield time.perf_counter() - start
+        start = time.perf_counter()
+
+
+def run_bytes(config: RunConfig) -> int:
+    """What a run of a stack holds: weights, Adam's two moments, and a step at its peak."""
+    dataset = load_data(config.data)
+    model = build_stack([config], dataset.image_shape, dataset.log_volume)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    with PeakBytes() as counted:
+        next(training_steps(model, [config], dataset))
+    return 3 * weights + counted.peak
+
+
+def num_cores() -> int:
+    """Those this process may use; not every system says, and then those there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,134 @@
+"""The loss of one training step and its gradients: S runs side by side, never mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from vaebench import kernels
+from vaebench.hyper import Scalar
+from vaebench.models import VAE
+from vaebench.noise import Noise
+from vaebench.objectives import Objective
+from vaebench.posteriors.entry import Wanted
+from vaebench.terms import Terms, compute_terms
+
+State = dict[str, Tensor]
+"""What an objective keeps for each run from step to step: [S, 1] each, by name."""
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """The scalars of one step, by name: floats or [S, 1]."""
+
+    objective: Mapping[str, Scalar]
+    """Hyperparameters and state."""
+    posterior: Mapping[str, Scalar]
+    rate_weight: Scalar
+
+
+class Measured(Protocol):
+    """What the curves show of a step, [S, B] each: Terms, or what is kept of them."""
+
+    @property
+    def kl_or_estimate(self) -> Tensor: ...
+
+    @property
+    def distortion(self) -> Tensor: ...
+
+
+class Taken(NamedTuple):
+    """A loss that has been differentiated. The gradients are in the parameters."""
+
+    loss: Tensor  # [S] mean over the batch
+    measured: Measured
+    state: State
+
+
+TakeStep = Callable[[Tensor, Noise, Scalars], Taken]
+"""(minibatch [S, B, P], noise, scalars) -> the loss, differentiated."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the loop descends: one objective with what it does not change from step to step."""
+
+    objective: Objective
+    num_samples: int
+    num_examples: int
+    stack_key: str
+    """Of the configurations: with the number of runs, it names the graph of a step."""
+
+    def terms(
+        self,
+        model: VAE,
+        x: Tensor,
+        noise: Noise,
+        scalars: Scalars,
+        wanted: Wanted = "kl",
+        ops: ModuleType = kernels,
+    ) -> Terms:
+        """The terms of a minibatch x [S, B, P]."""
+        return compute_terms(
+            model,
+            x,
+            noise,
+            num_samples=self.num_samples,
+            rate_weight=scalars.rate_weight,
+            posterior_hyper=scalars.posterior,
+            num_examples=self.num_examples,
+            training=True,
+            wanted=wanted,
+            ops=ops,
+        )
+
+    def __call__(self, terms: Terms, scalars: Scalars) -> tuple[Tensor, Tensor]:
+        """The loss of each run [S], and what is differentiated: their sum, with the auxiliary's."""
+        loss = self.objective(terms, **scalars.objective).mean(-1)
+        auxiliary = self.objective.auxiliary
+        return loss, loss.sum() + (auxiliary.loss(terms).mean(-1).sum() if auxiliary else 0.0)
+
+    def next_state(self, terms: Terms, scalars: Scalars) -> State:
+        """What the objective keeps for the step after."""
+        if self.objective.update is None:
+            return {}
+        with torch.no_grad():
+            return self.objective.update(terms, **scalars.objective)
+
+
+MakeStep = Callable[[VAE, "Loss", int], TakeStep]
+"""(model, loss, steps left) -> the way to take a step."""
+
+
+class EagerStep:
+    """Takes the loss operation by operation. What it asked of its samples it draws with the next:
+    so the fused kernels are used."""
+
+    def __init__(
+        self, model: VAE, loss: Loss, steps_left: int = 0, ops: ModuleType = kernels
+    ) -> None:
+        self.model, self.loss, self.ops = model, loss, ops
+        self.parameters = list(model.parameters())
+        self.wanted: Wanted = "kl"
+        self.moves = model.network is not None or len(model.learned_prior) > 0
+
+    def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
+        terms = self.loss.terms(self.model, x, noise, scalars, self.wanted, self.ops)
+        loss, total = self.loss(terms, scalars)
+        put(self.parameters, torch.autograd.grad(total, self.parameters, allow_unused=True))
+        self.wanted = terms.wanted
+        if self.moves:  # what the curves show is of the densities as they were in this step
+            with torch.no_grad():
+                _ = terms.kl_or_estimate
+        return Taken(loss.detach(), terms, self.loss.next_state(terms, scalars))
+
+
+def put(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """Leave the gradients where the optimiser finds them."""
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
