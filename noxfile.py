@@ -91,6 +91,31 @@ def gradients(session: nox.Session) -> None:
 
 
 @nox.session
+def peers(session: nox.Session) -> None:
+    """Race against other systems, in about ten minutes on two cores. `-- --smoke`: in two.
+
+    A full race is also kept in results/reference/peers/.
+    """
+    install(session, "report", "peers")
+    # Without what it requires: a backport of dataclasses, and what the group has already.
+    session.install("-c", "constraints.txt", "--no-deps", "pythae")
+    out, kept = RESULTS / "peers", Path("results/reference/peers")
+    session.run("python", "-m", "benchmarks.peers", "--out", str(out), *session.posargs)
+    if not session.posargs:
+        kept.mkdir(parents=True, exist_ok=True)
+        for path in out.glob("*.*"):
+            shutil.copy(path, kept)
+
+
+@nox.session
+def evaluation(session: nox.Session) -> None:
+    """Measure the evaluation's speed against its matrix products, on a quiet machine."""
+    install(session)
+    out = "results/reference/evaluation"
+    session.run("python", "benchmarks/evaluation_rate.py", "--out", out, *session.posargs)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """On a CUDA machine: the kernels' correctness and timings, under results/timings/."""
     install(session, "kernels", "test")
@@ -122,3 +147,19 @@ def docs(session: nox.Session) -> None:
     install(session)
     with Path("docs/registry.md").open("w") as page:
         session.run("vaebench", "list", "--markdown", stdout=page)
+
+
+@nox.session
+def steps(session: nox.Session) -> None:
+    """Profile a training step, before and now, in about five minutes on two quiet cores."""
+    install(session, "report")
+    out = "results/reference/steps"
+    session.run("python", "-m", "benchmarks.step_profile", "--out", out, *session.posargs)
+
+
+@nox.session
+def precision(session: nox.Session) -> None:
+    """Train in bfloat16 against float32, in about five minutes on one quiet core."""
+    install(session, "report")
+    out = "results/reference/precision"
+    session.run("python", "-m", "benchmarks.precision", "--out", out, *session.posargs)

@@ -34,7 +34,7 @@ def bench_objective(benchmark: BenchmarkFixture, name: str, num_samples: int) ->
     torch.set_num_threads(1)
     raw = {"objective": _written_out(name), "likelihood": "bernoulli", "num_samples": num_samples}
     configs = [parse({**raw, "seed": i}) for i in range(S)]
-    model, noise = build_stack(configs, P), streams(configs, "bench")
+    model, noise = build_stack(configs, (P,)), streams(configs, "bench")
     x = (torch.rand((S, B, P), generator=torch.Generator().manual_seed(0)) < 0.3).float()
     objective, steps = OBJECTIVES[name], iter(range(1_000_000))
     scalars = configs[0].objective.hyper | objective.initial_state

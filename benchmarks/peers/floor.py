@@ -1,0 +1,57 @@
+"""The floor: the matrix products of a step, and nothing else."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from benchmarks.peers.work import Prepared, Size, Work
+
+Product = tuple[Tensor, Tensor, Tensor]
+"""Left [S, m, k], right [S, k, n], and where their product goes [S, m, n]."""
+
+
+def floor(work: Work) -> Prepared:
+    """The 11 matrix products of a step into tensors made before: bmm or mm, whichever is faster."""
+    operands = list(products(work.size, work.num_runs))
+    alone = [(a[i], b[i], c[i]) for i in range(work.num_runs) for a, b, c in operands]
+    ways = (
+        functools.partial(_repeat, torch.bmm, operands),
+        functools.partial(_repeat, torch.mm, alone),
+    )
+    return Prepared(min(ways, key=_seconds), dict)
+
+
+def products(size: Size, num_runs: int) -> Iterator[Product]:
+    """For each layer its output and the gradient of its weights; of its input, but for the first.
+
+    4 + 4 + 3: no one asks for the gradient of the images.
+    """
+    for i, (inputs, outputs) in enumerate(size.layers.values()):
+        x, weight = torch.rand(num_runs, size.batch, inputs), torch.rand(num_runs, inputs, outputs)
+        gradient = torch.rand(num_runs, size.batch, outputs)
+        yield x, weight, torch.empty_like(gradient)
+        yield x.mT, gradient, torch.empty_like(weight)
+        if i:
+            yield gradient, weight.mT, torch.empty_like(x)
+
+
+def _repeat(multiply: Callable[..., Tensor], operands: list[Product], num_steps: int) -> None:
+    for _ in range(num_steps):
+        for left, right, out in operands:
+            multiply(left, right, out=out)
+
+
+def _seconds(way: Callable[[int], None]) -> float:
+    """The least of several, so that a neighbour's turn does not decide."""
+    way(1)
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        way(2)
+        times.append(time.perf_counter() - start)
+    return min(times)

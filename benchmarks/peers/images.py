@@ -1,0 +1,43 @@
+"""The images of a size, looked up as vaebench does and written once for all to read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.peers.work import Size
+from vaebench.data import load
+from vaebench.errors import InputError
+
+BESIDE = Path(__file__).parents[3] / "shared" / "data"
+NUM_RANDOM = {"x_train": 20_000, "x_test": 1_000}
+
+
+def store(size: Size, folder: Path) -> tuple[Path, str]:
+    """An .npz with x_train, x_valid and x_test of 0 and 1, and what it holds, in words.
+
+    x_train is cut to whole batches, so that no peer has a short one; x_valid is x_test, so that
+    vaebench takes no part of x_train for it. "random" where the data set cannot be had.
+    """
+    if "VAEBENCH_DATA" not in os.environ and BESIDE.is_dir():
+        os.environ["VAEBENCH_DATA"] = str(BESIDE)
+    try:
+        data = load(size.dataset, "threshold")
+        parts = {f"x_{name}": data.observe(name).numpy() for name in ("train", "test")}
+        told = f"{size.dataset}, pixels above 0.5"
+    except InputError:
+        parts, told = _random(size), "random"
+    whole = len(parts["x_train"]) // size.batch * size.batch
+    path = folder / f"{size.name}.npz"
+    binary = {name: x.astype(np.uint8) for name, x in parts.items()}
+    train, test = binary["x_train"][:whole], binary["x_test"]
+    np.savez(path, x_train=train, x_valid=test, x_test=test)
+    return path, told
+
+
+def _random(size: Size) -> dict[str, NDArray[np.bool_]]:
+    generator = np.random.default_rng(0)
+    return {name: generator.random((n, size.pixels)) < 0.13 for name, n in NUM_RANDOM.items()}

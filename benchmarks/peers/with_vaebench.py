@@ -1,0 +1,69 @@
+"""vaebench's own loop."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from benchmarks.peers.work import LEARNING_RATE, Prepared, Weights, Work
+from vaebench.auto import Always, never
+from vaebench.config import RunConfig, parse
+from vaebench.initial import build_stack
+from vaebench.stack import load_data
+from vaebench.step import MakeStep
+from vaebench.train import training_steps
+
+ENDLESS = 10_000_000
+LAYERS = {
+    "encode": "encoder.0",
+    "posterior": "encoder.2",
+    "decode": "decoder.0",
+    "logits": "decoder.2",
+}
+
+
+def eager(work: Work) -> Prepared:
+    """S runs stacked: `training_steps`, operation by operation, batches and noise included."""
+    return _stack(work, never)
+
+
+def compiled(work: Work) -> Prepared:
+    """S runs stacked: `training_steps`, the step compiled, batches and noise included."""
+    return _stack(work, Always)
+
+
+def _stack(work: Work, make_step: MakeStep) -> Prepared:
+    configs = [_config(work, work.seed + run) for run in range(work.num_runs)]
+    dataset = load_data(configs[0].data)
+    model = build_stack(configs, dataset.image_shape)
+    steps = training_steps(model, configs, dataset, make_step)
+    values = {name: p.detach().numpy() for name, p in model.named_parameters()}
+
+    def train(num_steps: int) -> None:
+        for _ in islice(steps, num_steps):
+            pass
+
+    def weights() -> Weights:
+        return {
+            layer: (values[f"{name}.weight"], values[f"{name}.bias"][:, 0])
+            for layer, name in LAYERS.items()
+        }
+
+    return Prepared(train, weights)
+
+
+def _config(work: Work, seed: int) -> RunConfig:
+    size = work.size
+    return parse(
+        {
+            "objective": "elbo",
+            "likelihood": "bernoulli",
+            "data": {"name": str(work.data), "binarisation": "static"},
+            "model": {"latent_dim": size.latent, "widths": [size.hidden]},
+            "train": {
+                "num_steps": ENDLESS,
+                "batch_size": size.batch,
+                "learning_rate": LEARNING_RATE,
+            },
+            "seed": seed,
+        }
+    )

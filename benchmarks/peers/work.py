@@ -1,0 +1,99 @@
+"""The work that all do alike: train S VAEs of one size on one set of binary images.
+
+-ELBO with the KL in closed form, Bernoulli likelihood, mean over the batch, Adam at 1e-3, weights
+and biases from torch.nn.Linear's uniform +-1/sqrt(inputs), minibatches without replacement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEARNING_RATE = 1e-3
+
+Weights = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+"""Layer -> weight [S, in, out] and bias [S, out], for the layers of `Size.layers`."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """P-H-D: an encoder that gives mu and log_var, a decoder, one hidden ReLU layer in each."""
+
+    name: str
+    dataset: str
+    pixels: int  # P
+    hidden: int  # H
+    latent: int  # D
+    batch: int  # B
+    stack: int  # the stack that the targets speak of
+    stacks: tuple[int, ...]  # stacks in the table
+    curve: tuple[int, ...]  # stacks in the figures only
+    gate_steps: int
+    gate_runs: int  # seeds at least
+    tolerance_nats: float
+
+    @property
+    def label(self) -> str:
+        """As the tables name it."""
+        return f"{self.pixels}-{self.hidden}-{self.latent}, B={self.batch}"
+
+    @property
+    def layers(self) -> dict[str, tuple[int, int]]:
+        """(inputs, outputs) of the four affine maps, in the order of the forward pass."""
+        return {
+            "encode": (self.pixels, self.hidden),
+            "posterior": (self.hidden, 2 * self.latent),  # mu, then log_var
+            "decode": (self.latent, self.hidden),
+            "logits": (self.hidden, self.pixels),
+        }
+
+
+@dataclass(frozen=True)
+class Work:
+    """S runs of one size, with seeds from `seed` on."""
+
+    size: Size
+    data: Path
+    num_runs: int  # S
+    seed: int
+
+    def images(self, part: str) -> NDArray[np.float32]:
+        """x_train or x_test, of zeros and ones: [N, P]. x_train is a whole number of batches."""
+        with np.load(self.data) as stored:
+            return np.asarray(stored[part], np.float32)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Runs that are ready to train."""
+
+    train: Callable[[int], None]
+    """That many steps of every run; they are done when it returns."""
+    weights: Callable[[], Weights]
+
+
+def minibatches(num_images: int, batch: int, seed: int) -> Iterator[NDArray[np.int32]]:
+    """Rows [B] of one minibatch after the other, shuffled anew each epoch, without end."""
+    generator = np.random.default_rng(seed)
+    while True:
+        yield from generator.permutation(num_images).astype(np.int32).reshape(-1, batch)
+
+
+def initial_weights(work: Work) -> Weights:
+    """torch.nn.Linear's uniform start, each run from its own seed."""
+    generators = [np.random.default_rng((work.seed + run, 1)) for run in range(work.num_runs)]
+
+    def uniform(num_inputs: int, *shape: int) -> NDArray[np.float32]:
+        scale = num_inputs**-0.5
+        drawn = [generator.uniform(-scale, scale, shape) for generator in generators]
+        return np.stack(drawn).astype(np.float32)
+
+    return {
+        name: (uniform(inputs, inputs, outputs), uniform(inputs, outputs))
+        for name, (inputs, outputs) in work.size.layers.items()
+    }

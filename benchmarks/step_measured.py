@@ -1,0 +1,167 @@
+"""The process that `step_profile` measures: it trains one stack, and tells what its steps took.
+
+Runs against any version of the package from e220ce0 on, so it relies on little of it. Reads one
+command a line, `time` or `profile`, and answers each with a line of JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pkgutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import wraps
+from inspect import signature
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.autograd import profiler
+from torch.profiler import ProfilerActivity, profile, record_function
+
+ENDLESS = 10_000_000
+NUM_PROBED, NUM_PROBES = 1000, 10
+"""Operations by which the cost of an event is found, and how often."""
+NUM_WARM_UP = 2
+"""Windows before the first that counts; the first of them compiles."""
+MARKED = {"vaebench.noise:_kept_normals": "noise", "vaebench.noise:_filled": "noise"}
+"""Work that is no operator of PyTorch, so that the profiler does not see it by itself."""
+
+
+def new_loop(case: dict[str, Any]) -> Iterator[object]:
+    """The package's own training loop over S runs: a step for every item that is asked for."""
+    from vaebench.config import parse
+    from vaebench.stack import load_data
+
+    raw = {
+        "objective": "elbo",
+        "likelihood": "bernoulli",
+        "data": {"name": case["data"], "binarisation": "dynamic"},
+        "model": {"latent_dim": case["latent"], "widths": [case["hidden"]]},
+        "train": {"num_steps": ENDLESS, "batch_size": case["batch"]},
+    }
+    configs = [parse({**raw, "seed": seed}) for seed in range(case["runs"])]
+    dataset = load_data(configs[0].data)
+    build_stack = pkgutil.resolve_name("vaebench.train:build_stack")
+    pixels = list(signature(build_stack).parameters)[1]  # their number before, their shape now
+    model = build_stack(configs, getattr(dataset, pixels), dataset.log_volume)
+    training_steps = pkgutil.resolve_name("vaebench.train:training_steps")
+    return iter(training_steps(model, configs, dataset, *_make_step(case["compiled"])))
+
+
+def _make_step(compiled: bool) -> list[Any]:
+    if not compiled:
+        return []
+    torch._inductor.config.cpp.enable_kernel_profile = True  # names its kernels to the profiler
+    return [pkgutil.resolve_name("vaebench.auto:Always")]
+
+
+def mark_work() -> None:
+    """Give names to what the profiler would not tell apart: minibatches, noise, the optimiser."""
+    train = pkgutil.resolve_name("vaebench.train")
+    train.batches = _marked_items("minibatch", train.batches)
+    train.StackAdam.step = _marked("optimiser", train.StackAdam.step)
+    for place, name in MARKED.items():
+        module, function = place.split(":")
+        holder = pkgutil.resolve_name(module)
+        if hasattr(holder, function):
+            setattr(holder, function, _marked(name, getattr(holder, function)))
+
+
+def _marked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        with _range(name):
+            return function(*arguments, **named)
+
+    return call
+
+
+def _marked_items(
+    name: str, function: Callable[..., Iterator[Any]]
+) -> Callable[..., Iterator[Any]]:
+    @wraps(function)
+    def items(*arguments: Any, **named: Any) -> Iterator[Any]:
+        made = iter(function(*arguments, **named))
+        while True:
+            with _range(name):
+                item = next(made)
+            yield item
+
+    return items
+
+
+def _range(name: str) -> contextlib.AbstractContextManager[Any]:
+    """A mark costs microseconds, so there is none unless the profiler listens."""
+    on = profiler._is_profiler_enabled
+    return record_function(name) if on else contextlib.nullcontext()
+
+
+def timed(loop: Iterator[object], num_steps: int) -> dict[str, Any]:
+    """Seconds by the clock and of the process, of a window of steps."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in islice(loop, num_steps):
+        pass
+    return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+
+
+def profiled(loop: Iterator[object], num_steps: int) -> dict[str, Any]:
+    """The same, and by chain of names from the outermost in: [microseconds of its own, events
+    directly below it]."""
+    with _profiler() as found:
+        times = timed(loop, num_steps)
+    events = found.events()
+    chains: dict[str, list[float]] = {}
+    for event in events:
+        own = chains.setdefault(_chain(event), [0.0, 0])
+        own[0] += event.self_cpu_time_total
+        own[1] += len(event.cpu_children)
+    return {**times, "num_events": len(events), "chains": chains}
+
+
+def event_seconds() -> float:
+    """What the profiler adds for each event: the least with it minus the least without."""
+    one = torch.ones(1)
+
+    def probe() -> float:
+        start = time.perf_counter()
+        for _ in range(NUM_PROBED):
+            torch.neg(one)
+        return time.perf_counter() - start
+
+    plain = min(probe() for _ in range(NUM_PROBES))
+    with _profiler():
+        with_profiler = min(probe() for _ in range(NUM_PROBES))
+    return max(0.0, with_profiler - plain) / NUM_PROBED
+
+
+def _profiler() -> profile:
+    return profile(activities=[ProfilerActivity.CPU], acc_events=True)
+
+
+def _chain(event: Any) -> str:
+    names = []
+    while event is not None:
+        names.append(event.name)
+        event = event.cpu_parent
+    return " | ".join(reversed(names))
+
+
+def main() -> None:
+    case = json.loads(sys.argv[1])
+    torch.set_num_threads(1)
+    mark_work()
+    loop = new_loop(case)
+    for _ in range(NUM_WARM_UP):
+        timed(loop, case["steps"])
+    start = {"event_s": event_seconds(), "package": pkgutil.resolve_name("vaebench").__file__}
+    print(json.dumps(start), flush=True)
+    for command in sys.stdin:
+        measure = {"time": timed, "profile": profiled}[command.strip()]
+        print(json.dumps(measure(loop, case["steps"])), flush=True)
+
+
+if __name__ == "__main__":
+    main()
