@@ -21,7 +21,7 @@ from vaebench import densities
 from vaebench.hyper import Scalar
 from vaebench.models import VAE
 from vaebench.noise import Noise
-from vaebench.step import Loss, Scalars, Taken, put
+from vaebench.step import Loss, Scalars, Taken, drop, put
 from vaebench.tape import Asked, Player, Recorder
 
 FUSED_BIAS = {
@@ -61,6 +61,7 @@ class CompiledStep:
         self.constant = functools.cache(functools.partial(_stacked, model))
 
     def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
+        drop(self.parameters)
         numbers = (asked.at(noise).to(x) for asked in self.graph.asked)
         values = (
             v.contiguous() if isinstance(v, Tensor) else self.constant(v) for v in _varying(scalars)

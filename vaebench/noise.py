@@ -155,10 +155,21 @@ def gumbels(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> 
 
 
 def permutations(noise: Noise, length: int) -> Tensor:
-    """One random order of range(length) per run: [S, length], int64."""
-    a, b, c, d = (words[0, 0, :, 0] for words in _words(noise, 1, 1, 1, length))
-    draws = np.stack([a, b, c, d], -1).reshape(len(noise.keys), -1)[:, :length]
-    return torch.from_numpy(draws.argsort(-1, kind="stable"))
+    """One random order of range(length) per run: [S, length], int64.
+
+    That of the words, equal ones in the order they came in: a sort of pairs (word, position).
+    """
+    pairs = _row_of_words(noise, length) << SHIFT | np.arange(length, dtype=np.uint64)
+    return torch.from_numpy((np.sort(pairs) & LOW).astype(np.int64))
+
+
+def _row_of_words(noise: Noise, length: int) -> Words:
+    """The words of one row of each run: [S, length]."""
+    if library := native.library():
+        words = _filled(library.vaebench_words, noise, 1, 1, length)[0, :, 0]
+        return words.numpy().view(np.uint32).astype(np.uint64)
+    lanes = [words[0, 0, :, 0] for words in _words(noise, 1, 1, 1, length)]
+    return np.stack(lanes, -1).reshape(len(noise.keys), -1)[:, :length]
 
 
 def place(

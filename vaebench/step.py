@@ -118,6 +118,7 @@ class EagerStep:
         self.moves = model.network is not None or len(model.learned_prior) > 0
 
     def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
+        drop(self.parameters)
         terms = self.loss.terms(self.model, x, noise, scalars, self.wanted, self.ops)
         loss, total = self.loss(terms, scalars)
         put(self.parameters, torch.autograd.grad(total, self.parameters, allow_unused=True))
@@ -126,6 +127,12 @@ class EagerStep:
             with torch.no_grad():
                 _ = terms.kl_or_estimate
         return Taken(loss.detach(), terms, self.loss.next_state(terms, scalars))
+
+
+def drop(parameters: Sequence[Tensor]) -> None:
+    """Free the gradients of the step before, whose memory this one can have."""
+    for parameter in parameters:
+        parameter.grad = None
 
 
 def put(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:

@@ -13,6 +13,7 @@ from vaebench.config import RunConfig
 from vaebench.curves import Curve, Log, Step
 from vaebench.data import Dataset
 from vaebench.initial import build_stack, streams
+from vaebench.memory import keep_freed_memory
 from vaebench.models import VAE, put_back, select
 from vaebench.objectives import OBJECTIVES
 from vaebench.optimise import AdamScalars, Moments, StackAdam, clip_gradients
@@ -53,6 +54,7 @@ def training_steps(
     start: Progress = Progress(),
 ) -> Iterator[Step[Progress]]:
     """THE loop: one step for every item that is asked for."""
+    keep_freed_memory()
     first = configs[0]
     objective = OBJECTIVES[first.objective.name]
     place = next(model.parameters())

@@ -23,7 +23,7 @@ STANDARD_ERRORS = 3.0
 class Plan:
     """How long."""
 
-    num_rounds: int = 21
+    num_rounds: int = 11
     lap_seconds: float = 0.15
 
 

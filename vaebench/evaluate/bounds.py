@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from vaebench import kernels
-from vaebench.evaluate.chunks import bytes_for, keep_freed_memory, rows_within
+from vaebench.evaluate.chunks import bytes_for, rows_within
+from vaebench.memory import keep_freed_memory
 from vaebench.models import VAE, select
 from vaebench.noise import Noise
 from vaebench.posteriors import Distribution

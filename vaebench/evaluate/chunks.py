@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
 from vaebench.memory import PeakBytes
@@ -13,7 +12,6 @@ CACHE_BYTES = 6 << 20
 """Of a chunk on a CPU: what the decoder wrote is still in the cache when it is read."""
 DEVICE_BYTES = 1 << 28
 """Of a chunk on a GPU: enough work that starting it does not show."""
-KEPT_BYTES = 31 << 20
 
 
 def bytes_for(device: torch.device) -> int:
@@ -30,13 +28,3 @@ def rows_within(max_bytes: int, one_row: Callable[[], object]) -> int:
     with PeakBytes() as memory:
         one_row()
     return max(1, max_bytes // max(1, memory.peak))
-
-
-def keep_freed_memory() -> None:
-    """Let the next chunk have the memory of the last.
-
-    glibc gives freed memory back to the system beyond twice the largest block, of up to 32 MiB,
-    that was ever freed (mallopt(3), M_MMAP_THRESHOLD). To ask for it again, page by page, takes a
-    fifth of an evaluation. Freeing such a block once costs nothing: it is never written.
-    """
-    np.empty(KEPT_BYTES, np.uint8)

@@ -67,6 +67,14 @@ static void to_uniforms(const Block *w, float *restrict out) {
     }
 }
 
+/* The words themselves, in the place of as many floats. */
+static void to_words(const Block *w, float *restrict out) {
+    for (int i = 0; i < COUNTERS; i++) {
+        uint32_t quad[4] = {w->a[i], w->b[i], w->c[i], w->d[i]};
+        memcpy(out + 4 * i, quad, sizeof quad);
+    }
+}
+
 static Position position_of(const Place *place, int64_t flat_row) {
     int64_t run = flat_row / place->rows;
     return (Position){run / place->runs, run % place->runs, flat_row % place->rows, 0};
@@ -147,4 +155,11 @@ void vaebench_uniforms(const uint64_t *keys, int64_t step, int64_t first_sample,
                        int64_t samples, int64_t runs, int64_t rows, int64_t columns, float *out) {
     Place place = {keys, step, first_sample, first_row, samples, runs, rows, columns};
     fill_rows(&place, 0, samples * runs * rows, to_uniforms, out);
+}
+
+/* The 32-bit words that numbers are made of: [K, S, B, D]. */
+void vaebench_words(const uint64_t *keys, int64_t step, int64_t first_sample, int64_t first_row,
+                    int64_t samples, int64_t runs, int64_t rows, int64_t columns, float *out) {
+    Place place = {keys, step, first_sample, first_row, samples, runs, rows, columns};
+    fill_rows(&place, 0, samples * runs * rows, to_words, out);
 }
