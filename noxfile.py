@@ -163,3 +163,10 @@ def precision(session: nox.Session) -> None:
     install(session, "report")
     out = "results/reference/precision"
     session.run("python", "-m", "benchmarks.precision", "--out", out, *session.posargs)
+
+
+@nox.session
+def harness(session: nox.Session) -> None:
+    """Measure what the harness adds to a study, and how its time grows to 1,000 runs."""
+    install(session, "report")
+    session.run("python", "benchmarks/harness_cost.py", *session.posargs)

@@ -4,7 +4,7 @@
 of its variants) in this process, one thread. Time within training steps, within the bounds of the
 learning curves and within the evaluation of trained runs is the work; the rest (planning, models,
 records, images, progress, what evaluation sets up once) is the harness. The growth: `vaebench run`
-as a user starts it, imports included, on the digits with short training.
+as a user starts it, imports included, on the digits with 300 steps and 10 samples for each grade.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ SHARE_VARIANTS = (
     '{objective={name="beta_elbo", beta=0.5}}, {objective={name="beta_elbo", beta=4.0}}, '
     '{objective="iwae", num_samples=5}]'
 )
-GROWTH = ("base.train.num_steps=300", 'axes.variant=[{objective="elbo"}]')
+GROWTH = (
+    "base.train.num_steps=300",
+    "base.evaluate={num_samples=10, num_images=100}",
+    'axes.variant=[{objective="elbo"}]',
+)
 ONE_LIKELIHOOD = 'axes.observation=[{likelihood="bernoulli", data={binarisation="dynamic"}}]'
 NUM_RUNS = (1, 10, 30, 100, 300, 1000)
 

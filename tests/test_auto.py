@@ -61,6 +61,7 @@ def world(monkeypatch):
         "_given_up": set(),
         "FIRST_TIMED": FIRST,
         "LAST_TIMED": LAST,
+        "ASSUMED_DISPATCH": 0.0,
         "ASSUMED_SAVING": 0.3,
         "ASSUMED_SECONDS": SAVED - 0.1,
         "time": SimpleNamespace(perf_counter=lambda: made.now),

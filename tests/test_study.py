@@ -129,3 +129,10 @@ def test_bad_overrides_are_named(file):
 def test_an_absent_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"absent.toml must be a TOML file"):
         read(tmp_path / "absent.toml")
+
+
+def test_an_axis_over_a_field_of_a_section_can_be_set_from_outside(file):
+    overrides = ['axes.train.precision=["float32", "bfloat16"]']
+    found = expand(read(file, overrides))
+    assert len(found) == 2 * len(expand(read(file)))
+    assert {c.train.precision for c in found} == {"float32", "bfloat16"}

@@ -18,8 +18,9 @@ from vaebench.step import EagerStep, Loss, MakeStep, Scalars, Taken, TakeStep
 
 FIRST_TIMED, LAST_TIMED = 10, 40
 """The steps whose median time is taken for that of all."""
-ASSUMED_SAVING = 0.3
-"""Of a step's time, before any graph has been timed: see results/reference/steps."""
+ASSUMED_DISPATCH, ASSUMED_SAVING = 0.5e-3, 0.07
+"""Seconds, and share of the rest, that compiling takes off a step, before any graph has been timed:
+see results/reference/steps."""
 ASSUMED_SECONDS = 15.0
 """Of compiling, before anything has been compiled in this process."""
 
@@ -102,7 +103,8 @@ class Auto:
     def _try(self, eager: float, x: Tensor, noise: Noise, scalars: Scalars) -> None:
         """Compile, if the time that this may save is more than it takes."""
         self.decide = None
-        saved = ASSUMED_SAVING * eager * (self.steps_left - LAST_TIMED)
+        saved_a_step = min(eager, ASSUMED_DISPATCH + ASSUMED_SAVING * eager)
+        saved = saved_a_step * (self.steps_left - LAST_TIMED)
         cost = max((graph.seconds for graph in _graphs.values()), default=ASSUMED_SECONDS)
         if saved <= cost:
             _say(f"eager: compiling takes {cost:.0f} s and may save {saved:.1f} s")

@@ -188,9 +188,9 @@ def _laid_over(base: dict[str, Any], *patches: dict[str, Any]) -> dict[str, Any]
 def _set(table: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, last = dotted.split(".")
     for i, name in enumerate(parents):
-        # A quoted TOML key may itself be dotted, as an axis over train.learning_rate is.
+        # An axis may be a dotted field, as train.learning_rate is: a quoted key in TOML.
         rest = ".".join([*parents[i:], last])
-        if rest in table:
+        if rest in table or (parents[:i] == ["axes"] and name not in table):
             table[rest] = value
             return
         table = table.setdefault(name, {})

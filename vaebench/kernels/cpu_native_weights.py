@@ -15,8 +15,17 @@ from vaebench.kernels.cpu_native_rows import empty
 
 def importance_weights(log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """As densities.importance_weights."""
+    if len(log_w) == 1:
+        return _of_one_sample(log_w)
     bound, weights, ess = _ImportanceWeights.apply(log_w)
     return bound, weights, ess
+
+
+def _of_one_sample(log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Its weight is 1, or NaN where it is not finite: a call of C takes longer than the work."""
+    value = log_w.detach()
+    weights = (value - value).exp_()
+    return log_w[0], weights, weights[0].clone()
 
 
 class _ImportanceWeights(torch.autograd.Function):
