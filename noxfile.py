@@ -18,6 +18,7 @@ BENCHMARKS = [
     "pytest",
     "benchmarks",
     "--benchmark-only",
+    "--benchmark-max-time=0.5",
     "-q",
     "--benchmark-columns=median,iqr,ops",
 ]

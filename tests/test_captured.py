@@ -40,6 +40,8 @@ def stand_in(monkeypatch):
                 kept.copy_(parameter.grad)
             for name, value in taken.state.items():
                 step.taken.state[name].copy_(value)
+            step.taken.measured.kl_or_estimate.copy_(taken.measured.kl_or_estimate)
+            step.taken.measured.distortion.copy_(taken.measured.distortion)
 
     @contextlib.contextmanager
     def capture(graph):
@@ -48,6 +50,7 @@ def stand_in(monkeypatch):
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", capture)
     monkeypatch.setattr(captured, "EagerStep", Noted)
+    monkeypatch.setattr(captured, "key_tensor", lambda keys, device: torch.tensor(keys))
     monkeypatch.setattr(captured, "extra_steps", lambda device: steps_on)
     return steps_on
 
@@ -68,7 +71,14 @@ def make(model, loss, steps_left):
 def curve(configs, make_step):
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape, dataset.log_volume)
-    return torch.stack([step.loss for step in training_steps(model, configs, dataset, make_step)])
+    steps = training_steps(model, configs, dataset, make_step)
+    return torch.stack([torch.stack(_seen(step)) for step in steps])
+
+
+def _seen(step):
+    """Loss and curve figures of a step: [S] each."""
+    rate, distortion = step.terms.kl_or_estimate, step.terms.distortion
+    return [step.loss, rate.detach().mean(-1), distortion.detach().mean(-1)]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +88,7 @@ def curve(configs, make_step):
         ("elbo", {"rate_weight": RISING}),
         ({"name": "beta_elbo", "beta": RISING}, {"max_grad_norm": 0.5}),
         ("geco", {}),
+        ("iwae", {}),
     ],
 )
 def test_every_replay_is_the_step_of_its_own_index(stand_in, objective, more):

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from conftest import tiny
 
-from vaebench.config import Choice, parse
+from vaebench.config import Choice, completed, parse
 from vaebench.errors import InputError
 
 BASE = {"objective": "elbo", "likelihood": "bernoulli"}
@@ -169,3 +169,11 @@ def test_bad_configurations_are_named(fault):
     change, message = BAD[fault]
     with pytest.raises(InputError, match=message):
         parse({**BASE, **change})
+
+
+@pytest.mark.parametrize("field", [{"precision": "bf16"}, {"patience": 0}, {"weight_decay": -1.0}])
+def test_a_configuration_made_in_python_is_checked_too(field):
+    config = tiny()
+    train = msgspec.structs.replace(config.train, **field)
+    with pytest.raises(InputError, match=next(iter(field))):
+        completed(msgspec.structs.replace(config, train=train))

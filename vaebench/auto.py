@@ -35,6 +35,7 @@ _given_up: set[Key] = set()
 
 def never(model: VAE, loss: Loss, steps_left: int) -> TakeStep:
     """Operation by operation."""
+    _say("eager")
     return EagerStep(model, loss)
 
 
@@ -53,8 +54,11 @@ def _on_cpu(model: VAE) -> bool:
 
 
 def _captured(model: VAE, loss: Loss, steps_left: int) -> TakeStep:
-    from vaebench.captured import CapturedStep  # needs Triton
-
+    try:
+        from vaebench.captured import CapturedStep
+    except ImportError as error:
+        _say(f"eager: a CUDA graph needs {error.name}")
+        return EagerStep(model, loss)
     return CapturedStep(model, loss, steps_left)
 
 
@@ -82,13 +86,16 @@ class Auto:
         self.key = loss.stack_key, model.num_runs
         self.eager = EagerStep(model, loss)
         self.take: TakeStep = self.eager
+        if steps_left <= LAST_TIMED:
+            _say("eager: too few steps to time")
         self.seconds: list[float] = []
         self.decide: Callable[[float, Tensor, Noise, Scalars], None] | None = self._try
-        if next(model.parameters()).device.type != "cpu" or self.key in _given_up:
+        if self.key in _given_up:
             self.decide = None
+            _say("eager, as a stack before this one")
         elif self.key in _graphs:
             self.take, self.decide = CompiledStep(model, loss, _graphs[self.key]), None
-            _say("compiled, for a stack before this one")
+            _say("compiled, as a stack before this one")
 
     def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
         start = time.perf_counter()

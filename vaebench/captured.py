@@ -7,10 +7,10 @@ from torch import Tensor
 
 from vaebench.hyper import Scalar
 from vaebench.kernels import note
-from vaebench.kernels.launch import extra_steps
+from vaebench.kernels.launch import extra_steps, key_tensor
 from vaebench.models import VAE
 from vaebench.noise import Noise
-from vaebench.step import EagerStep, Loss, Scalars, Taken, put
+from vaebench.step import Averages, EagerStep, Loss, Scalars, Taken, put
 
 WARM_UP = 3
 """Steps before the one that is captured: they set up what libraries set up when first used."""
@@ -51,10 +51,14 @@ class CapturedStep:
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
-                self.taken = self.eager(self.x, noise, self.scalars)
+                loss, terms, state = self.eager(self.x, noise, self.scalars)
+                # Within the graph: what is computed from its tensors outside is computed once.
+                kept = Averages(terms.kl_or_estimate.detach(), terms.distortion.detach())
+                self.taken = Taken(loss, kept, state)
         except RuntimeError as error:
             note("training step", f"eager: no CUDA graph: {str(error).splitlines()[0]}")
             return None
+        self.keys = key_tensor(noise.keys, x.device)  # the graph knows its address alone
         self.gradients = [p.grad for p in self.eager.parameters]
         note("training step", "one CUDA graph")
         return graph

@@ -21,21 +21,13 @@ from vaebench import densities
 from vaebench.hyper import Scalar
 from vaebench.models import VAE
 from vaebench.noise import Noise
-from vaebench.step import Loss, Scalars, Taken, drop, put
+from vaebench.step import Averages, Loss, Scalars, Taken, drop, put
 from vaebench.tape import Asked, Player, Recorder
 
 FUSED_BIAS = {
     torch.ops.aten.baddbmm.default: lambda bias, x, weight: torch.bmm(x, weight) + bias,
 }
 """The sum joins the activation that follows, where baddbmm writes the bias before it multiplies."""
-
-
-@dataclass(frozen=True)
-class Averages:
-    """What the curves show of a step: [S, B] each."""
-
-    kl_or_estimate: Tensor
-    distortion: Tensor
 
 
 @dataclass(frozen=True)

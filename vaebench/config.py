@@ -103,8 +103,9 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     weight_decay: Annotated[float, Meta(ge=0.0, le=sys.float_info.max)] = 0.0
     """Decoupled from the gradient (Loshchilov & Hutter 2019, algorithm 2)."""
     patience: AtLeastOne | None = None
-    """A run stops after so many points of its learning curve, of which there are 40, without a
-    better ELBO on the validation part; None: never."""
+    """A run stops after so many points of its learning curve, of which there are 40 to 79 (a point
+    for each step where they are fewer), without a better ELBO on the validation part; None: never.
+    """
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the networks' products in training; every grade is computed in float32."""
 
@@ -205,6 +206,7 @@ def completed(config: RunConfig) -> RunConfig:
 
     Raises InputError.
     """
+    convert(msgspec.to_builtins(config), RunConfig)  # one made in Python has not been checked
     likelihood, objective = LIKELIHOODS[config.likelihood.name], OBJECTIVES[config.objective.name]
     posterior, prior = POSTERIORS[config.posterior.name], PRIORS[config.prior.name]
     _check_model(config.model)

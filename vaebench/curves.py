@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -104,7 +105,11 @@ class Log:
         patience, elbos = self.configs[run].train.patience, self.curves[run]["valid_elbo_nats"]
         if patience is None or len(elbos) <= patience:
             return False
-        return max(elbos[-patience:]) <= max(elbos[:-patience])
+        best, recent = (
+            max(-math.inf if math.isnan(elbo) else elbo for elbo in part)
+            for part in (elbos[:-patience], elbos[-patience:])
+        )
+        return recent <= best
 
 
 def _point(step: Step[P], model: VAE, x_valid: Tensor, noise: Noise) -> dict[str, Tensor]:

@@ -99,7 +99,8 @@ def train_all(
     pending = [c for c in configs if ended.get(c.id, "failed") == "failed"]
     if pending:
         device = default_device()
-        chosen = plan(pending, workers or num_cores(), device)
+        at_once = 1 if executor == "inline" else workers or num_cores()
+        chosen = plan(pending, at_once, device)
         files = tuple(str(Path(p).resolve()) for p in plugins)
         jobs = _jobs(chosen, out, study, files, str(device), compiles)
         num_steps = sum(config.train.num_steps for config in pending)

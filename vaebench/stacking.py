@@ -56,28 +56,29 @@ class Plan:
         )
 
 
-def plan(configs: Sequence[RunConfig], num_cores: int, device: torch.device) -> Plan:
+def plan(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -> Plan:
     """The way to train these runs: by measurement, or as usual where a step fails. It fails again
     in its worker, which records it."""
     try:
-        return _measured(configs, num_cores, device)
+        return _measured(configs, num_workers, device)
     except Exception as error:
         LOG.warning("no stack was timed: %s", error)
         usual = stacks(configs)
-        return Plan(usual, min(num_cores, len(usual)))
+        return Plan(usual, min(num_workers, len(usual)))
 
 
-def _measured(configs: Sequence[RunConfig], num_cores: int, device: torch.device) -> Plan:
+def _measured(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -> Plan:
     """Stacks as large as pays; where there are fewer than cores, more of them or more threads."""
     if device.type != "cpu":
-        return Plan(_sized(configs, 1, device), num_workers=1)
-    whole = _sized(configs, num_cores, device)
-    if len(whole) >= num_cores:
-        return Plan(whole, num_cores)
-    apart = _split(whole, num_cores)
-    threads, processes = Plan(whole, len(whole), num_cores // len(whole)), Plan(apart, len(apart))
-    alone = Plan(whole, len(whole))
-    options = [threads, alone if len(apart) == len(whole) else processes]
+        sized = _sized(configs, 1, device)
+        torch.cuda.empty_cache()  # a worker needs what the probe had
+        return Plan(sized, num_workers=1)
+    whole = _sized(configs, num_workers, device)
+    if len(whole) >= num_workers:
+        return Plan(whole, num_workers)
+    apart = _split(whole, num_workers)
+    num_threads = max(1, min(num_workers, num_cores()) // len(whole))
+    options = [Plan(whole, len(whole), num_threads), Plan(apart, len(apart))]
     return min(options, key=functools.partial(_seconds_per_step, device=device))
 
 
@@ -133,19 +134,19 @@ def _seconds_per_step(option: Plan, device: torch.device) -> float:
 def best_size(group: Sequence[RunConfig], num_workers: int, device: torch.device) -> int:
     """The smallest stack that a larger one would not beat by much, within the memory there is."""
     first, shape = group[0], _shape(group[0])
-    if shape not in _bytes:
-        _bytes[shape] = run_bytes(first)
-    most = int(SHARE_OF_MEMORY * available_bytes(device) / num_workers / _bytes[shape])
+    if first.stack_key not in _bytes:
+        _bytes[first.stack_key] = run_bytes(first)
+    most = int(SHARE_OF_MEMORY * available_bytes(device) / num_workers / _bytes[first.stack_key])
     if min(len(group), most) <= SMALLEST_PROBED:
         return max(1, min(len(group), most))
-    if shape not in _sizes:
-        _sizes[shape] = _doubled(group, most, device)
-    return min(_sizes[shape], len(group))
+    if (shape, most := min(most, len(group))) not in _sizes:
+        _sizes[shape, most] = _doubled(group, most, device)
+    return _sizes[shape, most]
 
 
 _bytes: dict[str, int] = {}
-_sizes: dict[str, int] = {}
-"""By shape of model and minibatch: objectives differ little."""
+_sizes: dict[tuple[str, int], int] = {}
+"""By shape of model and minibatch, and the most runs; in time objectives differ little."""
 
 
 def _shape(config: RunConfig) -> str:
@@ -159,9 +160,10 @@ def _doubled(group: Sequence[RunConfig], most: int, device: torch.device) -> int
     """The largest size that was worth doubling to."""
     best, of_a_run = min(most, SMALLEST_PROBED), math.inf
     for size in (SMALLEST_PROBED << i for i in itertools.count()):
-        if size > min(most, 2 * len(group)):
+        if best == most:
             break
-        members = list(itertools.islice(itertools.cycle(group), size))
+        size = min(size, most)
+        members = group[:size]
         seconds = step_seconds(members, device) / size
         LOG.info("%s: a stack of %d takes %.3f ms per run", group[0].variant, size, 1e3 * seconds)
         if seconds > WORTH * of_a_run:
@@ -197,8 +199,10 @@ def run_bytes(config: RunConfig) -> int:
     dataset = load_data(config.data)
     model = build_stack([config], dataset.image_shape, dataset.log_volume)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    steps = training_steps(model, [config], dataset)
+    next(steps)  # makes what all runs of a stack share: the observations of an epoch
     with PeakBytes() as counted:
-        next(training_steps(model, [config], dataset))
+        next(steps, None)
     return 3 * weights + counted.peak
 
 

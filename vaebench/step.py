@@ -42,6 +42,14 @@ class Measured(Protocol):
     def distortion(self) -> Tensor: ...
 
 
+@dataclass(frozen=True)
+class Averages:
+    """What is kept of Terms for the curves: [S, B] each."""
+
+    kl_or_estimate: Tensor
+    distortion: Tensor
+
+
 class Taken(NamedTuple):
     """A loss that has been differentiated. The gradients are in the parameters."""
 
@@ -138,4 +146,5 @@ def drop(parameters: Sequence[Tensor]) -> None:
 def put(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
     """Leave the gradients where the optimiser finds them."""
     for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
+        # Fused Adam reads the numbers in the order in which they lie.
+        parameter.grad = None if gradient is None else gradient.contiguous()

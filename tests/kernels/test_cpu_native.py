@@ -13,6 +13,7 @@ from test_cpu import FP32, KEYS, LATENT, SHAPES, check, latent, parameters, pixe
 from torch import Tensor
 
 from vaebench import densities, native
+from vaebench.errors import InputError
 from vaebench.kernels import cpu, cpu_native
 from vaebench.native import build
 from vaebench.noise import Noise
@@ -297,3 +298,18 @@ def test_the_fallback_gives_the_same_numbers(op: str, monkeypatch: pytest.Monkey
     fallback = with_gradients(lambda *p: getattr(cpu, name)(*p, noise, 3, **options), leaves)
     for a, b in zip(native_results, fallback, strict=True):
         torch.testing.assert_close(a, b, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("op", ["bernoulli_log_prob", "reparameterise_kl", "importance_weights"])
+def test_a_second_derivative_is_refused(op: str) -> None:
+    """Its rule is not written: a gradient penalty must not be trained with another number."""
+    a = torch.randn(2, 3, 4, requires_grad=True)
+    arguments = {
+        "bernoulli_log_prob": (torch.ones(3, 4), a),
+        "reparameterise_kl": (a, a, Noise((1, 2))),
+        "importance_weights": (a,),
+    }[op]
+    found = getattr(cpu_native, op)(*arguments)
+    first = found if isinstance(found, torch.Tensor) else found[-1 if "kl" in op else 0]
+    with pytest.raises(InputError, match="differentiated once"):
+        torch.autograd.grad(first.sum(), a, create_graph=True)

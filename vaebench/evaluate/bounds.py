@@ -55,7 +55,8 @@ def bounds(
     one = _encoded(model, x[:1])
     max_bytes = bytes_for(x.device) if max_bytes is None else max_bytes
     num_rows = rows_within(max_bytes, lambda: _drawn(model, one, noise, 1).log_w)
-    if model.num_runs > 1 and num_rows < num_samples * len(x):
+    of_one_run = num_rows * model.num_runs
+    if model.num_runs > 1 and of_one_run < num_samples * len(x):
         return _run_by_run(model, x, noise, num_samples, max_bytes)
     num_images = min(len(x), max(num_rows // num_samples, min(num_rows, IMAGES_AT_ONCE)))
     chunk = max(1, num_rows // num_images)
@@ -67,7 +68,7 @@ def bounds(
 
 
 def _run_by_run(model: VAE, x: Tensor, noise: Noise, num_samples: int, max_bytes: int) -> Bounds:
-    """Where a stack takes many chunks: one run's outputs lie side by side, and more fit at once."""
+    """Where even a run takes many chunks: its outputs lie side by side, and more fit at once."""
     each = [
         bounds(
             select(model, [run]),

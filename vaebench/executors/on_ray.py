@@ -20,7 +20,9 @@ def run_on_ray(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iter
         raise InputError("--executor ray needs Ray: install the extra, .[ray]") from error
 
     if not ray.is_initialized():
-        ray.init(num_cpus=num_workers, include_dashboard=False, log_to_driver=False)
+        ray.init(
+            num_cpus=num_workers * jobs[0].num_threads, include_dashboard=False, log_to_driver=False
+        )
     gpus = 1 if jobs[0].device.startswith("cuda") else 0
     remote = ray.remote(num_cpus=jobs[0].num_threads, num_gpus=gpus, max_retries=1)(_perform)
     running = {remote.remote(job): job for job in jobs}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vaebench import native
 from vaebench.kernels.cpu_native_rows import dense_rows, empty, read
+from vaebench.kernels.once import once
 from vaebench.noise import Noise, place
 
 
@@ -52,6 +53,7 @@ class _ReparameteriseKL(torch.autograd.Function):
         return z, kl
 
     @staticmethod
+    @once
     def backward(ctx: Any, dz: Tensor, dkl: Tensor) -> tuple[Tensor | None, ...]:
         dkl = dkl.contiguous()
         upstream = dkl.data_ptr(), ctx.per_dimension, None, None, False
@@ -70,6 +72,7 @@ class _ReparameteriseLogProbs(torch.autograd.Function):
         return z, log_q, log_p
 
     @staticmethod
+    @once
     def backward(ctx: Any, dz: Tensor, dq: Tensor, dp: Tensor) -> tuple[Tensor | None, ...]:
         dq, dp = dq.contiguous(), dp.contiguous()
         upstream = None, False, dq.data_ptr(), dp.data_ptr(), ctx.path

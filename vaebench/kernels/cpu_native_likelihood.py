@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vaebench import native
 from vaebench.kernels.cpu_native_rows import dense_rows, empty, read
+from vaebench.kernels.once import once
 
 
 def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
@@ -42,6 +43,7 @@ class _Bernoulli(torch.autograd.Function):
         return log_prob
 
     @staticmethod
+    @once
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, Tensor]:
         x, logits = ctx.saved_tensors
         upstream, dlogits = upstream.contiguous(), empty(ctx.shape)
@@ -69,6 +71,7 @@ class _Gaussian(torch.autograd.Function):
         return log_prob
 
     @staticmethod
+    @once
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, Tensor, Tensor]:
         x, mu, log_var = ctx.saved_tensors
         shape, wide = ctx.shapes

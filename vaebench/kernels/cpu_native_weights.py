@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vaebench import native
 from vaebench.kernels.cpu_native_rows import empty
+from vaebench.kernels.once import once
 
 
 def importance_weights(log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -42,6 +43,7 @@ class _ImportanceWeights(torch.autograd.Function):
         return bound, weights, ess
 
     @staticmethod
+    @once
     def backward(ctx: Any, dbound: Tensor, *_: Tensor) -> Tensor:
         (weights,) = ctx.saved_tensors
         return weights * dbound

@@ -108,8 +108,8 @@ def in_pieces(x: Tensor, numbers_per_row: int) -> list[Tensor]:
 
     For each piece a layer is one grouped convolution. On a CPU a piece has so many runs that
     `numbers_per_row` of a run's widest layer fit PIECE, one at least; on a GPU it is the stack.
-    Milliseconds of one CPU thread for each run, encoder and decoder, forward and backward (the least
-    of several at 8x8, the median at 28x28):
+    Milliseconds of one CPU thread for each run, encoder and decoder, forward and backward, the
+    least of several at 8x8 and the median at 28x28:
 
         images, widths, B         S    run by run   in pieces   the stack at once
         8x8, (16, 32), 64         1       2.9          3.1             2.8

@@ -208,11 +208,17 @@ PRIOR_STEP = 1 << 20
 
 def select(model: VAE, runs: Sequence[int]) -> VAE:
     """A copy that holds only the given runs of the stack, in that order."""
-    chosen = copy.deepcopy(model)
+    own = {id(tensor): _of_runs(tensor, list(runs)) for tensor in _tensors(model)}
+    chosen = copy.deepcopy(model, own)
     chosen.num_runs = len(runs)
-    for tensor in _tensors(chosen):
-        tensor.data = tensor.data[list(runs)]
     return chosen
+
+
+def _of_runs(tensor: Tensor, runs: list[int]) -> Tensor:
+    values = tensor.detach()[runs]
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(values, tensor.requires_grad)
+    return values
 
 
 def put_back(model: VAE, part: VAE, runs: Sequence[int]) -> None:

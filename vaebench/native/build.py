@@ -27,12 +27,12 @@ def built() -> Path:
 
     Many processes may ask at once: each puts a whole file in place of the other's equal one.
     """
-    compiler = shlex.split(os.environ.get("CC") or "cc")
     try:
+        compiler = shlex.split(os.environ.get("CC") or "cc")
         library = _cache() / f"{_fingerprint(compiler)}.so"
         if not library.exists():
             _compile(compiler, library)
-    except (OSError, RuntimeError) as error:  # no compiler, no home, a full disk
+    except (OSError, RuntimeError, ValueError) as error:  # no compiler, no home, a full disk
         raise BuildError(f"{type(error).__name__}: {error}") from error
     return library
 

@@ -90,7 +90,7 @@ static void next_row(const Place *place, Position *at) {
 }
 
 /* The counters (column / 4, row, sample, step) of the quads that follow, row after row. Those
-   behind the last row are made up, of the last run, and not used. */
+   behind the last row are made up and not used. */
 static void count(const Place *place, Position *at, Block *w) {
     int64_t quads = (place->columns + 3) / 4;
     for (int i = 0; i < COUNTERS;) {
