@@ -51,8 +51,8 @@ class Plan:
         sizes = sorted(map(len, self.stacks))
         runs = f"{sizes[0]}" if sizes[0] == sizes[-1] else f"{sizes[0]} to {sizes[-1]}"
         return (
-            f"{len(sizes)} stacks of {runs} runs, {self.num_workers} workers "
-            f"with {self.num_threads} threads"
+            f"stacks: {len(sizes)} (of {runs}), workers: {self.num_workers}, "
+            f"threads of each: {self.num_threads}"
         )
 
 
