@@ -11,7 +11,6 @@ import itertools
 import logging
 import math
 import os
-import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ SMALLEST_PROBED = 8
 """Fewer runs than these always share a stack."""
 WORTH = 0.95
 """A stack is doubled while that brings the time of a run to this share, or less."""
-WARM_UP, TIMED = 2, 5
+WARM_UP, TIMED = 3, 12
 """Steps of a probe."""
 SHARE_OF_MEMORY = 0.5
 """Of what is free when training starts."""
@@ -173,14 +172,14 @@ def _doubled(group: Sequence[RunConfig], most: int, device: torch.device) -> int
 
 
 def step_seconds(configs: Sequence[RunConfig], device: torch.device, num_threads: int = 1) -> float:
-    """What a training step of a stack takes: the median of a few."""
+    """What a training step of a stack takes: the least of a few, as neighbours only add to it."""
     before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:
         times = list(itertools.islice(_laps(configs, device), WARM_UP + TIMED))
     finally:
         torch.set_num_threads(before)
-    return statistics.median(times[-TIMED:])
+    return min(times[-TIMED:])
 
 
 def _laps(configs: Sequence[RunConfig], device: torch.device) -> Iterator[float]:
