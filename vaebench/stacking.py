@@ -34,6 +34,7 @@ WORTH = 0.95
 """A stack is doubled while that brings the time of a run to this share, or less."""
 WARM_UP, TIMED = 3, 12
 """Steps of a probe."""
+THREADS_MARGIN = 1.2
 SHARE_OF_MEMORY = 0.5
 """Of what is free when training starts."""
 
@@ -125,9 +126,11 @@ def _split(whole: list[list[RunConfig]], num_parts: int) -> list[list[RunConfig]
 
 
 def _seconds_per_step(option: Plan, device: torch.device) -> float:
-    """Of the slowest stack, in as many threads as the option gives it."""
+    """Of the largest stack, in as many threads as the option gives it. Those of the probe spin
+    while they wait and a worker's do not, so threads must be faster by a margin."""
     largest = max(option.stacks, key=len)
-    return step_seconds(largest, device, option.num_threads)
+    margin = THREADS_MARGIN if option.num_threads > 1 else 1.0
+    return margin * step_seconds(largest, device, option.num_threads)
 
 
 def best_size(group: Sequence[RunConfig], num_workers: int, device: torch.device) -> int:
