@@ -29,6 +29,10 @@ class PeakBytes(TorchDispatchMode):
         self.held = 0
         self.peak = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # to keep Dynamo out of here would import it, which takes 1.6 s
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
