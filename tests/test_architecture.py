@@ -16,7 +16,7 @@ LAYERS = [
     *("executors", "timing", "stacking"),
     *("stack", "results", "plugins", "environment"),
     *("train", "auto", "compiled", "captured", "curves", "trajectories", "batches"),
-    *("optimise", "step", "evaluate"),
+    *("step", "evaluate", "optimise"),
     *("initial", "config", "combinations"),
     *("objectives", "terms", "schedules", "models", "likelihoods", "priors", "posteriors"),
     *("data", "kernels"),

@@ -14,6 +14,7 @@ from vaebench.data import Dataset, Part
 from vaebench.evaluate.chunks import bytes_for, rows_within
 from vaebench.models import VAE
 from vaebench.noise import Noise
+from vaebench.optimise import AdamScalars, Moments, fused_adam
 
 NUM_FEATURES = 32
 CLASSIFIER_STEPS = 500
@@ -81,11 +82,13 @@ def _classifier(train: Part) -> Extractor:
         body = nn.Sequential(nn.Linear(num_pixels, 128), nn.ReLU(), nn.Linear(128, NUM_FEATURES))
         head = nn.Sequential(nn.ReLU(), nn.Linear(NUM_FEATURES, num_classes))
         parameters = [*body.parameters(), *head.parameters()]
-        adam = torch.optim.Adam(parameters, lr=2e-3, fused=True)
+        values = [p.detach() for p in parameters]
+        moments = Moments.of_zeros(values)
         for _ in range(CLASSIFIER_STEPS):
             rows = torch.randint(len(train.x), (256,))
-            adam.zero_grad()
-            F.cross_entropy(head(body(train.x[rows])), train.y[rows]).backward()
-            adam.step()
+            loss = F.cross_entropy(head(body(train.x[rows])), train.y[rows])
+            gradients = list(torch.autograd.grad(loss, parameters))
+            moments.count.add_(1)
+            fused_adam(values, gradients, moments, AdamScalars(learning_rate=2e-3))
     body.requires_grad_(False)
     return Extractor(body, f"classifier {num_pixels}-128-{NUM_FEATURES}")
