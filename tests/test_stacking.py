@@ -1,5 +1,6 @@
 """Stacks, processes and threads: what the measured times say, within the memory there is."""
 
+import msgspec
 import pytest
 import torch
 from conftest import tiny
@@ -126,6 +127,13 @@ def test_a_step_that_fails_is_the_workers_to_report(monkeypatch):
     monkeypatch.setattr(stacking, "step_seconds", fails)
     found = plan(runs(1), 2, CPU)
     assert found == Plan([runs(1)], 1)
+
+
+def test_plugins_are_not_run_by_the_coordinator(measured):
+    asked = measured(1.0, 1.0)
+    found = plan([msgspec.structs.replace(c, plugin="0123456789ab") for c in runs(20)], 2, CPU)
+    assert [len(s) for s in found.stacks] == [10, 10]
+    assert not asked
 
 
 def test_threads_are_as_before_after_a_probe():

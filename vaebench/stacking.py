@@ -57,14 +57,17 @@ class Plan:
 
 
 def plan(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -> Plan:
-    """The way to train these runs: by measurement, or as usual where a step fails. It fails again
-    in its worker, which records it."""
+    """The way to train these runs: by measurement, or as usual where a step fails, which its worker
+    records. Plugins are not timed: what they do to their process must not happen to this one."""
+    usual = stacks(configs)
+    unmeasured = Plan(usual, min(num_workers, len(usual)))
+    if any(config.plugin for config in configs):
+        return unmeasured
     try:
         return _measured(configs, num_workers, device)
     except Exception as error:
         LOG.warning("no stack was timed: %s", error)
-        usual = stacks(configs)
-        return Plan(usual, min(num_workers, len(usual)))
+        return unmeasured
 
 
 def _measured(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -> Plan:
