@@ -252,13 +252,13 @@ def test_a_graph_serves_every_stack_of_its_shape(kept_graph, monkeypatch):
 
 
 ANOTHER_PROCESS = """
-import test_compiled
+import test_compiled_step
 from graphs import history
 from torch import float32
 from torch._dynamo.utils import counters
 from vaebench import auto
 
-history(test_compiled.COMPILED["beta_elbo"], auto.Always, float32)
+history(test_compiled_step.COMPILED["beta_elbo"], auto.Always, float32)
 print(counters["inductor"]["fxgraph_cache_hit"], counters["inductor"]["fxgraph_cache_miss"])
 """
 
