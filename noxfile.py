@@ -93,7 +93,7 @@ def gradients(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """Race against other systems, in about ten minutes on two cores. `-- --smoke`: in two.
+    """Race against other systems, in a quarter of an hour on two cores. `-- --smoke`: in two.
 
     A full race is also kept in results/reference/peers/.
     """
@@ -152,7 +152,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def steps(session: nox.Session) -> None:
-    """Profile a training step, before and now, in about five minutes on two quiet cores."""
+    """Profile a training step, before and now, in five to fifteen minutes."""
     install(session, "report")
     out = "results/reference/steps"
     session.run("python", "-m", "benchmarks.step_profile", "--out", out, *session.posargs)
@@ -160,7 +160,7 @@ def steps(session: nox.Session) -> None:
 
 @nox.session
 def precision(session: nox.Session) -> None:
-    """Train in bfloat16 against float32, in about five minutes on one quiet core."""
+    """Train in bfloat16 against float32, in five to eleven minutes."""
     install(session, "report")
     out = "results/reference/precision"
     session.run("python", "-m", "benchmarks.precision", "--out", out, *session.posargs)

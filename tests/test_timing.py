@@ -40,7 +40,7 @@ def test_one_record_per_variant_with_its_protocol():
     assert (elbo.labels.variant, elbo_mc.labels.variant) == ("elbo", "elbo_mc")
     found = {m.metric: m for m in elbo.metrics}
     assert found["step_time_ratio"].value == 1.0
-    assert "2 runs stacked, 1 thread" in found["step_time"].protocol
+    assert "2 runs stacked, eager steps, 1 thread" in found["step_time"].protocol
     assert found["step_time_q20"].value <= found["step_time"].value <= found["step_time_q80"].value
     assert found["examples_per_s"].value == pytest.approx(16e3 / found["step_time"].value)
     peaks = [{m.metric: m.value for m in r.metrics}["peak_memory"] for r in (elbo, elbo_mc)]

@@ -47,7 +47,7 @@ class CapturedStep:
 
     def _captured(self, x: Tensor, noise: Noise, scalars: Scalars) -> torch.cuda.CUDAGraph | None:
         """Nothing is computed: the kernels are only put down."""
-        self.x, self.scalars, self.step = x.clone(), _copied(scalars), noise.step
+        self.x, self.scalars, self.step = x.clone(), scalars.mapped(_own), noise.step
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
@@ -66,16 +66,8 @@ class CapturedStep:
 
 def _tensors(scalars: Scalars) -> list[Tensor]:
     """Those that may change from step to step; a number is part of the graph."""
-    values = (*scalars.objective.values(), *scalars.posterior.values(), scalars.rate_weight)
-    return [value for value in values if isinstance(value, Tensor)]
+    return [value for value in scalars.values() if isinstance(value, Tensor)]
 
 
-def _copied(scalars: Scalars) -> Scalars:
-    def own(value: Scalar) -> Scalar:
-        return value.clone() if isinstance(value, Tensor) else value
-
-    return Scalars(
-        {name: own(value) for name, value in scalars.objective.items()},
-        {name: own(value) for name, value in scalars.posterior.items()},
-        own(scalars.rate_weight),
-    )
+def _own(value: Scalar) -> Scalar:
+    return value.clone() if isinstance(value, Tensor) else value

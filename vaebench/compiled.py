@@ -151,17 +151,12 @@ class _Step(nn.Module):
 
 def _varying(scalars: Scalars) -> Iterator[Scalar]:
     """All but the counts, which are part of the graph."""
-    values = (*scalars.objective.values(), *scalars.posterior.values(), scalars.rate_weight)
-    return (value for value in values if not isinstance(value, int))
+    return (value for value in scalars.values() if not isinstance(value, int))
 
 
 def _replaced(scalars: Scalars, values: Iterator[Tensor]) -> Scalars:
-    """The same names with other values, in the order of `_varying`."""
-
-    def of(named: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        return {n: v if isinstance(v, int) else next(values) for n, v in named.items()}
-
-    return Scalars(of(scalars.objective), of(scalars.posterior), next(values))
+    """Other values for those that vary, in the order of `_varying`."""
+    return scalars.mapped(lambda value: value if isinstance(value, int) else next(values))
 
 
 def _stacked(model: VAE, value: float) -> Tensor:

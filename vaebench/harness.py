@@ -89,7 +89,7 @@ def train_all(
     A failed run counts as not recorded: what stopped it may be mended.
     """
     run_all = EXECUTORS[executor]
-    COMPILE[compiles]
+    COMPILE[compiles]  # an unknown name is refused before anything is trained
     if workers is not None and workers < 1:
         raise InputError(f"there must be at least one worker; got {workers}")
     if executor != "inline":

@@ -29,12 +29,13 @@ LOG = logging.getLogger("vaebench.stacking")
 DEFAULT_SIZE = 16
 """Of a stack that nothing has been measured for."""
 SMALLEST_PROBED = 8
-"""Fewer runs than these always share a stack."""
+"""So many runs, or fewer, always share a stack."""
 WORTH = 0.95
 """A stack is doubled while that brings the time of a run to this share, or less."""
 WARM_UP, TIMED = 3, 12
 """Steps of a probe."""
 THREADS_MARGIN = 1.2
+"""By which more threads must beat more processes: see `_seconds_per_step`."""
 SHARE_OF_MEMORY = 0.5
 """Of what is free when training starts."""
 

@@ -31,6 +31,18 @@ class Scalars:
     posterior: Mapping[str, Scalar]
     rate_weight: Scalar
 
+    def values(self) -> tuple[Scalar, ...]:
+        """All, in the order in which `mapped` takes them."""
+        return (*self.objective.values(), *self.posterior.values(), self.rate_weight)
+
+    def mapped(self, change: Callable[[Scalar], Scalar]) -> Scalars:
+        """The same names with other values."""
+        return Scalars(
+            {name: change(value) for name, value in self.objective.items()},
+            {name: change(value) for name, value in self.posterior.items()},
+            change(self.rate_weight),
+        )
+
 
 class Measured(Protocol):
     """What the curves show of a step, [S, B] each: Terms, or what is kept of them."""

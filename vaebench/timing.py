@@ -130,7 +130,7 @@ def _record(
 ) -> Record:
     config = lap.configs[0]
     protocol = (
-        f"{len(lap.configs)} runs stacked, {num_threads} thread, "
+        f"{len(lap.configs)} runs stacked, eager steps, {num_threads} thread, "
         f"{NUM_ROUNDS} interleaved rounds, per run"
     )
     against = f"{protocol}, against {baseline.configs[0].variant}"

@@ -128,7 +128,7 @@ def _on_cpu(op: str, first: Tensor) -> tuple[str, ModuleType]:
         return _reference(_described(first.dtype, first.device.type))
     if torch.compiler.is_compiling() or _is_traced():
         return _reference("torch.compile")
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    if _in_transform():
         return _reference("a torch.func transform")
     problem = native.problem()
     return _own_paths(problem).get(op) or _reference(f"not native: {problem}")
