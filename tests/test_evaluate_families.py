@@ -9,7 +9,7 @@ from families import KEYS, P, S, model_of
 from runs import pairs, run_config, steps_of
 
 from vaebench import densities
-from vaebench.evaluate import evaluate
+from vaebench.evaluate import Subject, evaluate, own
 from vaebench.evaluate.bounds import bounds
 from vaebench.initial import streams
 from vaebench.models import select
@@ -102,11 +102,11 @@ def test_every_family_gets_every_figure(posterior, prior):
     configs = [run_config(objective, **codes, seed=seed) for seed in (0, 1)]
     model, _ = steps_of(configs)
     dataset, noise = load_data(configs[0].data), streams(configs, "evaluate")
-    stacked = evaluate(model, dataset, noise, num_samples=3, num_images=40)
-    assert stacked.values.keys() == stacked.protocols.keys() == FIGURES
+    stacked = evaluate(Subject(model, dataset, noise, num_samples=3, num_images=40))
+    assert stacked.values.keys() == FIGURES
     assert all(math.isfinite(v) for values in stacked.values.values() for v in values)
     key = Noise(noise.keys[1:])
-    alone = evaluate(select(model, [1]), dataset, key, num_samples=3, num_images=40)
+    alone = evaluate(Subject(select(model, [1]), dataset, key, num_samples=3, num_images=40))
     for name, values in stacked.values.items():
         assert values[1] == pytest.approx(alone.values[name][0], rel=1e-4), name
 
@@ -130,7 +130,7 @@ def test_images_that_a_model_knows_nothing_of_take_8_bits_a_pixel():
         for parameter in model.parameters():
             parameter.zero_()
         list(model.decoder.parameters())[-1].fill_(raw_one)
-    found = evaluate(model, dataset, noise, num_samples=4, num_images=40).values
+    found = evaluate(Subject(model, dataset, noise, num_samples=4, num_images=40)).values
     assert found["bits_per_dim"][0] == pytest.approx(8.0, abs=1e-4)
     assert found["nll"][0] == pytest.approx(64 * math.log(256), rel=1e-5)
     assert found["elbo"][0] == pytest.approx(-found["nll"][0], rel=1e-5)
@@ -139,10 +139,11 @@ def test_images_that_a_model_knows_nothing_of_take_8_bits_a_pixel():
 @torch.no_grad()
 def test_bits_per_dim_of_dequantised_images_count_the_volume_of_a_level():
     model, dataset, noise = dequantised({"name": "gaussian", "sigma": 0.3})
-    found = evaluate(model, dataset, noise, num_samples=K, num_images=40).values
+    subject = Subject(model, dataset, noise, num_samples=K, num_images=40)
+    found = evaluate(subject).values
     x = dataset.observe("test")
     q = model.posterior(x[None])
-    z = q.draw(noise, K, densities, relaxed=False).z
+    z = q.draw(own(subject, "likelihood").noise, K, densities, relaxed=False).z
     log_w = torch.distributions.Normal(model.decode(z), 0.3).log_prob(x).sum(-1)
     log_w += torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1) - q.log_prob(z)
     nll = math.log(K) - torch.logsumexp(log_w, 0).mean() + 64 * math.log(256)
@@ -154,6 +155,6 @@ def test_densities_of_images_as_they_are_have_no_bits_per_dim():
     config = run_config("elbo", "laplace")
     model, _ = steps_of([config])
     noise = streams([config], "evaluate")
-    found = evaluate(model, load_data(config.data), noise, num_samples=2, num_images=40)
+    found = evaluate(Subject(model, load_data(config.data), noise, num_samples=2, num_images=40))
     assert "bits_per_dim" not in found.values
     assert model.log_volume == 0.0

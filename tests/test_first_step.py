@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vaebench import results
 from vaebench.batches import batches
-from vaebench.evaluate import evaluate
+from vaebench.evaluate import Subject, evaluate
 from vaebench.evaluate.bounds import bounds
 from vaebench.initial import build_stack, streams
 from vaebench.likelihoods import LIKELIHOODS
@@ -173,7 +173,7 @@ def test_the_record_is_the_evaluation_of_the_weights_with_noise_not_trained_with
 
     def nll(stream):
         noise = Noise((key(config.seed, stream),))
-        found = evaluate(model, dataset, noise, num_samples=5, num_images=40)
+        found = evaluate(Subject(model, dataset, noise, num_samples=5, num_images=40))
         return found.values["nll"][0]
 
     (recorded,) = (m.value for m in record.metrics if m.metric == "nll")

@@ -49,6 +49,8 @@ SHAPES = {
     "train.batch_size": 17,
     "evaluate.num_samples": 6,
     "evaluate.num_images": 41,
+    "evaluate.extractor": "raw",
+    "evaluate.gradings": (Choice("likelihood"),),
 }
 """Another value of each field that decides shapes, data or code: one value for a whole stack."""
 

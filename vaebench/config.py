@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 
 from vaebench.combinations import EVERYTHING, refusal
 from vaebench.errors import InputError, near_match
+from vaebench.evaluate import GRADINGS, USUAL
 from vaebench.hyper import Hyper, complete, hyperparameters, source_fingerprint
 from vaebench.likelihoods import LIKELIHOODS, Likelihood
 from vaebench.models import MODELS
@@ -116,7 +117,16 @@ class EvaluateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     num_samples: AtLeastOne = 100
     """K of the importance-weighted NLL, and of the sampled reconstruction term."""
     num_images: Annotated[int, Meta(ge=2)] = 1000
-    """Images drawn from the prior for the Frechet distance."""
+    """Images drawn from the prior, to be compared with held-out ones."""
+    extractor: str = "auto"
+    """Of the features that images are compared by: see `vaebench.evaluate.extractors`."""
+    gradings: tuple[Choice, ...] = tuple(Choice(name, dict(hyper)) for name, hyper in USUAL.items())
+    """What is graded: entries of the registry `gradings`, with their scalars."""
+
+    @property
+    def wanted(self) -> dict[str, dict[str, float]]:
+        """The gradings by name, with their scalars."""
+        return {g.name: cast(dict[str, float], g.hyper) for g in self.gradings}
 
 
 class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -164,7 +174,7 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """What else decides the numbers, beside variant, likelihood, data and seed: flat."""
         sections = {"model": self.model, "train": self.train, "evaluate": self.evaluate}
         flat = {
-            f"{section}.{name}": "x".join(map(str, v)) if isinstance(v, tuple) else str(v)
+            f"{section}.{name}": _setting(v)
             for section, fields in sections.items()
             for name, v in msgspec.structs.asdict(fields).items()
         }
@@ -213,25 +223,47 @@ def completed(config: RunConfig) -> RunConfig:
     _check_dequantised(config.data, likelihood)
     if objective.ignores_rate and config.rate_weight != 1.0:
         raise InputError(f"objective {objective.name!r} ignores the rate: remove rate_weight")
-    for kind, choice in (("likelihood", config.likelihood), ("prior", config.prior)):
-        for name, value in choice.hyper.items():
-            if isinstance(value, Choice):
-                raise InputError(
-                    f"{kind} {choice.name!r}: {name} must be a number, it has "
-                    f"no schedule; got {value}"
-                )
+    _check_no_schedule("likelihood", config.likelihood)
+    _check_no_schedule("prior", config.prior)
     done = msgspec.structs.replace(
         config,
         objective=_completed_choice("objective", config.objective, objective.hyper),
         likelihood=_completed_choice("likelihood", config.likelihood, likelihood.hyper),
         posterior=_completed_choice("posterior", config.posterior, posterior.hyper),
         prior=_completed_choice("prior", config.prior, prior.hyper),
+        evaluate=_completed_gradings(config.evaluate),
         rate_weight=_completed_value("rate_weight", config.rate_weight, RATE_WEIGHT),
         plugin=_plugin_fingerprint(objective.loss, likelihood.log_prob, prior.log_prob),
     )
     _check_combination(done, objective.counts)
     _check_batch(done, objective)
     return done
+
+
+def _completed_gradings(evaluate: EvaluateConfig) -> EvaluateConfig:
+    """Raises InputError for a grading that is there twice, and where the one to rank by is not."""
+    names = [choice.name for choice in evaluate.gradings]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"evaluate.gradings must differ; {twice[0]!r} is there twice")
+    done = tuple(
+        _completed_choice("grading", choice, GRADINGS[choice.name].hyper)
+        for choice in evaluate.gradings
+    )
+    if "likelihood" not in names:
+        raise InputError(
+            f"evaluate.gradings must hold 'likelihood', by which variants are ranked; got {names}"
+        )
+    for choice in done:
+        _check_no_schedule("grading", choice)
+    return msgspec.structs.replace(evaluate, gradings=done)
+
+
+def _check_no_schedule(kind: str, choice: Choice) -> None:
+    for name, value in choice.hyper.items():
+        if isinstance(value, Choice):
+            raise InputError(
+                f"{kind} {choice.name!r}: {name} must be a number, it has no schedule; got {value}"
+            )
 
 
 def _check_combination(config: RunConfig, counts: Sequence[str]) -> None:
@@ -281,6 +313,8 @@ def parse(raw: dict[str, Any]) -> RunConfig:
     for name in CHOICES:
         if name in table:
             table[name] = _long_form(name, table[name])
+    if isinstance(grades := table.get("evaluate"), dict) and "gradings" in grades:
+        table["evaluate"] = grades | {"gradings": _long_forms("gradings", grades["gradings"])}
     return completed(convert(table, RunConfig))
 
 
@@ -325,6 +359,10 @@ def _long_form(key: str, value: Any) -> Any:
     return value
 
 
+def _long_forms(key: str, values: Any) -> Any:
+    return [_long_form(key, value) for value in values] if isinstance(values, list) else values
+
+
 def _plugin_fingerprint(*functions: Callable[..., Any]) -> str:
     return "+".join(filter(None, map(source_fingerprint, functions)))
 
@@ -356,6 +394,12 @@ def _completed_value(what: str, value: float | Choice, hyper: Hyper) -> float | 
     for progress in range(101):
         hyper.check(what, SCHEDULES[schedule.name](progress / 100, **schedule.hyper))
     return schedule
+
+
+def _setting(value: Any) -> str:
+    """As one word: tables tell settings apart at the spaces."""
+    words = value if isinstance(value, tuple) else (value,)
+    return ",".join(map(str, words)).replace(" ", "")
 
 
 def _text(value: float | Choice) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from vaebench.data import Dataset
 from vaebench.environment import default_device
 from vaebench.errors import InputError, near_match
 from vaebench.evaluate import evaluate
-from vaebench.initial import build_stack, streams
+from vaebench.initial import build_stack
 from vaebench.models import VAE
 from vaebench.results import Record
-from vaebench.stack import load_data
+from vaebench.stack import load_data, subject
 from vaebench.stacking import stacks
 
 
@@ -47,14 +48,10 @@ def regrade(
 def _graded(
     out: Path, configs: Sequence[RunConfig], done: dict[str, Record], num_samples: int | None
 ) -> list[dict[str, Any]]:
-    settings, data = configs[0].evaluate, configs[0].data
-    dataset = load_data(data)
+    dataset = load_data(configs[0].data)
+    graded = subject(_loaded(out, configs, dataset), dataset, configs)
     evaluation = evaluate(
-        _loaded(out, configs, dataset),
-        dataset,
-        streams(configs, "evaluate"),
-        num_samples=num_samples or settings.num_samples,
-        num_images=settings.num_images,
+        replace(graded, num_samples=num_samples or graded.num_samples), configs[0].evaluate.wanted
     )
     return [
         {
@@ -63,10 +60,10 @@ def _graded(
             "likelihood": str(config.likelihood),
             "seed": config.seed,
             "study": done[config.id].study,
-            **msgspec.structs.asdict(results.metric(name, values[i], evaluation.protocols[name])),
+            **msgspec.structs.asdict(found),
         }
         for i, config in enumerate(configs)
-        for name, values in evaluation.values.items()
+        for found in results.metrics(evaluation.grades, i)
     ]
 
 

@@ -3,25 +3,34 @@
 OUT/runs/ID.json      one record per run, named by the hash of its configuration
 OUT/samples/ID.png    images drawn from it
 OUT/weights/ID.pt     its parameters, for another evaluation
+OUT/examples/ID.npz   what its figures are means of, for paired tests
 OUT/timings.json      the last quiet timing pass
 """
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from vaebench.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
+
+    from vaebench.evaluate import Grade
 
 Status = Literal["done", "diverged", "failed"]
 
@@ -37,6 +46,15 @@ class Metric(Struct, frozen=True):
     unit: str
     higher_is_better: bool | None
     protocol: str = ""
+    low: float | None = None
+    """Ends of the 95% interval of its sampling, where it has one."""
+    high: float | None = None
+    reference: float | None = None
+    """What real images score: the training part against the test part."""
+    fingerprint: str = ""
+    """Two values are compared only where it is the same."""
+    trust: str = ""
+    """Why the value should not be trusted; "" where it can be."""
 
 
 class Labels(Struct, frozen=True):
@@ -91,16 +109,42 @@ UNITS: dict[str, tuple[str, bool | None]] = {
 """Each metric's unit and whether higher is better; None where neither is."""
 
 
-def metric(name: str, value: float, protocol: str = "") -> Metric:
-    """A Metric with the unit and direction of its name."""
+def metric(name: str, value: float, protocol: str = "", **facts: Any) -> Metric:
+    """A Metric with the unit and direction of its name; `facts` are its other fields."""
     unit, higher_is_better = UNITS[name]
-    return Metric(name, value, unit, higher_is_better, protocol)
+    return Metric(name, value, unit, higher_is_better, protocol, **facts)
+
+
+def metrics(grades: Sequence[Grade], run: int) -> list[Metric]:
+    """The figures of one run of a graded stack."""
+
+    def number(values: Tensor | None) -> float | None:
+        return None if values is None else float(values[run])
+
+    return [
+        metric(
+            g.name,
+            float(g.values[run]),
+            g.protocol,
+            low=number(g.low),
+            high=number(g.high),
+            reference=g.reference,
+            fingerprint=g.fingerprint,
+            trust=g.doubts[run] if g.doubts else "",
+        )
+        for g in grades
+    ]
+
+
+def parts(grades: Sequence[Grade], run: int) -> dict[str, NDArray[Any]]:
+    """What the figures of one run are means of, by metric."""
+    return {g.name: g.parts[run].cpu().numpy() for g in grades if g.parts is not None}
 
 
 def prepare(out: Path) -> None:
     """Make the folders, and clear what an interrupted writer left. Raises InputError."""
     try:
-        for folder in ("runs", "samples", "weights"):
+        for folder in ("runs", "samples", "weights", "examples"):
             (out / folder).mkdir(parents=True, exist_ok=True)
             for orphan in (out / folder).glob(".*.tmp"):
                 if time.time() - orphan.stat().st_mtime > ABANDONED_AFTER_S:
@@ -128,6 +172,31 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write(out: Path, record: Record) -> None:
     """Record one run."""
     write_atomically(out / "runs" / f"{record.run}.json", _encode(record))
+
+
+def write_examples(out: Path, run: str, values: Mapping[str, NDArray[Any]]) -> None:
+    """Keep what figures of a run are means of, one array for each, compressed."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **values)
+    write_atomically(out / "examples" / f"{run}.npz", buffer.getvalue())
+
+
+def examples(out: str | Path, run: str) -> dict[str, NDArray[Any]]:
+    """What figures of a run are means of, by metric: a value for each example, or each dimension.
+
+    Nothing where there is no such file. Raises InputError where it is damaged.
+    """
+    path = Path(out) / "examples" / f"{run}.npz"
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(
+            f"{path} must be an .npz of plain arrays ({error}): delete it and its run's record, "
+            f"and run it again"
+        ) from error
 
 
 def write_timings(out: Path, records: list[Record]) -> None:

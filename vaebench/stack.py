@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from torch import Tensor
 
 from vaebench import kernels, results
 from vaebench.auto import COMPILE
@@ -19,13 +18,13 @@ from vaebench.config import DataConfig, RunConfig
 from vaebench.data import Dataset, load
 from vaebench.environment import describe
 from vaebench.errors import InputError
-from vaebench.evaluate import evaluate
+from vaebench.evaluate import Evaluation, Subject, evaluate
 from vaebench.evaluate.images import grid_png
 from vaebench.initial import streams
-from vaebench.models import select, weights
+from vaebench.models import VAE, ImageShape, select, weights
 from vaebench.plugins import load_plugins
 from vaebench.results import Labels, Metric, Record
-from vaebench.train import Trained, train
+from vaebench.train import train
 
 OnSteps = Callable[[int], None]
 """Called with the number of training steps done since the last call, summed over runs."""
@@ -78,17 +77,49 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
         if step is not None:
             reason = f"the loss was not finite at step {step}"
             _write(job, i, "diverged", reason=reason, curves=trained.curves[i])
-    for i, metrics, images in _evaluated(job, dataset, trained, kept) if kept else ():
-        if lost := [m.metric for m in metrics if not math.isfinite(m.value or 0.0)]:
-            reason = f"not finite on held-out data: {', '.join(lost)}"
+    if not kept:
+        return
+    model = select(trained.model, kept)
+    configs = [job.configs[i] for i in kept]
+    evaluation = evaluate(subject(model, dataset, configs), configs[0].evaluate.wanted)
+    for position, i in enumerate(kept):
+        metrics = results.metrics(evaluation.grades, position)
+        if reason := lost(metrics):
             _write(job, i, "diverged", reason=reason, curves=trained.curves[i])
             continue
-        png, run = grid_png(images, dataset.image_shape), job.configs[i].id
-        results.write_atomically(job.out / "samples" / f"{run}.png", png)
-        results.write_atomically(
-            job.out / "weights" / f"{run}.pt", weights(select(trained.model, [i]))
-        )
+        run = job.configs[i].id
+        keep(job.out, run, evaluation, position, dataset.image_shape)
+        parameters = weights(select(model, [position]))
+        results.write_atomically(job.out / "weights" / f"{run}.pt", parameters)
         _write(job, i, "done", metrics=metrics, curves=trained.curves[i])
+
+
+def lost(metrics: Sequence[Metric]) -> str:
+    """Which figures of a run are not finite, in words; "" where all are."""
+    names = [m.metric for m in metrics if not math.isfinite(m.value or 0.0)]
+    return f"not finite on held-out data: {', '.join(names)}" if names else ""
+
+
+def keep(
+    out: Path, run: str, evaluation: Evaluation, position: int, image_shape: ImageShape
+) -> None:
+    """Write what lies beside a run's record: sample images, and what its figures are means of."""
+    png = grid_png(evaluation.images[position], image_shape)
+    results.write_atomically(out / "samples" / f"{run}.png", png)
+    results.write_examples(out, run, results.parts(evaluation.grades, position))
+
+
+def subject(model: VAE, dataset: Dataset, configs: Sequence[RunConfig]) -> Subject:
+    """The stack of these runs as gradings see it: graded by the settings of the first."""
+    settings = configs[0].evaluate
+    return Subject(
+        model,
+        dataset,
+        streams(configs, "evaluate"),
+        num_samples=settings.num_samples,
+        num_images=settings.num_images,
+        extractor=settings.extractor,
+    )
 
 
 def load_data(data: DataConfig) -> Dataset:
@@ -102,26 +133,6 @@ def load_data(data: DataConfig) -> Dataset:
             f"it has {dataset.fingerprint}: it changed since the study was read"
         )
     return dataset
-
-
-def _evaluated(
-    job: Job, dataset: Dataset, trained: Trained, kept: list[int]
-) -> Iterator[tuple[int, list[Metric], Tensor]]:
-    """The runs that did not diverge: index, metrics, images."""
-    settings = job.configs[0].evaluate
-    evaluation = evaluate(
-        select(trained.model, kept),
-        dataset,
-        streams([job.configs[i] for i in kept], "evaluate"),
-        num_samples=settings.num_samples,
-        num_images=settings.num_images,
-    )
-    for position, i in enumerate(kept):
-        metrics = [
-            results.metric(name, values[position], evaluation.protocols[name])
-            for name, values in evaluation.values.items()
-        ]
-        yield i, metrics, evaluation.images[position]
 
 
 def labels(config: RunConfig, seed: int | None) -> Labels:

@@ -24,9 +24,11 @@ from msgspec import Meta, Struct
 from vaebench.config import CHOICES, DataConfig, RunConfig, completed, convert, parse
 from vaebench.data import PARTS
 from vaebench.errors import InputError
+from vaebench.evaluate import USUAL, check
+from vaebench.initial import build_stack
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import MODELS, ImageShape
-from vaebench.stack import load_data
+from vaebench.stack import load_data, subject
 
 SECTIONS = ("data", "model", "train", "evaluate")
 """Tables of a RunConfig that are laid over one another key by key; others are replaced whole."""
@@ -96,6 +98,8 @@ def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
     """
     checked = functools.cache(_checked_data)  # for this call only: the file may change
     resolved = [_resolved(completed(config), checked) for config in configs]
+    for config in {c.stack_key: c for c in resolved if c.evaluate.wanted.keys() - USUAL}.values():
+        _check_gradings(config)
     if not resolved:
         raise InputError("a study must have a run; got an axis with no values")
     seen: dict[str, RunConfig] = {}
@@ -121,6 +125,13 @@ def _resolved(
         raise InputError(f"model {config.model.name!r} is refused: {reason}")
     data = msgspec.structs.replace(config.data, fingerprint=fingerprint)
     return msgspec.structs.replace(config, data=data)
+
+
+def _check_gradings(config: RunConfig) -> None:
+    """Raises InputError for a grading that the run's model or data cannot be graded by."""
+    dataset = load_data(config.data)
+    model = build_stack([config], dataset.image_shape, dataset.log_volume)
+    check(subject(model, dataset, [config]), config.evaluate.wanted)
 
 
 def _checked_data(data: DataConfig, likelihood: str) -> tuple[str, int, ImageShape]:

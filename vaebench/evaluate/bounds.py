@@ -13,8 +13,8 @@ from torch import Tensor
 
 from vaebench import kernels
 from vaebench.evaluate.chunks import bytes_for, rows_within
+from vaebench.evaluate.grading import Graded
 from vaebench.memory import keep_freed_memory
-from vaebench.models import VAE, select
 from vaebench.noise import Noise
 from vaebench.posteriors import Distribution
 from vaebench.priors import BoundPrior
@@ -44,7 +44,7 @@ class Codes(NamedTuple):
 
 @torch.no_grad()
 def bounds(
-    model: VAE, x: Tensor, noise: Noise, *, num_samples: int, max_bytes: int | None = None
+    model: Graded, x: Tensor, noise: Noise, *, num_samples: int, max_bytes: int | None = None
 ) -> Bounds:
     """Bounds for the images x [N, P] with K samples each, in chunks of examples and samples.
 
@@ -67,11 +67,11 @@ def bounds(
     return Bounds(*(torch.cat(part, dim=-1) for part in zip(*parts, strict=True)))
 
 
-def _run_by_run(model: VAE, x: Tensor, noise: Noise, num_samples: int, max_bytes: int) -> Bounds:
+def _run_by_run(model: Graded, x: Tensor, noise: Noise, num_samples: int, max_bytes: int) -> Bounds:
     """Where even a run takes many chunks: its outputs lie side by side, and more fit at once."""
     each = [
         bounds(
-            select(model, [run]),
+            model.of_run(run),
             x,
             replace(noise, keys=noise.keys[run : run + 1]),
             num_samples=num_samples,
@@ -84,7 +84,7 @@ def _run_by_run(model: VAE, x: Tensor, noise: Noise, num_samples: int, max_bytes
 
 
 def _of_images(
-    model: VAE, x: Tensor, noise: Noise, num_samples: int, chunk: int
+    model: Graded, x: Tensor, noise: Noise, num_samples: int, chunk: int
 ) -> tuple[Tensor, ...]:
     """elbo, nll, rate and distortion of a few examples [S, B], added up in float64."""
     codes = _encoded(model, x)
@@ -97,24 +97,24 @@ def _of_images(
     kl = codes.prior.kl(codes.q)
     rate = rate if kl is None else kl.double()
     nll = math.log(num_samples) - log_weight
-    dtype = next(model.parameters()).dtype
+    dtype = model.like.dtype
     return tuple(v.to(dtype) for v in (-distortion - rate, nll, rate, distortion))
 
 
-def _encoded(model: VAE, x: Tensor) -> Codes:
+def _encoded(model: Graded, x: Tensor) -> Codes:
     stacked = x.expand(model.num_runs, *x.shape)
     return Codes(stacked, model.posterior(stacked), model.prior())
 
 
 def _chunks(
-    model: VAE, codes: Codes, noise: Noise, num_samples: int, chunk: int
+    model: Graded, codes: Codes, noise: Noise, num_samples: int, chunk: int
 ) -> Iterator[Terms]:
     """K samples, a chunk at a time."""
     for first, last in itertools.pairwise([*range(0, num_samples, chunk), num_samples]):
         yield _drawn(model, codes, noise.at(sample=first), last - first)
 
 
-def _drawn(model: VAE, codes: Codes, noise: Noise, num_samples: int) -> Terms:
+def _drawn(model: Graded, codes: Codes, noise: Noise, num_samples: int) -> Terms:
     draw = codes.q.draw(noise, num_samples, kernels, relaxed=False, wanted="log_qz_x")
     log_px_z = model.log_px_z(codes.x, draw.z)
     return Terms(codes.q, draw.z, log_px_z, codes.prior, drawn=draw)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from vaebench.data import Dataset, Part
 from vaebench.evaluate.chunks import bytes_for, rows_within
-from vaebench.models import VAE
+from vaebench.evaluate.grading import Grade, Graded, Subject, each_run, grading
 from vaebench.noise import Noise
 from vaebench.optimise import AdamScalars, Moments, fused_adam
 
@@ -28,12 +28,24 @@ class Extractor:
     described: str
 
 
+@grading(source="Heusel et al. 2017, eq. 6")
+def samples(subject: Subject) -> list[Grade]:
+    """Frechet distance between images of the model and test images."""
+    images = prior_means(subject.model, subject.noise, subject.num_images)
+    extractor = extractor_for(subject.dataset)
+    distances = frechet_distances(images, subject.dataset, extractor)
+    told = (
+        f"{extractor.described}, {subject.num_images} means of p(x|z), z from the prior, "
+        f"against {len(subject.dataset.test.x)} grey test images"
+    )
+    return [Grade("frechet", each_run(distances), told)]
+
+
 @torch.no_grad()
-def prior_means(model: VAE, noise: Noise, num_images: int) -> Tensor:
+def prior_means(model: Graded, noise: Noise, num_images: int) -> Tensor:
     """E[x|z] for z drawn from the prior: [S, n, P]."""
-    place = next(model.parameters())
-    z = model.prior().sample(noise, num_images, model.family.latent).to(place)[None]
-    num_rows = rows_within(bytes_for(place.device), lambda: model.mean_image(z[:, :, :1]))
+    z = model.prior().sample(noise, num_images, model.latent).to(model.like)[None]
+    num_rows = rows_within(bytes_for(model.like.device), lambda: model.mean_image(z[:, :, :1]))
     return torch.cat([model.mean_image(part)[0] for part in z.split(num_rows, 2)], 1)
 
 

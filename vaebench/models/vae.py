@@ -80,6 +80,16 @@ class VAE(nn.Module):
         return self.family.likelihood
 
     @property
+    def latent(self) -> Latent:
+        """The sizes of a code."""
+        return self.family.latent
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the model's precision, on its device."""
+        return next(self.encoder.parameters())
+
+    @property
     def numbers_per_row(self) -> int:
         """The most that a layer gives for one example, or for one code."""
         return widest(self)
@@ -91,9 +101,16 @@ class VAE(nn.Module):
 
     def posterior(self, x: Tensor, training: bool = False, **hyper: Scalar) -> Distribution:
         """q(z|x): [S, B, P] -> a distribution over codes [S, B, D]."""
+        return self.distribution(self.encoded(x, training), **hyper)
+
+    def encoded(self, x: Tensor, training: bool = False) -> Tensor:
+        """The numbers that q(z|x) is made of: [S, B, P] -> [S, B, R]."""
+        return self._outputs(self.encoder, x, training)
+
+    def distribution(self, numbers: Tensor, **hyper: Scalar) -> Distribution:
+        """q(z|x) of the encoder's numbers [S, B, R]."""
         make = self.family.posterior.distribution
-        numbers = self._outputs(self.encoder, x, training)
-        return make(numbers, self.family.latent, self.network, **hyper)
+        return make(numbers, self.latent, self.network, **hyper)
 
     def _outputs(self, network: nn.Module, inputs: Tensor, training: bool) -> Tensor:
         """What encoder or decoder give, in the precision of their inputs."""
@@ -108,8 +125,7 @@ class VAE(nn.Module):
         """p(z) with its parameters as they are now."""
         entry = self.family.prior
         parameters = entry.prepare(self.posterior, dict(self.learned_prior.items()))
-        place = next(self.encoder.parameters())
-        return BoundPrior(entry, {**parameters, **self.prior_hyper.values(place)})
+        return BoundPrior(entry, {**parameters, **self.prior_hyper.values(self.like)})
 
     def decode(self, z: Tensor, training: bool = False) -> Tensor:
         """Each sample through its own run's decoder: [K, S, B, D] -> [K, S, B, n P]."""
@@ -131,6 +147,10 @@ class VAE(nn.Module):
     def mean_image(self, z: Tensor) -> Tensor:
         """E[x|z]: [K, S, B, D] -> [K, S, B, P]."""
         return self.likelihood.mean(self.decode(z))
+
+    def of_run(self, run: int) -> VAE:
+        """A copy of one run alone, with its axis."""
+        return select(self, [run])
 
     def _fit(self, x: Tensor, out: Tensor) -> dict[str, Tensor]:
         """The closed-form parameters of this batch; running values are kept for evaluation."""

@@ -1,0 +1,153 @@
+"""What is graded, what a grade is, and the registry of functions that give them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+from vaebench.data import Dataset
+from vaebench.hyper import Hyper, hyperparameters
+from vaebench.likelihoods import Likelihood
+from vaebench.noise import Noise, key
+from vaebench.posteriors import Distribution, Latent
+from vaebench.priors import BoundPrior
+from vaebench.registry import Registry
+
+
+class Graded(Protocol):
+    """S trained models: a stack of this suite's, or one from elsewhere.
+
+    Shapes: x [S, B, P], z [K, S, B, D], images [K, S, B, P].
+    """
+
+    num_runs: int
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """p(x|z)."""
+
+    @property
+    def latent(self) -> Latent:
+        """The sizes of a code."""
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the models' precision, on their device."""
+
+    def encoded(self, x: Tensor) -> Tensor:
+        """The numbers [S, B, R] that q(z|x) is made of."""
+
+    def distribution(self, numbers: Tensor) -> Distribution:
+        """q(z|x) of such numbers, differentiable in them."""
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """q(z|x)."""
+
+    def prior(self) -> BoundPrior:
+        """p(z)."""
+
+    def log_px_z(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) in nats, with all constants: [K, S, B]."""
+
+    def mean_image(self, z: Tensor) -> Tensor:
+        """E[x|z]."""
+
+    def sample_image(self, z: Tensor, noise: Noise) -> Tensor:
+        """Images drawn from p(x|z), of the kind that the likelihood is given: [K, S, B, P]."""
+
+    def of_run(self, run: int) -> Self:
+        """One run alone, with its axis."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a grading is given: models, held-out data, random numbers, and common settings."""
+
+    model: Graded
+    dataset: Dataset
+    noise: Noise
+    """Streams of this grading alone, a key for each run."""
+    num_samples: int = 100
+    """K of the importance-weighted bound."""
+    num_images: int = 1000
+    """Images drawn from each model."""
+    extractor: str = "auto"
+    """Of the features that images are compared by."""
+
+    def observed(self, part: str) -> Tensor:
+        """The observations of a part of the data [N, P], where the models are."""
+        return self.dataset.observe(part).to(self.model.like)
+
+
+@dataclass(frozen=True)
+class Grade:
+    """One metric of S runs, and how it was made."""
+
+    name: str
+    values: Tensor  # [S]
+    protocol: str
+    low: Tensor | None = None  # [S] ends of the 95% interval of its sampling
+    high: Tensor | None = None
+    reference: float | None = None
+    """What real images score: the training part against the test part."""
+    fingerprint: str = ""
+    """Of all that must be equal for two values to be compared; "" where the name says it."""
+    doubts: tuple[str, ...] = ()
+    """For each run why its value should not be trusted, "" where it can be."""
+    parts: Tensor | None = None  # [S, n] what the value is the mean of, kept for paired tests
+    axis: str = "example"
+    """What the parts are counted by."""
+
+
+@dataclass(frozen=True)
+class Grading:
+    """One entry of the registry."""
+
+    name: str
+    grade: Callable[..., list[Grade]]
+    """(subject, **hyper) -> grades."""
+    source: str
+    refuses: Callable[[Subject], str] = lambda subject: ""
+    """Why a subject cannot be graded so, and what to do; "" where it can."""
+
+    @property
+    def hyper(self) -> dict[str, Hyper]:
+        """Its scalars, by name."""
+        return hyperparameters(self.grade)
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return (self.grade.__doc__ or "").strip().partition("\n")[0]
+
+
+GRADINGS: Registry[Grading] = Registry("grading")
+Grades = Callable[..., list[Grade]]
+
+
+def grading(
+    *, source: str, refuses: Callable[[Subject], str] = lambda subject: ""
+) -> Callable[[Grades], Grades]:
+    """Register the decorated function under its own name."""
+
+    def register(function: Grades) -> Grades:
+        name = function.__name__
+        GRADINGS.add(name, Grading(name, function, source, refuses))
+        return function
+
+    return register
+
+
+def own(subject: Subject, name: str) -> Subject:
+    """The subject with the streams of one grading, in which no other one reads."""
+    streams = tuple(key(k, name) for k in subject.noise.keys)
+    return replace(subject, noise=replace(subject.noise, keys=streams))
+
+
+def each_run(values: list[float]) -> Tensor:
+    """Numbers of S runs as a tensor [S], in float64."""
+    return torch.tensor(values, dtype=torch.float64)
