@@ -7,7 +7,7 @@ from conftest import tiny
 from vaebench import results
 from vaebench.errors import InputError
 from vaebench.harness import train_all
-from vaebench.regrade import regrade
+from vaebench.regrade import Request, foretell, regrade
 from vaebench.study import resolve
 
 
@@ -35,33 +35,36 @@ def recorded(folder, name):
 
 
 def test_the_same_samples_give_the_recorded_figures(folder):
-    rows = regrade(folder)
+    rows = regrade(Request(folder))
     for name in ("nll", "elbo", "frechet", "valid_nll"):
         assert figures(rows, name) == pytest.approx(recorded(folder, name), rel=1e-5)
     assert len(figures(rows, "nll")) == 6
 
 
 def test_more_samples_tighten_the_bound(folder):
-    few, many = figures(regrade(folder), "nll"), figures(regrade(folder, (), 500), "nll")
+    few, many = (
+        figures(regrade(Request(folder)), "nll"),
+        figures(regrade(Request(folder, num_samples=500)), "nll"),
+    )
     assert all(many[run] < few[run] for run in few)
 
 
 def test_one_run_by_its_id(folder):
     run = min(recorded(folder, "nll"))
-    assert set(figures(regrade(folder, [run]), "nll")) == {run}
+    assert set(figures(regrade(Request(folder, [run])), "nll")) == {run}
 
 
 def test_what_is_missing_is_said(folder, tmp_path):
     with pytest.raises(InputError, match="no finished run 'x'"):
-        regrade(folder, ["x"])
-    with pytest.raises(InputError, match="at least one sample"):
-        regrade(folder, (), 0)
+        regrade(Request(folder, ["x"]))
+    with pytest.raises(InputError, match=">= 1"):
+        regrade(Request(folder, num_samples=0))
     with pytest.raises(InputError, match="run a study first"):
-        regrade(tmp_path / "empty")
+        regrade(Request(tmp_path / "empty"))
     for path in (folder / "weights").iterdir():
         path.unlink()
     with pytest.raises(InputError, match="must hold the run's weights"):
-        regrade(folder)
+        regrade(Request(folder))
 
 
 def test_changed_data_are_refused(folder):
@@ -70,4 +73,49 @@ def test_changed_data_are_refused(folder):
         changed = msgspec.structs.replace(record, config={**record.config, "data": data})
         results.write(folder, changed)
     with pytest.raises(InputError, match="must have fingerprint 0000"):
-        regrade(folder)
+        regrade(Request(folder))
+
+
+def test_a_kept_grading_joins_the_record_and_what_was_there_stays(folder):
+    before = {record.run: record for record in results.records(folder)}
+    request = Request(folder, gradings=["two_sample"])
+    rows = regrade(request, keep=True)
+    found = figures(rows, "c2st_accuracy")
+    assert found and found == recorded(folder, "c2st_accuracy")
+    for record in results.records(folder):
+        kept = {m.metric: m for m in record.metrics}
+        assert all(kept[m.metric] == m for m in before[record.run].metrics)
+        assert msgspec.structs.replace(record, metrics=[]) == msgspec.structs.replace(
+            before[record.run], metrics=[]
+        )
+    regrade(request, keep=True)
+    assert all(
+        len({m.metric for m in record.metrics}) == len(record.metrics)
+        for record in results.records(folder)
+    )
+
+
+def test_what_figures_are_means_of_is_kept(folder):
+    for run, value in recorded(folder, "nll").items():
+        assert results.examples(folder, run)["nll"].mean() == pytest.approx(value, rel=1e-5)
+    request = Request(folder, gradings=["likelihood"])
+    (folder / "examples" / f"{run}.npz").unlink()
+    regrade(request, keep=True)
+    assert results.examples(folder, run)["nll"].mean() == pytest.approx(value, rel=1e-5)
+
+
+def test_figures_of_another_k_are_not_kept(folder):
+    with pytest.raises(InputError, match="at one K"):
+        regrade(Request(folder, num_samples=7), keep=True)
+
+
+def test_an_unknown_grading_is_refused_with_the_nearest(folder):
+    with pytest.raises(InputError, match="did you mean 'latent'"):
+        regrade(Request(folder, gradings=["latnet"]))
+
+
+def test_the_time_is_foretold_for_each_grading(folder):
+    rows = foretell(Request(folder, gradings=["likelihood", "latent"]))
+    assert [row["grading"] for row in rows] == ["likelihood", "latent"]
+    assert all(row["seconds"] > 0 for row in rows)
+    assert "two_sample" not in {m.metric for r in results.records(folder) for m in r.metrics}

@@ -8,6 +8,7 @@ from typing import Any
 
 from vaebench.combinations import refusal
 from vaebench.data.lookup import NAMES
+from vaebench.evaluate import GRADINGS
 from vaebench.executors import EXECUTORS
 from vaebench.hyper import Hyper, hyperparameters
 from vaebench.likelihoods import LIKELIHOODS
@@ -57,6 +58,15 @@ def catalogue() -> dict[str, Lines]:
                 "what": _summary(entry.log_prob),
             }
             for entry in PRIORS.values()
+        ],
+        "gradings": [
+            {
+                "name": name,
+                "hyperparameters": _hypers(entry.hyper),
+                "source": entry.source,
+                "what": _summary(entry.grade),
+            }
+            for name, entry in GRADINGS.items()
         ],
         "schedules": [
             {"name": name, "parameters": _hypers(hyperparameters(f)), "what": _summary(f)}

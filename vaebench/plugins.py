@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 
 from vaebench.errors import InputError
 
@@ -22,7 +23,12 @@ def load_plugins(files: Iterable[str]) -> None:
     """
     _load_installed()
     for file in files:
-        _load_file(str(Path(file).resolve()))
+        load_file(file)
+
+
+def load_file(file: str) -> ModuleType:
+    """The module that a file is, run once per process. Raises InputError where it cannot be."""
+    return _load_file(str(Path(file).resolve()))
 
 
 def known_to_workers(module: str, files: Iterable[str]) -> bool:
@@ -45,11 +51,11 @@ def _module_name(file: str) -> str:
 
 
 @functools.cache
-def _load_file(file: str) -> None:
+def _load_file(file: str) -> ModuleType:
     name = _module_name(file)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None or not Path(file).is_file():
-        raise InputError(f"a plugin must be a Python file; got {file}")
+        raise InputError(f"a Python file must be there; got {file}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -57,4 +63,5 @@ def _load_file(file: str) -> None:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        raise InputError(f"plugin {file} must run; it raised {error!r}: correct it") from error
+        raise InputError(f"{file} must run; it raised {error!r}: correct it") from error
+    return module

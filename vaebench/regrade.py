@@ -1,10 +1,10 @@
-"""Recorded runs graded again from their weights, with another number of samples."""
+"""Recorded runs graded again from their weights, with more samples or by other gradings."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from vaebench import results
-from vaebench.config import RunConfig, convert
+from vaebench.config import RunConfig, convert, evaluation
 from vaebench.data import Dataset
 from vaebench.environment import default_device
 from vaebench.errors import InputError, near_match
-from vaebench.evaluate import evaluate
+from vaebench.evaluate import Subject, budget, evaluate
 from vaebench.initial import build_stack
 from vaebench.models import VAE
 from vaebench.results import Record
@@ -25,46 +25,90 @@ from vaebench.stack import load_data, subject
 from vaebench.stacking import stacks
 
 
-def regrade(
-    out: Path, runs: Sequence[str] = (), num_samples: int | None = None
-) -> list[dict[str, Any]]:
-    """The shared evaluation of the given runs of a results folder, or of all that are done, with K
-    samples: a row per run and metric.
+@dataclass(frozen=True)
+class Request:
+    """Which runs of a folder to grade, and how, where not as they were."""
 
-    Raises InputError for a run that is not there or has no weights, and for data that changed.
+    folder: Path
+    runs: Sequence[str] = ()
+    """Their ids; all that are done where there are none."""
+    num_samples: int | None = None
+    gradings: Sequence[Any] = ()
+    """As in a study: names, or tables with scalars. Those of the runs where there are none."""
+
+
+def regrade(request: Request, *, keep: bool = False) -> list[dict[str, Any]]:
+    """A row per run and metric. `keep`: the figures go into the records, beside the others.
+
+    Raises InputError for a run that is not there or has no weights, for data that changed, and
+    where figures of another K would be kept: K is part of what a record is compared by.
     """
-    if num_samples is not None and num_samples < 1:
-        raise InputError(f"there must be at least one sample; got {num_samples}")
-    done = {record.run: record for record in results.records(out) if record.status == "done"}
-    for run in runs:
+    if keep and request.num_samples is not None:
+        raise InputError(
+            "figures are kept at the K of their run alone, as runs are compared at one K: "
+            "leave out --samples or --keep"
+        )
+    records = _wanted(request)
+    rows = []
+    for configs in _stacks(records):
+        evaluation = evaluate(*_graded(request, configs))
+        for i, config in enumerate(configs):
+            metrics = results.metrics(evaluation.grades, i)
+            rows += [_row(records[config.id], metric) for metric in metrics]
+            if keep:
+                parts = results.parts(evaluation.grades, i)
+                results.add(request.folder, records[config.id], metrics, parts)
+    return rows
+
+
+def foretell(request: Request) -> list[dict[str, Any]]:
+    """How long each grading of the request will take, over all its runs: rows."""
+    seconds: dict[str, float] = {}
+    for configs in _stacks(_wanted(request)):
+        for name, value in budget(*_graded(request, configs)).items():
+            seconds[name] = seconds.get(name, 0.0) + value
+    return [{"grading": name, "seconds": value} for name, value in seconds.items()]
+
+
+def _wanted(request: Request) -> dict[str, Record]:
+    """The records to grade, by run. Raises InputError."""
+    folder = request.folder
+    done = {r.run: r for r in results.records(folder) if r.status == "done" and r.config}
+    for run in request.runs:
         if run not in done:
-            raise InputError(f"no finished run {run!r} in {out}; {near_match(run, done)}")
+            raise InputError(f"no finished run {run!r} in {folder}; {near_match(run, done)}")
     if not done:
-        raise InputError(f"{out} must hold finished runs; it has none: run a study first")
-    configs = [convert(done[run].config, RunConfig) for run in runs or done]
-    return [row for stack in stacks(configs) for row in _graded(out, stack, done, num_samples)]
+        raise InputError(f"{folder} must hold finished runs; it has none: run a study first")
+    return {run: done[run] for run in request.runs or done}
+
+
+def _stacks(records: Mapping[str, Record]) -> list[list[RunConfig]]:
+    return stacks([convert(record.config, RunConfig) for record in records.values()])
 
 
 def _graded(
-    out: Path, configs: Sequence[RunConfig], done: dict[str, Record], num_samples: int | None
-) -> list[dict[str, Any]]:
-    dataset = load_data(configs[0].data)
-    graded = subject(_loaded(out, configs, dataset), dataset, configs)
-    evaluation = evaluate(
-        replace(graded, num_samples=num_samples or graded.num_samples), configs[0].evaluate.wanted
-    )
-    return [
-        {
-            "run": config.id,
-            "variant": config.variant,
-            "likelihood": str(config.likelihood),
-            "seed": config.seed,
-            "study": done[config.id].study,
-            **msgspec.structs.asdict(found),
-        }
-        for i, config in enumerate(configs)
-        for found in results.metrics(evaluation.grades, i)
-    ]
+    request: Request, configs: Sequence[RunConfig]
+) -> tuple[Subject, Mapping[str, Mapping[str, float]]]:
+    """A stack with its recorded weights, and the gradings that are asked for."""
+    dataset, old = load_data(configs[0].data), configs[0].evaluate
+    changes: dict[str, Any] = {"gradings": request.gradings} if request.gradings else {}
+    if request.num_samples is not None:
+        changes["num_samples"] = request.num_samples
+    settings = evaluation(msgspec.to_builtins(old) | changes)
+    graded = subject(_loaded(request.folder, configs, dataset), dataset, configs)
+    return replace(graded, num_samples=settings.num_samples), settings.wanted
+
+
+def _row(record: Record, metric: results.Metric) -> dict[str, Any]:
+    labels = record.labels
+    return {
+        "run": record.run,
+        "variant": labels.variant,
+        "likelihood": labels.likelihood,
+        "seed": labels.seed,
+        "study": record.study,
+        **msgspec.structs.asdict(metric),
+    }
 
 
 def _loaded(out: Path, configs: Sequence[RunConfig], dataset: Dataset) -> VAE:

@@ -15,7 +15,7 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,9 +96,36 @@ UNITS: dict[str, tuple[str, bool | None]] = {
     "bits_per_dim": ("bits/dim", False),
     "valid_nll": ("nats", False),
     "valid_elbo": ("nats", True),
+    "ess": ("share of K", True),
+    "khat_high": ("share of examples", False),
+    "ais_nll": ("nats", False),
+    "ais_acceptance": ("share of proposals", None),
+    "ais_ess": ("share of chains", True),
+    "bdmc_gap": ("nats", False),
+    "approximation_gap": ("nats", False),
+    "amortisation_gap": ("nats", False),
     "active_units": ("count", None),
+    "collapsed": ("share of dimensions", None),
+    "rate_per_dimension": ("nats", None),
+    "aggregate_kl": ("nats", None),
+    "mutual_information": ("nats", None),
     "mse": ("squared intensity", False),
+    "mig": ("1", True),
+    "dci_disentanglement": ("1", True),
+    "dci_completeness": ("1", True),
+    "dci_informativeness": ("1", True),
+    "sap": ("1", True),
+    "factor_vae_score": ("1", True),
+    "beta_vae_score": ("1", True),
     "frechet": ("squared feature units", False),
+    "kid": ("1", False),
+    "precision": ("1", True),
+    "recall": ("1", True),
+    "density": ("1", True),
+    "coverage": ("1", True),
+    "memorised": ("share of images", False),
+    "c2st_accuracy": ("1", False),
+    "c2st_p_value": ("1", None),
     "step_time": ("ms", False),
     "step_time_q20": ("ms", False),
     "step_time_q80": ("ms", False),
@@ -199,6 +226,19 @@ def examples(out: str | Path, run: str) -> dict[str, NDArray[Any]]:
         ) from error
 
 
+def add(
+    out: Path, record: Record, metrics: Sequence[Metric], values: Mapping[str, NDArray[Any]]
+) -> None:
+    """Add figures to a record, in the place of those of the same name, and what they are means of.
+
+    What is there already stays as it is until all of the new is written.
+    """
+    new = {m.metric for m in metrics}
+    kept = [m for m in record.metrics if m.metric not in new]
+    write_examples(out, record.run, examples(out, record.run) | dict(values))
+    write(out, msgspec.structs.replace(record, metrics=[*kept, *metrics]))
+
+
 def write_timings(out: Path, records: list[Record]) -> None:
     """Record a timing pass, in the place of the one before."""
     write_atomically(out / "timings.json", _encode(records))
@@ -238,15 +278,22 @@ def load(out: str | Path) -> pd.DataFrame:
     A run that diverged or failed has one row without a metric, with its status and reason.
     Raises InputError where there are no results.
     """
-    import pandas as pd
-
     folder = Path(out)
-    rows = [row for r in (*records(folder), *timings(folder)) for row in _rows(r)]
-    if not rows:
+    found = [*records(folder), *timings(folder)]
+    if not found:
         raise InputError(
             f"{folder} must hold results (runs/*.json); it has none: run a study first"
         )
-    return pd.DataFrame(rows).astype({"seed": "Int64", "value": float})
+    return frame(found)
+
+
+def frame(records: Iterable[Record]) -> pd.DataFrame:
+    """The rows of records: one for each metric, or one without where there is none."""
+    import pandas as pd
+
+    numbers = dict.fromkeys(("value", "low", "high", "reference"), float)
+    rows = [row for record in records for row in _rows(record)]
+    return pd.DataFrame(rows).astype({"seed": "Int64", **numbers})
 
 
 def curves(out: str | Path) -> pd.DataFrame:

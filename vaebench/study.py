@@ -73,7 +73,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Study:
         key, equals, value = override.partition("=")
         if not equals:
             raise InputError(f"--set needs KEY=VALUE, as in axes.seed=3; got {override!r}")
-        _set(table, key.strip(), _value(value.strip()))
+        _set(table, key.strip(), toml_value(value.strip()))
     try:
         study = convert(table, Study)
     except InputError as error:
@@ -210,7 +210,8 @@ def _set(table: dict[str, Any], dotted: str, value: Any) -> None:
     table[last] = value
 
 
-def _value(text: str) -> Any:
+def toml_value(text: str) -> Any:
+    """What a command line gives as TOML has it: a number, a list, a table; else a word."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

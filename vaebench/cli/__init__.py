@@ -4,7 +4,7 @@ Exit status: 0 done, 1 some runs failed (and are recorded), 2 wrong usage or inp
 stay inside the commands, so that --help is immediate.
 """
 
-from vaebench.cli import machine, registry, studies
+from vaebench.cli import grades, machine, registry, studies
 from vaebench.cli.group import main
 
-__all__ = ["machine", "main", "registry", "studies"]
+__all__ = ["grades", "machine", "main", "registry", "studies"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -33,6 +34,13 @@ def whole_numbers(context: click.Context, option: click.Parameter, text: str) ->
         return [int(part) for part in text.split(",")] if text else []
     except ValueError as error:
         raise click.BadParameter(f"{text!r} must be whole numbers, as in 1,4,16.") from error
+
+
+def toml_values(context: click.Context, option: click.Parameter, texts: Sequence[str]) -> list[Any]:
+    """Each as TOML has it, a table or a word."""
+    from vaebench.study import toml_value
+
+    return [toml_value(text) for text in texts]
 
 
 def study_options(command: Any) -> Any:

@@ -177,34 +177,6 @@ def sweep(
     click.echo(f"{folder}/trials.csv\n{folder}/best.toml")
 
 
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--run", "runs", multiple=True, metavar="ID", help="Only this run. May be repeated.")
-@click.option("--samples", type=int, help="K of the NLL. Default: that of the runs.")
-@click.option("--out", type=click.Path(path_type=Path), help="A folder for the rows, as JSON.")
-@plugin_option
-def evaluate(
-    folder: Path,
-    runs: tuple[str, ...],
-    samples: int | None,
-    out: Path | None,
-    plugins: tuple[str, ...],
-) -> None:
-    """Grade the recorded runs of FOLDER again, with another number of samples."""
-    from vaebench import results
-    from vaebench.plugins import load_plugins
-    from vaebench.regrade import regrade
-
-    load_plugins(plugins)
-    with progress_bar("evaluating", 0):
-        rows = regrade(folder, runs, samples)
-    shown = [row for row in rows if row["metric"] in ("nll", "elbo")]
-    keys = ("run", "likelihood", "variant", "seed", "metric", "value", "unit", "protocol")
-    print_table("", [{k: row[k] for k in keys} for row in shown])
-    if out:
-        click.echo(results.write_rows(out, "evaluation", rows))
-
-
 def _finish(folder: Path, lost: list[str]) -> None:
     """Say which runs were lost and why; status 1 where there are any."""
     from vaebench import results

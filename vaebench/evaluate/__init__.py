@@ -11,6 +11,7 @@ from torch import Tensor
 from vaebench.errors import InputError
 from vaebench.evaluate import latent, likelihood, quality
 from vaebench.evaluate.bounds import Bounds, bounds
+from vaebench.evaluate.budget import budget
 from vaebench.evaluate.grading import GRADINGS, Grade, Graded, Grading, Subject, own
 
 NUM_SHOWN = 64
@@ -67,6 +68,7 @@ __all__ = [
     "Grading",
     "Subject",
     "bounds",
+    "budget",
     "check",
     "evaluate",
     "latent",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
 
-from vaebench.data import Dataset
+from vaebench.data import Dataset, PartName
 from vaebench.hyper import Hyper, hyperparameters
 from vaebench.likelihoods import Likelihood
 from vaebench.noise import Noise, key
@@ -24,7 +24,9 @@ class Graded(Protocol):
     Shapes: x [S, B, P], z [K, S, B, D], images [K, S, B, P].
     """
 
-    num_runs: int
+    @property
+    def num_runs(self) -> int:
+        """S."""
 
     @property
     def likelihood(self) -> Likelihood:
@@ -78,7 +80,7 @@ class Subject:
     extractor: str = "auto"
     """Of the features that images are compared by."""
 
-    def observed(self, part: str) -> Tensor:
+    def observed(self, part: PartName) -> Tensor:
         """The observations of a part of the data [N, P], where the models are."""
         return self.dataset.observe(part).to(self.model.like)
 
@@ -103,6 +105,10 @@ class Grade:
     """What the parts are counted by."""
 
 
+def _num_images(subject: Subject, **hyper: float) -> float:
+    return float(len(subject.dataset.test.x))
+
+
 @dataclass(frozen=True)
 class Grading:
     """One entry of the registry."""
@@ -113,6 +119,10 @@ class Grading:
     source: str
     refuses: Callable[[Subject], str] = lambda subject: ""
     """Why a subject cannot be graded so, and what to do; "" where it can."""
+    work: Callable[..., float] = _num_images
+    """(subject, **hyper) -> what its time grows with, in any unit."""
+    small: Mapping[str, float] = field(default_factory=dict)
+    """Scalars of a short run of it, from which its time is foretold."""
 
     @property
     def hyper(self) -> dict[str, Hyper]:
@@ -129,14 +139,12 @@ GRADINGS: Registry[Grading] = Registry("grading")
 Grades = Callable[..., list[Grade]]
 
 
-def grading(
-    *, source: str, refuses: Callable[[Subject], str] = lambda subject: ""
-) -> Callable[[Grades], Grades]:
-    """Register the decorated function under its own name."""
+def grading(*, source: str, **facts: Any) -> Callable[[Grades], Grades]:
+    """Register the decorated function under its own name; `facts` are the fields of Grading."""
 
     def register(function: Grades) -> Grades:
         name = function.__name__
-        GRADINGS.add(name, Grading(name, function, source, refuses))
+        GRADINGS.add(name, Grading(name, function, source, **facts))
         return function
 
     return register

@@ -1,0 +1,115 @@
+"""The command that grades: recorded runs again, or a model from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vaebench.cli.group import main
+from vaebench.cli.options import plugin_option, toml_values
+from vaebench.cli.show import print_table, progress_bar
+from vaebench.errors import InputError
+
+if TYPE_CHECKING:
+    from vaebench.regrade import Request
+
+SHOWN = ("run", "likelihood", "variant", "seed", "metric", "value", "unit", "protocol", "trust")
+
+
+@main.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--run", "runs", multiple=True, metavar="ID", help="Only this run. May be repeated.")
+@click.option("--samples", type=int, help="K of the NLL. Default: that of the runs, or 100.")
+@click.option(
+    "--grading",
+    "gradings",
+    multiple=True,
+    callback=toml_values,
+    metavar="NAME",
+    help='What to grade, see `vaebench list gradings`; with scalars: \'{name = "annealed", '
+    "num_chains = 4}'. May be repeated. Default: as the runs were.",
+)
+@click.option("--keep", is_flag=True, help="Add the figures to the records of the runs.")
+@click.option("--budget", is_flag=True, help="Say how long it would take, and stop.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Of a model: the results folder that it is recorded in. Else: a folder for the rows.",
+)
+@plugin_option
+def evaluate(
+    target: Path,
+    runs: tuple[str, ...],
+    samples: int | None,
+    gradings: list[Any],
+    keep: bool,
+    budget: bool,
+    out: Path | None,
+    plugins: tuple[str, ...],
+) -> None:
+    """Grade the recorded runs of a folder again, or a model that a FILE.py defines."""
+    from vaebench.plugins import load_plugins
+
+    load_plugins(plugins)
+    if target.suffix == ".py":
+        if runs or keep:
+            raise InputError("--run and --keep are for recorded runs; a model is kept by --out")
+        _of_model(target, samples, gradings, budget, out)
+    else:
+        from vaebench.regrade import Request
+
+        _of_runs(Request(target, runs, samples, gradings), keep, budget, out)
+
+
+def _of_runs(request: Request, keep: bool, budget: bool, out: Path | None) -> None:
+    from vaebench import results
+    from vaebench.regrade import foretell, regrade
+
+    if budget:
+        return _show_budget({row["grading"]: row["seconds"] for row in foretell(request)})
+    with progress_bar("evaluating", 0):
+        rows = regrade(request, keep=keep)
+    usual = ("nll", "elbo")
+    shown = rows if request.gradings else [row for row in rows if row["metric"] in usual]
+    print_table("", [{k: _cell(row[k]) for k in SHOWN} for row in shown])
+    if out:
+        click.echo(results.write_rows(out, "evaluation", rows))
+    return None
+
+
+def _of_model(
+    path: Path, samples: int | None, gradings: list[Any], budget: bool, out: Path | None
+) -> None:
+    from vaebench.given import foretell, grade, read
+
+    settings: dict[str, Any] = {} if samples is None else {"num_samples": samples}
+    entrant = read(path, **settings, **({"gradings": gradings} if gradings else {}))
+    if budget:
+        return _show_budget(foretell(entrant))
+    with progress_bar("evaluating", 0):
+        record = grade(entrant, out)
+    names = ("metric", "value", "low", "high", "unit", "protocol", "trust")
+    print_table(
+        record.labels.variant, [{k: _cell(getattr(m, k)) for k in names} for m in record.metrics]
+    )
+    if out:
+        click.echo(out / "runs" / f"{record.run}.json")
+    return None
+
+
+def _show_budget(seconds: dict[str, float]) -> None:
+    """What each grading will take, and all of them."""
+    lines = [*seconds.items(), ("in all", sum(seconds.values()))]
+    print_table("foretold", [{"grading": name, "time": _time(value)} for name, value in lines])
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.1f} min"

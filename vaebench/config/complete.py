@@ -1,0 +1,196 @@
+"""A configuration with every default written out, and every name and value checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from vaebench.combinations import refusal
+from vaebench.config.convert import convert, long_form
+from vaebench.config.run import RunConfig
+from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig
+from vaebench.errors import InputError
+from vaebench.evaluate import GRADINGS
+from vaebench.hyper import Hyper, complete, hyperparameters, source_fingerprint
+from vaebench.likelihoods import LIKELIHOODS, Likelihood
+from vaebench.models import MODELS
+from vaebench.objectives import OBJECTIVES, Objective
+from vaebench.posteriors import POSTERIORS
+from vaebench.priors import PRIORS
+from vaebench.registry import Registry
+from vaebench.schedules import SCHEDULES
+
+RATE_WEIGHT = Hyper(low=0.0)
+CHOICES = ("objective", "likelihood", "posterior", "prior", "rate_weight")
+"""Fields whose value names an entry of a registry; rate_weight may be a plain number."""
+
+
+def parse(raw: dict[str, Any]) -> RunConfig:
+    """A completed RunConfig from a nested table, as a study has it.
+
+    Choices may be written short: "elbo", or {name = "beta_elbo", beta = 4.0}. Raises InputError
+    that names the key, for unknown keys, wrong types, unknown names and values out of range.
+    """
+    table = dict(raw)
+    for name in CHOICES:
+        if name in table:
+            table[name] = long_form(name, table[name])
+    if isinstance(settings := table.get("evaluate"), dict):
+        table["evaluate"] = _long_gradings(settings)
+    return completed(convert(table, RunConfig))
+
+
+def _long_gradings(table: dict[str, Any]) -> dict[str, Any]:
+    listed = table.get("gradings")
+    if not isinstance(listed, list | tuple):
+        return table
+    return table | {"gradings": [long_form("gradings", value) for value in listed]}
+
+
+def completed(config: RunConfig) -> RunConfig:
+    """The configuration with every default written out, and every name and value checked.
+
+    Raises InputError.
+    """
+    convert(msgspec.to_builtins(config), RunConfig)  # one made in Python has not been checked
+    likelihood, objective = LIKELIHOODS[config.likelihood.name], OBJECTIVES[config.objective.name]
+    posterior, prior = POSTERIORS[config.posterior.name], PRIORS[config.prior.name]
+    _check_model(config.model)
+    _check_dequantised(config.data, likelihood)
+    if objective.ignores_rate and config.rate_weight != 1.0:
+        raise InputError(f"objective {objective.name!r} ignores the rate: remove rate_weight")
+    _check_no_schedule("likelihood", config.likelihood)
+    _check_no_schedule("prior", config.prior)
+    done = msgspec.structs.replace(
+        config,
+        objective=completed_choice("objective", config.objective, objective.hyper),
+        likelihood=completed_choice("likelihood", config.likelihood, likelihood.hyper),
+        posterior=completed_choice("posterior", config.posterior, posterior.hyper),
+        prior=completed_choice("prior", config.prior, prior.hyper),
+        evaluate=_completed_evaluation(config.evaluate),
+        rate_weight=_completed_value("rate_weight", config.rate_weight, RATE_WEIGHT),
+        plugin=_plugin_fingerprint(objective.loss, likelihood.log_prob, prior.log_prob),
+    )
+    _check_combination(done, objective.counts)
+    _check_ranked(done.evaluate)
+    _check_batch(done, objective)
+    return done
+
+
+def _completed_evaluation(evaluate: EvaluateConfig) -> EvaluateConfig:
+    """Raises InputError for a grading that is there twice, and where the one to rank by is not."""
+    names = [choice.name for choice in evaluate.gradings]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"evaluate.gradings must differ; {twice[0]!r} is there twice")
+    done = tuple(
+        completed_choice("grading", choice, GRADINGS[choice.name].hyper)
+        for choice in evaluate.gradings
+    )
+    for choice in done:
+        _check_no_schedule("grading", choice)
+    return msgspec.structs.replace(evaluate, gradings=done)
+
+
+def _check_ranked(evaluate: EvaluateConfig) -> None:
+    if "likelihood" not in evaluate.wanted:
+        raise InputError(
+            f"evaluate.gradings must hold 'likelihood', by which variants are ranked; "
+            f"got {', '.join(evaluate.wanted) or 'none'}"
+        )
+
+
+def _check_no_schedule(kind: str, choice: Choice) -> None:
+    for name, value in choice.hyper.items():
+        if isinstance(value, Choice):
+            raise InputError(
+                f"{kind} {choice.name!r}: {name} must be a number, it has no schedule; got {value}"
+            )
+
+
+def _check_combination(config: RunConfig, counts: Sequence[str]) -> None:
+    """Raises InputError for parts that cannot be combined, with the reason."""
+    reason = refusal(
+        config.objective.name,
+        config.likelihood.name,
+        config.posterior.name,
+        config.prior.name,
+        config.num_samples,
+        tuple((name, int(cast(float, config.objective.hyper[name]))) for name in counts),
+        config.model.latent,
+    )
+    if reason:
+        raise InputError(f"objective {config.objective.name!r} is refused: {reason}")
+
+
+def _check_batch(config: RunConfig, objective: Objective) -> None:
+    """Raises InputError where one example is no batch for what compares examples."""
+    compares = objective.of_batch or objective.auxiliary is not None
+    if compares and config.train.batch_size < 2:
+        raise InputError(
+            f"objective {objective.name!r} compares the examples of a batch: train.batch_size must "
+            f"be at least 2; got {config.train.batch_size}"
+        )
+
+
+def _check_dequantised(data: DataConfig, likelihood: Likelihood) -> None:
+    if data.dequantise and data.binarisation != "none":
+        raise InputError(
+            f"dequantised data must have binarisation 'none'; got {data.binarisation!r}"
+        )
+    if data.dequantise and likelihood.measure == "mass":
+        raise InputError(
+            f"dequantised data need a likelihood that is a density; {likelihood.name!r} gives "
+            f"probabilities to the stored levels: remove dequantise"
+        )
+
+
+def _plugin_fingerprint(*functions: Callable[..., Any]) -> str:
+    return "+".join(filter(None, map(source_fingerprint, functions)))
+
+
+def _check_model(model: ModelConfig) -> None:
+    if reason := MODELS[model.name].refuses_widths(model.widths):
+        raise InputError(f"model {model.name!r} is refused: {reason}")
+
+
+def chosen(registry: Registry[Any], value: Any) -> Choice:
+    """An entry without schedules, "gaussian" or {name = ..., sigma = 0.1}, with its defaults.
+
+    Raises InputError.
+    """
+    choice = convert(long_form(registry.kind, value), Choice)
+    done = completed_choice(registry.kind, choice, registry[choice.name].hyper)
+    _check_no_schedule(registry.kind, done)
+    return done
+
+
+def evaluation(table: Mapping[str, Any]) -> EvaluateConfig:
+    """The settings of an evaluation, from the table of a study. Raises InputError."""
+    return _completed_evaluation(convert(_long_gradings(dict(table)), EvaluateConfig))
+
+
+def completed_choice(kind: str, choice: Choice, declared: Mapping[str, Hyper]) -> Choice:
+    """The choice with its defaults. Raises InputError for a value that is not valid."""
+    what = f"{kind} {choice.name!r}"
+    values = complete(what, declared, choice.hyper)
+    return Choice(
+        choice.name,
+        {k: _completed_value(f"{what}: {k}", v, declared[k]) for k, v in values.items()},
+    )
+
+
+def _completed_value(what: str, value: float | Choice, hyper: Hyper) -> float | Choice:
+    """The number, or the schedule with its defaults; in range at every point of training."""
+    if not isinstance(value, Choice):
+        hyper.check(what, value)
+        return value
+    if any(isinstance(inner, Choice) for inner in value.hyper.values()):
+        raise InputError(f"{what}: the parameters of a schedule must be numbers; got {value}")
+    if hyper.integer:
+        raise InputError(f"{what} is a whole number, which has no schedule; got {value}")
+    schedule = completed_choice("schedule", value, hyperparameters(SCHEDULES[value.name]))
+    for progress in range(101):
+        hyper.check(what, SCHEDULES[schedule.name](progress / 100, **schedule.hyper))
+    return schedule

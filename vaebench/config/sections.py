@@ -1,0 +1,145 @@
+"""The parts of a run's configuration: frozen, checked on conversion."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import msgspec
+from msgspec import Meta, Struct
+
+from vaebench.evaluate import USUAL
+from vaebench.hyper import hyperparameters
+from vaebench.posteriors import Latent
+from vaebench.schedules import SCHEDULES
+
+AtLeastOne = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0.0, le=sys.float_info.max)]
+Binarisation = Literal["none", "dynamic", "threshold", "static"]
+
+
+class Choice(Struct, frozen=True, forbid_unknown_fields=True):
+    """A registry entry by name, with its hyperparameters: numbers or schedules."""
+
+    name: str
+    hyper: dict[str, float | Choice] = {}
+
+    def __str__(self) -> str:
+        """As tables show it; a schedule without the parameters that it has by default."""
+        defaults = hyperparameters(SCHEDULES[self.name]) if self.name in SCHEDULES else {}
+        inside = ", ".join(
+            f"{name}={text(value)}"
+            for name, value in self.hyper.items()
+            if name not in defaults or defaults[name].default != value
+        )
+        return f"{self.name}({inside})" if inside else self.name
+
+
+class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A data set by name or .npz path, and what else makes its identity."""
+
+    name: str = "digits"
+    binarisation: Binarisation = "none"
+    valid_fraction: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
+    """Of the training part, where the data set has no validation part of its own; None: 1/6."""
+    split_seed: int = 0
+    dequantise: bool = False
+    """Fill the gaps between the 256 levels of 8-bit images with noise; what a density then gives
+    is a bound on the log-probability of the stored images."""
+    fingerprint: str = ""
+    """Of the bytes; filled in when a study is read."""
+
+    @property
+    def label(self) -> str:
+        """The name without the folder that a path may have."""
+        return Path(self.name).stem
+
+    @property
+    def observed(self) -> str:
+        """How stored intensities become observations, in a word."""
+        return "dequantised" if self.dequantise else self.binarisation
+
+
+class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Encoder and decoder."""
+
+    name: str = "mlp"
+    latent_dim: AtLeastOne = 8
+    """Dimensions of the code, or its categorical variables."""
+    widths: tuple[AtLeastOne, ...] = (128,)
+    num_classes: Annotated[int, Meta(ge=2)] = 10
+    """Values of each categorical variable."""
+    flow_steps: AtLeastOne = 2
+    """Maps of a flow posterior."""
+    num_components: AtLeastOne = 10
+    """Components of a mixture prior."""
+
+    @property
+    def latent(self) -> Latent:
+        """The sizes of the code."""
+        return Latent(self.latent_dim, self.num_classes, self.flow_steps)
+
+
+class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The training loop: Adam on minibatches."""
+
+    num_steps: AtLeastOne = 6000
+    batch_size: AtLeastOne = 64
+    learning_rate: Positive = 1e-3
+    max_grad_norm: Positive | None = None
+    """Gradients are scaled down to this norm, run by run; None: never."""
+    weight_decay: Annotated[float, Meta(ge=0.0, le=sys.float_info.max)] = 0.0
+    """Decoupled from the gradient (Loshchilov & Hutter 2019, algorithm 2)."""
+    patience: AtLeastOne | None = None
+    """A run stops after so many points of its learning curve, of which there are 40 to 79 (a point
+    for each step where they are fewer), without a better ELBO on the validation part; None: never.
+    """
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the networks' products in training; every grade is computed in float32."""
+
+
+class EvaluateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The evaluation that every run gets."""
+
+    num_samples: AtLeastOne = 100
+    """K of the importance-weighted NLL, and of the sampled reconstruction term."""
+    num_images: Annotated[int, Meta(ge=2)] = 1000
+    """Images drawn from the prior, to be compared with held-out ones."""
+    extractor: str = "auto"
+    """Of the features that images are compared by: see `vaebench.evaluate.extractors`."""
+    gradings: tuple[Choice, ...] = tuple(Choice(name, dict(hyper)) for name, hyper in USUAL.items())
+    """What is graded: entries of the registry `gradings`, with their scalars."""
+
+    @property
+    def wanted(self) -> dict[str, dict[str, float]]:
+        """The gradings by name, with their scalars."""
+        return {g.name: cast(dict[str, float], g.hyper) for g in self.gradings}
+
+
+def text(value: float | Choice) -> str:
+    """A hyperparameter as tables show it."""
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+def flat(**sections: Struct) -> dict[str, str]:
+    """Every field as "section.field": a word, for tables tell settings apart at the spaces."""
+    return {
+        f"{section}.{name}": ",".join(map(str, v if isinstance(v, tuple) else (v,))).replace(
+            " ", ""
+        )
+        for section, fields in sections.items()
+        for name, v in msgspec.structs.asdict(fields).items()
+    }
+
+
+def _word(value: Any) -> str:
+    words = value if isinstance(value, tuple) else (value,)
+    return ",".join(map(str, words)).replace(" ", "")
+
+
+def digest(table: dict[str, Any]) -> str:
+    """16 hex digits of the hash of the canonical JSON."""
+    canonical = msgspec.json.encode(table, order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()[:16]

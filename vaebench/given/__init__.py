@@ -1,0 +1,232 @@
+"""Models trained elsewhere, graded as this suite's own are, and recorded beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from torch.distributions import Distribution as TorchDistribution
+
+from vaebench import kernels, results
+from vaebench.config import (
+    Choice,
+    DataConfig,
+    EvaluateConfig,
+    chosen,
+    convert,
+    digest,
+    evaluation,
+    flat,
+    observation_space,
+)
+from vaebench.data import Dataset
+from vaebench.environment import describe
+from vaebench.errors import InputError
+from vaebench.evaluate import Subject, budget, evaluate
+from vaebench.given.model import Decode, Encode, from_torch, given_model
+from vaebench.likelihoods import LIKELIHOODS
+from vaebench.noise import Noise, key
+from vaebench.plugins import load_file
+from vaebench.priors import PRIORS, BoundPrior
+from vaebench.results import Labels, Record
+from vaebench.stack import keep, load_data, lost
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A model from elsewhere with all that decides its grades.
+
+    `encode`: images [B, P] -> mean and log-variance of q(z|x), [B, D] each, or a Normal over z.
+    `decode`: codes [n, D] -> what the likelihood is given: logits [n, P] for Bernoulli, means for
+    Gaussian, all that `vaebench list likelihoods` says. Both must be fit to be evaluated: no
+    dropout, no batch statistics. `likelihood`, `data` and `prior` are names, or tables as in a
+    study; the prior may also be a torch.distributions object. `evaluate`: the table of a study.
+    """
+
+    encode: Encode
+    decode: Decode
+    likelihood: str | Mapping[str, Any]
+    data: str | Mapping[str, Any]
+    prior: str | Mapping[str, Any] | TorchDistribution = "standard_normal"
+    name: str = "given"
+    """As tables are to call it."""
+    seed: int = 0
+    """Of the training that made it, for comparisons by seed; and of the evaluation's samples."""
+    evaluate: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Entered:
+    """An entrant with its words resolved."""
+
+    entrant: Entrant
+    likelihood: Choice
+    prior: Choice | TorchDistribution
+    data: DataConfig
+    settings: EvaluateConfig
+    dataset: Dataset
+
+    @property
+    def labels(self) -> Labels:
+        """The words by which the tables know it."""
+        measure = LIKELIHOODS[self.likelihood.name].measure
+        settings = flat(evaluate=self.settings)
+        return Labels(
+            dataset=self.data.label,
+            likelihood=str(self.likelihood),
+            objective="given",
+            hyper="{}",
+            variant=self.entrant.name,
+            num_samples=1,
+            observation_space=observation_space(self.data, measure, self.settings.num_samples),
+            settings=" ".join(f"{name}={value}" for name, value in settings.items()),
+            seed=self.entrant.seed,
+        )
+
+    @property
+    def id(self) -> str:
+        """The record's name: another grading of the same name, seed and settings replaces it."""
+        return digest(msgspec.to_builtins(self.labels) | {"prior": str(self.prior)})
+
+
+def evaluate_given(
+    encode: Encode,
+    decode: Decode,
+    likelihood: str | Mapping[str, Any],
+    data: str | Mapping[str, Any],
+    prior: str | Mapping[str, Any] | TorchDistribution = "standard_normal",
+    *,
+    out: str | Path | None = None,
+    **more: Any,
+) -> pd.DataFrame:
+    """Grade a model trained elsewhere: its rows, as `vb.run` gives them.
+
+    Arguments and further ones (name, seed, evaluate, device) are the fields of `Entrant`. With
+    `out`, the model is recorded there beside the runs of a study, to be compared with them.
+    Raises InputError for what cannot be graded, which `out` also gets a record of.
+    """
+    entrant = Entrant(encode, decode, likelihood, data, prior, **more)
+    return results.frame([grade(entrant, None if out is None else Path(out))])
+
+
+def grade(entrant: Entrant, out: Path | None = None) -> Record:
+    """Evaluate an entrant, and record it where there is a folder to. Raises InputError."""
+    entered = enter(entrant)
+    if out is not None:
+        results.prepare(out)
+    try:
+        kernels.forget_paths()
+        found = evaluate(subject(entered), entered.settings.wanted)
+        metrics = results.metrics(found.grades, 0)
+        if reason := lost(metrics):
+            raise InputError(f"the figures of {entrant.name!r} must be finite; {reason}")
+    except InputError as error:
+        if out is not None:
+            results.write(out, _record(entered, "failed", reason=str(error)))
+        raise
+    record = _record(entered, "done", metrics=metrics)
+    if out is not None:
+        keep(out, entered.id, found, 0, entered.dataset.image_shape)
+        results.write(out, record)
+    return record
+
+
+def foretell(entrant: Entrant) -> dict[str, float]:
+    """Seconds that each grading of an entrant will take, by name. Raises InputError."""
+    entered = enter(entrant)
+    return budget(subject(entered), entered.settings.wanted)
+
+
+def read(path: Path, **evaluate: Any) -> Entrant:
+    """The model that a Python file defines by the names of the fields of `Entrant`.
+
+    `evaluate`: settings that go before those of the file. Raises InputError.
+    """
+    module = load_file(str(path))
+    found = {f.name: getattr(module, f.name) for f in fields(Entrant) if hasattr(module, f.name)}
+    for name in ("encode", "decode", "likelihood", "data"):
+        if name not in found:
+            raise InputError(f"{path} must define {name}, as vb.evaluate takes it; it does not")
+    return Entrant(**found | {"evaluate": dict(found.get("evaluate", {})) | evaluate})
+
+
+def enter(entrant: Entrant) -> Entered:
+    """The entrant with its words resolved and its data checked. Raises InputError."""
+    data = convert(_table(entrant.data), DataConfig)
+    dataset = load_data(data)
+    likelihood = chosen(LIKELIHOODS, entrant.likelihood)
+    described = f"{dataset.label!r} (test) with binarisation {data.observed!r}"
+    LIKELIHOODS[likelihood.name].check_support(dataset.observe("test"), described)
+    prior = entrant.prior
+    return Entered(
+        entrant,
+        likelihood,
+        prior if isinstance(prior, TorchDistribution) else chosen(PRIORS, prior),
+        msgspec.structs.replace(data, fingerprint=dataset.fingerprint),
+        evaluation(entrant.evaluate),
+        dataset,
+    )
+
+
+def subject(entered: Entered) -> Subject:
+    """The entrant as gradings see it. Raises InputError for a model that cannot be graded."""
+    entrant, settings = entered.entrant, entered.settings
+    model = given_model(
+        entrant.encode,
+        entrant.decode,
+        LIKELIHOODS[entered.likelihood.name],
+        _numbers(entered.likelihood),
+        _bound(entered.prior),
+        entered.dataset,
+        entrant.device,
+    )
+    return Subject(
+        model,
+        entered.dataset,
+        Noise((key(entrant.seed, "evaluate"),)),
+        num_samples=settings.num_samples,
+        num_images=settings.num_images,
+        extractor=settings.extractor,
+    )
+
+
+def _bound(prior: Choice | TorchDistribution) -> BoundPrior:
+    if isinstance(prior, TorchDistribution):
+        return from_torch(prior)
+    entry = PRIORS[prior.name]
+    if entry.learned or entry.discrete:
+        raise InputError(
+            f"prior {prior.name!r} is trained or discrete, which a model from elsewhere cannot "
+            f"hand over by name: give a torch.distributions object over z"
+        )
+    return BoundPrior(entry, _numbers(prior))
+
+
+def _numbers(choice: Choice) -> dict[str, Any]:
+    return dict(choice.hyper)
+
+
+def _table(value: str | Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": value} if isinstance(value, str) else dict(value)
+
+
+def _record(entered: Entered, status: results.Status, **contents: Any) -> Record:
+    return Record(
+        run=entered.id,
+        study=entered.entrant.name,
+        labels=entered.labels,
+        status=status,
+        environment=describe(entered.entrant.device),
+        operations=kernels.paths(),
+        **contents,
+    )
+
+
+__all__ = ["Entrant", "evaluate_given", "foretell", "grade", "read"]

@@ -1,0 +1,210 @@
+"""A model trained elsewhere, as the evaluation sees it: a stack of one run.
+
+Its two functions see plain batches: encode takes images [B, P], decode takes codes [n, D].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution as TorchDistribution
+from torch.distributions import Independent, Normal
+
+from vaebench.data import Dataset
+from vaebench.errors import InputError
+from vaebench.likelihoods import Likelihood
+from vaebench.noise import Noise, key
+from vaebench.posteriors import Distribution, Latent
+from vaebench.posteriors.gaussian import DiagonalGaussian
+from vaebench.priors import BoundPrior, Prior
+
+NUM_TRIED = 3
+"""Images that a model is tried with before it is graded."""
+
+Encode = Callable[[Tensor], Any]
+"""Images [B, P] -> mean and log-variance of q(z|x), [B, D] each, or a Normal over z."""
+Decode = Callable[[Tensor], Tensor]
+"""Codes [n, D] -> the numbers that the likelihood is given, n of each row alike: [n, n P]."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What `evaluate.Graded` asks for, of two functions and the names of two distributions."""
+
+    encode: Encode
+    decode: Decode
+    likelihood: Likelihood
+    likelihood_hyper: Mapping[str, float]
+    bound_prior: BoundPrior
+    latent: Latent
+    like: Tensor
+    num_outputs: int
+    """Of each row of decode: P, times the numbers that the likelihood has for a pixel."""
+    log_volume: float = 0.0
+    num_runs: int = 1
+
+    def encoded(self, x: Tensor) -> Tensor:
+        """[1, B, P] -> mean and log-variance, side by side: [1, B, 2D]."""
+        return torch.cat(_gaussian(self.encode(x[0]), len(x[0]), self.latent.dim), -1)[None]
+
+    def distribution(self, numbers: Tensor) -> Distribution:
+        """q(z|x) of mean and log-variance [1, B, 2D]."""
+        return DiagonalGaussian(*numbers.chunk(2, -1))
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """q(z|x) of images [1, B, P]."""
+        return self.distribution(self.encoded(x))
+
+    def prior(self) -> BoundPrior:
+        """p(z)."""
+        return self.bound_prior
+
+    def log_px_z(self, x: Tensor, z: Tensor) -> Tensor:
+        """[1, B, P], [K, 1, B, D] -> [K, 1, B], in nats."""
+        log_px_z = self.likelihood.log_prob(x, self._outputs(z), **self.likelihood_hyper)
+        return log_px_z - self.log_volume
+
+    def mean_image(self, z: Tensor) -> Tensor:
+        """[K, 1, n, D] -> [K, 1, n, P]."""
+        return self.likelihood.mean(self._outputs(z))
+
+    def of_run(self, run: int) -> Given:
+        """Itself: there is one."""
+        return self
+
+    def _outputs(self, z: Tensor) -> Tensor:
+        rows = z.flatten(0, -2)
+        out = self.decode(rows)
+        if not isinstance(out, Tensor):
+            raise InputError(f"decode must give a tensor; it gave {type(out).__name__}")
+        if out.numel() != len(rows) * self.num_outputs or len(out) != len(rows):
+            raise InputError(
+                f"decode must give [{len(rows)}, {self.num_outputs}] for codes of shape "
+                f"{tuple(rows.shape)} under likelihood {self.likelihood.name!r}; it gave "
+                f"{tuple(out.shape)}"
+            )
+        return out.reshape(*z.shape[:-1], self.num_outputs)
+
+
+def given_model(
+    encode: Encode,
+    decode: Decode,
+    likelihood: Likelihood,
+    likelihood_hyper: Mapping[str, float],
+    prior: BoundPrior,
+    dataset: Dataset,
+    device: str,
+) -> Given:
+    """The model, tried on a few test images.
+
+    Raises InputError for what cannot be graded: another shape, NaN, parts that still change from
+    call to call or with the batch, a log-probability above 0.
+    """
+    own = [*likelihood.learned, *likelihood.fitted]
+    if own:
+        raise InputError(
+            f"likelihood {likelihood.name!r} learns {own[0]} in training, which a model from "
+            f"elsewhere cannot hand over: name one that is told it, as {{name = 'gaussian', "
+            f"sigma = 0.1}}"
+        )
+    x = dataset.observe("test")[:NUM_TRIED].to(device)
+    mu, _ = _gaussian(encode(x), len(x))
+    model = Given(
+        encode,
+        decode,
+        likelihood,
+        likelihood_hyper,
+        prior,
+        Latent(mu.shape[-1]),
+        mu.new_zeros(()),
+        dataset.num_pixels * likelihood.outputs_per_pixel,
+        dataset.log_volume,
+    )
+    _try(model, x.to(model.like)[None])
+    return model
+
+
+def _try(model: Given, x: Tensor) -> None:
+    """Raises InputError where the model is no function of its inputs, row by row, or not finite."""
+    numbers = model.encoded(x)
+    z = numbers.chunk(2, -1)[0][None]
+    log_px_z, log_pz = model.log_px_z(x, z), model.prior().log_prob(z)
+    for what, values in (("encode", numbers), ("log p(x|z)", log_px_z), ("log p(z)", log_pz)):
+        if not bool(torch.isfinite(values).all()):
+            raise InputError(
+                f"{what} must be finite; on the first test images it is not: look for logarithms "
+                f"of 0, and logits of probabilities that are 0 or 1"
+            )
+    if model.likelihood.measure == "mass" and bool((log_px_z > 0).any()):
+        raise InputError(
+            f"log p(x|z) of likelihood {model.likelihood.name!r} must be at most 0, as the log of "
+            f"a probability is; it is {float(log_px_z.max()):.4g}: see what decode should give"
+        )
+    fewer = {
+        "encode": (model.encoded(x[:, :2]), numbers[:, :2]),
+        "decode": (model.log_px_z(x[:, :2], z[:, :, :2]), log_px_z[..., :2]),
+    }
+    for what, (among_fewer, among_all) in fewer.items():
+        if not torch.allclose(among_fewer, among_all, rtol=1e-3, atol=1e-4):
+            raise InputError(
+                f"{what} must give each image the same whenever it is asked and whatever is beside "
+                f"it; it does not: turn dropout and batch statistics off, as model.eval() does"
+            )
+
+
+def _gaussian(found: Any, num_rows: int, dim: int | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance [B, D] each, of what an encoder gave. Raises InputError."""
+    if isinstance(found, Independent):
+        found = found.base_dist
+    if isinstance(found, Normal):
+        found = found.loc, 2.0 * found.scale.log()
+    match found:
+        case (Tensor() as mu, Tensor() as log_var):
+            pass
+        case _:
+            raise InputError(
+                f"encode must give mean and log-variance of q(z|x), or a Normal over z; it gave "
+                f"{type(found).__name__}: wrap it, as in lambda x: (net(x).mu, net(x).log_var)"
+            )
+    wanted = (num_rows, dim or mu.shape[-1])
+    if not mu.shape == log_var.shape == wanted:
+        raise InputError(
+            f"encode must give mean and log-variance of shape [{num_rows}, {dim or 'D'}] for "
+            f"{num_rows} images; it gave {tuple(mu.shape)} and {tuple(log_var.shape)}"
+        )
+    return mu, log_var
+
+
+def from_torch(prior: TorchDistribution) -> BoundPrior:
+    """A prior that is a torch.distributions object over a code, or over each of its numbers.
+
+    Raises InputError for a batch of distributions over codes.
+    """
+    over_codes = len(prior.event_shape) > 0
+    if over_codes and prior.batch_shape:
+        raise InputError(
+            f"a prior must be one distribution over z; got a batch of shape "
+            f"{tuple(prior.batch_shape)}: give one of them"
+        )
+    shape = prior.batch_shape + prior.event_shape
+
+    def log_prob(z: Tensor) -> Tensor:
+        if shape and shape[-1] != z.shape[-1]:
+            raise InputError(
+                f"the prior must be over the {z.shape[-1]} numbers of a code; it is over "
+                f"{shape[-1]}"
+            )
+        log_pz = prior.log_prob(z)
+        return log_pz if over_codes else log_pz.sum(-1)
+
+    def sample(noise: Noise, num_rows: int, latent: Latent) -> Tensor:
+        seed = key(*noise.keys, noise.step, noise.first_sample, noise.first_row)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return prior.sample(torch.Size([num_rows] if shape else [num_rows, latent.dim]))[None]
+
+    return BoundPrior(Prior("given", log_prob, "given", sample), {})
