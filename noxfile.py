@@ -171,3 +171,23 @@ def harness(session: nox.Session) -> None:
     """Measure what the harness adds to a study, and how its time grows to 1,000 runs."""
     install(session, "report")
     session.run("python", "benchmarks/harness_cost.py", *session.posargs)
+
+
+@nox.session
+def statistics(session: nox.Session) -> None:
+    """Simulate studies: how often intervals cover and tests err, in seven minutes."""
+    install(session, "report")
+    out = "results/reference/statistics"
+    session.run("python", "benchmarks/statistics_coverage.py", "--out", out, *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Grade a Pyro and a pythae model, as the examples have them, and test the figures."""
+    install(session, "", "test", "peers")
+    session.install("-c", "constraints.txt", "--no-deps", "pythae")
+    session.run("pytest", "tests/test_examples.py", "-q")
+    for name in ("pyro_vae", "pythae_vae"):
+        session.run(
+            "vaebench", "evaluate", f"examples/{name}.py", "--out", str(RESULTS / "examples")
+        )

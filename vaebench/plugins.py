@@ -55,7 +55,7 @@ def _load_file(file: str) -> ModuleType:
     name = _module_name(file)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None or not Path(file).is_file():
-        raise InputError(f"a Python file must be there; got {file}")
+        raise InputError(f"it must be a Python file; got {file}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -136,36 +136,35 @@ UNITS: dict[str, tuple[str, bool | None]] = {
 """Each metric's unit and whether higher is better; None where neither is."""
 
 
-def metric(name: str, value: float, protocol: str = "", **facts: Any) -> Metric:
+def metric(name: str, value: float | None, protocol: str = "", **facts: Any) -> Metric:
     """A Metric with the unit and direction of its name; `facts` are its other fields."""
     unit, higher_is_better = UNITS[name]
     return Metric(name, value, unit, higher_is_better, protocol, **facts)
 
 
 def metrics(grades: Sequence[Grade], run: int) -> list[Metric]:
-    """The figures of one run of a graded stack."""
+    """The figures of one run of a graded stack. NaN that comes with its reason is no value."""
 
     def number(values: Tensor | None) -> float | None:
         return None if values is None else float(values[run])
 
-    return [
-        metric(
-            g.name,
-            float(g.values[run]),
-            g.protocol,
-            low=number(g.low),
-            high=number(g.high),
-            reference=g.reference,
-            fingerprint=g.fingerprint,
-            trust=g.doubts[run] if g.doubts else "",
-        )
-        for g in grades
-    ]
+    def of(g: Grade) -> Metric:
+        value, doubt = number(g.values), g.doubts[run] if g.doubts else ""
+        given = None if doubt and value != value else value
+        ends = (None, None) if given is None else (number(g.low), number(g.high))
+        facts = {"reference": g.reference, "fingerprint": g.fingerprint, "trust": doubt}
+        return metric(g.name, given, g.protocol, low=ends[0], high=ends[1], **facts)
+
+    return [of(grade) for grade in grades]
 
 
 def parts(grades: Sequence[Grade], run: int) -> dict[str, NDArray[Any]]:
-    """What the figures of one run are means of, by metric."""
-    return {g.name: g.parts[run].cpu().numpy() for g in grades if g.parts is not None}
+    """What the figures of one run are means of, by metric; "METRIC by AXIS" where not examples."""
+    return {
+        g.name if g.axis == "example" else f"{g.name} by {g.axis}": g.parts[run].cpu().numpy()
+        for g in grades
+        if g.parts is not None
+    }
 
 
 def prepare(out: Path) -> None:
@@ -209,9 +208,10 @@ def write_examples(out: Path, run: str, values: Mapping[str, NDArray[Any]]) -> N
 
 
 def examples(out: str | Path, run: str) -> dict[str, NDArray[Any]]:
-    """What figures of a run are means of, by metric: a value for each example, or each dimension.
+    """What figures of a run are means of, by metric: a value for each example.
 
-    Nothing where there is no such file. Raises InputError where it is damaged.
+    Under "METRIC by dimension", or another axis, where it is not examples. Nothing where there is
+    no such file. Raises InputError where it is damaged.
     """
     path = Path(out) / "examples" / f"{run}.npz"
     if not path.exists():

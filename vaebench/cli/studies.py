@@ -60,27 +60,30 @@ def run(
 def report(folder: Path, out: Path | None) -> None:
     """Write tables and figures of the results in FOLDER."""
     from vaebench.report import write_report
-    from vaebench.report.tables import BRIEF, printable
+    from vaebench.report.tables import BRIEF, footnotes, printable
 
     table, paths = write_report(folder, out or folder / "report")
     for space, part in table.groupby("observation_space"):
         print_table(str(space), printable(part, BRIEF).astype(str).to_dict("records"))
-    click.echo(
-        "± is the half-width of the 95% interval over seeds. =1: the paired difference from "
-        "the first has an interval that includes 0."
-    )
+        click.echo("\n".join(footnotes(part, BRIEF)))
     click.echo("\n".join(str(path) for path in paths))
 
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--metric", default="nll", show_default=True, help="What to compare.")
-def compare(folder: Path, metric: str) -> None:
-    """Say how each variant in FOLDER differs from the best one, paired by seed."""
+@click.option("--margin", type=float, help="The smallest difference that matters to you.")
+@click.option("--against", metavar="VARIANT", help="Compare with this one, not with the best.")
+def compare(folder: Path, metric: str, margin: float | None, against: str | None) -> None:
+    """Say how the variants in FOLDER differ, paired by seed and example, in words."""
     from vaebench import results
-    from vaebench.report.tables import differences_in_words
+    from vaebench.report import examples_of
+    from vaebench.report.comparison import comparisons
+    from vaebench.report.words import in_words
 
-    click.echo("\n".join(differences_in_words(results.load(folder), metric)))
+    rows = results.load(folder)
+    table = comparisons(rows, examples_of(folder), metric, margin, against)
+    click.echo("\n".join(in_words(table)))
 
 
 @main.command()

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaebench import results
 from vaebench.errors import InputError
-from vaebench.report.tables import KEYS, made_with, markdown, summarise
+from vaebench.report.aggregate import interquartile_means, ranks_over_blocks
+from vaebench.report.comparison import comparisons
+from vaebench.report.lines import KEYS, RANKED_BY, Examples
+from vaebench.report.tables import made_with, markdown, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 
-def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
-    """Write table.csv, table.md and the figures of a results folder; the table and the paths.
+def examples_of(folder: Path) -> Examples:
+    """What is kept of the examples of a results folder's runs, each read once."""
+    return functools.cache(functools.partial(results.examples, folder))
 
-    Raises InputError where there are no results, or no place to write.
+
+def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
+    """Write the tables and the figures of a results folder; the summary and the paths.
+
+    table.csv and table.md: the summary. comparison.csv: every pair of variants. aggregate.csv:
+    interquartile means over observation spaces. Raises InputError where there are no results, or no
+    place to write.
     """
     rows, curves = results.load(folder), results.curves(folder)
-    table = summarise(rows)
+    examples = examples_of(folder)
+    table = summarise(rows, examples)
+    ranked = table.loc[table["rank"].notna(), KEYS]
     try:
         contents = {
             "table.csv": table.to_csv(index=False).encode(),
             "table.md": (markdown(table) + made_with(rows)).encode(),
-            **_figures(rows, curves, table),
+            **_comparisons(rows, ranked, examples),
+            **_figures(rows, curves, ranked),
         }
     except ImportError as error:
         raise InputError(f"a report needs {error.name}: install the extra, .[report]") from error
@@ -39,19 +53,33 @@ def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
     return table, [out / name for name in contents]
 
 
-def _figures(rows: pd.DataFrame, curves: pd.DataFrame, table: pd.DataFrame) -> dict[str, bytes]:
+def _comparisons(rows: pd.DataFrame, ranked: pd.DataFrame, examples: Examples) -> dict[str, bytes]:
+    """The tables of comparisons as CSV, by name; none without a value of what ranks."""
+    if not (rows["metric"] == RANKED_BY).any():
+        return {}
+    tables = {
+        "comparison.csv": comparisons(rows, examples),
+        "aggregate.csv": interquartile_means(rows.merge(ranked, on=KEYS)),
+    }
+    return {name: table.to_csv(index=False).encode() for name, table in tables.items()}
+
+
+def _figures(rows: pd.DataFrame, curves: pd.DataFrame, ranked: pd.DataFrame) -> dict[str, bytes]:
     """The figures as PNG, by name. Lines without a rank, which lost runs, are left to the table."""
-    ranked = table.loc[table["rank"].notna(), KEYS]
     if ranked.empty:
         return {}
     from vaebench.report import figures
+    from vaebench.report.critical_difference import critical_difference
 
     rows, curves = rows.merge(ranked, on=KEYS), curves.merge(ranked, on=KEYS)
+    ranks = ranks_over_blocks(rows)
     drawn = {
         "curves.png": figures.learning_curves(curves),
         "comparison.png": figures.comparison(rows),
         "rate_distortion.png": figures.rate_distortion(rows),
+        "bounds.png": figures.bounds(rows),
         "throughput.png": figures.throughput(rows),
+        "critical_difference.png": critical_difference(*ranks) if ranks else None,
     }
     return {name: _png(figure) for name, figure in drawn.items() if figure is not None}
 

@@ -14,14 +14,18 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from vaebench.report.lines import line_names
 from vaebench.report.statistics import mean_interval
-from vaebench.report.tables import line_names
 
 matplotlib.rcParams["text.parse_math"] = False  # a dollar in a file's name is no formula
 
 HEIGHT = 3.6
 LINE_HEIGHT = 0.25
 """Inches of a labelled line, at least."""
+BETA = r"\bbeta=([0-9.eE+-]+)"
+"""In a variant's name: beta, where it is a number."""
+ESTIMATES = {"elbo": "-ELBO", "nll": "importance-weighted", "ais_nll": "annealed (AIS)"}
+"""Of -log p(x), by metric: each an upper bound in expectation, on the examples it was made of."""
 
 
 def learning_curves(curves: pd.DataFrame) -> Figure:
@@ -72,7 +76,8 @@ def comparison(rows: pd.DataFrame) -> Figure:
 
 
 def rate_distortion(rows: pd.DataFrame) -> Figure:
-    """Where each run spends its nats: rate against distortion on held-out data."""
+    """Where each run spends its nats: rate against distortion on held-out data, with a curve
+    through the means of variants that differ in beta alone."""
     wide = _named(_wide(rows, ["rate", "distortion"]))
     grid = sns.relplot(
         wide,
@@ -85,11 +90,57 @@ def rate_distortion(rows: pd.DataFrame) -> Figure:
         height=HEIGHT,
         facet_kws={"sharex": False, "sharey": False},
     )
-    for axes in grid.axes_dict.values():
+    for space, axes in grid.axes_dict.items():
         _logarithmic_from_1(axes)
+        for curve in beta_curves(wide[wide["observation_space"] == space]):
+            axes.plot(curve["rate"], curve["distortion"], color="0.7", zorder=0)
         axes.margins(x=0.1)
         axes.set_xlim(left=-0.2)
     return _labelled(grid, "rate (nats; logarithmic from 1)", "distortion (nats)")
+
+
+def beta_curves(wide: pd.DataFrame) -> list[pd.DataFrame]:
+    """Mean `rate` and `distortion` by `beta`, a table for each set of variants of one observation
+    space that differ in nothing else; of sets of two and more."""
+    betas = wide["variant"].str.extract(BETA, expand=False).astype(float)
+    shown = wide.assign(beta=betas, rest=wide["variant"].str.replace(BETA, "beta", regex=True))
+    means = shown.dropna(subset=["beta"]).groupby(["likelihood", "settings", "rest", "beta"])
+    curves = means[["rate", "distortion"]].mean().reset_index("beta").groupby(level=[0, 1, 2])
+    return [curve.sort_values("beta") for _, curve in curves if len(curve) > 1]
+
+
+def bounds(rows: pd.DataFrame) -> Figure | None:
+    """Each estimate of -log p(x) of each variant, where annealing has given one: the mean with its
+    95% interval over seeds, above the least mean of the observation space."""
+    shown = rows[rows["metric"].isin(ESTIMATES)]
+    if "ais_nll" not in set(shown["metric"]):
+        return None
+    negated = shown["value"].where(shown["metric"] != "elbo", -shown["value"])
+    shown = _named(shown.assign(value=negated))
+    means = shown.groupby(["observation_space", "label", "metric"])["value"].transform("mean")
+    least = means.groupby(shown["observation_space"]).transform("min")
+    shown = shown.assign(above=shown["value"] - least, estimate=shown["metric"].map(ESTIMATES))
+    grid = sns.catplot(
+        shown.sort_values("above"),
+        x="above",
+        y="label",
+        hue="estimate",
+        hue_order=list(ESTIMATES.values()),
+        row="observation_space",
+        row_order=sorted(shown["observation_space"].unique()),
+        kind="point",
+        linestyle="none",
+        markersize=4,
+        dodge=0.4,
+        errorbar=_interval,
+        height=max(HEIGHT, 1.5 * LINE_HEIGHT * shown["label"].nunique()),
+        aspect=2.0,
+        sharex=False,
+        sharey=False,
+    )
+    for axes in grid.axes_dict.values():
+        _logarithmic_from_1(axes)
+    return _labelled(grid, "nats above the least mean (logarithmic from 1)", "", "row")
 
 
 def throughput(rows: pd.DataFrame) -> Figure | None:

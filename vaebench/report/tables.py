@@ -2,82 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from vaebench.errors import InputError, near_match
-from vaebench.report.statistics import Interval, mean_interval, paired_difference
+from vaebench.report.comparison import DIFFER, MAY_DIFFER, families, verdict
+from vaebench.report.lines import (
+    RANKED_BY,
+    Examples,
+    differing,
+    line_names,
+    metric_lines,
+    no_examples,
+    ranked,
+    records,
+    unequal,
+    with_newer,
+)
+from vaebench.report.ranks import leaders
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RANKED_BY = "nll"
-KEYS = ["observation_space", "likelihood", "variant", "settings"]
 COLUMNS = {
     "nll": ("NLL (nats)", 2),
+    "ais_nll": ("AIS NLL (nats)", 2),
     "elbo": ("ELBO (nats)", 2),
     "rate": ("rate (nats)", 2),
     "distortion": ("distortion (nats)", 2),
     "bits_per_dim": ("bits/dim", 3),
+    "ess": ("ESS share", 3),
+    "approximation_gap": ("approximation gap (nats)", 2),
+    "amortisation_gap": ("amortisation gap (nats)", 2),
     "active_units": ("active units", 1),
+    "mutual_information": ("mutual information (nats)", 2),
+    "mig": ("MIG", 3),
     "mse": ("MSE", 4),
     "frechet": ("Frechet", 1),
+    "kid": ("KID", 4),
+    "precision": ("precision", 2),
+    "recall": ("recall", 2),
     "examples_per_s": ("examples/s", 0),
     "step_time_ratio": ("step time ratio", 2),
 }
 """Metrics of the tables: heading and decimals."""
 BRIEF = ("nll", "elbo", "rate", "active_units", "frechet", "examples_per_s", "step_time_ratio")
 """Those that fit a terminal."""
+NOT_TRUSTED, NOT_ONE_WAY = "†", "‡"
 
 
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+def summarise(rows: pd.DataFrame, examples: Examples = no_examples) -> pd.DataFrame:
     """One line per observation space, likelihood, variant and settings, best first; unrounded.
 
-    For each metric: {metric}_mean, _low, _high (95% over seeds). `runs` and `done` count the seeds,
-    `rank` orders by the mean NLL within the observation space; a variant with a run that diverged
-    or failed has none. `tied` marks those whose paired difference from the first, over seeds,
-    has an interval that includes 0.
+    For each metric: {metric}_mean, _low, _high (95% over seeds), and where the rows say it,
+    _sampling_low, _sampling_high (the mean ends of its sampling interval), _reference (of real
+    data), _fingerprint, _trust (why not to trust it) and _unequal (it was made in different ways
+    within the observation space). `runs` and `done` count the seeds, `rank` orders by the mean NLL
+    within the observation space; a variant with a run that diverged or failed has none.
+
+    `shares` is the rank of the first of its group: from the best down, lines that do not "differ"
+    (see `comparisons`) from the first of the group, all pairs of the space allowed for. `apart`
+    says "may differ" or "do not differ" of those two. `tied`: the rank shared is the first.
     """
     import pandas as pd
 
-    lines = [_line(key, group) for key, group in rows.groupby(KEYS, sort=False)]
-    table = pd.DataFrame(lines)
-    parts = [_ranked(part, rows) for _, part in table.groupby("observation_space", sort=True)]
+    parts = []
+    for space, order in ranked(rows):
+        own = rows[rows["observation_space"] == space]
+        made = {f"{name}_unequal": True for name in sorted(unequal(with_newer(own)))}
+        parts.append(_grouped(order, own, examples).assign(**made))
     return pd.concat(parts, ignore_index=True)
-
-
-def differences_in_words(rows: pd.DataFrame, name: str = RANKED_BY) -> list[str]:
-    """A sentence per variant: how it differs from the first of its observation space.
-
-    Paired by seed. Raises InputError for a metric that no run has.
-    """
-    known = set(rows.loc[rows["seed"].notna() & (rows["metric"] != ""), "metric"])
-    if name not in known:
-        raise InputError(f"no metric {name!r} that runs have; {near_match(name, known)}")
-    unit = rows.loc[rows["metric"] == name, "unit"].iloc[0]
-    sentences = []
-    for space, part in summarise(rows).groupby("observation_space", sort=True):
-        ranked = part[part["rank"].notna()]
-        if not _has_values(ranked, name):
-            continue
-        lines, names = _records(ranked), line_names(ranked)
-        for line, named in zip(lines[1:], names[1:], strict=True):
-            d = _difference(rows, line, lines[0], name)
-            verdict = _verdict(d)
-            sentences.append(
-                f"{space}: {named} and {names[0]} {verdict} in {name} (difference "
-                f"{d.mean:.3g} {unit}, 95% interval {d.low:.3g} to {d.high:.3g}, {d.num} seeds)"
-            )
-    return sentences
-
-
-def line_names(part: pd.DataFrame) -> list[str]:
-    """What to call the lines (or rows) of one observation space: the variant, with the likelihood
-    and the settings where these differ."""
-    several = part["likelihood"].nunique() > 1
-    likelihoods = part["likelihood"].to_list() if several else [""] * len(part)
-    told = zip(part["variant"], likelihoods, differing(part["settings"].to_list()), strict=True)
-    return [", ".join(filter(None, parts)) for parts in told]
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -95,14 +88,17 @@ def made_with(rows: pd.DataFrame) -> str:
 
 
 def printable(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> pd.DataFrame:
-    """One observation space's lines of the summary as text: mean ± half-width of the interval."""
+    """One observation space's lines of the summary as text: mean ± half-width of the interval.
+
+    What the marks mean is said by `footnotes`.
+    """
     import pandas as pd
 
-    shown = {name: COLUMNS[name] for name in metrics if _has_values(part, name)}
     settings = differing(part["settings"].to_list())
+    lines = records(part)
     return pd.DataFrame(
         {
-            "rank": [_rank_text(r, t) for r, t in zip(part["rank"], part["tied"], strict=True)],
+            "rank": [_rank_text(line) for line in lines],
             "likelihood": part["likelihood"].to_list(),
             "variant": part["variant"].to_list(),
             **({"settings": settings} if any(settings) else {}),
@@ -111,90 +107,122 @@ def printable(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> pd
                 for done, runs in zip(part["done"], part["runs"], strict=True)
             ],
             **{
-                heading: [_cell(line, name, decimals) for line in _records(part)]
-                for name, (heading, decimals) in shown.items()
+                _heading(part, name): [_cell(line, name) for line in lines]
+                for name in _shown(part, metrics)
             },
         }
     )
 
 
-def differing(settings: Sequence[str]) -> list[str]:
-    """Of each "name=value name=value ..." the parts that not all of them have."""
-    parts = [text.split() for text in settings]
-    shared = set(parts[0]).intersection(*parts[1:]) if parts else set()
-    return [" ".join(p for p in own if p not in shared) for own in parts]
+def footnotes(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> list[str]:
+    """What the marks of `printable` mean, for one observation space, and what real data score."""
+    names, lines = line_names(part), records(part)
+    shown = _shown(part, metrics)
+    notes = list(_rank_notes(lines))
+    for name in shown:
+        heading = COLUMNS[name][0]
+        if _is_unequal(part, name):
+            ways = _ways(names, [_text(line, f"{name}_fingerprint") for line in lines])
+            notes.append(f"{NOT_ONE_WAY} {heading}: made in different ways, not to compare: {ways}")
+        notes += [
+            f"{NOT_TRUSTED} {heading} of {named}: {doubt}"
+            for named, line in zip(names, lines, strict=True)
+            if (doubt := _text(line, f"{name}_trust"))
+        ]
+    if real := [f"{COLUMNS[n][0]} {text}" for n in shown if (text := _reference(part, n))]:
+        notes.append(f"real data, train against test: {', '.join(real)}")
+    return notes
 
 
-def _line(key: Sequence[object], group: pd.DataFrame) -> dict[str, object]:
-    """The summary of one variant: counts of its runs and an interval for each metric."""
-    runs = group[group["seed"].notna()].drop_duplicates("run")
-    line: dict[str, object] = dict(zip(KEYS, key, strict=True))
-    line |= {"runs": len(runs), "done": int((runs["status"] == "done").sum())}
-    for name, values in group[group["metric"] != ""].groupby("metric", sort=False)["value"]:
-        interval = mean_interval(values.to_list())
-        line |= {f"{name}_{field}": getattr(interval, field) for field in ("mean", "low", "high")}
-    return line
+def _grouped(order: pd.DataFrame, rows: pd.DataFrame, examples: Examples) -> pd.DataFrame:
+    """The lines of one observation space with `shares`, `apart` and `tied`."""
+    lines = metric_lines(rows, order, RANKED_BY)
+    ranks = order["rank"].to_list()
+    num = sum(rank == rank for rank in ranks)
+    judged = families(lines[:num], RANKED_BY, examples)
+    verdicts = {
+        (pair.worse.name, pair.better.name): verdict(pair, p)
+        for pair, p in zip(judged.pairs, judged.p, strict=True)
+    }
+
+    def between(worse: int, better: int) -> str:
+        return verdicts.get((lines[worse].name, lines[better].name), "")
+
+    heads = leaders(num, lambda i, j: between(i, j) == DIFFER)
+    left = len(order) - num
+    shares = [ranks[head] for head in heads] + [float("nan")] * left
+    apart = [between(i, head) if i != head else "" for i, head in enumerate(heads)] + [""] * left
+    tied = [head == 0 and i > 0 for i, head in enumerate(heads)] + [False] * left
+    return order.assign(shares=shares, apart=apart, tied=tied)
 
 
-def _ranked(part: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The lines of one observation space with `rank` and `tied`, best first."""
-    score = f"{RANKED_BY}_mean"
-    part = part.copy() if score in part else part.assign(**{score: float("nan")})
-    complete = part["runs"] == part["done"]
-    part["rank"] = part[score].where(complete).rank(method="min")
-    part = part.sort_values(["rank", score], na_position="last")
-    lines = _records(part)
-    part["tied"] = [
-        line["rank"] > 1 and _includes_zero(_difference(rows, line, lines[0], RANKED_BY))
-        for line in lines
-    ]
-    return part
+def _shown(part: pd.DataFrame, metrics: Iterable[str]) -> list[str]:
+    return [name for name in metrics if _has_values(part, f"{name}_mean")]
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in line.items()} for line in table.to_dict("records")]
+def _has_values(part: pd.DataFrame, column: str) -> bool:
+    return column in part and bool(part[column].notna().any())
 
 
-def _difference(
-    rows: pd.DataFrame, line: Mapping[str, object], best: Mapping[str, object], name: str
-) -> Interval:
-    """`name` of one variant minus that of the best, over the seeds that both have."""
-    wide = rows[(rows["metric"] == name) & rows["seed"].notna()].pivot_table(
-        index="seed", columns=KEYS, values="value"
-    )
-    ours, theirs = (wide[tuple(chosen[k] for k in KEYS)] for chosen in (line, best))
-    both = ours.notna() & theirs.notna()
-    return paired_difference(ours[both].to_list(), theirs[both].to_list())
+def _is_unequal(part: pd.DataFrame, name: str) -> bool:
+    return _has_values(part, f"{name}_unequal") and bool(part[f"{name}_unequal"].eq(True).any())
 
 
-def _includes_zero(interval: Interval) -> bool:
-    """Also where there is no interval: one seed tells nothing apart."""
-    return not (interval.low > 0.0 or interval.high < 0.0)
+def _heading(part: pd.DataFrame, name: str) -> str:
+    heading = COLUMNS[name][0]
+    return f"{heading} {NOT_ONE_WAY}" if _is_unequal(part, name) else heading
 
 
-def _verdict(difference: Interval) -> str:
-    if difference.num < 2:
-        return "cannot be told apart by one seed"
-    return "do not differ" if _includes_zero(difference) else "differ"
-
-
-def _has_values(part: pd.DataFrame, name: str) -> bool:
-    return f"{name}_mean" in part and bool(part[f"{name}_mean"].notna().any())
-
-
-def _rank_text(rank: float, tied: bool) -> str:
+def _rank_text(line: Mapping[str, Any]) -> str:
+    rank, shares = line["rank"], line["shares"]
     if rank != rank:
         return "-"
-    return f"{rank:.0f}{' =1' if tied else ''}"
+    mark = "~" if line["apart"] == MAY_DIFFER else "="
+    return f"{rank:.0f}{f' {mark}{shares:.0f}' if shares < rank else ''}"
 
 
-def _cell(line: Mapping[str, Any], name: str, decimals: int) -> str:
+def _rank_notes(lines: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    texts = [_rank_text(line) for line in lines]
+    if any("=" in text for text in texts):
+        yield "=N: not different from rank N; the 95% interval of the paired difference includes 0"
+    if any("~" in text for text in texts):
+        yield "~N: its own interval leaves 0 out, but not once all pairs are allowed for (Holm)"
+
+
+def _cell(line: Mapping[str, Any], name: str) -> str:
+    """Mean and half-width over seeds; for one seed the interval of its sampling, where known."""
+    decimals = COLUMNS[name][1]
     mean, high = line[f"{name}_mean"], line[f"{name}_high"]
     if mean != mean:
         return ""
-    width = "" if high != high else f" ± {high - mean:.{decimals}f}"
-    return f"{mean:,.{decimals}f}{width}"
+    low, top = (line.get(f"{name}_sampling_{end}", float("nan")) for end in ("low", "high"))
+    width = f" ± {high - mean:.{decimals}f}" if high == high else ""
+    sampled = f" [{low:,.{decimals}f}, {top:,.{decimals}f}]" if not width and low == low else ""
+    mark = f" {NOT_TRUSTED}" if _text(line, f"{name}_trust") else ""
+    return f"{mean:,.{decimals}f}{width}{sampled}{mark}"
+
+
+def _text(line: Mapping[str, Any], column: str) -> str:
+    value = line.get(column, "")
+    return value if isinstance(value, str) else ""
+
+
+def _reference(part: pd.DataFrame, name: str) -> str:
+    """What real data score by a metric, where that is known and one."""
+    column = f"{name}_reference"
+    if not _has_values(part, column) or _is_unequal(part, name):
+        return ""
+    return f"{part[column].mean():,.{COLUMNS[name][1]}f}"
+
+
+def _ways(names: Iterable[str], fingerprints: Iterable[str]) -> str:
+    """Which lines were made in which way."""
+    by_way: dict[str, list[str]] = {}
+    for name, fingerprint in zip(names, fingerprints, strict=True):
+        by_way.setdefault(fingerprint or "no fingerprint", []).append(name)
+    return "; ".join(f"{way}: {', '.join(own)}" for way, own in by_way.items())
 
 
 def _section(part: pd.DataFrame) -> str:
-    return str(printable(part).to_markdown(index=False, disable_numparse=True))
+    table = printable(part).to_markdown(index=False, disable_numparse=True)
+    return "\n".join([str(table), *(f"\n{note}" for note in footnotes(part))])
