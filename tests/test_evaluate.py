@@ -12,7 +12,6 @@ from vaebench.evaluate import Subject, evaluate
 from vaebench.evaluate.bounds import bounds
 from vaebench.evaluate.images import grid_png
 from vaebench.evaluate.latent import active_units
-from vaebench.evaluate.quality import extractor_for, frechet_distances
 from vaebench.initial import build_stack, streams
 from vaebench.models import select
 from vaebench.noise import Noise, normals
@@ -96,40 +95,6 @@ def test_active_units_counts_dimensions_whose_mean_moves():
     mu = torch.randn(2, 500, 4, generator=torch.Generator().manual_seed(0))
     scale = torch.tensor([[1.0, 0.5, 0.05, 0.0], [1.0, 1.0, 1.0, 0.2]])
     assert active_units(mu * scale[:, None]).tolist() == [2, 4]
-
-
-def test_frechet_distance_is_the_formula_for_gaussians():
-    """Heusel et al. 2017: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))."""
-    from scipy.linalg import sqrtm
-
-    dataset = load("digits", "none")
-    extractor = extractor_for(dataset)
-    images = dataset.train.x[:500] * 0.8 + 0.1
-    (found,) = frechet_distances(images[None], dataset, extractor)
-    a, b = (extractor.features(x).double() for x in (dataset.test.x, images))
-    cov_a, cov_b = a.T.cov(), b.T.cov()
-    root = torch.from_numpy(sqrtm((cov_a @ cov_b).numpy()).real)
-    expected = (a.mean(0) - b.mean(0)).square().sum() + torch.trace(cov_a + cov_b - 2 * root)
-    assert found == pytest.approx(float(expected), rel=1e-3)
-
-
-def test_frechet_distance_ranks_real_above_noise():
-    dataset = load("digits", "none")
-    noise = torch.rand(dataset.valid.x.shape, generator=torch.Generator().manual_seed(0))
-    real, fake = frechet_distances(
-        torch.stack([dataset.valid.x, noise]), dataset, extractor_for(dataset)
-    )
-    assert real < 0.2 * fake
-
-
-def test_features_without_labels_are_principal_components(tmp_path, tiny_npz):
-    import numpy as np
-
-    with np.load(tiny_npz) as stored:
-        np.savez(tmp_path / "bare.npz", x_train=stored["x_train"], x_test=stored["x_test"])
-    dataset = load(str(tmp_path / "bare.npz"), "static")
-    assert extractor_for(dataset).described == "pca 16"
-    assert extractor_for(dataset).features(dataset.test.x).shape == (16, 16)
 
 
 @pytest.mark.parametrize(

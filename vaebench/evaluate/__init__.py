@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from vaebench.errors import InputError
-from vaebench.evaluate import latent, likelihood, quality
+from vaebench.evaluate import latent, likelihood, quality, two_sample
 from vaebench.evaluate.bounds import Bounds, bounds
 from vaebench.evaluate.budget import budget
 from vaebench.evaluate.grading import GRADINGS, Grade, Graded, Grading, Subject, own
 
 NUM_SHOWN = 64
-USUAL: Mapping[str, Mapping[str, float]] = {"likelihood": {}, "latent": {}, "samples": {}}
+USUAL: Mapping[str, Mapping[str, float]] = {
+    name: {} for name in ("likelihood", "latent", "samples", "two_sample")
+}
 """The gradings that every run gets, cheap ones, with their scalars."""
 
 

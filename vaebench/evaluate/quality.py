@@ -1,106 +1,179 @@
-"""Sample quality: the Frechet distance between images of the model and held-out images."""
+"""Sample quality: images of the model beside held-out images, by distances and neighbours."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from vaebench.data import Dataset, Part
-from vaebench.evaluate.chunks import bytes_for, rows_within
-from vaebench.evaluate.grading import Grade, Graded, Subject, each_run, grading
-from vaebench.noise import Noise
-from vaebench.optimise import AdamScalars, Moments, fused_adam
+from vaebench.data import Dataset
+from vaebench.evaluate.drawn import (
+    DRAWN,
+    Drawn,
+    check_counts,
+    drawn,
+    fingerprint,
+    prior_means,
+    some,
+)
+from vaebench.evaluate.extractors import extractor_for, raw, refusal
+from vaebench.evaluate.features import Extractor, digest, features_of
+from vaebench.evaluate.frechet import Gaussian, frechet, gaussian
+from vaebench.evaluate.grading import Grade, Subject, grading
+from vaebench.evaluate.intervals import Estimate, joined, share
+from vaebench.evaluate.kernel_distance import Kernels, kernels_of, kid
+from vaebench.evaluate.memorised import NEARER, copies
+from vaebench.evaluate.neighbours import Balls, balls, compared
+from vaebench.hyper import Hyper
 
-NUM_FEATURES = 32
-CLASSIFIER_STEPS = 500
+MIN_IMAGES = 3
+"""Of each kind: the jackknife leaves one out and needs a pair."""
+PER_EXAMPLE = "recall", "coverage"
+"""Means over the test images."""
+
+
+def _num_pairs(subject: Subject, **hyper: float) -> float:
+    dataset, num = subject.dataset, subject.num_images
+    return float(num * (num + len(dataset.test.x) + len(dataset.train.x)))
+
+
+@grading(
+    source="Heusel et al. 2017, eq. 6; Binkowski et al. 2018; Kynkaanniemi et al. 2019, eq. 1-2; "
+    "Naeem et al. 2020; Yoon et al. 2023",
+    refuses=refusal,
+    work=_num_pairs,
+)
+def samples(
+    subject: Subject, *, num_neighbours: Annotated[int, Hyper(search=(3, 10), low=1)] = 5
+) -> list[Grade]:
+    """Frechet and kernel distance, precision, recall, density, coverage, and copied images."""
+    dataset, num_images = subject.dataset, subject.num_images
+    needed = max(MIN_IMAGES, int(num_neighbours) + 1)
+    counts = {name: len(getattr(dataset, name).x) for name in ("train", "test")}
+    check_counts("samples", needed, generated=num_images, **counts)
+    extractor = extractor_for(dataset, subject.extractor)
+    images = drawn(subject, num_images)
+    of_real = _reference(dataset, extractor, num_images, int(num_neighbours))
+    features = features_of(extractor, images.x)
+    return [
+        *_grades(subject, extractor, images, of_real, _scores(of_real.real, features)),
+        _memorised(subject, images),
+    ]
+
+
+# ------------------------------------------------------------------ by features
 
 
 @dataclass(frozen=True)
-class Extractor:
-    """Features [N, F] of intensities [N, P], and what they are, for the protocol of a row."""
+class Real:
+    """Features of the test part, ready for comparisons."""
 
-    features: Callable[[Tensor], Tensor]
-    described: str
-
-
-@grading(source="Heusel et al. 2017, eq. 6")
-def samples(subject: Subject) -> list[Grade]:
-    """Frechet distance between images of the model and test images."""
-    images = prior_means(subject.model, subject.noise, subject.num_images)
-    extractor = extractor_for(subject.dataset)
-    distances = frechet_distances(images, subject.dataset, extractor)
-    told = (
-        f"{extractor.described}, {subject.num_images} means of p(x|z), z from the prior, "
-        f"against {len(subject.dataset.test.x)} grey test images"
-    )
-    return [Grade("frechet", each_run(distances), told)]
+    gaussian: Gaussian
+    kernels: Kernels
+    balls: Balls
 
 
-@torch.no_grad()
-def prior_means(model: Graded, noise: Noise, num_images: int) -> Tensor:
-    """E[x|z] for z drawn from the prior: [S, n, P]."""
-    z = model.prior().sample(noise, num_images, model.latent).to(model.like)[None]
-    num_rows = rows_within(bytes_for(model.like.device), lambda: model.mean_image(z[:, :, :1]))
-    return torch.cat([model.mean_image(part)[0] for part in z.split(num_rows, 2)], 1)
+@dataclass(frozen=True)
+class Reference:
+    """The test part, and how the training part compares with it."""
 
-
-def frechet_distances(images: Tensor, dataset: Dataset, extractor: Extractor) -> list[float]:
-    """Heusel et al. 2017, eq. 6, of each run's images [S, n, P] to the grey test images."""
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    class Features(nn.Module):
-        """torchmetrics asks for a module that states its number of features."""
-
-        num_features = extractor.features(dataset.test.x[:1]).shape[-1]
-
-        def forward(self, x: Tensor) -> Tensor:
-            return extractor.features(x).double()
-
-    distance = FrechetInceptionDistance(feature=Features(), reset_real_features=False)
-    distance.update(dataset.test.x, real=True)
-    values = []
-    for run in images.cpu():
-        distance.update(run, real=False)
-        values.append(float(distance.compute()))
-        distance.reset()
-    return values
+    real: Real
+    scores: dict[str, Estimate]
+    num_trained: int
 
 
 @functools.lru_cache(maxsize=4)
-def extractor_for(dataset: Dataset) -> Extractor:
-    """A small classifier where the data set has labels, principal components where it has none."""
-    return _pca(dataset.train) if dataset.train.y is None else _classifier(dataset.train)
+def _reference(
+    dataset: Dataset, extractor: Extractor, num_images: int, num_neighbours: int
+) -> Reference:
+    """As many training images as a model gives, or all that there are."""
+    test = features_of(extractor, dataset.test.x)
+    real = Real(gaussian(test), kernels_of(test), balls(test, num_neighbours))
+    train = features_of(extractor, some(dataset.train, num_images, "reference"))
+    return Reference(real, _scores(real, train[None]), len(train))
 
 
-def _pca(train: Part) -> Extractor:
-    from sklearn.decomposition import PCA
+def _scores(real: Real, features: Tensor) -> dict[str, Estimate]:
+    """By metric name, of features [S, n, F]: [S] each."""
+    runs = [
+        {
+            "kid": kid(real.kernels, kernels_of(own)),
+            **compared(real.balls, balls(own, real.balls.num_neighbours)),
+        }
+        for own in features
+    ]
+    by_name = {name: joined([run[name] for run in runs]) for name in runs[0]}
+    return {"frechet": frechet(real.gaussian, features), **by_name}
 
-    num_features = min(NUM_FEATURES, *train.x.shape)
-    pca = PCA(num_features, random_state=0).fit(train.x.numpy())
-    return Extractor(lambda x: torch.from_numpy(pca.transform(x.numpy())), f"pca {num_features}")
+
+def _grades(
+    subject: Subject,
+    extractor: Extractor,
+    images: Drawn,
+    of_real: Reference,
+    scores: dict[str, Estimate],
+) -> list[Grade]:
+    num_tests, k = len(subject.dataset.test.x), of_real.real.balls.num_neighbours
+    told = (
+        f"{extractor.described}, {subject.num_images} {DRAWN}, against {num_tests} grey test "
+        f"images; reference {of_real.num_trained} training images"
+    )
+    doubt = _singular(subject.num_images, num_tests, of_real.real.gaussian.root.shape[0])
+    numbers = {"num_images": subject.num_images, "num_tests": num_tests}
+    common = fingerprint(subject.dataset, extractor, **numbers)
+    with_k = fingerprint(subject.dataset, extractor, **numbers, num_neighbours=k)
+    stated = {
+        "frechet": (f"{told}; biased upward, the more the fewer images", common, doubt),
+        "kid": (f"{told}; unbiased", common, ""),
+    }
+    return [
+        images.grade(
+            name,
+            found,
+            protocol,
+            reference=of_real.scores[name],
+            fingerprint=mark,
+            doubt=reason,
+            per_example=name in PER_EXAMPLE,
+        )
+        for name, found in scores.items()
+        for protocol, mark, reason in [
+            stated.get(name, (f"{told}; k={k}, interval for the balls as they are", with_k, ""))
+        ]
+    ]
 
 
-def _classifier(train: Part) -> Extractor:
-    """The last hidden layer, before its ReLU, of an MLP trained from seed 0 on training data."""
-    assert train.y is not None
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(0)
-        num_pixels, num_classes = train.x.shape[1], int(train.y.max()) + 1
-        body = nn.Sequential(nn.Linear(num_pixels, 128), nn.ReLU(), nn.Linear(128, NUM_FEATURES))
-        head = nn.Sequential(nn.ReLU(), nn.Linear(NUM_FEATURES, num_classes))
-        parameters = [*body.parameters(), *head.parameters()]
-        values = [p.detach() for p in parameters]
-        moments = Moments.of_zeros(values)
-        for _ in range(CLASSIFIER_STEPS):
-            rows = torch.randint(len(train.x), (256,))
-            loss = F.cross_entropy(head(body(train.x[rows])), train.y[rows])
-            gradients = list(torch.autograd.grad(loss, parameters))
-            moments.count.add_(1)
-            fused_adam(values, gradients, moments, AdamScalars(learning_rate=2e-3))
-    body.requires_grad_(False)
-    return Extractor(body, f"classifier {num_pixels}-128-{NUM_FEATURES}")
+def _singular(num_images: int, num_tests: int, num_features: int) -> str:
+    fewest = min(num_images, num_tests)
+    if fewest > num_features:
+        return ""
+    return f"{fewest} images are too few for a covariance of {num_features} features"
+
+
+# ------------------------------------------------------------------ by pixels
+
+
+def _memorised(subject: Subject, images: Drawn) -> Grade:
+    dataset, num_images = subject.dataset, subject.num_images
+    of_tests, mark = _copied_tests(dataset, num_images)
+    return images.grade(
+        "memorised",
+        share(torch.stack([copies(x, dataset.train.x) for x in images.x])),
+        f"{num_images} {DRAWN}, less than 1/{NEARER} as far from one of {len(dataset.train.x)} "
+        "training images as from the next, by pixels; reference test images",
+        reference=of_tests,
+        fingerprint=fingerprint(dataset, raw(dataset), num_images=num_images, train=mark),
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _copied_tests(dataset: Dataset, num_images: int) -> tuple[Estimate, str]:
+    """The share of as many test images that would be called copies; the training part's digest."""
+    tests, train = some(dataset.test, num_images, "copied"), dataset.train.x
+    return share(copies(tests, train)[None]), digest(train)
+
+
+__all__ = ["prior_means", "samples"]

@@ -1,0 +1,159 @@
+"""Precision, recall, density and coverage by brute force, and copies of training images."""
+
+import math
+
+import pytest
+import torch
+
+from vaebench.evaluate.intervals import share
+from vaebench.evaluate.memorised import copies
+from vaebench.evaluate.neighbours import balls, compared
+
+METRICS = "precision", "recall", "density", "coverage"
+
+
+def normals(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def grid(num, seed):
+    """Whole numbers: many ties and duplicates, and distances without rounding."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(4, (num, 2), generator=generator).double()
+
+
+def found(real, ours, k):
+    return {n: float(e.value) for n, e in compared(balls(real, k), balls(ours, k)).items()}
+
+
+def by_brute_force(real, ours, k):
+    """The published definitions, point by point; balls are closed."""
+
+    def radius(i, rows):
+        others = [float((rows[i] - x).square().sum()) for j, x in enumerate(rows) if j != i]
+        return sorted(others)[k - 1]
+
+    def inside(x, i, rows):
+        return float((rows[i] - x).square().sum()) <= radius(i, rows)
+
+    def manifold(points, rows):
+        return sum(any(inside(x, i, rows) for i in range(len(rows))) for x in points) / len(points)
+
+    in_balls = [[inside(y, i, real) for y in ours] for i in range(len(real))]
+    return {
+        "precision": manifold(ours, real),
+        "recall": manifold(real, ours),
+        "density": sum(map(sum, in_balls)) / (k * len(ours)),
+        "coverage": sum(map(any, in_balls)) / len(real),
+    }
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_four_are_the_published_definitions(k, seed):
+    real, ours = normals(12, 3, seed=seed), 1.2 * normals(17, 3, seed=seed + 50) + 0.3
+    assert found(real, ours, k) == pytest.approx(by_brute_force(real, ours, k), rel=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+@pytest.mark.parametrize("seed", range(4))
+def test_points_on_a_sphere_are_inside_also_after_rounding(k, seed):
+    """On a grid, and on the same grid moved to where no distance is a whole number."""
+    real, ours = grid(9, seed), grid(14, seed + 50)
+    expected = by_brute_force(real, ours, k)
+    turn = torch.linalg.qr(normals(2, 2, seed=9)).Q
+    assert found(real, ours, k) == pytest.approx(expected, rel=1e-12)
+    assert found(real @ turn + 0.1, ours @ turn + 0.1, k) == pytest.approx(expected, rel=1e-12)
+
+
+def test_known_answers():
+    """One image in the middle of one of two clusters, k = 1."""
+    real = torch.tensor([[0.0], [1.0], [10.0], [11.0]]).double()
+    ours = torch.tensor([[0.5], [0.5], [0.5]]).double()
+    expected = {"precision": 1.0, "recall": 0.0, "density": 2.0, "coverage": 0.5}
+    assert found(real, ours, 1) == expected
+
+
+def test_a_model_that_always_gives_one_image():
+    real = normals(30, 4)
+    assert found(real, real[:1].expand(20, 4), 3)["recall"] == pytest.approx(1 / 30)
+    assert found(real, real[:1].expand(20, 4), 3)["precision"] == 1.0
+    assert found(real[:1].expand(20, 4), real[:1].expand(20, 4), 3)["coverage"] == 1.0
+
+
+def test_equal_distributions_have_the_density_and_coverage_known():
+    """Naeem et al. 2020, lemma 2 and before it: 1, and 1 - C(2n - k - 1, n) / C(2n - 1, n).
+
+    The n - 1 own and n other images around each centre are in random order; 4 standard errors.
+    """
+    num, k = 60, 5
+    each = [
+        found(normals(num, 3, seed=2 * i), normals(num, 3, seed=2 * i + 1), k) for i in range(300)
+    ]
+    coverage = 1 - math.comb(2 * num - 1 - k, num) / math.comb(2 * num - 1, num)
+    for name, expected in (("density", 1.0), ("coverage", coverage)):
+        values = torch.tensor([one[name] for one in each], dtype=torch.float64)
+        error = float(values.std()) / math.sqrt(len(values))
+        assert abs(float(values.mean()) - expected) < 4 * error, name
+
+
+def test_chunks_do_not_show(monkeypatch):
+    real, ours, images = normals(40, 3), normals(50, 3, seed=1), normals(20, 8, seed=2)
+    train = torch.cat([normals(30, 8, seed=3), images[:7] + 1e-3])
+    whole, copied = found(real, ours, 3), copies(images, train)
+    for max_bytes in (1, 3000):
+        monkeypatch.setattr("vaebench.evaluate.neighbours.CACHE_BYTES", max_bytes)
+        assert found(real, ours, 3) == whole
+        assert torch.equal(copies(images, train), copied)
+
+
+# ------------------------------------------------------------------ intervals
+
+
+def test_intervals_of_shares_and_means():
+    """Wilson's for 7 of 10, from a table; the ends stay in [0, 1] and 0 hits have an interval."""
+    hits = torch.arange(10)[None] < 7
+    ends = share(hits)
+    assert (float(ends.low), float(ends.high)) == pytest.approx((0.3968, 0.8922), abs=5e-5)
+    none = share(torch.zeros(1, 20, dtype=torch.bool))
+    assert float(none.low) == 0.0
+    assert 0.1 < float(none.high) < 0.2
+
+
+@pytest.mark.parametrize("name", ["precision", "density"])
+def test_intervals_cover_given_the_balls(name):
+    """Over 400 sets of ours for one real set: 95%, with a standard error of 1.1%."""
+    real = balls(normals(60, 3), 3)
+    each = [compared(real, balls(1.3 * normals(80, 3, seed=i + 1), 3))[name] for i in range(400)]
+    centre = torch.cat([e.value for e in each]).mean()
+    covered = torch.cat([(e.low <= centre) & (centre <= e.high) for e in each])
+    assert 0.91 < float(covered.double().mean()) < 0.985
+
+
+# ------------------------------------------------------------------ copies
+
+
+def test_copies_are_found_and_others_not():
+    train = normals(200, 16).float()
+    noise = normals(200, 16, seed=1).float()
+    assert bool(copies(train, train).all())
+    assert bool(copies(train + 0.05 * noise, train).all())
+    assert not bool(copies(noise, train).any())
+    assert not bool(copies((train + train.roll(1, 0)) / 2, train).any()), "halfway between two"
+    assert not bool(copies(train.mean(0, keepdim=True), train).any()), "a blurred image"
+
+
+def test_copies_are_the_definition():
+    """Less than a third as far from the nearest as from the second; a third is not less."""
+    train = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 50.0]])
+    images = torch.tensor(
+        [[1.0, 0.0], [0.9, 0.0], [3.1, 0.0], [2.0, 0.0], [0.0, 40.0], [0.0, 30.0]]
+    )
+    assert copies(images, train).tolist() == [False, True, True, False, True, False]
+    nearest = torch.cdist(1.0 * images, train).sort(1).values
+    assert copies(images, train).tolist() == (3 * nearest[:, 0] < nearest[:, 1]).tolist()
+
+
+def test_a_copy_of_what_is_there_twice_is_not_found():
+    train = torch.cat([normals(20, 4), normals(20, 4)]).float()
+    assert not bool(copies(train[:20], train).any())

@@ -1,0 +1,97 @@
+"""Images drawn from models, and the grades of what is made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vaebench.data import Dataset, Part
+from vaebench.errors import InputError
+from vaebench.evaluate.chunks import bytes_for, rows_within
+from vaebench.evaluate.features import Extractor, digest
+from vaebench.evaluate.grading import Grade, Graded, Subject
+from vaebench.evaluate.intervals import Estimate
+from vaebench.noise import Noise, key, permutations
+
+DRAWN = "means of p(x|z), z from the prior"
+NOT_FINITE = "the model's images have NaN or infinity"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Images of S models."""
+
+    x: Tensor  # [S, n, P] on the CPU; zeros for a run whose images are not finite
+    finite: Tensor  # [S]
+
+    def grade(
+        self,
+        name: str,
+        found: Estimate,
+        told: str,
+        *,
+        reference: Estimate,
+        fingerprint: str,
+        doubt: str = "",
+        per_example: bool = False,
+    ) -> Grade:
+        """The grade of an estimate; NaN, with the reason, for a run whose images are not finite."""
+        parts = found.parts.float() if per_example and found.parts is not None else None
+        return Grade(
+            name,
+            self._where_finite(found.value),
+            told,
+            self._where_finite(found.low),
+            self._where_finite(found.high),
+            float(reference.value),
+            fingerprint,
+            tuple(doubt if finite else NOT_FINITE for finite in self.finite.tolist()),
+            None if parts is None else torch.where(self.finite[:, None], parts, torch.nan),
+        )
+
+    def _where_finite(self, values: Tensor) -> Tensor:
+        return torch.where(self.finite, values, torch.nan)
+
+
+def drawn(subject: Subject, num_images: int) -> Drawn:
+    """Images of each model, of codes from its prior."""
+    x = prior_means(subject.model, subject.noise, num_images).cpu()
+    finite = x.isfinite().flatten(1).all(1)
+    return Drawn(torch.where(finite[:, None, None], x, 0.0), finite)
+
+
+@torch.no_grad()
+def prior_means(model: Graded, noise: Noise, num_images: int) -> Tensor:
+    """E[x|z] for z drawn from the prior: [S, n, P]."""
+    z = model.prior().sample(noise, num_images, model.latent).to(model.like)[None]
+    num_rows = rows_within(bytes_for(model.like.device), lambda: model.mean_image(z[:, :, :1]))
+    return torch.cat([model.mean_image(part)[0] for part in z.split(num_rows, 2)], 1)
+
+
+def some(part: Part, num: int, purpose: str) -> Tensor:
+    """At most n images of a part, the same for all who ask: [n, P]."""
+    return part.x[permutations(Noise((key(purpose),)), len(part.x))[0, :num]]
+
+
+def check_counts(grading: str, needed: int, **counts: int) -> None:
+    """Raises InputError where a grading has fewer images of a kind than it needs."""
+    for kind, num in counts.items():
+        if num < needed:
+            raise InputError(
+                f"grading {grading!r} needs {needed} {kind} images or more; there are {num}: give "
+                "more, ask for fewer neighbours, or leave the grading out"
+            )
+
+
+def fingerprint(dataset: Dataset, extractor: Extractor, **numbers: int | str) -> str:
+    """Of all that two values must share to be compared, beside the metric's own name."""
+    stated = {
+        "extractor": extractor.fingerprint,
+        "preprocessing": extractor.preprocessing,
+        "images": DRAWN,
+        "dataset": dataset.fingerprint,
+        **numbers,
+    }
+    return digest(repr(sorted(stated.items())))

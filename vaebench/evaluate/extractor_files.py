@@ -1,0 +1,135 @@
+"""Extractors from files: TorchScript, torch.export, or a callable of a Python file."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vaebench.data import Dataset
+from vaebench.errors import InputError
+from vaebench.evaluate.features import Extractor, digest, fault_of
+
+Function = Callable[[Tensor], Tensor]
+
+
+class Named(NamedTuple):
+    """FILE.py:name, or a file alone."""
+
+    path: Path
+    attribute: str
+
+
+def named(name: str) -> Named:
+    """The file and the attribute that an extractor's name is made of."""
+    before, colon, attribute = name.rpartition(":")
+    if colon and before.endswith(".py"):
+        return Named(Path(before), attribute)
+    return Named(Path(name), "")
+
+
+def _scripted(file: Named) -> Function:
+    with warnings.catch_warnings():
+        # torch is about to drop TorchScript; files of it are still about.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.load(file.path, map_location="cpu").eval()
+
+
+def _exported(file: Named) -> Function:
+    from torch import export
+
+    return export.load(file.path).module()
+
+
+def _defined(file: Named) -> Function:
+    module_name = f"vaebench_extractor_{file.path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, file.path)
+    assert spec is not None and spec.loader is not None, "of a .py file"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    function: Function = getattr(module, file.attribute)
+    return function.eval() if isinstance(function, nn.Module) else function
+
+
+LOADERS: Mapping[str, Callable[[Named], Function]] = {
+    ".pt": _scripted,
+    ".pt2": _exported,
+    ".py": _defined,
+}
+"""By the ending of the file."""
+
+
+def why_no_file(name: str) -> str:
+    """Why a name is not that of a file with an extractor, and what to do; "" where it is."""
+    file = named(name)
+    if file.path.suffix not in LOADERS:
+        return (
+            "it is no name, and no file that ends in .pt (TorchScript), .pt2 (torch.export) or "
+            ".py:NAME"
+        )
+    if (file.path.suffix == ".py") != bool(file.attribute):
+        return "a Python file is followed by the callable in it: FILE.py:NAME"
+    return "" if file.path.is_file() else f"there is no file {file.path.resolve()}"
+
+
+def from_file(name: str, dataset: Dataset) -> Extractor:
+    """The callable of a file, with the form of images that it takes.
+
+    It is given float32 intensities on the CPU, as images [N, C, H, W], or where it does not take
+    these as [N, P]; it gives features [N, F]. Raises InputError where the file cannot be read or
+    the callable gives something else.
+    """
+    file = named(name)
+    try:
+        function = LOADERS[file.path.suffix](file)
+    except Exception as error:  # whatever the file's own code raises
+        raise InputError(
+            f"extractor {name!r} must load; it raised {type(error).__name__}: {error}"
+        ) from error
+    form, shaped = _form(name, function, dataset)
+    state = function.state_dict() if isinstance(function, nn.Module) else {}
+    weights = [w for w in state.values() if isinstance(w, Tensor)]
+    return Extractor(
+        lambda x: function(shaped(x)),
+        ":".join(filter(None, (file.path.name, file.attribute))),
+        digest(file.path.read_bytes(), file.attribute, *weights),
+        f"intensities {form}",
+    )
+
+
+def _form(name: str, function: Function, dataset: Dataset) -> tuple[str, Function]:
+    """The first form of images that the callable takes, tried on two of them."""
+    x, faults = dataset.test.x[:2], []
+    for form, shaped in _forms(dataset.image_shape).items():
+        try:
+            with torch.no_grad():
+                fault = fault_of(function(shaped(x)), len(x))
+        except Exception as error:  # whatever it raises at a wrong shape
+            fault = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        if not fault:
+            return form, shaped
+        faults.append(f"of {form} it gave {fault}")
+    raise InputError(
+        f"extractor {name!r} must give finite features [N, F] of N images; {'; '.join(faults)}"
+    )
+
+
+def _forms(image_shape: tuple[int, ...]) -> dict[str, Function]:
+    flat: dict[str, Function] = {"[N, P]": lambda x: x}
+    match image_shape:
+        case (height, width):
+            return {"[N, 1, H, W]": lambda x: x.reshape(-1, 1, height, width), **flat}
+        case (height, width, channels):
+            return {
+                "[N, C, H, W]": lambda x: x.reshape(-1, height, width, channels).movedim(-1, 1),
+                **flat,
+            }
+        case _:
+            return flat

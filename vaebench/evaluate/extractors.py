@@ -1,0 +1,86 @@
+"""Extractors of features by name: of a data set's own training part, or from a file."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+
+import torch
+
+from vaebench.data import Dataset
+from vaebench.errors import InputError, near_match
+from vaebench.evaluate.classifier import classifier
+from vaebench.evaluate.extractor_files import from_file, named, why_no_file
+from vaebench.evaluate.features import Extractor, digest
+from vaebench.evaluate.grading import Subject
+
+NUM_COMPONENTS = 32
+
+
+def auto(dataset: Dataset) -> Extractor:
+    """A small classifier where the data set has labels, principal components where it has none."""
+    return pca(dataset) if dataset.train.y is None else classifier(dataset)
+
+
+def pca(dataset: Dataset) -> Extractor:
+    """The first 32 principal components of the training part.
+
+    Its fingerprint is that of the training part: the components are known up to signs and rounding,
+    which distances do not see.
+    """
+    from sklearn.decomposition import PCA
+
+    x = dataset.train.x
+    num = min(NUM_COMPONENTS, *x.shape)
+    fitted = PCA(num, random_state=0).fit(x.double().numpy())
+    return Extractor(
+        lambda x: torch.from_numpy(fitted.transform(x.double().numpy())),
+        f"pca {num}",
+        digest("pca", str(num), x),
+    )
+
+
+def raw(dataset: Dataset) -> Extractor:
+    """The pixels themselves."""
+    return Extractor(lambda x: x, f"raw {dataset.num_pixels}", "raw")
+
+
+EXTRACTORS: Mapping[str, Callable[[Dataset], Extractor]] = {
+    function.__name__: function for function in (auto, classifier, pca, raw)
+}
+
+
+def extractor_for(dataset: Dataset, name: str = "auto") -> Extractor:
+    """An extractor by name, or from FILE.pt, FILE.pt2 or FILE.py:NAME; kept for the next who asks.
+
+    Raises InputError for one that is not there, that does not load or that gives no features.
+    """
+    if reason := why_not(dataset, name):
+        raise InputError(reason)
+    return _made(dataset, name, None if name in EXTRACTORS else _stamp(name))
+
+
+def why_not(dataset: Dataset, name: str) -> str:
+    """Why there is no such extractor for a data set, and what to do; "" where there is one."""
+    if name not in EXTRACTORS:
+        reason = why_no_file(name)
+        return reason and f"extractor {name!r}: {reason}; {near_match(name, EXTRACTORS)}"
+    if name == "classifier" and dataset.train.y is None:
+        return f"extractor 'classifier' needs labels; {dataset.label!r} has no y_train: take 'pca'"
+    return ""
+
+
+def refusal(subject: Subject) -> str:
+    """Why the images of a subject cannot be compared, and what to do; "" where they can."""
+    return why_not(subject.dataset, subject.extractor)
+
+
+def _stamp(name: str) -> tuple[int, int]:
+    """Time and size of a file: one that was written anew is read anew."""
+    found = named(name).path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+@functools.lru_cache(maxsize=4)
+def _made(dataset: Dataset, name: str, stamp: tuple[int, int] | None) -> Extractor:
+    return EXTRACTORS[name](dataset) if stamp is None else from_file(name, dataset)

@@ -1,0 +1,72 @@
+"""What images are compared by: an extractor of features, and the features of many images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vaebench.errors import InputError
+from vaebench.evaluate.chunks import CACHE_BYTES, rows_within
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Features [N, F] of intensities [N, P], and what they are, for the protocol of a row."""
+
+    features: Callable[[Tensor], Tensor]
+    described: str
+    fingerprint: str
+    """Of the weights, or of what they follow from."""
+    preprocessing: str = "intensities [N, P]"
+    """What the function is given."""
+
+
+@torch.no_grad()
+def features_of(extractor: Extractor, images: Tensor) -> Tensor:
+    """Features in float64, on the CPU, chunk by chunk: [..., P] -> [..., F].
+
+    Raises InputError where the extractor gives anything but finite numbers [N, F].
+    """
+    flat = images.cpu().flatten(end_dim=-2)
+    num_rows = rows_within(CACHE_BYTES, lambda: extractor.features(flat[:1]))
+    first, *others = flat.split(num_rows)
+    features = _checked(extractor, first)
+    found = features.new_empty(len(flat), features.shape[1])
+    found[:num_rows] = features
+    for i, part in enumerate(others, start=1):
+        found[i * num_rows : (i + 1) * num_rows] = _checked(extractor, part)
+    return found.unflatten(0, images.shape[:-1])
+
+
+def _checked(extractor: Extractor, images: Tensor) -> Tensor:
+    found = extractor.features(images)
+    if fault := fault_of(found, len(images)):
+        raise InputError(
+            f"extractor {extractor.described!r} must give finite features [N, F]; it gave {fault} "
+            f"for {len(images)} images: correct it or choose another"
+        )
+    return found.double()
+
+
+def fault_of(found: object, num_images: int) -> str:
+    """What keeps the output of an extractor from being features [N, F]; "" where nothing does."""
+    if not isinstance(found, Tensor):
+        return f"a {type(found).__name__}"
+    if found.dim() != 2 or len(found) != num_images or not found.shape[1]:
+        return f"a tensor of shape {tuple(found.shape)}"
+    return "" if bool(found.isfinite().all()) else "NaN or infinity"
+
+
+def digest(*parts: Tensor | bytes | str) -> str:
+    """12 hex digits of the hash of tensors, with their types and shapes, and bytes."""
+    hashed = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Tensor):
+            hashed.update(f"{part.dtype} {tuple(part.shape)} ".encode())
+            part = part.detach().cpu().contiguous().numpy().tobytes()
+        hashed.update(part.encode() if isinstance(part, str) else part)
+    return hashed.hexdigest()[:12]
