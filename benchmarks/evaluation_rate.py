@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vaebench.config import parse
 from vaebench.environment import describe
-from vaebench.evaluate import bounds
+from vaebench.evaluation import bounds
 from vaebench.initial import build_stack, streams
 from vaebench.memory import PeakBytes
 from vaebench.models import VAE, StackedLinear

@@ -27,7 +27,7 @@ from vaebench.config import RunConfig, parse
 from vaebench.data import load
 from vaebench.environment import describe
 from vaebench.errors import InputError
-from vaebench.evaluate import bounds
+from vaebench.evaluation import bounds
 from vaebench.executors.local import SETTINGS
 from vaebench.initial import build_stack, streams
 from vaebench.models import VAE

@@ -3,7 +3,7 @@
 import torch
 
 from vaebench.data import Dataset, Part
-from vaebench.evaluate.grading import Subject
+from vaebench.evaluation.grading import Subject
 from vaebench.noise import Noise
 
 P = 9

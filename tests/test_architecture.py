@@ -17,7 +17,7 @@ LAYERS = [
     *("stack", "results", "plugins", "environment"),
     *("train", "auto", "compiled", "captured", "curves", "trajectories", "batches"),
     *("step", "initial", "config", "combinations"),
-    *("evaluate", "optimise"),
+    *("evaluation", "optimise"),
     *("objectives", "terms", "schedules", "models", "likelihoods", "priors", "posteriors"),
     *("data", "kernels"),
     *("densities", "noise", "tape", "native", "memory", "hyper", "registry", "errors"),

@@ -7,7 +7,7 @@ import torch
 from graphs import Interpreted, history
 from runs import run_config, steps_of
 
-from vaebench.evaluate.bounds import bounds
+from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.initial import build_stack, streams
 from vaebench.models import MODELS
 from vaebench.models.layers import StackedLayer

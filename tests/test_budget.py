@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vaebench.data import Dataset, Part
-from vaebench.evaluate import GRADINGS, Subject, budget
-from vaebench.evaluate.grading import Grading
+from vaebench.evaluation import GRADINGS, Subject, budget
+from vaebench.evaluation.grading import Grading
 from vaebench.noise import Noise
 
 N, P = 480, 4

@@ -15,7 +15,7 @@ from runs import pairs, run_config, sampled, steps_of
 
 from vaebench.combinations import refusal
 from vaebench.errors import InputError
-from vaebench.evaluate.bounds import bounds
+from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.initial import streams
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.objectives import OBJECTIVES

@@ -21,7 +21,7 @@ from vaebench.certify.gaussian import exact_elbo, examples, linear_gaussian, rep
 from vaebench.curves import CURVES
 from vaebench.data import load
 from vaebench.errors import InputError
-from vaebench.evaluate.bounds import bounds
+from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.noise import Noise, normals
 from vaebench.objectives import OBJECTIVES, GradientOf, Objective, SameAs

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from vaebench.evaluate.frechet import frechet, gaussian
-from vaebench.evaluate.kernel_distance import kernels_of, kid
+from vaebench.evaluation.samples.frechet import frechet, gaussian
+from vaebench.evaluation.samples.kernel_distance import kernels_of, kid
 
 F = 5
 
@@ -205,5 +205,5 @@ def test_kernel_interval_covers_the_true_value():
 def test_chunks_of_the_kernel_do_not_show(monkeypatch):
     real, ours = normals(40, F), normals(50, F, seed=1)
     whole = kid_of(real, ours)
-    monkeypatch.setattr("vaebench.evaluate.kernel_distance.CACHE_BYTES", 2000)
+    monkeypatch.setattr("vaebench.evaluation.samples.kernel_distance.CACHE_BYTES", 2000)
     torch.testing.assert_close(vars(kid_of(real, ours)), vars(whole), rtol=1e-10, atol=1e-12)

@@ -8,10 +8,10 @@ from conftest import tiny
 
 from vaebench.certify.gaussian import exact_log_px
 from vaebench.data import load
-from vaebench.evaluate import Subject, evaluate
-from vaebench.evaluate.bounds import bounds
-from vaebench.evaluate.images import grid_png
-from vaebench.evaluate.latent import active_units
+from vaebench.evaluation import Subject, evaluate
+from vaebench.evaluation.codes.latent import active_units
+from vaebench.evaluation.images import grid_png
+from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.initial import build_stack, streams
 from vaebench.models import select
 from vaebench.noise import Noise, normals

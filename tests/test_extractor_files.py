@@ -7,8 +7,8 @@ import torch
 from labelled import H, W, dataset_of, images
 
 from vaebench.errors import InputError
-from vaebench.evaluate.extractors import extractor_for, why_not
-from vaebench.evaluate.features import features_of
+from vaebench.evaluation.samples.extractors import extractor_for, why_not
+from vaebench.evaluation.samples.features import features_of
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from labelled import dataset_of, images
 
 from vaebench.data import Part, load
 from vaebench.errors import InputError
-from vaebench.evaluate.extractors import EXTRACTORS, extractor_for, why_not
-from vaebench.evaluate.features import Extractor, digest, features_of
+from vaebench.evaluation.samples.extractors import EXTRACTORS, extractor_for, why_not
+from vaebench.evaluation.samples.features import Extractor, digest, features_of
 
 # ------------------------------------------------------------------ by name
 
@@ -53,7 +53,7 @@ def test_the_classifier_is_the_same_whatever_the_threads_and_who_is_first():
 
 def test_the_order_of_summation_does_not_reach_the_weights(monkeypatch):
     """Each batch in reverse order, as another machine may sum it: weights are on a grid."""
-    from vaebench.evaluate import classifier
+    from vaebench.evaluation.samples import classifier
 
     ours = EXTRACTORS["classifier"](dataset_of()).fingerprint
     gradients = classifier._gradients
@@ -112,7 +112,7 @@ def test_features_come_in_chunks_that_do_not_show(monkeypatch):
         seen.append(len(x))
         return x[:, :2]
 
-    monkeypatch.setattr("vaebench.evaluate.features.CACHE_BYTES", 7 * 2 * 4)
+    monkeypatch.setattr("vaebench.evaluation.samples.features.CACHE_BYTES", 7 * 2 * 4)
     x = images(3 * 10).reshape(3, 10, -1)
     found = features_of(Extractor(lambda x: first_two(x) * 1, "two", ""), x)
     assert torch.equal(found, x[..., :2].double())

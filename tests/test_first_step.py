@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from vaebench import results
 from vaebench.batches import batches
-from vaebench.evaluate import Subject, evaluate
-from vaebench.evaluate.bounds import bounds
+from vaebench.evaluation import Subject, evaluate
+from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.initial import build_stack, streams
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.noise import Noise, key, normals

@@ -9,7 +9,7 @@ from conftest import tiny
 
 from vaebench import results
 from vaebench.data import Dataset, Part
-from vaebench.evaluate import GRADINGS, Subject, chunks, evaluate, own
+from vaebench.evaluation import GRADINGS, Subject, chunks, evaluate, own
 from vaebench.initial import build_stack, streams
 from vaebench.models import select
 from vaebench.noise import Noise

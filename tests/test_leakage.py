@@ -10,11 +10,11 @@ from torch import distributions
 
 from vaebench.batches import batches
 from vaebench.data import PARTS, Dataset, Part
-from vaebench.evaluate import Subject, evaluate, own
-from vaebench.evaluate.bounds import bounds
-from vaebench.evaluate.extractors import extractor_for
-from vaebench.evaluate.features import features_of
-from vaebench.evaluate.frechet import frechet, gaussian
+from vaebench.evaluation import Subject, evaluate, own
+from vaebench.evaluation.likelihood.bounds import bounds
+from vaebench.evaluation.samples.extractors import extractor_for
+from vaebench.evaluation.samples.features import features_of
+from vaebench.evaluation.samples.frechet import frechet, gaussian
 from vaebench.initial import build_stack, streams
 from vaebench.noise import Noise, normals
 from vaebench.train import train

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from vaebench.evaluate.intervals import share
-from vaebench.evaluate.memorised import copies
-from vaebench.evaluate.neighbours import balls, compared
+from vaebench.evaluation.samples.intervals import share
+from vaebench.evaluation.samples.memorised import copies
+from vaebench.evaluation.samples.neighbours import balls, compared
 
 METRICS = "precision", "recall", "density", "coverage"
 
@@ -102,7 +102,7 @@ def test_chunks_do_not_show(monkeypatch):
     train = torch.cat([normals(30, 8, seed=3), images[:7] + 1e-3])
     whole, copied = found(real, ours, 3), copies(images, train)
     for max_bytes in (1, 3000):
-        monkeypatch.setattr("vaebench.evaluate.neighbours.CACHE_BYTES", max_bytes)
+        monkeypatch.setattr("vaebench.evaluation.samples.neighbours.CACHE_BYTES", max_bytes)
         assert found(real, ours, 3) == whole
         assert torch.equal(copies(images, train), copied)
 

@@ -10,10 +10,10 @@ from given_images import NOISE, REAL, P, dataset_of, images, subject_of
 
 from vaebench.data import Part, load
 from vaebench.errors import InputError
-from vaebench.evaluate import drawn
-from vaebench.evaluate.grading import GRADINGS, Subject
-from vaebench.evaluate.quality import samples
-from vaebench.evaluate.two_sample import two_sample
+from vaebench.evaluation.grading import GRADINGS, Subject
+from vaebench.evaluation.samples import drawn
+from vaebench.evaluation.samples.quality import samples
+from vaebench.evaluation.samples.two_sample import two_sample
 from vaebench.initial import build_stack, streams
 from vaebench.models import select
 from vaebench.noise import Noise

@@ -6,8 +6,8 @@ import pytest
 from given_images import NOISE, REAL, dataset_of, subject_of
 
 from vaebench.data import Part
-from vaebench.evaluate.quality import samples
-from vaebench.evaluate.two_sample import two_sample
+from vaebench.evaluation.samples.quality import samples
+from vaebench.evaluation.samples.two_sample import two_sample
 
 
 def prints(*given, grading=samples, **more):

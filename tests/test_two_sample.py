@@ -6,7 +6,7 @@ from statistics import NormalDist
 import pytest
 import torch
 
-from vaebench.evaluate.two_sample import p_value_of, told_apart
+from vaebench.evaluation.samples.two_sample import p_value_of, told_apart
 
 NUM, F = 60, 4
 
@@ -78,5 +78,5 @@ def test_which_is_called_real_does_not_matter():
 def test_chunks_do_not_show(monkeypatch):
     a, b = normals(NUM, F), normals(NUM, F, seed=1) + 0.5
     whole = told_apart(a, b)
-    monkeypatch.setattr("vaebench.evaluate.neighbours.CACHE_BYTES", 1000)
+    monkeypatch.setattr("vaebench.evaluation.samples.neighbours.CACHE_BYTES", 1000)
     assert torch.equal(told_apart(a, b), whole)

@@ -8,7 +8,7 @@ from typing import Any
 
 from vaebench.combinations import refusal
 from vaebench.data.lookup import NAMES
-from vaebench.evaluate import GRADINGS
+from vaebench.evaluation import GRADINGS
 from vaebench.executors import EXECUTORS
 from vaebench.hyper import Hyper, hyperparameters
 from vaebench.likelihoods import LIKELIHOODS

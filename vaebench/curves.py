@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vaebench.config import RunConfig
 from vaebench.data import Dataset
-from vaebench.evaluate.bounds import bounds
+from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.initial import streams
 from vaebench.models import VAE
 from vaebench.noise import Noise

@@ -55,6 +55,10 @@ class Noise:
         counters = (self.step, self.first_sample, self.first_row)
         assert all(0 <= c <= 0xFFFFFFFF for c in counters), "a counter is one 32-bit word"
 
+    def named(self, *names: str | int) -> Noise:
+        """Streams of their own for a purpose, one for each run: no counter is read twice."""
+        return replace(self, keys=tuple(key(k, *names) for k in self.keys))
+
     def at(
         self, *, step: int | None = None, sample: int | None = None, row: int | None = None
     ) -> Noise:

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from vaebench import results
-from vaebench.config import RunConfig, convert, evaluation
+from vaebench.config import RunConfig, convert, evaluation_settings
 from vaebench.data import Dataset
 from vaebench.environment import default_device
 from vaebench.errors import InputError, near_match
-from vaebench.evaluate import Subject, budget, evaluate
+from vaebench.evaluation import Subject, budget, evaluate
 from vaebench.initial import build_stack
 from vaebench.models import VAE
 from vaebench.results import Record
@@ -94,7 +94,7 @@ def _graded(
     changes: dict[str, Any] = {"gradings": request.gradings} if request.gradings else {}
     if request.num_samples is not None:
         changes["num_samples"] = request.num_samples
-    settings = evaluation(msgspec.to_builtins(old) | changes)
+    settings = evaluation_settings(msgspec.to_builtins(old) | changes)
     graded = subject(_loaded(request.folder, configs, dataset), dataset, configs)
     return replace(graded, num_samples=settings.num_samples), settings.wanted
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from vaebench.evaluate import Grade
+    from vaebench.evaluation import Grade
 
 Status = Literal["done", "diverged", "failed"]
 

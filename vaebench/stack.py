@@ -18,8 +18,8 @@ from vaebench.config import DataConfig, RunConfig
 from vaebench.data import Dataset, load
 from vaebench.environment import describe
 from vaebench.errors import InputError
-from vaebench.evaluate import Evaluation, Subject, evaluate
-from vaebench.evaluate.images import grid_png
+from vaebench.evaluation import Evaluation, Subject, evaluate
+from vaebench.evaluation.images import grid_png
 from vaebench.initial import streams
 from vaebench.models import VAE, ImageShape, select, weights
 from vaebench.plugins import load_plugins

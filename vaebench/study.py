@@ -24,7 +24,7 @@ from msgspec import Meta, Struct
 from vaebench.config import CHOICES, DataConfig, RunConfig, completed, convert, parse
 from vaebench.data import PARTS
 from vaebench.errors import InputError
-from vaebench.evaluate import USUAL, check
+from vaebench.evaluation import USUAL, check
 from vaebench.initial import build_stack
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import MODELS, ImageShape

@@ -4,7 +4,7 @@ from vaebench.config.complete import (
     CHOICES,
     chosen,
     completed,
-    evaluation,
+    evaluation_settings,
     parse,
 )
 from vaebench.config.convert import convert
@@ -31,7 +31,7 @@ __all__ = [
     "completed",
     "convert",
     "digest",
-    "evaluation",
+    "evaluation_settings",
     "flat",
     "observation_space",
     "parse",

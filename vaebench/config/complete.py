@@ -12,7 +12,7 @@ from vaebench.config.convert import convert, long_form
 from vaebench.config.run import RunConfig
 from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig
 from vaebench.errors import InputError
-from vaebench.evaluate import GRADINGS
+from vaebench.evaluation import GRADINGS
 from vaebench.hyper import Hyper, complete, hyperparameters, source_fingerprint
 from vaebench.likelihoods import LIKELIHOODS, Likelihood
 from vaebench.models import MODELS
@@ -166,7 +166,7 @@ def chosen(registry: Registry[Any], value: Any) -> Choice:
     return done
 
 
-def evaluation(table: Mapping[str, Any]) -> EvaluateConfig:
+def evaluation_settings(table: Mapping[str, Any]) -> EvaluateConfig:
     """The settings of an evaluation, from the table of a study. Raises InputError."""
     return _completed_evaluation(convert(_long_gradings(dict(table)), EvaluateConfig))
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta, Struct
 
-from vaebench.evaluate import USUAL
+from vaebench.evaluation import USUAL
 from vaebench.hyper import hyperparameters
 from vaebench.posteriors import Latent
 from vaebench.schedules import SCHEDULES
@@ -108,7 +108,7 @@ class EvaluateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     num_images: Annotated[int, Meta(ge=2)] = 1000
     """Images drawn from the prior, to be compared with held-out ones."""
     extractor: str = "auto"
-    """Of the features that images are compared by: see `vaebench.evaluate.extractors`."""
+    """Of the features that images are compared by: see `vaebench.evaluation.samples.extractors`."""
     gradings: tuple[Choice, ...] = tuple(Choice(name, dict(hyper)) for name, hyper in USUAL.items())
     """What is graded: entries of the registry `gradings`, with their scalars."""
 

@@ -17,13 +17,18 @@ from vaebench.errors import InputError
 
 MAX_CLASSES = 10_000
 REQUIRED = ("x_train", "x_test")
-OPTIONAL = ("x_valid", "y_train", "y_valid", "y_test")
+OPTIONAL = (
+    *("x_valid", "y_train", "y_valid", "y_test"),
+    *("factors_train", "factors_valid", "factors_test"),
+)
 WHAT_TO_STORE = "store images as uint8 in [0, 255], or float in [0, 1], first axis the examples"
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """x_train, x_test and, where there are any, x_valid and the labels y_*."""
+    """x_train, x_test and, where there are any, x_valid, the labels y_* and the factors of
+    variation factors_* [N, F].
+    """
 
     label: str
     parts: Mapping[str, NDArray[Any]]
@@ -58,12 +63,10 @@ def read_npz(path: Path) -> Arrays:
 
 
 def checked(arrays: Arrays) -> Arrays:
-    """The same arrays. Raises InputError where images and labels do not belong together."""
-    for name, x in arrays.parts.items():
-        if name.startswith("x_"):
-            _check_images(f"{arrays.label}: {name}", x, arrays)
-        else:
-            _check_labels(f"{arrays.label}: {name}", x, arrays.parts.get(name.replace("y_", "x_")))
+    """The same arrays. Raises InputError where images, labels and factors do not fit together."""
+    for name, values in arrays.parts.items():
+        kind, _, part = name.partition("_")
+        CHECKS[kind](f"{arrays.label}: {name}", values, arrays, part)
     return arrays
 
 
@@ -78,7 +81,7 @@ def _white(label: str, parts: Mapping[str, NDArray[Any]]) -> float:
     return 255.0 if max(x.max(initial=0) for x in images) > 1 else 1.0
 
 
-def _check_images(what: str, x: NDArray[Any], arrays: Arrays) -> None:
+def _check_images(what: str, x: NDArray[Any], arrays: Arrays, part: str) -> None:
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         raise InputError(f"{what} must be uint8 or float; got {x.dtype}: {WHAT_TO_STORE}")
     if x.ndim < 2 or x.size == 0 or len(x) < 2:
@@ -96,13 +99,41 @@ def _check_images(what: str, x: NDArray[Any], arrays: Arrays) -> None:
         )
 
 
-def _check_labels(what: str, y: NDArray[Any], x: NDArray[Any] | None) -> None:
+def _check_labels(what: str, y: NDArray[Any], arrays: Arrays, part: str) -> None:
     if y.dtype.kind not in "iu" or y.ndim != 1:
         raise InputError(f"{what} must be one integer per image; got {y.dtype} of shape {y.shape}")
-    if y.size and not 0 <= y.min() <= y.max() < MAX_CLASSES:
+    _check_classes(what, y)
+    _check_rows(f"{what} must have one label per image", y, arrays, part)
+
+
+def _check_factors(what: str, factors: NDArray[Any], arrays: Arrays, part: str) -> None:
+    if factors.dtype.kind not in "iu" or factors.ndim != 2 or factors.shape[1] == 0:
         raise InputError(
-            f"{what} must be classes from 0 to {MAX_CLASSES - 1}; got {y.min()} to {y.max()}"
+            f"{what} must be integers [N, F], a row of F factors per image; "
+            f"got {factors.dtype} of shape {factors.shape}"
         )
-    if x is None or len(y) != len(x):
+    _check_classes(what, factors)
+    _check_rows(f"{what} must have one row per image", factors, arrays, part)
+    stored = (x for name, x in arrays.parts.items() if name.startswith("factors_"))
+    counts = sorted({x.shape[1] for x in stored if x.ndim == 2})
+    if len(counts) > 1:
+        raise InputError(f"{what} must have as many factors as the other parts; got {counts}")
+
+
+def _check_classes(what: str, values: NDArray[Any]) -> None:
+    if values.size and not 0 <= values.min() <= values.max() < MAX_CLASSES:
+        raise InputError(
+            f"{what} must be classes from 0 to {MAX_CLASSES - 1}; "
+            f"got {values.min()} to {values.max()}"
+        )
+
+
+def _check_rows(rule: str, values: NDArray[Any], arrays: Arrays, part: str) -> None:
+    x = arrays.parts.get(f"x_{part}")
+    if x is None or len(values) != len(x):
         count = "none" if x is None else len(x)
-        raise InputError(f"{what} must have one label per image; got {len(y)} for {count}")
+        raise InputError(f"{rule}; got {len(values)} for {count}")
+
+
+CHECKS = {"x": _check_images, "y": _check_labels, "factors": _check_factors}
+"""(message's subject, stored array, all arrays, train | valid | test) by the kind of an array."""

@@ -6,10 +6,11 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vaebench.data.arrays import Arrays, fingerprint
@@ -25,10 +26,11 @@ VALID_FRACTION = 1 / 6
 
 @dataclass(frozen=True)
 class Part:
-    """N images as intensities in [0, 1], and their labels where there are any."""
+    """N images as intensities in [0, 1], their labels and factors of variation where known."""
 
     x: Tensor  # [N, P] float32
     y: Tensor | None  # [N] int64
+    factors: Tensor | None = None  # [N, F] int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,14 +170,18 @@ def _split(arrays: Arrays, valid_fraction: float | None, seed: int) -> tuple[Par
 
 
 def _part(arrays: Arrays, name: PartName) -> Part:
-    x, y = arrays.parts[f"x_{name}"], arrays.parts.get(f"y_{name}")
-    labels = None if y is None else torch.from_numpy(y.astype(np.int64))
-    intensities = torch.from_numpy(x.astype(np.float32)) / arrays.white
-    return Part(intensities.flatten(1), labels)
+    intensities = torch.from_numpy(arrays.parts[f"x_{name}"].astype(np.float32)) / arrays.white
+    y, factors = (_integers(arrays.parts.get(f"{kind}_{name}")) for kind in ("y", "factors"))
+    return Part(intensities.flatten(1), y, factors)
+
+
+def _integers(stored: NDArray[Any] | None) -> Tensor | None:
+    return None if stored is None else torch.from_numpy(stored.astype(np.int64))
 
 
 def _take(part: Part, rows: Tensor) -> Part:
-    return Part(part.x[rows], None if part.y is None else part.y[rows])
+    y, factors = (None if of is None else of[rows] for of in (part.y, part.factors))
+    return Part(part.x[rows], y, factors)
 
 
 def _is_binary(arrays: Arrays) -> bool:

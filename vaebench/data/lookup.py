@@ -1,4 +1,4 @@
-"""Where a data set comes from: scikit-learn, $VAEBENCH_DATA, the user's cache, its publisher."""
+"""Where a data set comes from: code, scikit-learn, $VAEBENCH_DATA, the user's cache, publishers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaebench.data.arrays import Arrays, checked, read_npz
+from vaebench.data.shapes import shapes
 from vaebench.errors import InputError, near_match
 from vaebench.noise import Noise, key, permutations
 
@@ -33,8 +34,8 @@ def find(name: str) -> Arrays:
 
     Raises InputError for an unknown name, a missing file or one that cannot be fetched.
     """
-    if name == "digits":
-        return _digits()
+    if name in MADE:
+        return MADE[name]()
     if name.endswith(".npz") or os.sep in name:
         return read_npz(_existing(Path(name)))
     if name not in SOURCES:
@@ -175,4 +176,6 @@ SOURCES: dict[str, Source] = {
         _amat,
     ),
 }
-NAMES = ("digits", *SOURCES)
+MADE: dict[str, Callable[[], Arrays]] = {"digits": _digits, "shapes": shapes}
+"""Those that take no file."""
+NAMES = (*MADE, *SOURCES)

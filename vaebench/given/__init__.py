@@ -18,14 +18,15 @@ from vaebench.config import (
     chosen,
     convert,
     digest,
-    evaluation,
+    evaluation_settings,
     flat,
     observation_space,
 )
 from vaebench.data import Dataset
 from vaebench.environment import describe
 from vaebench.errors import InputError
-from vaebench.evaluate import Subject, budget, evaluate
+from vaebench.evaluation import Subject, budget
+from vaebench.evaluation import evaluate as evaluate_subject
 from vaebench.given.model import Decode, Encode, from_torch, given_model
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.noise import Noise, key
@@ -96,7 +97,7 @@ class Entered:
         return digest(msgspec.to_builtins(self.labels) | {"prior": str(self.prior)})
 
 
-def evaluate_given(
+def evaluate(
     encode: Encode,
     decode: Decode,
     likelihood: str | Mapping[str, Any],
@@ -123,7 +124,7 @@ def grade(entrant: Entrant, out: Path | None = None) -> Record:
         results.prepare(out)
     try:
         kernels.forget_paths()
-        found = evaluate(subject(entered), entered.settings.wanted)
+        found = evaluate_subject(subject(entered), entered.settings.wanted)
         metrics = results.metrics(found.grades, 0)
         if reason := lost(metrics):
             raise InputError(f"the figures of {entrant.name!r} must be finite; {reason}")
@@ -170,7 +171,7 @@ def enter(entrant: Entrant) -> Entered:
         likelihood,
         prior if isinstance(prior, TorchDistribution) else chosen(PRIORS, prior),
         msgspec.structs.replace(data, fingerprint=dataset.fingerprint),
-        evaluation(entrant.evaluate),
+        evaluation_settings(entrant.evaluate),
         dataset,
     )
 
@@ -229,4 +230,4 @@ def _record(entered: Entered, status: results.Status, **contents: Any) -> Record
     )
 
 
-__all__ = ["Entrant", "evaluate_given", "foretell", "grade", "read"]
+__all__ = ["Entrant", "evaluate", "foretell", "grade", "read"]

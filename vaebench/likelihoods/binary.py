@@ -7,7 +7,13 @@ from torch import Tensor
 
 from vaebench import kernels
 from vaebench.likelihoods.entry import likelihood
+from vaebench.likelihoods.outputs import uniforms_beside
 from vaebench.likelihoods.supports import BINARY
+from vaebench.noise import Noise
+
+
+def _bernoulli_sample(out: Tensor, noise: Noise) -> Tensor:
+    return (uniforms_beside(out, noise) < torch.sigmoid(out)).to(out)
 
 
 @likelihood(
@@ -15,6 +21,7 @@ from vaebench.likelihoods.supports import BINARY
     measure="mass",
     support=BINARY,
     mean=torch.sigmoid,
+    sample=_bernoulli_sample,
 )
 def bernoulli(x: Tensor, out: Tensor) -> Tensor:
     """Independent pixels in {0, 1}; the decoder gives logits.

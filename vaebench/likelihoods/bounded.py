@@ -6,16 +6,26 @@ images of 8 bits, a density can grow without limit: dequantise to compare it wit
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from vaebench import densities, kernels
 from vaebench.likelihoods.entry import likelihood
-from vaebench.likelihoods.outputs import soft_floor
+from vaebench.likelihoods.outputs import OPEN, soft_floor, uniforms_beside
 from vaebench.likelihoods.supports import OPEN_UNIT, UNIT
+from vaebench.noise import Noise
 
 MIN_SHAPE = 0.1
 """Of a beta law. Half of the mass of one with 0.1 lies within 0.001 of the end, finer than 8 bits;
 below that, uniform dequantisation loses more than the sharper end gains."""
+
+
+def _continuous_bernoulli_sample(out: Tensor, noise: Noise) -> Tensor:
+    """The inverse of the distribution function, from the end of [0, 1] where the mode is."""
+    rate = out.abs().clamp_min(1e-30)  # 0 itself, the uniform law, would give 0 / 0
+    u = uniforms_beside(out, noise)
+    from_mode = (-torch.log1p(u * torch.expm1(-rate)) / rate).clamp(0.0, 1.0)
+    return torch.where(out > 0, 1.0 - from_mode, from_mode)
 
 
 @likelihood(
@@ -23,6 +33,7 @@ below that, uniform dequantisation loses more than the sharper end gains."""
     measure="density",
     support=UNIT,
     mean=densities.continuous_bernoulli_mean,
+    sample=_continuous_bernoulli_sample,
 )
 def continuous_bernoulli(x: Tensor, out: Tensor) -> Tensor:
     """Density C exp(x * out) on [0, 1]; out is the logit of the paper's lambda.
@@ -44,11 +55,21 @@ def _beta_mean(out: Tensor) -> Tensor:
     return a / (a + b)
 
 
+def _beta_sample(out: Tensor, noise: Noise) -> Tensor:
+    """The inverse of the distribution function, in float64, kept off the ends of (0, 1)."""
+    from scipy.special import betaincinv
+
+    a, b = _shapes(out)
+    given = (tensor.double().cpu().numpy() for tensor in (a, b, uniforms_beside(a, noise)))
+    return torch.from_numpy(betaincinv(*given)).clamp(*OPEN).to(out)
+
+
 @likelihood(
     source="the beta law, parameters by softplus",
     measure="density",
     support=OPEN_UNIT,
     mean=_beta_mean,
+    sample=_beta_sample,
     outputs_per_pixel=2,
 )
 def beta(x: Tensor, out: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ from torch import Tensor
 from vaebench import densities, kernels
 from vaebench.densities import NUM_LEVELS
 from vaebench.likelihoods.entry import likelihood
-from vaebench.likelihoods.outputs import soft_floor
+from vaebench.likelihoods.outputs import soft_floor, uniforms_beside
 from vaebench.likelihoods.supports import EIGHT_BIT
+from vaebench.noise import Noise
 
 MIN_LOG_SCALE = -7.7
 """PixelCNN++'s limit of -7 is for images in [-1, 1], whose bins are twice as wide."""
@@ -30,11 +31,22 @@ def _logistic_mean(out: Tensor) -> Tensor:
     return densities.discretised_logistic_mean(*_logistic(out))
 
 
+def _on_nearest_level(y: Tensor) -> Tensor:
+    """The level k / 255 in whose bin y lies; beyond 0 and 1 the outermost."""
+    return densities.nearest_level(y.clamp(0.0, 1.0)) / (NUM_LEVELS - 1)
+
+
+def _logistic_sample(out: Tensor, noise: Noise) -> Tensor:
+    loc, log_scale = _logistic(out)
+    return _on_nearest_level(loc + log_scale.exp() * uniforms_beside(loc, noise).logit())
+
+
 @likelihood(
     source="Salimans et al. 2017, eq. 2, with one component",
     measure="mass",
     support=EIGHT_BIT,
     mean=_logistic_mean,
+    sample=_logistic_sample,
     outputs_per_pixel=2,
 )
 def discretised_logistic(x: Tensor, out: Tensor) -> Tensor:
@@ -57,11 +69,27 @@ def _mixture_mean(out: Tensor) -> Tensor:
     return (logits.softmax(-2) * means).sum(-2)
 
 
+def _mixture_sample(out: Tensor, noise: Noise) -> Tensor:
+    """A component by its weight, then a level of it. Other counters for each draw."""
+    logits, loc, log_scale = _mixture(out)
+    u = uniforms_beside(loc[..., 0, :], noise)
+    chosen = _drawn_class(logits, uniforms_beside(u, noise.at(step=noise.step + 1)))
+    loc, log_scale = (t.gather(-2, chosen).squeeze(-2) for t in (loc, log_scale))
+    return _on_nearest_level(loc + log_scale.exp() * u.logit())
+
+
+def _drawn_class(logits: Tensor, u: Tensor) -> Tensor:
+    """One of C classes by the inverse of its distribution function: [..., C, P] -> [..., 1, P]."""
+    below = logits.softmax(-2).cumsum(-2)[..., :-1, :] < u.unsqueeze(-2)
+    return below.sum(-2, keepdim=True)
+
+
 @likelihood(
     source="Salimans et al. 2017, eq. 2, without the coupling of colour channels",
     measure="mass",
     support=EIGHT_BIT,
     mean=_mixture_mean,
+    sample=_mixture_sample,
     outputs_per_pixel=3 * NUM_COMPONENTS,
 )
 def discretised_logistic_mixture(x: Tensor, out: Tensor) -> Tensor:
@@ -84,11 +112,18 @@ def _categorical_mean(out: Tensor) -> Tensor:
     return (_logits(out).softmax(-2) * levels.unsqueeze(-1)).sum(-2)
 
 
+def _categorical_sample(out: Tensor, noise: Noise) -> Tensor:
+    logits = _logits(out)
+    u = uniforms_beside(logits[..., 0, :], noise)
+    return _drawn_class(logits, u).squeeze(-2).to(out) / (NUM_LEVELS - 1)
+
+
 @likelihood(
     source="van den Oord et al. 2016 (PixelRNN), the softmax over 256 values",
     measure="mass",
     support=EIGHT_BIT,
     mean=_categorical_mean,
+    sample=_categorical_sample,
     outputs_per_pixel=NUM_LEVELS,
 )
 def categorical(x: Tensor, out: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from vaebench.errors import InputError, near_match
 from vaebench.hyper import Hyper, hyperparameters
 from vaebench.likelihoods.supports import Support
+from vaebench.noise import Noise
 from vaebench.registry import Registry
 
 Measure = Literal["mass", "density"]
@@ -43,6 +44,9 @@ class Likelihood:
     fitted: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = field(default_factory=dict)
     """The parameters that training sets in closed form: (x, out) of a batch -> [S, 1]. In
     evaluation a running value takes their place."""
+    sample: Callable[..., Tensor] | None = None
+    """(out, noise, **parameters) -> x [K, S, B, P] drawn from p(x|z), with the parameters of
+    `log_prob`. Without it there are no images from the model itself, only their means."""
 
     @property
     def hyper(self) -> dict[str, Hyper]:
@@ -50,6 +54,18 @@ class Likelihood:
         declared = hyperparameters(self.log_prob)
         own = {*self.learned, *self.fitted}
         return {name: declared[name] for name in declared if name not in own}
+
+    def draw(self, out: Tensor, noise: Noise, **parameters: Any) -> Tensor:
+        """Images from p(x|z) of the decoder's output: [K, S, B, n P] -> [K, S, B, P].
+
+        Raises InputError where no sampler is declared.
+        """
+        if self.sample is None:
+            raise InputError(
+                f"likelihood {self.name!r} declares no sampler, so no images can be drawn from "
+                f"p(x|z): register it with sample=..."
+            )
+        return self.sample(out, noise, **parameters)
 
     def check_support(self, x: Tensor, described: str) -> None:
         """Raises InputError where x holds values that p(x|z) gives no probability to."""
@@ -86,8 +102,19 @@ class Likelihood:
                     f"{what} has no parameter {name!r} to learn or fit; "
                     f"{near_match(name, declared)}"
                 )
+        self._check_sampler(what, declared)
         if both := sorted({*self.learned} & {*self.fitted}):
             raise InputError(f"{what}: {both[0]!r} is learned and fitted: declare it as one")
+
+    def _check_sampler(self, what: str, declared: Mapping[str, Hyper]) -> None:
+        if self.sample is None:
+            return
+        (_, _, *others) = inspect.signature(self.sample).parameters
+        if sorted(others) != sorted(declared):
+            raise InputError(
+                f"{what}: its sampler must take the parameters of its density, {sorted(declared)}; "
+                f"it takes {sorted(others)}"
+            )
 
 
 LIKELIHOODS: Registry[Likelihood] = Registry("likelihood")

@@ -9,17 +9,30 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from torch import Tensor
 
 from vaebench import densities, kernels
 from vaebench.hyper import Hyper, Scalar
 from vaebench.likelihoods.entry import likelihood
-from vaebench.likelihoods.outputs import identity, location, per_run, soft_floor
+from vaebench.likelihoods.outputs import (
+    identity,
+    location,
+    normals_beside,
+    per_run,
+    soft_floor,
+    uniforms_beside,
+)
 from vaebench.likelihoods.supports import REAL
+from vaebench.noise import Noise
 
 MIN_SIGMA = 1e-3
 MIN_LOG_SIGMA = -6.0
 """exp(-6) = 0.0025 is finer than the 1/255 between two levels of an image of 8 bits."""
+
+
+def _gaussian_sample(out: Tensor, noise: Noise, *, sigma: Scalar) -> Tensor:
+    return out + per_run(sigma, out) * normals_beside(out, noise)
 
 
 @likelihood(
@@ -27,6 +40,7 @@ MIN_LOG_SIGMA = -6.0
     measure="density",
     support=REAL,
     mean=identity,
+    sample=_gaussian_sample,
 )
 def gaussian(
     x: Tensor, out: Tensor, *, sigma: Annotated[Scalar, Hyper((0.05, 1.0), log=True, low=1e-6)]
@@ -35,11 +49,16 @@ def gaussian(
     return kernels.gaussian_log_prob(x, out, 2.0 * per_run(sigma, out).log())
 
 
+def _log_sigma_sample(out: Tensor, noise: Noise, *, log_sigma: Scalar) -> Tensor:
+    return out + per_run(log_sigma, out).exp() * normals_beside(out, noise)
+
+
 @likelihood(
     source="Lucas et al. 2019; Rybkin et al. 2021",
     measure="density",
     support=REAL,
     mean=identity,
+    sample=_log_sigma_sample,
     learned={"log_sigma": -1.0},  # near the spread of intensities in [0, 1], so soon where it ends
 )
 def gaussian_learned(x: Tensor, out: Tensor, *, log_sigma: Scalar) -> Tensor:
@@ -61,6 +80,7 @@ def optimal_log_sigma(x: Tensor, out: Tensor) -> Tensor:
     measure="density",
     support=REAL,
     mean=identity,
+    sample=_log_sigma_sample,
     fitted={"log_sigma": optimal_log_sigma},
 )
 def gaussian_optimal(x: Tensor, out: Tensor, *, log_sigma: Scalar) -> Tensor:
@@ -72,11 +92,23 @@ def gaussian_optimal(x: Tensor, out: Tensor, *, log_sigma: Scalar) -> Tensor:
     return kernels.gaussian_log_prob(x, out, 2.0 * per_run(log_sigma, out))
 
 
+def _per_pixel(out: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log sigma: [K, S, B, 2P] -> [K, S, B, P] twice."""
+    mu, raw = out.chunk(2, dim=-1)
+    return mu, soft_floor(raw, MIN_LOG_SIGMA)
+
+
+def _per_pixel_sample(out: Tensor, noise: Noise) -> Tensor:
+    mu, log_sigma = _per_pixel(out)
+    return mu + log_sigma.exp() * normals_beside(mu, noise)
+
+
 @likelihood(
     source="Kingma & Welling 2014, appendix C.2; lower limit of Rybkin et al. 2021's code",
     measure="density",
     support=REAL,
     mean=location,
+    sample=_per_pixel_sample,
     outputs_per_pixel=2,
 )
 def gaussian_per_pixel(x: Tensor, out: Tensor) -> Tensor:
@@ -85,8 +117,15 @@ def gaussian_per_pixel(x: Tensor, out: Tensor) -> Tensor:
     Log sigma is softly kept above -6: without a limit, pixels that never change drive it to minus
     infinity (Mattei & Frellsen 2018).
     """
-    mu, raw = out.chunk(2, dim=-1)
-    return kernels.gaussian_log_prob(x, mu, 2.0 * soft_floor(raw, MIN_LOG_SIGMA))
+    mu, log_sigma = _per_pixel(out)
+    return kernels.gaussian_log_prob(x, mu, 2.0 * log_sigma)
+
+
+def _laplace_sample(out: Tensor, noise: Noise, *, scale: Scalar) -> Tensor:
+    """The inverse of the distribution function."""
+    u = uniforms_beside(out, noise)
+    distance = -torch.log(2.0 * torch.minimum(u, 1.0 - u))
+    return out + per_run(scale, out) * torch.where(u < 0.5, -distance, distance)
 
 
 @likelihood(
@@ -94,6 +133,7 @@ def gaussian_per_pixel(x: Tensor, out: Tensor) -> Tensor:
     measure="density",
     support=REAL,
     mean=identity,
+    sample=_laplace_sample,
 )
 def laplace(
     x: Tensor, out: Tensor, *, scale: Annotated[Scalar, Hyper((0.05, 1.0), log=True, low=1e-6)]

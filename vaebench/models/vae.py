@@ -141,12 +141,25 @@ class VAE(nn.Module):
         """
         out = self.decode(z, training)
         fitted = self._fit(x, out) if training else self.fitted.values(out)
-        scalars = {**self.likelihood_hyper.values(out), **self.learned, **fitted}
+        scalars = self._likelihood_scalars(out, fitted)
         return self.likelihood.log_prob(x, out, **scalars) - self.log_volume
+
+    def _likelihood_scalars(self, out: Tensor, fitted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The parameters of p(x|z) beside the decoder's output: [S, 1] each."""
+        return {**self.likelihood_hyper.values(out), **self.learned, **fitted}
 
     def mean_image(self, z: Tensor) -> Tensor:
         """E[x|z]: [K, S, B, D] -> [K, S, B, P]."""
         return self.likelihood.mean(self.decode(z))
+
+    def sample_image(self, z: Tensor, noise: Noise) -> Tensor:
+        """Images drawn from p(x|z), of the kind that log_px_z is given: [K, S, B, P].
+
+        Raises InputError for a likelihood that declares no sampler.
+        """
+        out = self.decode(z)
+        scalars = self._likelihood_scalars(out, self.fitted.values(out))
+        return self.likelihood.draw(out, noise, **scalars)
 
     def of_run(self, run: int) -> VAE:
         """A copy of one run alone, with its axis."""

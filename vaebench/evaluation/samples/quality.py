@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from vaebench.data import Dataset
-from vaebench.evaluate.drawn import (
+from vaebench.evaluation.grading import Grade, Subject, grading
+from vaebench.evaluation.samples.drawn import (
     DRAWN,
     Drawn,
     check_counts,
@@ -19,14 +20,13 @@ from vaebench.evaluate.drawn import (
     prior_means,
     some,
 )
-from vaebench.evaluate.extractors import extractor_for, raw, refusal
-from vaebench.evaluate.features import Extractor, digest, features_of
-from vaebench.evaluate.frechet import Gaussian, frechet, gaussian
-from vaebench.evaluate.grading import Grade, Subject, grading
-from vaebench.evaluate.intervals import Estimate, joined, share
-from vaebench.evaluate.kernel_distance import Kernels, kernels_of, kid
-from vaebench.evaluate.memorised import NEARER, copies
-from vaebench.evaluate.neighbours import Balls, balls, compared
+from vaebench.evaluation.samples.extractors import extractor_for, raw, refusal
+from vaebench.evaluation.samples.features import Extractor, digest, features_of
+from vaebench.evaluation.samples.frechet import Gaussian, frechet, gaussian
+from vaebench.evaluation.samples.intervals import Estimate, joined, share
+from vaebench.evaluation.samples.kernel_distance import Kernels, kernels_of, kid
+from vaebench.evaluation.samples.memorised import NEARER, copies
+from vaebench.evaluation.samples.neighbours import Balls, balls, compared
 from vaebench.hyper import Hyper
 
 MIN_IMAGES = 3

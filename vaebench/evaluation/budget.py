@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from vaebench.data import Dataset, Part
-from vaebench.evaluate.grading import GRADINGS, Subject, own
+from vaebench.evaluation.grading import GRADINGS, Subject, own
 
 NUM_TRIED = 48
 """Images of each part, and images drawn, in a short run."""

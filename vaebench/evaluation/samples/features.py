@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vaebench.errors import InputError
-from vaebench.evaluate.chunks import CACHE_BYTES, rows_within
+from vaebench.evaluation.chunks import CACHE_BYTES, rows_within
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vaebench.evaluate.chunks import CACHE_BYTES, rows_within
-from vaebench.evaluate.intervals import Estimate, normal
+from vaebench.evaluation.chunks import CACHE_BYTES, rows_within
+from vaebench.evaluation.samples.intervals import Estimate, normal
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from vaebench.data import Dataset, Part
 from vaebench.errors import InputError
-from vaebench.evaluate.chunks import bytes_for, rows_within
-from vaebench.evaluate.features import Extractor, digest
-from vaebench.evaluate.grading import Grade, Graded, Subject
-from vaebench.evaluate.intervals import Estimate
+from vaebench.evaluation.chunks import bytes_for, rows_within
+from vaebench.evaluation.grading import Grade, Graded, Subject
+from vaebench.evaluation.samples.features import Extractor, digest
+from vaebench.evaluation.samples.intervals import Estimate
 from vaebench.noise import Noise, key, permutations
 
 DRAWN = "means of p(x|z), z from the prior"

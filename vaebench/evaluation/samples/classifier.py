@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vaebench.data import Dataset, Part
-from vaebench.evaluate.features import Extractor, digest
+from vaebench.evaluation.samples.features import Extractor, digest
 from vaebench.optimise import AdamScalars, Moments, fused_adam
 
 WIDTHS = 128, 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaebench.evaluate.neighbours import in_chunks, points, squared_distances
+from vaebench.evaluation.samples.neighbours import in_chunks, points, squared_distances
 
 NEARER = 3
 """How many times nearer than the second the nearest training image of a copy is."""

@@ -9,10 +9,10 @@ import torch
 
 from vaebench.data import Dataset
 from vaebench.errors import InputError, near_match
-from vaebench.evaluate.classifier import classifier
-from vaebench.evaluate.extractor_files import from_file, named, why_no_file
-from vaebench.evaluate.features import Extractor, digest
-from vaebench.evaluate.grading import Subject
+from vaebench.evaluation.grading import Subject
+from vaebench.evaluation.samples.classifier import classifier
+from vaebench.evaluation.samples.extractor_files import from_file, named, why_no_file
+from vaebench.evaluation.samples.features import Extractor, digest
 
 NUM_COMPONENTS = 32
 

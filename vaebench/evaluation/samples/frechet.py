@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaebench.evaluate.intervals import Estimate, normal
+from vaebench.evaluation.samples.intervals import Estimate, normal
 
 NULL_VARIANCE = 1e-12
 """Of the largest eigenvalue of a covariance: those below are rounding."""

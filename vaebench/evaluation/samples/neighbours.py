@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vaebench.evaluate.chunks import CACHE_BYTES, rows_within
-from vaebench.evaluate.intervals import Estimate, mean, share
+from vaebench.evaluation.chunks import CACHE_BYTES, rows_within
+from vaebench.evaluation.samples.intervals import Estimate, mean, share
 
 ROUNDING = 1e-12
 """Of the largest squared norm: a distance within it of a radius lies on the sphere."""

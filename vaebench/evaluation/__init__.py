@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from vaebench.errors import InputError
-from vaebench.evaluate import latent, likelihood, quality, two_sample
-from vaebench.evaluate.bounds import Bounds, bounds
-from vaebench.evaluate.budget import budget
-from vaebench.evaluate.grading import GRADINGS, Grade, Graded, Grading, Subject, own
+from vaebench.evaluation import codes, likelihood, samples
+from vaebench.evaluation.budget import budget
+from vaebench.evaluation.grading import GRADINGS, Grade, Graded, Grading, Subject, grading, own
+from vaebench.evaluation.likelihood.bounds import Bounds, bounds
+from vaebench.evaluation.samples.drawn import prior_means
 
 NUM_SHOWN = 64
 USUAL: Mapping[str, Mapping[str, float]] = {
@@ -49,7 +50,7 @@ def evaluate(subject: Subject, gradings: Mapping[str, Mapping[str, float]] = USU
         for grade in GRADINGS[name].grade(own(subject, name), **hyper)
     ]
     noise, shown = own(subject, "samples").noise, min(NUM_SHOWN, subject.num_images)
-    images = quality.prior_means(subject.model, noise, shown)
+    images = prior_means(subject.model, noise, shown)
     return Evaluation(grades, images.cpu())
 
 
@@ -72,8 +73,10 @@ __all__ = [
     "bounds",
     "budget",
     "check",
+    "codes",
     "evaluate",
-    "latent",
+    "grading",
     "likelihood",
     "own",
+    "samples",
 ]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vaebench.data import Dataset
 from vaebench.errors import InputError
-from vaebench.evaluate.features import Extractor, digest, fault_of
+from vaebench.evaluation.samples.features import Extractor, digest, fault_of
 
 Function = Callable[[Tensor], Tensor]
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vaebench import kernels
-from vaebench.evaluate.chunks import bytes_for, rows_within
-from vaebench.evaluate.grading import Graded
+from vaebench.evaluation.chunks import bytes_for, rows_within
+from vaebench.evaluation.grading import Graded, runs_alone
+from vaebench.evaluation.likelihood.checked import checked_log_px_z
+from vaebench.evaluation.likelihood.weights import Weights, khat
 from vaebench.memory import keep_freed_memory
 from vaebench.noise import Noise
 from vaebench.posteriors import Distribution
@@ -32,6 +34,9 @@ class Bounds:
     nll: Tensor  # [S, N] minus the importance-weighted bound (Burda et al. 2016, eq. 8)
     rate: Tensor  # [S, N]
     distortion: Tensor  # [S, N]
+    mean_log_w: Tensor  # [S, N] the ELBO with the rate sampled: nearly exact where q nearly is
+    ess: Tensor  # [S, N] effective sample size of the importance weights, as a share of K
+    khat: Tensor  # [S, N] their Pareto k-hat, [S, 0] where K is too small for a fit
 
 
 class Codes(NamedTuple):
@@ -44,66 +49,87 @@ class Codes(NamedTuple):
 
 @torch.no_grad()
 def bounds(
-    model: Graded, x: Tensor, noise: Noise, *, num_samples: int, max_bytes: int | None = None
+    model: Graded,
+    x: Tensor,
+    noise: Noise,
+    *,
+    num_samples: int,
+    max_bytes: int | None = None,
+    numbers: Tensor | None = None,
 ) -> Bounds:
     """Bounds for the images x [N, P] with K samples each, in chunks of examples and samples.
 
     A sample is a function of its run, example and number, so the chunks do not show in the result.
     A chunk holds about `max_bytes`, whatever K and N are; by default what suits the device.
+    `numbers`: of other q(z|x) than the encoder's, [S, N, R]. Raises InputError where log p(x|z) has
+    a wrong shape, or is no probability though it is said to be one.
     """
     keep_freed_memory()
-    one = _encoded(model, x[:1])
+    one = _encoded(model, x[:1], None if numbers is None else numbers[:, :1])
     max_bytes = bytes_for(x.device) if max_bytes is None else max_bytes
     num_rows = rows_within(max_bytes, lambda: _drawn(model, one, noise, 1).log_w)
     of_one_run = num_rows * model.num_runs
     if model.num_runs > 1 and of_one_run < num_samples * len(x):
-        return _run_by_run(model, x, noise, num_samples, max_bytes)
+        return _run_by_run(model, x, noise, num_samples, max_bytes, numbers)
     num_images = min(len(x), max(num_rows // num_samples, min(num_rows, IMAGES_AT_ONCE)))
     chunk = max(1, num_rows // num_images)
-    parts = [
-        _of_images(model, x[first : first + num_images], noise.at(row=first), num_samples, chunk)
-        for first in range(0, len(x), num_images)
-    ]
-    return Bounds(*(torch.cat(part, dim=-1) for part in zip(*parts, strict=True)))
+    parts = []
+    for first in range(0, len(x), num_images):
+        of_images = slice(first, first + num_images)
+        own = None if numbers is None else numbers[:, of_images]
+        codes = _encoded(model, x[of_images], own)
+        parts.append(_of_codes(model, codes, noise.at(row=first), num_samples, chunk))
+    *fields, largest = (torch.cat(part, dim=-1) for part in zip(*parts, strict=True))
+    return Bounds(*(*fields, khat(largest)))
 
 
-def _run_by_run(model: Graded, x: Tensor, noise: Noise, num_samples: int, max_bytes: int) -> Bounds:
+def _run_by_run(
+    model: Graded,
+    x: Tensor,
+    noise: Noise,
+    num_samples: int,
+    max_bytes: int,
+    numbers: Tensor | None,
+) -> Bounds:
     """Where even a run takes many chunks: its outputs lie side by side, and more fit at once."""
     each = [
         bounds(
-            model.of_run(run),
+            alone,
             x,
-            replace(noise, keys=noise.keys[run : run + 1]),
+            own_noise,
             num_samples=num_samples,
             max_bytes=max_bytes,
+            numbers=None if numbers is None else numbers[run : run + 1],
         )
-        for run in range(model.num_runs)
+        for run, (alone, own_noise) in enumerate(runs_alone(model, noise))
     ]
     fields = zip(*(vars(found).values() for found in each), strict=True)
     return Bounds(*(torch.cat(values) for values in fields))
 
 
-def _of_images(
-    model: Graded, x: Tensor, noise: Noise, num_samples: int, chunk: int
+def _of_codes(
+    model: Graded, codes: Codes, noise: Noise, num_samples: int, chunk: int
 ) -> tuple[Tensor, ...]:
-    """elbo, nll, rate and distortion of a few examples [S, B], added up in float64."""
-    codes = _encoded(model, x)
-    zero = x.new_zeros(model.num_runs, len(x), dtype=torch.float64)
-    log_weight, distortion, rate = zero - math.inf, zero, zero
+    """The fields of Bounds but k-hat for a few examples [S, B], added up in float64; and the
+    largest log weights [M + 1, S, B], for k-hat is fitted to those of all examples at once."""
+    zero = codes.x.new_zeros(codes.x.shape[:2], dtype=torch.float64)
+    weights, distortion, sampled_rate = Weights.before(zero, num_samples), zero, zero
     for terms in _chunks(model, codes, noise, num_samples, chunk):
-        log_weight = torch.logaddexp(log_weight, torch.logsumexp(terms.log_w.double(), 0))
+        weights = weights.after(terms.log_w)
         distortion = distortion - terms.log_px_z.sum(0, dtype=torch.float64) / num_samples
-        rate = rate - terms.log_ratio.sum(0, dtype=torch.float64) / num_samples
+        sampled_rate = sampled_rate - terms.log_ratio.sum(0, dtype=torch.float64) / num_samples
     kl = codes.prior.kl(codes.q)
-    rate = rate if kl is None else kl.double()
-    nll = math.log(num_samples) - log_weight
+    rate = sampled_rate if kl is None else kl.double()
+    nll = math.log(num_samples) - weights.log_sum
+    of_weights = -distortion - sampled_rate, weights.ess(num_samples), weights.largest()
     dtype = model.like.dtype
-    return tuple(v.to(dtype) for v in (-distortion - rate, nll, rate, distortion))
+    return tuple(v.to(dtype) for v in (-distortion - rate, nll, rate, distortion, *of_weights))
 
 
-def _encoded(model: Graded, x: Tensor) -> Codes:
+def _encoded(model: Graded, x: Tensor, numbers: Tensor | None) -> Codes:
     stacked = x.expand(model.num_runs, *x.shape)
-    return Codes(stacked, model.posterior(stacked), model.prior())
+    q = model.posterior(stacked) if numbers is None else model.distribution(numbers)
+    return Codes(stacked, q, model.prior())
 
 
 def _chunks(
@@ -116,5 +142,5 @@ def _chunks(
 
 def _drawn(model: Graded, codes: Codes, noise: Noise, num_samples: int) -> Terms:
     draw = codes.q.draw(noise, num_samples, kernels, relaxed=False, wanted="log_qz_x")
-    log_px_z = model.log_px_z(codes.x, draw.z)
+    log_px_z = checked_log_px_z(model, codes.x, draw.z)
     return Terms(codes.q, draw.z, log_px_z, codes.prior, drawn=draw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from vaebench.data import Dataset, PartName
 from vaebench.hyper import Hyper, hyperparameters
 from vaebench.likelihoods import Likelihood
-from vaebench.noise import Noise, key
+from vaebench.noise import Noise
 from vaebench.posteriors import Distribution, Latent
 from vaebench.priors import BoundPrior
 from vaebench.registry import Registry
@@ -152,8 +152,16 @@ def grading(*, source: str, **facts: Any) -> Callable[[Grades], Grades]:
 
 def own(subject: Subject, name: str) -> Subject:
     """The subject with the streams of one grading, in which no other one reads."""
-    streams = tuple(key(k, name) for k in subject.noise.keys)
-    return replace(subject, noise=replace(subject.noise, keys=streams))
+    return replace(subject, noise=subject.noise.named(name))
+
+
+def runs_alone(model: Graded, noise: Noise) -> Iterator[tuple[Graded, Noise]]:
+    """Every run alone, with its axis and its streams.
+
+    A large run alone keeps what its layers write in the cache, and rounds as it does in any stack.
+    """
+    for run in range(model.num_runs):
+        yield model.of_run(run), replace(noise, keys=noise.keys[run : run + 1])
 
 
 def each_run(values: list[float]) -> Tensor:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from vaebench.data import Dataset
-from vaebench.evaluate.drawn import DRAWN, check_counts, drawn, fingerprint, some
-from vaebench.evaluate.extractors import extractor_for, refusal
-from vaebench.evaluate.features import Extractor, features_of
-from vaebench.evaluate.grading import Grade, Subject, grading
-from vaebench.evaluate.intervals import share
-from vaebench.evaluate.neighbours import in_chunks, points, squared_distances
+from vaebench.evaluation.grading import Grade, Subject, grading
+from vaebench.evaluation.samples.drawn import DRAWN, check_counts, drawn, fingerprint, some
+from vaebench.evaluation.samples.extractors import extractor_for, refusal
+from vaebench.evaluation.samples.features import Extractor, features_of
+from vaebench.evaluation.samples.intervals import share
+from vaebench.evaluation.samples.neighbours import in_chunks, points, squared_distances
 
 MIN_IMAGES = 4
 """Of each kind: two to learn from and two to be told apart."""

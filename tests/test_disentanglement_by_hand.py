@@ -1,0 +1,141 @@
+"""Each disentanglement score of codes that it can be worked out for by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from factorial import DRAWS, GRID, NUM_BINS, NUM_TREES, F, N, standardised
+
+from vaebench.evaluation.codes.coded import Coded, _concentration, dci, mig, sap, top_gap
+from vaebench.evaluation.codes.fixed_factor import (
+    beta_vae_score,
+    factor_vae_score,
+    others,
+    with_one_value,
+    with_others,
+)
+
+# ------------------------------------------------------------------ each score by hand
+
+
+def of_four(*dimensions):
+    """A factor of four values, even, and one of two that no dimension tells; codes [800, ...]."""
+    values = np.arange(800) % 4
+    factors = np.stack([values, np.arange(800) // 4 % 2], -1)
+    return Coded(np.stack([d(values) for d in dimensions], -1).astype(float), factors)
+
+
+def test_mig_is_the_gap_to_the_second_dimension():
+    """Chen et al. 2018, eq. 6: (log 4 - log 2) / log 4, the second dimension tells one bit."""
+    assert mig(of_four(lambda v: v, lambda v: v // 2), NUM_BINS) == pytest.approx([0.5, 0.0])
+    assert mig(of_four(lambda v: v), NUM_BINS) == pytest.approx([1.0, 0.0])
+    assert mig(of_four(lambda v: v, lambda v: -v), NUM_BINS) == pytest.approx([0.0, 0.0])
+    assert mig(of_four(lambda v: v), 2) == pytest.approx([0.5, 0.0])
+
+
+def test_sap_is_the_gap_of_adjusted_accuracies():
+    """Half of the values are right of the second dimension: (1/2 - 1/4) / (1 - 1/4)."""
+    coded = of_four(lambda v: v, lambda v: v // 2)
+    assert sap(coded, coded) == pytest.approx([1.0 - 1.0 / 3.0, 0.0])
+
+
+def test_sap_is_balanced_over_values():
+    """20 rare values among 60 images that look like them: 20 of 20 and 440 of 480 are right."""
+    rows = np.arange(500)
+    factors = np.stack([rows < 20, rows % 2], -1).astype(int)
+    coded = Coded((rows < 60).astype(float)[:, None], factors)
+    assert sap(coded, coded) == pytest.approx([1.0 + 440 / 480 - 1.0, 0.0])
+
+
+def test_sap_is_scored_on_the_test_part():
+    train, test = of_four(lambda v: v), of_four(lambda v: 3 - v)
+    assert sap(train, test) == pytest.approx([0.0, 0.0])
+
+
+def test_top_gap():
+    found = top_gap(np.array([[0.9, 0.2, -0.1], [0.3, 0.7, -0.4], [0.5, -0.1, -0.2]]))
+    assert found == pytest.approx([0.4, 0.5, 0.0])
+    assert top_gap(np.array([[0.6, -0.1]])) == pytest.approx([0.6, 0.0])
+
+
+def test_concentration_is_1_less_the_entropy_of_a_row():
+    found = _concentration(np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 0.0], [3.0, 1.0]]))
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(2)
+    assert found == pytest.approx([1.0, 0.0, 0.0, 1.0 - entropy])
+
+
+def test_one_dimension_of_two_factors_is_complete_but_not_disentangled():
+    codes = np.stack([4 * GRID[:, 0] + GRID[:, 1], GRID[:, 2], np.zeros(N)], -1).astype(float)
+    coded = Coded(codes, GRID)
+    found = dci(coded, coded, NUM_TREES, 0)
+    assert found.completeness == pytest.approx([1.0, 1.0, 1.0])
+    assert found.informativeness == pytest.approx([1.0, 1.0, 1.0])
+    # Weight 2/3 on the dimension that two of three factors share evenly, 1/3 on the other.
+    shared = 1.0 - math.log(2) / math.log(3)
+    assert found.disentanglement == pytest.approx(2 / 3 * shared + 1 / 3)
+
+
+def test_one_factor_in_two_dimensions_is_disentangled_but_not_complete():
+    high, low = GRID[:, 1] // 2, GRID[:, 1] % 2
+    coded = Coded(np.stack([high, low, GRID[:, 0], GRID[:, 2]], -1).astype(float), GRID)
+    found = dci(coded, coded, NUM_TREES, 0)
+    assert found.disentanglement == pytest.approx(1.0, abs=1e-6)
+    assert found.completeness[[0, 2]] == pytest.approx([1.0, 1.0])
+    assert found.completeness[1] == pytest.approx(1.0 - math.log(2) / math.log(4), abs=0.05)
+
+
+def test_a_dimension_that_never_varies_has_no_vote():
+    """Were its variance of 0 a vote, it would be the least in every draw."""
+    dead = Coded(np.hstack([np.full((N, 1), 0.3), GRID]), GRID)
+    assert factor_vae_score(dead, dead, np.random.default_rng(0), **DRAWS) == 1.0
+
+
+def test_votes_are_taught_by_one_part_and_scored_on_the_other():
+    train, test = Coded(GRID * 1.0, GRID), Coded(GRID[:, [1, 2, 0]] * 1.0, GRID)
+    draw = np.random.default_rng
+    assert factor_vae_score(train, test, draw(0), **DRAWS) == 0.0
+    assert beta_vae_score(train, test, draw(0), **DRAWS) < 0.05
+
+
+def test_beta_vae_does_not_depend_on_the_scale_of_a_dimension():
+    """Not even where the penalty of a regression would leave a small one out."""
+    train, test = (standardised() + np.random.default_rng(i).normal(size=(N, F)) for i in (0, 1))
+    before, after = (
+        beta_vae_score(
+            Coded(train * scale, GRID), Coded(test * scale, GRID), np.random.default_rng(0), **DRAWS
+        )
+        for scale in (np.ones(3), np.array([1.0, 2.0**-12, 2.0**-12]))
+    )
+    assert 0.5 < before < 1.0
+    assert after == before
+
+
+# ------------------------------------------------------------------ draws with a factor fixed
+
+
+def test_another_image_with_the_value_is_each_alike_likely_and_never_the_same():
+    values = np.array([2, 0, 2, 1, 2, 0, 2])
+    rows = np.repeat([[0], [1], [2]], 3000, 1)
+    found = others(values, rows, np.random.default_rng(0))
+    assert (found != rows).all()
+    assert (values[found] == values[rows]).all()
+    assert set(found[1]) == {5}
+    for row, expected in ((0, {2, 4, 6}), (2, {0, 4, 6})):
+        counts = np.bincount(found[row], minlength=7)
+        assert set(np.flatnonzero(counts)) == expected
+        # Four standard errors of a share of a third.
+        assert np.abs(counts[list(expected)] / 3000 - 1 / 3).max() < 4 * (2 / 9 / 3000) ** 0.5
+
+
+def test_rows_that_are_alone_with_their_value_are_not_drawn():
+    values = np.array([0, 1, 1, 2, 3, 3])
+    assert set(with_others(values, np.random.default_rng(0), (100, 2)).flat) == {1, 2, 4, 5}
+
+
+def test_a_draw_has_one_value():
+    rows = with_one_value(GRID[:, 1], np.random.default_rng(0), 50, 8)
+    drawn = GRID[:, 1][rows]
+    assert rows.shape == (50, 8)
+    assert (drawn == drawn[:, :1]).all()
+    assert len(np.unique(drawn[:, 0])) == 4
+    assert all(len(set(row)) > 1 for row in rows)

@@ -1,0 +1,5 @@
+"""What codes tell: dimensions in use, information, and known factors."""
+
+from vaebench.evaluation.codes import aggregate, disentanglement, latent
+
+__all__ = ["aggregate", "disentanglement", "latent"]

@@ -1,0 +1,198 @@
+"""How far the dimensions of a code are the factors that the images were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaebench.data import Dataset, Part, PartName
+from vaebench.evaluation.codes.coded import Coded, Integers, Numbers, dci, mig, sap
+from vaebench.evaluation.codes.fixed_factor import beta_vae_score, factor_vae_score
+from vaebench.evaluation.codes.latent import ACTIVE, MEAN, is_active, posterior_means
+from vaebench.evaluation.grading import Grade, Subject, each_run, grading
+from vaebench.hyper import Hyper
+from vaebench.noise import key
+
+PARTS: tuple[PartName, ...] = ("train", "test")
+MAX_VALUES = 100
+"""Of a factor: each is a class, and a forest holds a number per class in every leaf."""
+
+NONE_ACTIVE = "no dimension of the posterior mean is active: this is what guessing scores"
+OTHER_TREES = 10
+"""What all but the forests takes, in trees."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the scores are computed with."""
+
+    num_bins: int
+    num_trees: int
+    num_draws: int
+    num_images: int
+
+
+def _refuses(subject: Subject) -> str:
+    """Factors must be there, vary, and have values that more than one image has."""
+    data = subject.dataset
+    missing = [name for name in PARTS if _part(data, name).factors is None]
+    if missing:
+        return (
+            f"it needs the factors of variation of train and test images; {data.label!r} has none "
+            f"for {' and '.join(missing)}: choose data 'shapes', or store factors_train and "
+            f"factors_test [N, F] beside the images"
+        )
+    return _refuses_factors(data)
+
+
+def _refuses_factors(data: Dataset) -> str:
+    columns = varying(data)
+    if len(columns) < 2:
+        return f"it needs two factors that vary in train and test; of {data.label!r}: {columns}"
+    faults = (
+        f"factor {column} of {data.label!r} {fault} in {name}: store coarser values"
+        for name in PARTS
+        for column, values in zip(columns, _factors(data, name, columns).T, strict=True)
+        if (fault := _fault(values))
+    )
+    return next(faults, "")
+
+
+def _fault(values: Integers) -> str:
+    """What is wrong with a factor."""
+    _, counts = np.unique(values, return_counts=True)
+    if len(counts) > MAX_VALUES:
+        return f"may have {MAX_VALUES} values; it has {len(counts)}"
+    return "" if counts.max() > 1 else "must give some value to two images; all have another"
+
+
+def _work(subject: Subject, *, num_trees: float = 50, **rest: float) -> float:
+    """Trees, and as many as the rest takes the time of."""
+    return num_trees + OTHER_TREES
+
+
+Count = Annotated[int, Hyper(low=2.0)]
+
+
+@grading(
+    source="Chen et al. 2018; Eastwood & Williams 2018; Kumar et al. 2018; Kim & Mnih 2018; "
+    "Higgins et al. 2017; settings of Locatello et al. 2019",
+    refuses=_refuses,
+    work=_work,
+    small={"num_trees": 5},
+)
+def disentanglement(
+    subject: Subject,
+    *,
+    num_bins: Count = 20,
+    num_trees: Count = 50,
+    num_draws: Count = 200,
+    num_images: Count = 64,
+) -> list[Grade]:
+    """MIG, DCI, SAP, FactorVAE and beta-VAE scores of the posterior means, by known factors.
+
+    `num_bins` of the mutual information, `num_trees` of each forest, and for each fixed factor
+    `num_draws` of `num_images` images, or pairs of them. Dimensions that are not active count as
+    ones that never vary. Factors that do not vary are left out.
+    """
+    settings = Settings(int(num_bins), int(num_trees), int(num_draws), int(num_images))
+    columns = varying(subject.dataset)
+    coded = list(_coded(subject, columns))
+    each = [
+        _scores(*parts, settings, seed)
+        for seed, parts in zip(subject.noise.keys, coded, strict=True)
+    ]
+    doubts = tuple("" if train.codes.any() else NONE_ACTIVE for train, _ in coded)
+    active = f"dimensions of the {MEAN} with variance > {ACTIVE} on train"
+    told = f"{active}; factors {', '.join(map(str, columns))}; test"
+    return [
+        _grade(name, [scores[name] for scores in each], f"{told}, {how}", doubts)
+        for name, how in _protocols(settings, len(columns)).items()
+    ]
+
+
+def varying(data: Dataset) -> list[int]:
+    """The factors that have more than one value in train and in test."""
+    several = [
+        [len(np.unique(values)) > 1 for values in _factors(data, name, slice(None)).T]
+        for name in PARTS
+    ]
+    return np.flatnonzero(np.all(several, axis=0)).tolist()
+
+
+def _part(data: Dataset, name: PartName) -> Part:
+    part: Part = getattr(data, name)
+    return part
+
+
+def _factors(data: Dataset, name: PartName, columns: list[int] | slice) -> Integers:
+    """Of a part: [N, F]."""
+    factors = _part(data, name).factors
+    assert factors is not None, "refused before"
+    return factors.numpy()[:, columns]
+
+
+def _coded(subject: Subject, columns: list[int]) -> Iterator[tuple[Coded, Coded]]:
+    """Of each run the train and test parts; dimensions that are not active are 0."""
+    means = [
+        posterior_means(subject.model, subject.observed(name), subject.noise.at(step=i))
+        for i, name in enumerate(PARTS)
+    ]
+    active = is_active(means[0])[:, None]
+    factors = [_factors(subject.dataset, name, columns) for name in PARTS]
+    for parts in zip(*(_codes(mean * active) for mean in means), strict=True):
+        train, test = (Coded(codes, f) for codes, f in zip(parts, factors, strict=True))
+        yield train, test
+
+
+def _codes(mean: Tensor) -> Iterator[Numbers]:
+    return (run.double().cpu().numpy() for run in mean)
+
+
+def _scores(train: Coded, test: Coded, settings: Settings, seed: int) -> dict[str, float | Numbers]:
+    """By name: a number, or one for each factor [F]."""
+    draws = {"num_draws": settings.num_draws, "num_images": settings.num_images}
+    found = dci(train, test, settings.num_trees, key(seed, "dci") % 2**32)
+    return {
+        "mig": mig(test, settings.num_bins),
+        "dci_disentanglement": found.disentanglement,
+        "dci_completeness": found.completeness,
+        "dci_informativeness": found.informativeness,
+        "sap": sap(train, test),
+        "factor_vae_score": factor_vae_score(train, test, _rng(seed, "factor_vae"), **draws),
+        "beta_vae_score": beta_vae_score(train, test, _rng(seed, "beta_vae"), **draws),
+    }
+
+
+def _rng(seed: int, name: str) -> np.random.Generator:
+    return np.random.default_rng(key(seed, name))
+
+
+def _protocols(settings: Settings, num_factors: int) -> dict[str, str]:
+    """How each score is made."""
+    forest = f"forests of {settings.num_trees} trees fitted on train"
+    draws = f"{settings.num_draws} draws per factor of {settings.num_images}"
+    chance = f"chance 1/{num_factors}"
+    return {
+        "mig": f"{settings.num_bins} bins of equal width",
+        "dci_disentanglement": forest,
+        "dci_completeness": forest,
+        "dci_informativeness": f"{forest}, accuracy, chance 1/values",
+        "sap": "thresholds fitted on train, balanced accuracy adjusted for chance",
+        "factor_vae_score": f"majority vote taught on train, {draws} images, {chance}",
+        "beta_vae_score": f"logistic regression taught on train, {draws} pairs, {chance}",
+    }
+
+
+def _grade(name: str, of_runs: list[float | Numbers], told: str, doubts: tuple[str, ...]) -> Grade:
+    """The mean over factors, where there is a number for each."""
+    scores = np.array(of_runs)
+    if scores.ndim == 1:
+        return Grade(name, each_run(scores.tolist()), told, doubts=doubts)
+    parts = torch.from_numpy(scores)
+    return Grade(name, parts.mean(-1), told, doubts=doubts, parts=parts, axis="factor")

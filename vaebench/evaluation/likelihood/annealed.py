@@ -1,0 +1,201 @@
+"""log p(x) by annealed importance sampling, and the gap of its two bounds on simulated images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vaebench import densities
+from vaebench.evaluation.chunks import bytes_for, rows_within
+from vaebench.evaluation.grading import Grade, Graded, Subject, grading, runs_alone
+from vaebench.evaluation.likelihood.annealing import (
+    PILOT_CHAINS,
+    Plan,
+    adapted_steps,
+    backward,
+    forward,
+    num_transitions,
+)
+from vaebench.evaluation.likelihood.checked import checked_log_px_z
+from vaebench.evaluation.likelihood.hmc import Target, point_at
+from vaebench.hyper import Hyper
+from vaebench.noise import Noise
+
+Count = Annotated[int, Hyper(low=1)]
+
+
+def refuses_discrete(subject: Subject) -> str:
+    """Why codes that have no gradient cannot be graded so."""
+    prior = subject.model.prior().entry
+    if not prior.discrete:
+        return ""
+    return f"prior {prior.name!r} is over discrete codes, which have no gradient: leave it out"
+
+
+class Bracket(NamedTuple):
+    """Bounds on log p(x) of some images of one run, in expectation: [S, N] each."""
+
+    lower: Tensor
+    acceptance: Tensor
+    ess: Tensor  # effective chains, as a share of K
+    upper: Tensor  # [S, 0] where no exact sample of the posterior is known
+
+
+def _work(
+    subject: Subject,
+    *,
+    num_temperatures: int,
+    num_chains: int,
+    num_examples: int,
+    num_leapfrog: int,
+    num_simulated: int,
+) -> float:
+    """Gradients of log p(x|z): those of the pilot, and of the chains of each direction."""
+    pilot = PILOT_CHAINS * num_transitions(num_temperatures)
+    chains = num_chains * (num_temperatures - 1)
+    examples = min(num_examples, len(subject.dataset.test.x))
+    images = num_simulated if subject.model.likelihood.sample else 0
+    return float(num_leapfrog * ((pilot + chains) * examples + (pilot + 2 * chains) * images))
+
+
+@grading(
+    source="Neal 2001; Grosse et al. 2015; Wu et al. 2017",
+    refuses=refuses_discrete,
+    work=_work,
+    small={"num_temperatures": 10, "num_examples": 32, "num_simulated": 0},
+)
+def annealed(
+    subject: Subject,
+    *,
+    num_temperatures: Annotated[int, Hyper(low=2)] = 1000,
+    num_chains: Count = 16,
+    num_examples: Count = 100,
+    num_leapfrog: Count = 10,
+    num_simulated: Annotated[int, Hyper(low=0)] = 20,
+) -> list[Grade]:
+    """NLL by annealed importance sampling, and how far its two bounds are apart.
+
+    The upper bound needs an exact sample of p(z|x), which images simulated from the model come
+    with: `num_simulated` of them. In float32 the last digit may decide whether a chain moves, so
+    that on other devices or thread counts a value agrees to its sampling error alone.
+    """
+    plan = Plan(num_temperatures, num_chains, num_leapfrog)
+    x = subject.observed("test")[:num_examples]
+    runs = [of_images(model, x[None], noise, plan) for model, noise in _runs(subject, "test")]
+    found = Bracket(*(torch.cat(values) for values in zip(*runs, strict=True)))
+    told = (
+        f"{len(x)} test images, {num_temperatures} temperatures, {num_chains} chains, "
+        f"{num_leapfrog} leapfrog steps"
+    )
+    bound = f"{told}, from a lower bound of log p(x), as real images have no upper one"
+    if subject.model.likelihood.sample is None:
+        bound += f"; no bdmc_gap: {subject.model.likelihood.name} declares no sampler"
+    return [
+        _grade("ais_nll", -found.lower, bound),
+        _grade("ais_acceptance", found.acceptance, told),
+        _grade("ais_ess", found.ess, f"{told}, effective chains of all"),
+        *_gap(subject, plan, num_simulated, told),
+    ]
+
+
+def _gap(subject: Subject, plan: Plan, num: int, told: str) -> list[Grade]:
+    """The gap on images simulated from each model, where it can draw some and these are wanted."""
+    if not num or subject.model.likelihood.sample is None:
+        return []
+    gaps = []
+    for model, noise in _runs(subject, "simulated"):
+        z, x = simulated(model, noise.named("images"), num)
+        found = of_images(model, x, noise, plan, z)
+        gaps.append(found.upper - found.lower)
+    of_images_told = told.split(", ", 1)[1]
+    return [
+        _grade(
+            "bdmc_gap",
+            torch.cat(gaps),
+            f"{num} images simulated from the model, {of_images_told}, upper less lower bound",
+        )
+    ]
+
+
+def _runs(subject: Subject, name: str) -> Iterator[tuple[Graded, Noise]]:
+    return runs_alone(subject.model, subject.noise.named(name))
+
+
+def _grade(name: str, values: Tensor, protocol: str) -> Grade:
+    return Grade(name, values.mean(-1), protocol, parts=values)
+
+
+@torch.no_grad()
+def simulated(model: Graded, noise: Noise, num: int) -> tuple[Tensor, Tensor]:
+    """Codes of the prior [S, N, D], and an image drawn from each [S, N, P].
+
+    A code is an exact sample of the posterior of its image.
+    """
+    z = model.prior().sample(noise.named("codes"), num, model.latent).to(model.like)
+    return z, model.sample_image(z[None], noise.named("pixels"))[0]
+
+
+@torch.no_grad()
+def of_images(
+    model: Graded,
+    x: Tensor,
+    noise: Noise,
+    plan: Plan,
+    z: Tensor | None = None,
+    max_bytes: int | None = None,
+) -> Bracket:
+    """Bounds on log p(x) of images x [S, N, P], of which z [S, N, D] are exact posterior codes.
+
+    In chunks of examples that hold about `max_bytes`; by default what suits the device.
+    """
+    num = x.shape[1]
+    starts = (
+        _codes(model, noise.named("pilot"), PILOT_CHAINS, num),
+        _codes(model, noise.named("forward"), plan.num_chains, num),
+    )
+    max_bytes = bytes_for(x.device) if max_bytes is None else max_bytes
+    target = _target(model, x[:, :1])
+    rows = rows_within(max_bytes, lambda: point_at(target, starts[0][:1, :, :1]))
+    size = max(1, rows // plan.num_chains)
+    parts = []
+    for first in range(0, num, size):
+        part = slice(first, first + size)
+        own = None if z is None else z[:, part]
+        pilot, chains = (start[:, :, part] for start in starts)
+        parts.append(_bracket(model, x[:, part], (pilot, chains, own), noise.at(row=first), plan))
+    return Bracket(*(torch.cat(values, -1) for values in zip(*parts, strict=True)))
+
+
+def _bracket(
+    model: Graded, x: Tensor, codes: tuple[Tensor, Tensor, Tensor | None], noise: Noise, plan: Plan
+) -> Bracket:
+    """Of a few images, given codes for the pilot's chains, the chains, and of the posterior."""
+    pilot, chains, z = codes
+    target = _target(model, x)
+    steps = adapted_steps(target, pilot, plan, noise.named("pilot"))
+    up = forward(target, chains, steps, plan, noise.named("forward"))
+    lower, _, ess = densities.importance_weights(up.log_w)
+    upper = lower[:, :0]
+    if z is not None:
+        ends = z.expand(plan.num_chains, *z.shape)
+        down = backward(target, ends, steps, plan, noise.named("backward"))
+        upper = -densities.log_mean_exp(-down.log_w)
+    return Bracket(lower, up.acceptance.double(), ess / plan.num_chains, upper)
+
+
+def _target(model: Graded, x: Tensor) -> Target:
+    return Target(model.prior().log_prob, partial(checked_log_px_z, model, x))
+
+
+def _codes(model: Graded, noise: Noise, num_chains: int, num_rows: int) -> Tensor:
+    """Codes of the prior for each chain and example: [K, S, N, D]."""
+    prior = model.prior()
+    each = [
+        prior.sample(noise.named("codes", chain), num_rows, model.latent)
+        for chain in range(num_chains)
+    ]
+    return torch.stack(each).to(model.like)

@@ -1,0 +1,103 @@
+"""Held-out likelihood: the ELBO with its parts, and the importance-weighted bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from vaebench.data import PartName
+from vaebench.evaluation.grading import Grade, Subject, grading
+from vaebench.evaluation.likelihood.bounds import Bounds, bounds
+from vaebench.evaluation.likelihood.weights import khat_threshold, tail_size
+
+PARTS: tuple[PartName, PartName] = ("test", "valid")
+DOUBTFUL = 0.05
+"""Share of the examples beyond which a high k-hat puts their mean in doubt. Below it, as of a test
+at that level, the few whose own bound is loose move the mean less than the choice of images does.
+"""
+
+
+@grading(source="Kingma & Welling 2014, eq. 3; Burda et al. 2016, eq. 8; Vehtari et al. 2024")
+def likelihood(subject: Subject) -> list[Grade]:
+    """ELBO at beta = 1, rate, distortion and importance-weighted NLL, on test and validation.
+
+    With the effective sample size and the Pareto k-hat of the importance weights: where k-hat is
+    high for many examples, K samples are too few, and the NLL is in doubt.
+    """
+    test, valid = (_of_part(subject, part) for part in PARTS)
+    grades = [
+        *_grades(test, "test", subject, ("elbo", "nll", "rate", "distortion", "ess")),
+        *_high(test.khat, subject.num_samples),
+        *_grades(valid, "valid", subject, ("elbo", "nll"), "valid_"),
+    ]
+    return [*grades, *_in_bits(subject, grades[1])]
+
+
+def _of_part(subject: Subject, part: PartName) -> Bounds:
+    noise = subject.noise.at(step=PARTS.index(part))
+    return bounds(subject.model, subject.observed(part), noise, num_samples=subject.num_samples)
+
+
+def _grades(
+    found: Bounds, part: str, subject: Subject, names: Sequence[str], prefix: str = ""
+) -> list[Grade]:
+    """Means over the examples of fields of Bounds."""
+    num_samples = subject.num_samples
+    judged = "" if tail_size(num_samples) else ", too few for a k-hat"
+    doubted = doubts(found.khat, num_samples)
+    return [
+        Grade(
+            f"{prefix}{name}",
+            getattr(found, name).mean(-1),
+            f"{part}, K={num_samples}{judged if name == 'nll' else ''}",
+            doubts=doubted if name == "nll" else (),
+            parts=getattr(found, name),
+        )
+        for name in names
+    ]
+
+
+def _high(khat: Tensor, num_samples: int) -> list[Grade]:
+    """The share of examples whose k-hat is high, where K is large enough to tell."""
+    if not khat.shape[-1]:
+        return []
+    limit = khat_threshold(num_samples)
+    high = (khat > limit).to(khat)
+    return [
+        Grade("khat_high", high.mean(-1), f"test, K={num_samples}, above {limit:.2f}", parts=high)
+    ]
+
+
+def doubts(khat: Tensor, num_samples: int) -> tuple[str, ...]:
+    """For each run why a bound of importance weights is not to be trusted, "" where it is.
+
+    From k-hat [S, N]; K too small for a k-hat, [S, 0], claims no doubt.
+    """
+    if not khat.shape[-1]:
+        return ("",) * len(khat)
+    limit = khat_threshold(num_samples)
+    shares = (khat > limit).double().mean(-1).tolist()
+    return tuple(
+        f"k-hat above {limit:.2f} for {share:.0%} of the examples" if share > DOUBTFUL else ""
+        for share in shares
+    )
+
+
+def _in_bits(subject: Subject, nll: Grade) -> list[Grade]:
+    """bits/dim, where there is a probability of the stored image to count them of."""
+    dataset = subject.dataset
+    if subject.model.likelihood.measure != "mass" and not dataset.dequantised:
+        return []
+    stated = "uniform dequantisation, a bound" if dataset.dequantised else dataset.binarisation
+    return [
+        replace(
+            nll,
+            name="bits_per_dim",
+            values=nll.values / (dataset.num_pixels * math.log(2.0)),
+            protocol=f"{nll.protocol}, {stated}",
+            parts=None,
+        )
+    ]
