@@ -7,9 +7,11 @@ import pytest
 import torch
 from conftest import tiny
 
+import vaebench as vb
 from vaebench import results
 from vaebench.data import Dataset, Part
-from vaebench.evaluation import GRADINGS, Subject, chunks, evaluate, own
+from vaebench.errors import InputError
+from vaebench.evaluation import GRADINGS, Grade, Subject, chunks, evaluate, own
 from vaebench.initial import build_stack, streams
 from vaebench.models import select
 from vaebench.noise import Noise
@@ -146,3 +148,42 @@ def test_one_model_and_one_seed_get_one_grade(subject, name):
 def test_gradings_read_streams_of_their_own(subject):
     keys = {own(subject, name).noise.keys for name in GRADINGS}
     assert len(keys) == len(GRADINGS) and subject.noise.keys not in keys
+
+
+OWN = """
+import vaebench as vb
+
+@vb.grading(source="mine")
+def contrast(subject: vb.Subject) -> list[vb.Grade]:
+    '''How far the reconstructed pixels of the test images are from grey.'''
+    x = subject.observed("test").expand(subject.model.num_runs, -1, -1)
+    away = (subject.model.mean_image(subject.model.posterior(x).mean[None])[0] - 0.5).abs()
+    return [vb.Grade("contrast", away.mean((-1, -2)), "test", unit="1", higher_is_better=None)]
+"""
+STUDY = """
+name = "s"
+[base]
+objective = "elbo"
+likelihood = "bernoulli"
+data = { name = "digits", binarisation = "threshold" }
+model = { latent_dim = 2, widths = [8] }
+train = { num_steps = 12, batch_size = 16 }
+evaluate = { num_samples = 3, num_images = 20, gradings = ["likelihood", "contrast"] }
+"""
+
+
+def test_a_grading_of_the_users_own_is_a_figure_of_the_study(tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "s.toml").write_text(STUDY)
+    plugin, out = str(tmp_path / "mine.py"), tmp_path / "out"
+    rows = vb.run(tmp_path / "s.toml", out=out, plugins=[plugin], timings=False)
+    (row,) = rows[rows["metric"] == "contrast"].to_dict("records")
+    assert 0 < row["value"] <= 0.5 and (row["unit"], row["protocol"]) == ("1", "test")
+    (record,) = results.records(out)
+    assert record.config["plugin"]  # an edited file is run again
+
+
+def test_a_grade_without_a_unit_is_refused(subject):
+    nameless = Grade("mine", torch.zeros(S), "test")
+    with pytest.raises(InputError, match="'mine' must state its unit"):
+        results.metrics([nameless], 0)

@@ -24,6 +24,7 @@ _HOMES = {
     "RunConfig": "config",
     "SameAs": "objectives",
     "Scalar": "hyper",
+    "Subject": "evaluation",
     "Support": "likelihoods",
     "Terms": "terms",
     "TrainConfig": "config",

@@ -71,7 +71,9 @@ def completed(config: RunConfig) -> RunConfig:
         prior=completed_choice("prior", config.prior, prior.hyper),
         evaluate=_completed_evaluation(config.evaluate),
         rate_weight=_completed_value("rate_weight", config.rate_weight, RATE_WEIGHT),
-        plugin=_plugin_fingerprint(objective.loss, likelihood.log_prob, prior.log_prob),
+        plugin=_plugin_fingerprint(
+            objective.loss, likelihood.log_prob, prior.log_prob, *_graders(config.evaluate)
+        ),
     )
     _check_combination(done, objective.counts)
     _check_ranked(done.evaluate)
@@ -146,8 +148,13 @@ def _check_dequantised(data: DataConfig, likelihood: Likelihood) -> None:
         )
 
 
+def _graders(evaluate: EvaluateConfig) -> list[Callable[..., Any]]:
+    return [GRADINGS[name].grade for name in evaluate.wanted]
+
+
 def _plugin_fingerprint(*functions: Callable[..., Any]) -> str:
-    return "+".join(filter(None, map(source_fingerprint, functions)))
+    """Of the files that define the functions, each once; "" where all are ours."""
+    return "+".join(dict.fromkeys(filter(None, map(source_fingerprint, functions))))
 
 
 def _check_model(model: ModelConfig) -> None:

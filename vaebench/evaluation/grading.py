@@ -103,6 +103,9 @@ class Grade:
     parts: Tensor | None = None  # [S, n] what the value is the mean of, kept for paired tests
     axis: str = "example"
     """What the parts are counted by."""
+    unit: str = ""
+    """Of a metric that `results.UNITS` does not have, with its direction."""
+    higher_is_better: bool | None = None
 
 
 def _num_images(subject: Subject, **hyper: float) -> float:
