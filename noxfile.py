@@ -117,6 +117,13 @@ def evaluation(session: nox.Session) -> None:
 
 
 @nox.session
+def cost(session: nox.Session) -> None:
+    """Time bounds of 5,000 samples and annealed importance sampling in full, on two cores."""
+    install(session)
+    session.run("python", "benchmarks/evaluation_cost.py", *session.posargs)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """On a CUDA machine: the kernels' correctness and timings, under results/timings/."""
     install(session, "kernels", "test")
@@ -171,6 +178,16 @@ def harness(session: nox.Session) -> None:
     """Measure what the harness adds to a study, and how its time grows to 1,000 runs."""
     install(session, "report")
     session.run("python", "benchmarks/harness_cost.py", *session.posargs)
+
+
+@nox.session
+def shapes(session: nox.Session) -> None:
+    """Beta against rate, distortion and disentanglement, in about six minutes on two cores."""
+    install(session, "report")
+    out = str(RESULTS / "shapes")
+    study = str(STUDIES / "shapes.toml")
+    session.run("vaebench", "run", study, "--out", out, "--no-timings", success_codes=[0, 1])
+    session.run("vaebench", "report", out, "--out", "results/reference/shapes")
 
 
 @nox.session

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -150,16 +152,10 @@ def test_gradings_read_streams_of_their_own(subject):
     assert len(keys) == len(GRADINGS) and subject.noise.keys not in keys
 
 
-OWN = """
-import vaebench as vb
-
-@vb.grading(source="mine")
-def contrast(subject: vb.Subject) -> list[vb.Grade]:
-    '''How far the reconstructed pixels of the test images are from grey.'''
-    x = subject.observed("test").expand(subject.model.num_runs, -1, -1)
-    away = (subject.model.mean_image(subject.model.posterior(x).mean[None])[0] - 0.5).abs()
-    return [vb.Grade("contrast", away.mean((-1, -2)), "test", unit="1", higher_is_better=None)]
-"""
+PAGE = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
+OWN = next(
+    block for block in re.findall(r"```python\n(.*?)```", PAGE, re.S) if "@vb.grading" in block
+)
 STUDY = """
 name = "s"
 [base]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import matplotlib
@@ -182,8 +183,14 @@ def _order(rows: pd.DataFrame) -> dict[str, list[str]]:
     """Panels and colours in an order that does not depend on that of the rows."""
     return {
         "col_order": sorted(rows["observation_space"].unique()),
-        "hue_order": sorted(rows["label"].unique()),
+        "hue_order": sorted(rows["label"].unique(), key=_natural),
     }
+
+
+def _natural(label: str) -> list[str | float]:
+    """By the numbers in a label as numbers: beta=2 comes before beta=16."""
+    words = re.split(r"(\d+\.?\d*)", label)  # texts and numbers, in turns
+    return [float(word) if i % 2 else word for i, word in enumerate(words)]
 
 
 def _wide(rows: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:

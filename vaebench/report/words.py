@@ -32,11 +32,15 @@ def sentence(line: dict[str, Any]) -> str:
     who = f"{line['worse']} and {line['better']} {line['verdict']}{_equivalence(line)} in "
     if line["verdict"] == NOT_COMPARED:
         return f"{who}{line['metric']}: {line['reason']}"
-    seen = f"{who}{line['metric']} (difference {line['difference']:.3g} {line['unit']}"
+    seen = f"{who}{line['metric']} (difference {_amount(line['difference'], line['unit'])}"
     if line["verdict"] == ONE_SEED:
         return f"{seen})"
     interval = f"95% interval {line['low']:.3g} to {line['high']:.3g}, {_counts(line)}"
     return f"{seen}, {interval}{_corrected(line)}{_settled(line)})"
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{value:.3g}" if unit == "1" else f"{value:.3g} {unit}"
 
 
 def _equivalence(line: dict[str, Any]) -> str:
@@ -44,7 +48,7 @@ def _equivalence(line: dict[str, Any]) -> str:
     margin, reach = line["margin"], max(abs(line["low"]), abs(line["high"]))
     if not reach < margin:  # also without a margin, which is NaN
         return ""
-    told = f"{margin:.3g} {line['unit']}"
+    told = _amount(margin, line["unit"])
     return f" by {told} or more" if line["verdict"] == ALIKE else f" by less than {told}"
 
 

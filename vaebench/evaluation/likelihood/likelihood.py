@@ -20,7 +20,14 @@ at that level, the few whose own bound is loose move the mean less than the choi
 """
 
 
-@grading(source="Kingma & Welling 2014, eq. 3; Burda et al. 2016, eq. 8; Vehtari et al. 2024")
+def _num_graded(subject: Subject) -> float:
+    return float(sum(len(getattr(subject.dataset, part).x) for part in PARTS))
+
+
+@grading(
+    source="Kingma & Welling 2014, eq. 3; Burda et al. 2016, eq. 8; Vehtari et al. 2024",
+    work=_num_graded,
+)
 def likelihood(subject: Subject) -> list[Grade]:
     """ELBO at beta = 1, rate, distortion and importance-weighted NLL, on test and validation.
 
