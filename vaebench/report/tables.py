@@ -38,7 +38,7 @@ COLUMNS = {
     "mig": ("MIG", 3),
     "mse": ("MSE", 4),
     "frechet": ("Frechet", 1),
-    "kid": ("KID", 4),
+    "kid": ("KID", 2),
     "precision": ("precision", 2),
     "recall": ("recall", 2),
     "examples_per_s": ("examples/s", 0),
@@ -124,14 +124,25 @@ def footnotes(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> li
         if _is_unequal(part, name):
             ways = _ways(names, [_text(line, f"{name}_fingerprint") for line in lines])
             notes.append(f"{NOT_ONE_WAY} {heading}: made in different ways, not to compare: {ways}")
-        notes += [
-            f"{NOT_TRUSTED} {heading} of {named}: {doubt}"
-            for named, line in zip(names, lines, strict=True)
-            if (doubt := _text(line, f"{name}_trust"))
-        ]
+    notes += _doubts(shown, names, lines)
     if real := [f"{COLUMNS[n][0]} {text}" for n in shown if (text := _reference(part, n))]:
         notes.append(f"real data, train against test: {', '.join(real)}")
     return notes
+
+
+def _doubts(
+    shown: Sequence[str], names: Sequence[str], lines: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """A note for each variant and reason, with all the figures that it holds of."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in shown:
+        for named, line in zip(names, lines, strict=True):
+            if doubt := _text(line, f"{name}_trust"):
+                found.setdefault((named, doubt), []).append(COLUMNS[name][0])
+    return [
+        f"{NOT_TRUSTED} {', '.join(headings)} of {named}: {doubt}"
+        for (named, doubt), headings in found.items()
+    ]
 
 
 def _grouped(order: pd.DataFrame, rows: pd.DataFrame, examples: Examples) -> pd.DataFrame:
