@@ -63,6 +63,9 @@ def mark_work() -> None:
     train = pkgutil.resolve_name("vaebench.train")
     train.batches = _marked_items("minibatch", train.batches)
     train.StackAdam.step = _marked("optimiser", train.StackAdam.step)
+    in_c = getattr(sys.modules[train.StackAdam.__module__], "MoveInC", None)
+    if in_c is not None:
+        in_c.__call__ = _marked("Adam in C", in_c.__call__)
     for place, name in MARKED.items():
         module, function = place.split(":")
         holder = pkgutil.resolve_name(module)

@@ -18,7 +18,7 @@ PART_OF = (
     ("minibatch", MINIBATCH),
     ("optimiser|_fused_adam", ADAM),
     (r"addbmm \| aten::(copy_|expand)", ACTIVATIONS),
-    (r"aten::(bmm|baddbmm|mm|addmm|matmul)\b", PRODUCTS),
+    (r"aten::(bmm|baddbmm|mm|addmm|matmul)\b|aoti_torch_\w+mm_out", PRODUCTS),
     ("bernoulli|binary_?cross_?entropy", LIKELIHOOD),
     ("noise|reparameterise|expm1|chunk|split|clone", LATENT),
     ("relu|threshold|baddbmm|fused_sum", ACTIVATIONS),

@@ -5,6 +5,7 @@ seen on three of them.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -189,8 +190,9 @@ def test_constants_are_kept_and_what_moves_is_not():
 needs_compiler = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
 )
+HIDDEN = {"name": "mlp", "widths": [12], "latent_dim": 2}
 COMPILED = {
-    "beta_elbo": two_runs(**beta(4.0), model=sizes_of("linear")),
+    "beta_elbo": two_runs(**beta(4.0), model=HIDDEN, num_samples=1),
     "iwae": two_runs("iwae", "gaussian_learned", num_samples=3),
     "conv": two_runs(model=sizes_of("conv")),
 }
@@ -220,6 +222,14 @@ def test_a_compiled_step_is_the_eager_one(kept_graph):
 
 
 @needs_compiler
+def test_all_sizes_are_known_to_the_compiler(kept_graph):
+    """Else the hidden width, which no operation of this graph names, is an argument."""
+    code = "".join(path.read_text() for path in kept_graph[2].rglob("*.main.cpp"))
+    assert code
+    assert not re.search(r"\bks\d", code)
+
+
+@needs_compiler
 @pytest.mark.parametrize("name", ["iwae", "conv"])
 def test_compiled_steps_are_the_eager_ones(name, no_graphs):
     eager, compiled = (
@@ -238,7 +248,8 @@ def test_a_graph_serves_every_stack_of_its_shape(kept_graph, monkeypatch):
     configs = [
         run_config(
             **beta(value),
-            model=sizes_of("linear"),
+            model=HIDDEN,
+            num_samples=1,
             seed=seed,
             num_steps=NUM_STEPS,
             learning_rate=rate,

@@ -152,6 +152,25 @@ def test_gumbels_are_gumbels_and_functions_of_their_counters():
     assert not torch.equal(gumbels(Noise(KEYS, step=6), 4, 50, 41), draws)
 
 
+@pytest.mark.skipif(bool(native.problem()), reason=native.problem())
+@pytest.mark.parametrize("length", [1, 5, 101, 70_001])
+def test_orders_are_the_same_in_c_and_in_numpy(length, monkeypatch):
+    in_c = permutations(Noise(KEYS, step=3), length)
+    monkeypatch.setattr(native, "library", lambda: None)
+    in_numpy = permutations(Noise(KEYS, step=3), length)
+    assert in_c.dtype == in_numpy.dtype
+    assert torch.equal(in_c, in_numpy)
+
+
+@pytest.mark.skipif(bool(native.problem()), reason=native.problem())
+def test_equal_words_stay_in_the_order_they_came_in():
+    words = np.array([[7, 2**32 - 1, 0, 7, 2**21, 0, 7, 2**21]], np.uint32)
+    orders, room = np.empty(words.shape, np.int64), np.empty(words.size, np.uint64)
+    addresses = [array.ctypes.data for array in (words, room, orders)]
+    native.functions().vaebench_orders(*words.shape, *addresses)
+    assert orders.tolist() == [[2, 5, 0, 3, 6, 4, 7, 1]]
+
+
 def test_permutations_hold_every_row_once_and_differ_by_run_and_epoch():
     order = permutations(Noise(KEYS), 101)
     assert torch.equal(order.sort(-1).values, torch.arange(101).expand(3, -1))

@@ -28,6 +28,9 @@ FUSED_BIAS = {
     torch.ops.aten.baddbmm.default: lambda bias, x, weight: torch.bmm(x, weight) + bias,
 }
 """The sum joins the activation that follows, where baddbmm writes the bias before it multiplies."""
+OPTIONS: dict[str, Any] = {"cpp_wrapper": True}
+"""Kernels and products are called by C++, not by Python, are built as one library, and know all
+sizes; without it those that the graph does not name, such as a hidden width, stay open."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def compile_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scala
     shapes = FakeTensorMode(shape_env=ShapeEnv(assume_static_by_default=True))
     with torch.no_grad():
         with tracing(TracingContext(shapes)):
-            run = torch._inductor.compile(trace.graph, trace.example)
+            run = torch._inductor.compile(trace.graph, trace.example, options=OPTIONS)
         run(*trace.example)
     return Graph(run, trace.asked, time.perf_counter() - start)
 

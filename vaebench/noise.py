@@ -163,17 +163,22 @@ def permutations(noise: Noise, length: int) -> Tensor:
 
     That of the words, equal ones in the order they came in: a sort of pairs (word, position).
     """
-    pairs = _row_of_words(noise, length) << SHIFT | np.arange(length, dtype=np.uint64)
+    words = _row_of_words(noise, length)
+    if library := native.library():
+        orders, room = np.empty(words.shape, np.int64), np.empty(length, np.uint64)
+        library.vaebench_orders(*words.shape, *(a.ctypes.data for a in (words, room, orders)))
+        return torch.from_numpy(orders)
+    pairs = words.astype(np.uint64) << SHIFT | np.arange(length, dtype=np.uint64)
     return torch.from_numpy((np.sort(pairs) & LOW).astype(np.int64))
 
 
-def _row_of_words(noise: Noise, length: int) -> Words:
+def _row_of_words(noise: Noise, length: int) -> NDArray[np.uint32]:
     """The words of one row of each run: [S, length]."""
     if library := native.library():
         words = _filled(library.vaebench_words, noise, 1, 1, length)[0, :, 0]
-        return words.numpy().view(np.uint32).astype(np.uint64)
+        return words.numpy().view(np.uint32)
     lanes = [words[0, 0, :, 0] for words in _words(noise, 1, 1, 1, length)]
-    return np.stack(lanes, -1).reshape(len(noise.keys), -1)[:, :length]
+    return np.stack(lanes, -1).reshape(len(noise.keys), -1)[:, :length].astype(np.uint32)
 
 
 def place(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vaebench import native
 from vaebench.models import VAE
 
 
@@ -59,8 +61,8 @@ class Group:
 
 
 class StackAdam:
-    """torch.optim.AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019, algorithm 2), fused, with
-    scalars for each run of a stack."""
+    """AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019, algorithm 2) with scalars for each run of
+    a stack: in C where that can run, else torch.optim.AdamW, fused."""
 
     def __init__(
         self, model: VAE, scalars: Sequence[AdamScalars], moments: Moments | None = None
@@ -68,24 +70,66 @@ class StackAdam:
         self.parameters = list(model.parameters())
         values = [p.detach() for p in self.parameters]
         self.moments = moments or Moments.of_zeros(values)
+        way = MoveInC if can_move_in_c(values) else MoveGroups
+        self.move = way(values, self.moments, scalars)
+
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        self.move([p.grad for p in self.parameters])
+
+
+class MoveGroups:
+    """Moves all runs that share their scalars at once."""
+
+    def __init__(
+        self, values: Sequence[Tensor], moments: Moments, scalars: Sequence[AdamScalars]
+    ) -> None:
+        self.count = moments.count
         ends = list(itertools.accumulate(len(list(g)) for _, g in itertools.groupby(scalars)))
         spans = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
-        kinds = values, self.moments.first, self.moments.second
+        kinds = values, moments.first, moments.second
         self.groups = [
             Group(runs, scalars[runs.start], *([t[runs] for t in kind] for kind in kinds))
             for runs in spans
         ]
 
-    def step(self) -> None:
-        """Move every parameter that has a gradient."""
-        have = tuple(i for i, p in enumerate(self.parameters) if p.grad is not None)
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        self.moments.count.add_(1)
+    def __call__(self, gradients: Sequence[Tensor | None]) -> None:
+        """By the gradients of all parameters, None where there is none."""
+        have = tuple(i for i, g in enumerate(gradients) if g is not None)
+        given = [g for g in gradients if g is not None]
+        self.count.add_(1)
         for group in self.groups:
             parameters, first, second = group.of(have)
-            own = gradients if len(self.groups) == 1 else [g[group.runs] for g in gradients]
-            moments = Moments(first, second, self.moments.count)
-            fused_adam(parameters, own, moments, group.scalars)
+            own = given if len(self.groups) == 1 else [g[group.runs] for g in given]
+            fused_adam(parameters, own, Moments(first, second, self.count), group.scalars)
+
+
+def can_move_in_c(values: Sequence[Tensor]) -> bool:
+    """Whether `MoveInC` takes these parameters."""
+    fit = all(t.is_cpu and t.dtype == torch.float32 and t.is_contiguous() for t in values)
+    return fit and native.library() is not None
+
+
+class MoveInC:
+    """Moves all runs, each by its own scalars, in one call: native/adam.c. C is told once where
+    parameters and moments lie, so they are kept."""
+
+    def __init__(
+        self, values: Sequence[Tensor], moments: Moments, scalars: Sequence[AdamScalars]
+    ) -> None:
+        self.kept = [*values, *moments.first, *moments.second], moments.count
+        num_tensors, num_runs = len(values), len(scalars)
+        of_a_run = (ctypes.c_int64 * num_tensors)(*(t[0].numel() for t in values))
+        rates = (ctypes.c_double * (2 * num_runs))(*itertools.chain(*zip(*scalars, strict=True)))
+        tensors = (ctypes.c_void_p * (3 * num_tensors))(*(t.data_ptr() for t in self.kept[0]))
+        count = moments.count.data_ptr()
+        self.places = num_tensors, num_runs, of_a_run, rates, tensors, count
+        self.addresses = ctypes.c_void_p * num_tensors
+
+    def __call__(self, gradients: Sequence[Tensor | None]) -> None:
+        """By the gradients of all parameters, dense; None where there is none."""
+        given = self.addresses(*(None if g is None else g.data_ptr() for g in gradients))
+        native.functions().vaebench_adam(*self.places, given)
 
 
 def fused_adam(
