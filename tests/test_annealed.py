@@ -135,6 +135,20 @@ def test_nan_of_one_run_leaves_the_others():
         assert ours.values[1].isnan() or ours.name == "ais_acceptance"
 
 
+def test_a_bound_that_one_chain_carries_is_doubted():
+    """The decoder of one run is so steep that few codes of the prior come near an image."""
+    subject = subject_of()
+    with torch.no_grad():
+        for parameter in subject.model.decoder.parameters():
+            parameter[0] *= 30.0
+    few = {**FEW, "num_temperatures": 2, "num_chains": 12}
+    found = {grade.name: grade for grade in annealed(subject, **few, num_simulated=0)}
+    effective = 12 * found["ais_ess"].parts
+    assert (effective[0] < 2).all() and (effective[1:] > 2).all()
+    told = "fewer than 2 effective chains for 100% of the examples"
+    assert found["ais_nll"].doubts == (told, "", "")
+
+
 def test_discrete_codes_are_refused():
     subject = subject_of(posterior="categorical", prior="uniform_categorical")
     assert "'uniform_categorical' is over discrete codes" in refuses_discrete(subject)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vaebench.data import Dataset, Part
+from vaebench.errors import InputError
 from vaebench.evaluation import GRADINGS, Subject, budget
 from vaebench.evaluation.grading import Grading
 from vaebench.noise import Noise
@@ -101,3 +102,11 @@ def test_a_part_keeps_its_first_images_with_their_labels(register):
     )
     assert seen[0].test.y.tolist() == list(range(48))
     assert len(seen[0].train.x) == N
+
+
+def test_what_is_refused_is_refused_before_it_is_timed(register):
+    called = []
+    register(grade=called.append, refuses=lambda subject, **hyper: "no factors: choose shapes")
+    with pytest.raises(InputError, match="'g' is refused: no factors"):
+        budget(subject(), {"g": {}}, Clock())
+    assert not called

@@ -64,6 +64,17 @@ def test_concentration_is_1_less_the_entropy_of_a_row():
     assert found == pytest.approx([1.0, 0.0, 0.0, 1.0 - entropy])
 
 
+@pytest.mark.parametrize("num", range(2, 40))
+def test_concentration_of_even_weights_is_not_below_0(num):
+    found = _concentration(np.full((3, num), [[0.1], [1 / 3], [0.7]]))
+    assert found == pytest.approx(np.zeros(3), abs=1e-12)
+    assert (found >= 0.0).all()
+
+
+def test_concentration_in_one_dimension_is_1_where_there_is_weight():
+    assert _concentration(np.array([[0.3], [0.0]])).tolist() == [1.0, 0.0]
+
+
 def test_one_dimension_of_two_factors_is_complete_but_not_disentangled():
     codes = np.stack([4 * GRID[:, 0] + GRID[:, 1], GRID[:, 2], np.zeros(N)], -1).astype(float)
     coded = Coded(codes, GRID)

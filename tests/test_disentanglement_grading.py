@@ -121,9 +121,63 @@ def distinct(num):
     return np.stack([np.arange(num) % 2, np.arange(num)], -1)
 
 
+def test_the_gap_of_information_is_that_of_the_test_part():
+    """Where the factors of the test images are not theirs, but those of train are."""
+    data, order = known_factors(), np.random.default_rng(0).permutation(N)
+    shuffled = Part(data.test.x, None, data.test.factors[order])
+    foreign = dataclasses.replace(data, test=shuffled)
+    for name, grade in graded(Linear(np.eye(3)), KEYS[:1], foreign).items():
+        assert float(grade.values) < (1.01 if name in FITTED_ON_TRAIN else 0.5), name
+    known = dataclasses.replace(data, train=Part(data.train.x, None, data.train.factors[order]))
+    assert float(graded(Linear(np.eye(3)), KEYS[:1], known)["mig"].values) == pytest.approx(1.0)
+
+
+FITTED_ON_TRAIN = "dci_disentanglement", "dci_completeness"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_run_whose_codes_are_not_finite_is_nan_and_leaves_the_others_alone(bad, part):
+    """In one dimension of one image, beside a run that does not look at it."""
+    data = known_factors()
+    marked = {
+        n: dataclasses.replace(p, x=torch.nn.functional.pad(p.x, (0, 1)))
+        for n, p in (("train", data.train), ("test", data.test))
+    }
+    marked[part].x[5, 3] = 1.0
+    reads, ignores = np.zeros((4, 3)), np.zeros((4, 3))
+    reads[:3], ignores[:3] = PERMUTED, ENTANGLED
+    reads[3, 1] = 1.0
+
+    class Breaks(Linear):
+        def posterior(self, x):
+            q = super().posterior(x)
+            broken = (x[..., 3:] == 1.0) & (torch.arange(self.num_runs) == 0)[:, None, None]
+            return DiagonalGaussian(q.mean.masked_fill(broken, bad), torch.zeros_like(q.mean))
+
+    found = graded(Breaks(reads, ignores), data=dataclasses.replace(data, **marked))
+    alone = graded(Linear(ignores), KEYS[1:], data=dataclasses.replace(data, **marked))
+    for name, grade in found.items():
+        assert torch.isnan(grade.values).tolist() == [True, False], name
+        assert grade.values[1] == alone[name].values[0], name
+        assert grade.doubts == ("the codes have NaN or infinity", ""), name
+        assert grade.parts is None or bool(grade.parts[0].isnan().all()), name
+
+
+def test_a_code_of_one_dimension_is_complete_by_definition_and_says_so():
+    found = graded(Linear(np.ones((3, 1))), KEYS[:1])
+    assert float(found["dci_completeness"].values) == 1.0
+    assert found["dci_completeness"].protocol.endswith("1 of one dimension by definition")
+    assert 0.0 <= float(found["dci_disentanglement"].values) < 0.2
+
+
 REFUSED = {
     "one factor": ({"test": GRID[:, :1]}, "two factors that vary in train and test; of 'mine'"),
     "too fine": ({"train": distinct(400)}, "factor 1 of 'mine' may have 100 values; it has 400"),
+    "new in test": (
+        {"train": GRID[GRID[:, 1] < 2]},
+        "factor 1 of 'mine' has values in test that train never has, [2, 3]: split",
+    ),
     "all apart": ({"test": distinct(50)}, "factor 1 of 'mine' must give some value to two images"),
 }
 

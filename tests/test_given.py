@@ -76,11 +76,22 @@ def test_it_is_recorded_beside_runs_and_comparable_with_them(ours, tmp_path):
     assert results.examples(tmp_path, run)["nll"].mean() == pytest.approx(nll, rel=1e-5)
 
 
-def test_another_grading_of_the_same_name_and_seed_takes_its_place(ours, tmp_path):
+def test_a_model_is_recorded_once_and_another_of_its_name_does_not_take_its_place(ours, tmp_path):
     model, _ = ours
-    ids = [grade(entrant(model, seed=seed), tmp_path).run for seed in (0, 1, 0)]
-    assert ids[0] == ids[2] != ids[1]
-    assert len(list(results.records(tmp_path))) == 2
+    again = [grade(entrant(model, seed=seed), tmp_path).run for seed in (0, 1, 0)]
+    assert again[0] == again[2] != again[1]
+    other = build_stack([tiny(seed=5, model={"latent_dim": D, "widths": [8]})], (8, 8))
+    wide = td.Normal(torch.zeros(D), 3 * torch.ones(D))
+    runs = {grade(made, tmp_path).run for made in (entrant(other), entrant(model, prior=wide))}
+    assert len(runs | set(again)) == len(list(results.records(tmp_path))) == 4
+
+
+def test_a_refusal_does_not_take_the_place_of_what_was_graded(ours, tmp_path):
+    run = grade(entrant(ours[0]), tmp_path).run
+    with pytest.raises(InputError):
+        grade(entrant(ours[0], **broken(ours[0])["nan"][0]), tmp_path)
+    assert results.recorded(tmp_path)[run] == "done"
+    assert sorted(results.recorded(tmp_path).values()) == ["done", "failed"]
 
 
 def test_an_encoder_may_give_a_normal_and_a_prior_be_of_torch(ours):
@@ -156,6 +167,15 @@ def broken(model):
             {"prior": td.MultivariateNormal(torch.zeros(D + 1), torch.eye(D + 1))},
             f"over the {D} numbers",
         ),
+        "raises": ({"encode": lambda x: enc(x[None])[1]}, "encode must take float32 of shape"),
+        "nan in a normal": (
+            {"encode": lambda x: td.Normal(x[:, :D] * float("nan"), 1.0)},
+            "it raised ValueError",
+        ),
+        "another precision": ({"decode": lambda z: dec(z[None].double())[0]}, "decode must take"),
+        "no name": ({"name": 3}, "name must be a word"),
+        "seed": ({"seed": -1}, "seed must be a whole number"),
+        "device": ({"device": "foo"}, "device must be there"),
         "unknown": ({"likelihood": "bernouli"}, "did you mean 'bernoulli'"),
     }
 

@@ -7,16 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import tiny
 
 import vaebench as vb
-from vaebench import results
+from vaebench import results, stack
+from vaebench.cli import main
+from vaebench.config import evaluation_settings
 from vaebench.data import Dataset, Part
 from vaebench.errors import InputError
 from vaebench.evaluation import GRADINGS, Grade, Subject, chunks, evaluate, own
+from vaebench.harness import train_all
 from vaebench.initial import build_stack, streams
 from vaebench.models import select
 from vaebench.noise import Noise
+from vaebench.study import resolve
 
 SMALL = {
     "annealed": {"num_temperatures": 12, "num_chains": 3, "num_examples": 5, "num_leapfrog": 3},
@@ -183,3 +188,69 @@ def test_a_grade_without_a_unit_is_refused(subject):
     nameless = Grade("mine", torch.zeros(S), "test")
     with pytest.raises(InputError, match="'mine' must state its unit"):
         results.metrics([nameless], 0)
+
+
+# ------------------------------------------------------------------ as a study asks for them
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_grading_takes_its_scalars_as_a_study_has_them(subject, name):
+    """TOML's numbers and those of records arrive as floats, counts too."""
+    table = {"name": name, **{k: float(v) for k, v in SMALL.get(name, {}).items()}}
+    wanted = evaluation_settings({"gradings": [table]}).wanted
+    assert wanted.keys() == {name}
+    agree(grades(subject, name), evaluate(subject, wanted).grades)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_command_grades_by_every_grading(tmp_path, name):
+    study = STUDY.replace('"digits"', '"shapes"').replace(', "contrast"', "")
+    (tmp_path / "s.toml").write_text(study)
+    vb.run(tmp_path / "s.toml", out=tmp_path / "out", timings=False, executor="inline")
+    inside = ", ".join(f"{k} = {v}" for k, v in SMALL.get(name, {}).items())
+    asked = f'{{ name = "{name}", {inside} }}' if inside else name
+    call = ["evaluate", str(tmp_path / "out"), "--grading", asked]
+    told = CliRunner().invoke(main, [*call, "--budget"])
+    assert told.exit_code == 0 and "in all" in told.output, told.output
+    done = CliRunner().invoke(main, [*call, "--keep"])
+    assert done.exit_code == 0, done.output
+    (record,) = results.records(tmp_path / "out")
+    marks = {m.fingerprint for m in record.metrics}
+    assert "" not in marks
+
+
+def test_a_grading_that_raises_costs_its_run_and_no_training(tmp_path, monkeypatch):
+    """The stack trains once; each run is graded alone; the weights of both are there."""
+    configs = resolve([tiny(seed=i) for i in range(2)])
+    culprit = own(Subject(None, None, streams(configs[1:], "evaluate")), "latent").noise.keys[0]
+    entry, trained = GRADINGS["latent"], []
+
+    def grade(subject):
+        if culprit in subject.noise.keys:
+            raise RuntimeError("on purpose")
+        return entry.grade(subject)
+
+    monkeypatch.setitem(GRADINGS._entries, "latent", dataclasses.replace(entry, grade=grade))
+    train = stack.train
+    monkeypatch.setattr(stack, "train", lambda *args: trained.append(1) or train(*args))
+    ended = train_all(configs, tmp_path, "s", executor="inline")
+    assert ended == {configs[0].id: "done", configs[1].id: "failed"}
+    assert len(trained) == 1
+    assert len(list((tmp_path / "weights").iterdir())) == 2
+    failed = next(r for r in results.records(tmp_path) if r.status == "failed")
+    assert "on purpose" in failed.reason and failed.curves
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"extractor": "pcaa"},
+        {"extractor": "absent.py:f"},
+        {"num_images": 3},
+        {"gradings": ["likelihood", {"name": "samples", "num_neighbours": 500}]},
+        {"gradings": ["likelihood", "disentanglement"]},
+    ],
+)
+def test_what_cannot_be_graded_is_refused_before_training(settings):
+    with pytest.raises(InputError):
+        resolve([tiny(evaluate={"num_samples": 3, "num_images": 40} | settings)])

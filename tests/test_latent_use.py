@@ -62,8 +62,7 @@ def test_where_the_rate_does_not_split_the_grades_say_so(posterior, prior):
     assert found["active_units"].values.shape == found["mse"].values.shape == (S,)
     for name in ("collapsed", "rate_per_dimension"):
         assert found[name].values.isnan().all()
-        assert found[name].doubts == (found[name].doubts[0],) * S
-        assert "no formula for each dimension" in found[name].doubts[0]
+        assert "no formula for each dimension" in found[name].absent
         assert found[name].parts is None
 
 

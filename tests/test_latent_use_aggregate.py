@@ -146,6 +146,25 @@ def test_the_grading_takes_a_part_of_the_images_and_doubts_its_ceiling():
     assert all(grade.doubts == ("",) for grade in aggregate(subject, num_examples=20))
 
 
+def test_a_run_whose_codes_are_not_finite_says_so_and_leaves_the_others_alone():
+    """A stack in which one run encodes one image as NaN."""
+
+    class Breaks(Codes):
+        num_runs = 2
+
+        def encoded(self, x):
+            return torch.stack([x[0].masked_fill(x[0] == 7.0, math.nan), x[1]])
+
+    numbers = 0.1 * torch.arange(20 * 2 * D).reshape(20, 2 * D).double().sin()
+    numbers[3, 0] = 7.0
+    both = by_name(aggregate(subject_of(Breaks(), numbers, Noise((1, 2))), num_codes=2))
+    alone = by_name(aggregate(subject_of(Codes(), numbers, Noise((2,))), num_codes=2))
+    for name, grade in both.items():
+        assert math.isnan(grade.values[0])
+        assert grade.values[1] == pytest.approx(float(alone[name].values), rel=1e-12)
+        assert grade.doubts == ("the codes or their densities have NaN or infinity", "")
+
+
 def test_images_are_evenly_spaced():
     assert evenly_spaced(torch.arange(10), 4).tolist() == [0, 2, 5, 7]
     assert evenly_spaced(torch.arange(3), 4).tolist() == [0, 1, 2]

@@ -73,6 +73,6 @@ def test_effect_size_is_unbiased_and_its_interval_covers():
     assert abs(covered - 0.95) < 4 * (0.95 * 0.05 / num) ** 0.5
 
 
-@pytest.mark.parametrize("d", [[1.0], [1.0, 1.0, 1.0]])
-def test_no_effect_size_without_spread(d):
+@pytest.mark.parametrize("d", [[1.0], [1.0, 2.0], [1.0, 1.0, 1.0]])
+def test_no_effect_size_without_spread_or_below_three_seeds(d):
     assert np.isnan(effect_size(np.array(d))).all()

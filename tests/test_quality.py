@@ -10,6 +10,7 @@ from given_images import NOISE, REAL, P, dataset_of, images, subject_of
 
 from vaebench.data import Part, load
 from vaebench.errors import InputError
+from vaebench.evaluation import budget, evaluate
 from vaebench.evaluation.grading import GRADINGS, Subject
 from vaebench.evaluation.samples import drawn
 from vaebench.evaluation.samples.quality import samples
@@ -115,16 +116,32 @@ def test_too_few_images_for_a_covariance_are_in_doubt():
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"num_images": 5}, "'samples' needs 6 generated images or more; there are 5"),
-        ({"num_neighbours": 60}, "'samples' needs 61 generated images or more; there are 50"),
-        ({"num_images": 70, "num_neighbours": 60}, "needs 61 test images or more; there are 60"),
-        ({"num_images": 2, "num_neighbours": 1}, "'samples' needs 3 generated images"),
+        ({"num_images": 6}, "it needs 7 generated images or more; there are 6: give more"),
+        ({"num_neighbours": 50}, "it needs 52 generated images or more; there are 50"),
+        ({"num_images": 70, "num_neighbours": 60}, "needs 62 test images or more; there are 60"),
+        ({"num_images": 2, "num_neighbours": 1}, "it needs 3 generated images"),
     ],
 )
 def test_too_few_images_are_refused(more, said):
-    with pytest.raises(InputError, match=said):
-        graded(REAL, **more)
-    assert graded(REAL, num_images=6, num_neighbours=5)
+    hyper = {"num_neighbours": more.pop("num_neighbours", 5)}
+    refuses = GRADINGS["samples"].refuses
+    assert said in refuses(subject_of(REAL, **more), **hyper)
+    with pytest.raises(InputError, match="grading 'samples' is refused: it needs"):
+        evaluate(subject_of(REAL, **more), {"samples": hyper})
+
+
+def test_the_time_of_more_neighbours_than_a_short_run_has_images_is_foretold():
+    subject = subject_of(REAL, num_images=60)
+    assert budget(subject, {"samples": {"num_neighbours": 50}})["samples"] > 0
+
+
+def test_as_few_images_as_are_taken_are_graded():
+    found = graded(REAL, num_images=7, num_neighbours=5)
+    assert GRADINGS["samples"].refuses(subject_of(REAL, num_images=7), num_neighbours=5) == ""
+    assert all(bool((g.high - g.low).isfinite().all()) for g in found.values())
+    assert all(
+        g.values.isfinite().all() for g in graded(REAL, num_images=3, num_neighbours=1).values()
+    )
 
 
 def test_constant_images_have_defined_grades():
@@ -139,6 +156,23 @@ def test_an_extractor_that_is_not_there_is_refused_before_the_run(name):
     assert GRADINGS[name].refuses(subject_of(REAL)) == ""
     refused = GRADINGS[name].refuses(subject_of(REAL, extractor="clasifier"))
     assert "did you mean 'classifier'" in refused
+
+
+@pytest.mark.parametrize("name", ["samples", "two_sample"])
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("x.flatten()", "it gave a tensor of shape (18,)"),
+        ("x / 0 - x / 0", "it gave NaN or infinity"),
+        ("len(x)", "it gave a int"),
+    ],
+)
+def test_an_extractor_that_gives_no_features_is_refused_before_the_run(
+    tmp_path, name, returned, said
+):
+    (tmp_path / "mine.py").write_text(f"def f(x):\n    return {returned}\n")
+    subject = subject_of(REAL, extractor=f"{tmp_path}/mine.py:f")
+    assert said in GRADINGS[name].refuses(subject)
 
 
 # ------------------------------------------------------------------ two-sample test
@@ -164,6 +198,18 @@ def test_sorted_test_images_are_as_good_as_any():
 
 
 def test_two_sample_test_needs_four_images():
-    with pytest.raises(InputError, match="'two_sample' needs 4 generated images or more"):
-        two_sample(subject_of(REAL, num_images=3))
+    refuses = GRADINGS["two_sample"].refuses
+    said = "it needs 4 generated images or more; there are 3: give more"
+    assert said in refuses(subject_of(REAL, num_images=3))
+    few = dataclasses.replace(dataset_of(), test=Part(REAL[:3], None))
+    assert "needs 4 test images or more; there are 3" in refuses(subject_of(REAL, dataset=few))
+    assert refuses(subject_of(REAL, num_images=4)) == ""
     assert two_sample(subject_of(REAL, num_images=4))
+
+
+def test_work_of_the_two_sample_test_grows_with_pairs():
+    """Of as many images as there are test images, at most: 60."""
+    work = [GRADINGS["two_sample"].work(subject_of(REAL, num_images=n)) for n in (10, 20, 60, 99)]
+    assert work[1] - work[0] == 20**2 - 10**2
+    assert work[2] - work[1] == 60**2 - 20**2
+    assert work[3] == work[2]

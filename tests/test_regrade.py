@@ -119,3 +119,26 @@ def test_the_time_is_foretold_for_each_grading(folder):
     assert [row["grading"] for row in rows] == ["likelihood", "latent"]
     assert all(row["seconds"] > 0 for row in rows)
     assert "two_sample" not in {m.metric for r in results.records(folder) for m in r.metrics}
+
+
+def test_a_record_of_before_a_setting_was_added_is_graded_under_its_own_name(folder):
+    """Its configuration would have another id now; its files have the name that it has."""
+    run = min(recorded(folder, "nll"))
+    for path in folder.glob(f"*/{run}.*"):
+        path.rename(path.with_stem("0123456789abcdef"))
+    (record,) = [r for r in results.records(folder) if r.run == run]
+    older = dict(record.config)
+    older["evaluate"] = {k: v for k, v in record.config["evaluate"].items() if k[:3] == "num"}
+    (folder / "runs" / "0123456789abcdef.json").unlink()
+    results.write(folder, msgspec.structs.replace(record, run="0123456789abcdef", config=older))
+    rows = regrade(Request(folder, ["0123456789abcdef"]), keep=True)
+    assert {row["run"] for row in rows} == {"0123456789abcdef"}
+    assert run not in results.recorded(folder)
+
+
+def test_a_model_from_elsewhere_is_not_graded_from_a_record(folder):
+    (record, *_) = [r for r in results.records(folder) if r.status == "done"]
+    results.write(folder, msgspec.structs.replace(record, run="given", config={}))
+    with pytest.raises(InputError, match="evaluate its file"):
+        regrade(Request(folder, ["given"]))
+    assert "given" not in {row["run"] for row in regrade(Request(folder))}

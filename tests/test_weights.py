@@ -223,7 +223,19 @@ def test_a_doubt_names_the_share_beyond_the_threshold():
     khats = torch.full((3, 50), 0.3)
     khats[1, :6] = 0.71
     khats[2, :2] = 0.71
-    assert doubts(khats, 5000) == ("", "k-hat above 0.70 for 12% of the examples", "")
-    assert doubts(khats[:, :0], 5000) == ("", "", "")
-    assert doubts(khats + 0.21, 100)[0] == "k-hat above 0.50 for 100% of the examples"
-    assert doubts(torch.full((1, 50), math.nan), 100) == ("",)
+    many = torch.full((3, 50), 0.5)
+    assert doubts(khats, many, 5000) == ("", "k-hat above 0.70 for 12% of the examples", "")
+    assert doubts(khats[:, :0], many, 24) == ("", "", "")
+    assert doubts(khats + 0.21, many, 100)[0] == "k-hat above 0.50 for 100% of the examples"
+    assert doubts(torch.full((1, 50), math.nan), many[:1], 100) == ("",)
+
+
+def test_few_effective_samples_are_doubted_whatever_k_is():
+    """5 of 24 samples are enough, 4.8 are not; 2 of 50 examples are few."""
+    shares = torch.full((3, 50), 0.21)
+    shares[1, :6] = 0.2
+    shares[2, :2] = 0.2
+    few = "fewer than 5 effective samples for 12% of the examples"
+    assert doubts(torch.empty(3, 0), shares, 24) == ("", few, "")
+    high = torch.full((3, 50), 0.9)
+    assert doubts(high, shares, 24)[1] == f"k-hat above 0.28 for 100% of the examples; {few}"

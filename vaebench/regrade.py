@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,46 +48,58 @@ def regrade(request: Request, *, keep: bool = False) -> list[dict[str, Any]]:
             "figures are kept at the K of their run alone, as runs are compared at one K: "
             "leave out --samples or --keep"
         )
-    records = _wanted(request)
     rows = []
-    for configs in _stacks(records):
-        evaluation = evaluate(*_graded(request, configs))
-        for i, config in enumerate(configs):
+    for records, configs in _stacks(_wanted(request)):
+        evaluation = evaluate(*_graded(request, records, configs))
+        for i, record in enumerate(records):
             metrics = results.metrics(evaluation.grades, i)
-            rows += [_row(records[config.id], metric) for metric in metrics]
+            rows += [_row(record, metric) for metric in metrics]
             if keep:
                 parts = results.parts(evaluation.grades, i)
-                results.add(request.folder, records[config.id], metrics, parts)
+                results.add(request.folder, record, metrics, parts)
     return rows
 
 
 def foretell(request: Request) -> list[dict[str, Any]]:
     """How long each grading of the request will take, over all its runs: rows."""
     seconds: dict[str, float] = {}
-    for configs in _stacks(_wanted(request)):
-        for name, value in budget(*_graded(request, configs)).items():
+    for records, configs in _stacks(_wanted(request)):
+        for name, value in budget(*_graded(request, records, configs)).items():
             seconds[name] = seconds.get(name, 0.0) + value
     return [{"grading": name, "seconds": value} for name, value in seconds.items()]
 
 
-def _wanted(request: Request) -> dict[str, Record]:
-    """The records to grade, by run. Raises InputError."""
+def _wanted(request: Request) -> list[Record]:
+    """The records to grade. Raises InputError."""
     folder = request.folder
-    done = {r.run: r for r in results.records(folder) if r.status == "done" and r.config}
+    done = {r.run: r for r in results.records(folder) if r.status == "done"}
     for run in request.runs:
         if run not in done:
             raise InputError(f"no finished run {run!r} in {folder}; {near_match(run, done)}")
-    if not done:
+        if not done[run].config:
+            raise InputError(
+                f"{run!r} is a model from elsewhere, of which no weights are recorded: evaluate "
+                f"its file"
+            )
+    trained = {run: record for run, record in done.items() if record.config}
+    if not trained:
         raise InputError(f"{folder} must hold finished runs; it has none: run a study first")
-    return {run: done[run] for run in request.runs or done}
+    return [trained[run] for run in request.runs or trained]
 
 
-def _stacks(records: Mapping[str, Record]) -> list[list[RunConfig]]:
-    return stacks([convert(record.config, RunConfig) for record in records.values()])
+def _stacks(records: Sequence[Record]) -> Iterator[tuple[list[Record], list[RunConfig]]]:
+    """Records that are graded side by side. Files have the record's own name for the run: that of
+    its configuration changes when settings are added."""
+    by_id = {}
+    for record in records:
+        config = convert(record.config, RunConfig)
+        by_id[config.id] = record, config
+    for configs in stacks([config for _, config in by_id.values()]):
+        yield [by_id[config.id][0] for config in configs], configs
 
 
 def _graded(
-    request: Request, configs: Sequence[RunConfig]
+    request: Request, records: Sequence[Record], configs: Sequence[RunConfig]
 ) -> tuple[Subject, Mapping[str, Mapping[str, float]]]:
     """A stack with its recorded weights, and the gradings that are asked for."""
     dataset, old = load_data(configs[0].data), configs[0].evaluate
@@ -95,7 +107,7 @@ def _graded(
     if request.num_samples is not None:
         changes["num_samples"] = request.num_samples
     settings = evaluation_settings(msgspec.to_builtins(old) | changes)
-    graded = subject(_loaded(request.folder, configs, dataset), dataset, configs)
+    graded = subject(_loaded(request.folder, records, configs, dataset), dataset, configs)
     return replace(graded, num_samples=settings.num_samples), settings.wanted
 
 
@@ -111,10 +123,12 @@ def _row(record: Record, metric: results.Metric) -> dict[str, Any]:
     }
 
 
-def _loaded(out: Path, configs: Sequence[RunConfig], dataset: Dataset) -> VAE:
+def _loaded(
+    out: Path, records: Sequence[Record], configs: Sequence[RunConfig], dataset: Dataset
+) -> VAE:
     """The stack of these runs with the weights that were recorded."""
     model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(default_device())
-    weights = [_weights(out / "weights" / f"{config.id}.pt") for config in configs]
+    weights = [_weights(out / "weights" / f"{record.run}.pt") for record in records]
     model.load_state_dict({name: torch.cat([w[name] for w in weights]) for name in weights[0]})
     return model
 

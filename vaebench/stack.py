@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,18 +80,42 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
     if not kept:
         return
     model = select(trained.model, kept)
-    configs = [job.configs[i] for i in kept]
-    evaluation = evaluate(subject(model, dataset, configs), configs[0].evaluate.wanted)
     for position, i in enumerate(kept):
+        # Before they are graded: training is not to be lost by what grading does.
+        path = job.out / "weights" / f"{job.configs[i].id}.pt"
+        results.write_atomically(path, weights(select(model, [position])))
+    each = _evaluated(model, dataset, [job.configs[i] for i in kept])
+    for i, (evaluation, position, failure) in zip(kept, each, strict=True):
+        curves = trained.curves[i]
+        if evaluation is None:
+            _write(job, i, "failed", reason=failure, curves=curves)
+            continue
         metrics = results.metrics(evaluation.grades, position)
         if reason := lost(metrics):
-            _write(job, i, "diverged", reason=reason, curves=trained.curves[i])
+            _write(job, i, "diverged", reason=reason, curves=curves)
             continue
-        run = job.configs[i].id
-        keep(job.out, run, evaluation, position, dataset.image_shape)
-        parameters = weights(select(model, [position]))
-        results.write_atomically(job.out / "weights" / f"{run}.pt", parameters)
-        _write(job, i, "done", metrics=metrics, curves=trained.curves[i])
+        keep(job.out, job.configs[i].id, evaluation, position, dataset.image_shape)
+        _write(job, i, "done", metrics=metrics, curves=curves)
+
+
+def _evaluated(
+    model: VAE, dataset: Dataset, configs: Sequence[RunConfig]
+) -> Iterator[tuple[Evaluation | None, int, str]]:
+    """For each run an evaluation and its place in it, or why it has none.
+
+    Where a stack raises, each run is graded alone, so that only the culprit fails.
+    """
+    try:
+        found = evaluate(subject(model, dataset, configs), configs[0].evaluate.wanted)
+    except Exception:
+        if len(configs) == 1:
+            yield None, 0, traceback.format_exc(limit=-1, chain=False)
+        else:
+            for i, config in enumerate(configs):
+                yield from _evaluated(select(model, [i]), dataset, [config])
+        return
+    for i in range(len(configs)):
+        yield found, i, ""
 
 
 def lost(metrics: Sequence[Metric]) -> str:

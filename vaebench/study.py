@@ -24,7 +24,7 @@ from msgspec import Meta, Struct
 from vaebench.config import CHOICES, DataConfig, RunConfig, completed, convert, parse
 from vaebench.data import PARTS
 from vaebench.errors import InputError
-from vaebench.evaluation import USUAL, check
+from vaebench.evaluation import check
 from vaebench.initial import build_stack
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import MODELS, ImageShape
@@ -98,7 +98,7 @@ def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
     """
     checked = functools.cache(_checked_data)  # for this call only: the file may change
     resolved = [_resolved(completed(config), checked) for config in configs]
-    for config in {c.stack_key: c for c in resolved if c.evaluate.wanted.keys() - USUAL}.values():
+    for config in {c.stack_key: c for c in resolved}.values():
         _check_gradings(config)
     if not resolved:
         raise InputError("a study must have a run; got an axis with no values")

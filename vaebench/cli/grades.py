@@ -53,6 +53,8 @@ def evaluate(
     from vaebench.plugins import load_plugins
 
     load_plugins(plugins)
+    if budget and (keep or out):
+        raise InputError("--budget grades nothing: leave out --keep and --out")
     if target.suffix == ".py":
         if runs or keep:
             raise InputError("--run and --keep are for recorded runs; a model is kept by --out")

@@ -126,9 +126,7 @@ def text(value: float | Choice) -> str:
 def flat(**sections: Struct) -> dict[str, str]:
     """Every field as "section.field": a word, for tables tell settings apart at the spaces."""
     return {
-        f"{section}.{name}": ",".join(map(str, v if isinstance(v, tuple) else (v,))).replace(
-            " ", ""
-        )
+        f"{section}.{name}": _word(v)
         for section, fields in sections.items()
         for name, v in msgspec.structs.asdict(fields).items()
     }

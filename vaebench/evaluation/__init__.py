@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from vaebench.errors import InputError
 from vaebench.evaluation import codes, likelihood, samples
 from vaebench.evaluation.budget import budget
-from vaebench.evaluation.grading import GRADINGS, Grade, Graded, Grading, Subject, grading, own
+from vaebench.evaluation.grading import (
+    GRADINGS,
+    Grade,
+    Graded,
+    Grading,
+    Subject,
+    check,
+    grading,
+    own,
+)
 from vaebench.evaluation.likelihood.bounds import Bounds, bounds
 from vaebench.evaluation.samples.drawn import prior_means
+from vaebench.hyper import source_fingerprint
 
 NUM_SHOWN = 64
 USUAL: Mapping[str, Mapping[str, float]] = {
@@ -44,21 +54,30 @@ def evaluate(subject: Subject, gradings: Mapping[str, Mapping[str, float]] = USU
     subject cannot be graded by.
     """
     check(subject, gradings)
-    grades = [
-        grade
-        for name, hyper in gradings.items()
-        for grade in GRADINGS[name].grade(own(subject, name), **hyper)
-    ]
+    grades = [grade for name, hyper in gradings.items() for grade in _graded(subject, name, hyper)]
     noise, shown = own(subject, "samples").noise, min(NUM_SHOWN, subject.num_images)
     images = prior_means(subject.model, noise, shown)
     return Evaluation(grades, images.cpu())
 
 
-def check(subject: Subject, gradings: Mapping[str, Mapping[str, float]]) -> None:
-    """Raises InputError for a grading that the subject cannot be graded by, with the reason."""
-    for name in gradings:
-        if reason := GRADINGS[name].refuses(subject):
-            raise InputError(f"grading {name!r} is refused: {reason}")
+def _graded(subject: Subject, name: str, hyper: Mapping[str, float]) -> Iterator[Grade]:
+    """The grades of one grading, each with a fingerprint."""
+    entry = GRADINGS[name]
+    scalars = entry.completed(hyper)
+    mark = _fingerprint(subject, entry, scalars)
+    for grade in entry.grade(own(subject, name), **scalars):
+        yield replace(grade, fingerprint=grade.fingerprint or mark)
+
+
+def _fingerprint(subject: Subject, entry: Grading, scalars: Mapping[str, float]) -> str:
+    """Of what two values must share, where a grading says no more: its name, its file where that
+    is the user's, its scalars, K, and the observed data."""
+    data = subject.dataset
+    stated = (
+        *(entry.name, source_fingerprint(entry.grade), sorted(scalars.items())),
+        *(subject.num_samples, data.fingerprint, data.binarisation, data.dequantised),
+    )
+    return hashlib.sha256(repr(stated).encode()).hexdigest()[:12]
 
 
 __all__ = [

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from vaebench.data import Dataset, Part
-from vaebench.evaluation.grading import GRADINGS, Subject, own
+from vaebench.evaluation.grading import GRADINGS, Subject, check, own
 
 NUM_TRIED = 48
 """Images of each part, and images drawn, in a short run."""
@@ -25,8 +25,9 @@ def budget(
 
     Each is run twice on a few images, with the scalars that it declares for this. What the first
     run takes longer than the second (imports, an extractor to train) is paid once; the second
-    grows with the work that the grading declares.
+    grows with the work that the grading declares. Raises InputError for a grading that is refused.
     """
+    check(subject, gradings)
     return {name: _seconds(subject, name, hyper, clock) for name, hyper in gradings.items()}
 
 
@@ -34,13 +35,14 @@ def _seconds(
     subject: Subject, name: str, hyper: Mapping[str, float], clock: Callable[[], float]
 ) -> float:
     entry, few = GRADINGS[name], own(_few(subject), name)
-    short = {scalar: min(value, entry.small.get(scalar, value)) for scalar, value in hyper.items()}
+    whole = entry.completed(hyper)
+    short = {scalar: min(value, entry.small.get(scalar, value)) for scalar, value in whole.items()}
     times = [clock()]
     for _ in range(2):
         entry.grade(few, **short)
         times.append(clock())
     first, second = times[1] - times[0], times[2] - times[1]
-    growth = entry.work(subject, **hyper) / entry.work(few, **short)
+    growth = entry.work(subject, **whole) / entry.work(few, **short)
     return max(0.0, first - second) + second * growth
 
 

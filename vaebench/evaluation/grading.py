@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from vaebench.data import Dataset, PartName
-from vaebench.hyper import Hyper, hyperparameters
+from vaebench.errors import InputError
+from vaebench.hyper import Hyper, complete, hyperparameters
 from vaebench.likelihoods import Likelihood
 from vaebench.noise import Noise
 from vaebench.posteriors import Distribution, Latent
@@ -97,7 +98,8 @@ class Grade:
     reference: float | None = None
     """What real images score: the training part against the test part."""
     fingerprint: str = ""
-    """Of all that must be equal for two values to be compared; "" where the name says it."""
+    """Of all that must be equal for two values to be compared. Where it is "", `evaluate` gives
+    that of grading, scalars, K and data."""
     doubts: tuple[str, ...] = ()
     """For each run why its value should not be trusted, "" where it can be."""
     parts: Tensor | None = None  # [S, n] what the value is the mean of, kept for paired tests
@@ -106,6 +108,8 @@ class Grade:
     unit: str = ""
     """Of a metric that `results.UNITS` does not have, with its direction."""
     higher_is_better: bool | None = None
+    absent: str = ""
+    """Why no run can have a value; `values` are NaN then. NaN without it is a fault of the run."""
 
 
 def _num_images(subject: Subject, **hyper: float) -> float:
@@ -120,8 +124,8 @@ class Grading:
     grade: Callable[..., list[Grade]]
     """(subject, **hyper) -> grades."""
     source: str
-    refuses: Callable[[Subject], str] = lambda subject: ""
-    """Why a subject cannot be graded so, and what to do; "" where it can."""
+    refuses: Callable[..., str] = lambda subject, **hyper: ""
+    """(subject, **hyper) -> why it cannot be graded so, and what to do; "" where it can."""
     work: Callable[..., float] = _num_images
     """(subject, **hyper) -> what its time grows with, in any unit."""
     small: Mapping[str, float] = field(default_factory=dict)
@@ -132,10 +136,11 @@ class Grading:
         """Its scalars, by name."""
         return hyperparameters(self.grade)
 
-    @property
-    def summary(self) -> str:
-        """The first line of the docstring."""
-        return (self.grade.__doc__ or "").strip().partition("\n")[0]
+    def completed(self, hyper: Mapping[str, float]) -> dict[str, float]:
+        """All scalars, counts as whole numbers. Raises InputError for one that it has not."""
+        declared = self.hyper
+        values = complete(f"grading {self.name!r}", declared, hyper)
+        return {n: int(v) if declared[n].integer else v for n, v in values.items()}
 
 
 GRADINGS: Registry[Grading] = Registry("grading")
@@ -151,6 +156,14 @@ def grading(*, source: str, **facts: Any) -> Callable[[Grades], Grades]:
         return function
 
     return register
+
+
+def check(subject: Subject, gradings: Mapping[str, Mapping[str, float]]) -> None:
+    """Raises InputError for a grading that the subject cannot be graded by, with the reason."""
+    for name, hyper in gradings.items():
+        entry = GRADINGS[name]
+        if reason := entry.refuses(subject, **entry.completed(hyper)):
+            raise InputError(f"grading {name!r} is refused: {reason}")
 
 
 def own(subject: Subject, name: str) -> Subject:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import torch
 from torch.distributions import Distribution as TorchDistribution
 
 from vaebench import kernels, results
@@ -91,10 +92,10 @@ class Entered:
             seed=self.entrant.seed,
         )
 
-    @property
-    def id(self) -> str:
-        """The record's name: another grading of the same name, seed and settings replaces it."""
-        return digest(msgspec.to_builtins(self.labels) | {"prior": str(self.prior)})
+    def id(self, mark: str) -> str:
+        """The record's name, of the labels and a mark of the model: the same model is recorded
+        once, and another one of its name and seed never takes its place."""
+        return digest(msgspec.to_builtins(self.labels) | {"mark": mark})
 
 
 def evaluate(
@@ -122,19 +123,21 @@ def grade(entrant: Entrant, out: Path | None = None) -> Record:
     entered = enter(entrant)
     if out is not None:
         results.prepare(out)
+    mark = "refused"
     try:
         kernels.forget_paths()
-        found = evaluate_subject(subject(entered), entered.settings.wanted)
+        graded, mark = subject(entered)
+        found = evaluate_subject(graded, entered.settings.wanted)
         metrics = results.metrics(found.grades, 0)
         if reason := lost(metrics):
             raise InputError(f"the figures of {entrant.name!r} must be finite; {reason}")
     except InputError as error:
         if out is not None:
-            results.write(out, _record(entered, "failed", reason=str(error)))
+            results.write(out, _record(entered, mark, "failed", reason=str(error)))
         raise
-    record = _record(entered, "done", metrics=metrics)
+    record = _record(entered, mark, "done", metrics=metrics)
     if out is not None:
-        keep(out, entered.id, found, 0, entered.dataset.image_shape)
+        keep(out, record.run, found, 0, entered.dataset.image_shape)
         results.write(out, record)
     return record
 
@@ -142,16 +145,18 @@ def grade(entrant: Entrant, out: Path | None = None) -> Record:
 def foretell(entrant: Entrant) -> dict[str, float]:
     """Seconds that each grading of an entrant will take, by name. Raises InputError."""
     entered = enter(entrant)
-    return budget(subject(entered), entered.settings.wanted)
+    return budget(subject(entered)[0], entered.settings.wanted)
 
 
 def read(path: Path, **evaluate: Any) -> Entrant:
-    """The model that a Python file defines by the names of the fields of `Entrant`.
+    """The model that a Python file defines by the names of the fields of `Entrant`; it is named as
+    the file is where it gives no name.
 
     `evaluate`: settings that go before those of the file. Raises InputError.
     """
     module = load_file(str(path))
-    found = {f.name: getattr(module, f.name) for f in fields(Entrant) if hasattr(module, f.name)}
+    names = [f.name for f in fields(Entrant)]
+    found = {"name": path.stem} | {n: getattr(module, n) for n in names if hasattr(module, n)}
     for name in ("encode", "decode", "likelihood", "data"):
         if name not in found:
             raise InputError(f"{path} must define {name}, as vb.evaluate takes it; it does not")
@@ -160,6 +165,7 @@ def read(path: Path, **evaluate: Any) -> Entrant:
 
 def enter(entrant: Entrant) -> Entered:
     """The entrant with its words resolved and its data checked. Raises InputError."""
+    _check_words(entrant)
     data = convert(_table(entrant.data), DataConfig)
     dataset = load_data(data)
     likelihood = chosen(LIKELIHOODS, entrant.likelihood)
@@ -176,10 +182,25 @@ def enter(entrant: Entrant) -> Entered:
     )
 
 
-def subject(entered: Entered) -> Subject:
-    """The entrant as gradings see it. Raises InputError for a model that cannot be graded."""
+def _check_words(entrant: Entrant) -> None:
+    if not (isinstance(entrant.name, str) and entrant.name):
+        raise InputError(f"name must be a word; got {entrant.name!r}")
+    if not (isinstance(entrant.seed, int) and entrant.seed >= 0):
+        raise InputError(f"seed must be a whole number from 0 on; got {entrant.seed!r}")
+    try:
+        torch.empty(0, device=entrant.device)
+    except (RuntimeError, AssertionError) as error:
+        told = str(error).partition("\n")[0]
+        raise InputError(f"device must be there; got {entrant.device!r}: {told}") from error
+
+
+def subject(entered: Entered) -> tuple[Subject, str]:
+    """The entrant as gradings see it, and a mark of its model.
+
+    Raises InputError for a model that cannot be graded.
+    """
     entrant, settings = entered.entrant, entered.settings
-    model = given_model(
+    model, mark = given_model(
         entrant.encode,
         entrant.decode,
         LIKELIHOODS[entered.likelihood.name],
@@ -188,7 +209,7 @@ def subject(entered: Entered) -> Subject:
         entered.dataset,
         entrant.device,
     )
-    return Subject(
+    given = Subject(
         model,
         entered.dataset,
         Noise((key(entrant.seed, "evaluate"),)),
@@ -196,6 +217,7 @@ def subject(entered: Entered) -> Subject:
         num_images=settings.num_images,
         extractor=settings.extractor,
     )
+    return given, mark
 
 
 def _bound(prior: Choice | TorchDistribution) -> BoundPrior:
@@ -218,9 +240,9 @@ def _table(value: str | Mapping[str, Any]) -> dict[str, Any]:
     return {"name": value} if isinstance(value, str) else dict(value)
 
 
-def _record(entered: Entered, status: results.Status, **contents: Any) -> Record:
+def _record(entered: Entered, mark: str, status: results.Status, **contents: Any) -> Record:
     return Record(
-        run=entered.id,
+        run=entered.id(mark),
         study=entered.entrant.name,
         labels=entered.labels,
         status=status,

@@ -5,6 +5,7 @@ Its two functions see plain batches: encode takes images [B, P], decode takes co
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,8 @@ class Given:
 
     def encoded(self, x: Tensor) -> Tensor:
         """[1, B, P] -> mean and log-variance, side by side: [1, B, 2D]."""
-        return torch.cat(_gaussian(self.encode(x[0]), len(x[0]), self.latent.dim), -1)[None]
+        found = _called("encode", self.encode, x[0])
+        return torch.cat(_gaussian(found, len(x[0]), self.latent.dim), -1)[None]
 
     def distribution(self, numbers: Tensor) -> Distribution:
         """q(z|x) of mean and log-variance [1, B, 2D]."""
@@ -83,7 +85,7 @@ class Given:
 
     def _outputs(self, z: Tensor) -> Tensor:
         rows = z.flatten(0, -2)
-        out = self.decode(rows)
+        out = _called("decode", self.decode, rows)
         if not isinstance(out, Tensor):
             raise InputError(f"decode must give a tensor; it gave {type(out).__name__}")
         if out.numel() != len(rows) * self.num_outputs or len(out) != len(rows):
@@ -95,6 +97,7 @@ class Given:
         return out.reshape(*z.shape[:-1], self.num_outputs)
 
 
+@torch.no_grad()
 def given_model(
     encode: Encode,
     decode: Decode,
@@ -103,8 +106,8 @@ def given_model(
     prior: BoundPrior,
     dataset: Dataset,
     device: str,
-) -> Given:
-    """The model, tried on a few test images.
+) -> tuple[Given, str]:
+    """The model, tried on a few test images, and a mark that tells it from others.
 
     Raises InputError for what cannot be graded: another shape, NaN, parts that still change from
     call to call or with the batch, a log-probability above 0.
@@ -117,7 +120,7 @@ def given_model(
             f"sigma = 0.1}}"
         )
     x = dataset.observe("test")[:NUM_TRIED].to(device)
-    mu, _ = _gaussian(encode(x), len(x))
+    mu, _ = _gaussian(_called("encode", encode, x), len(x))
     model = Given(
         encode,
         decode,
@@ -129,12 +132,14 @@ def given_model(
         dataset.num_pixels * likelihood.outputs_per_pixel,
         dataset.log_volume,
     )
-    _try(model, x.to(model.like)[None])
-    return model
+    return model, _tried(model, x.to(model.like)[None])
 
 
-def _try(model: Given, x: Tensor) -> None:
-    """Raises InputError where the model is no function of its inputs, row by row, or not finite."""
+def _tried(model: Given, x: Tensor) -> str:
+    """A mark of the model, of what it gives for a few images.
+
+    Raises InputError where it is no function of its inputs, row by row, or not finite.
+    """
     numbers = model.encoded(x)
     z = numbers.chunk(2, -1)[0][None]
     log_px_z, log_pz = checked_log_px_z(model, x, z), model.prior().log_prob(z)
@@ -154,6 +159,21 @@ def _try(model: Given, x: Tensor) -> None:
                 f"{what} must give each image the same whenever it is asked and whatever is beside "
                 f"it; it does not: turn dropout and batch statistics off, as model.eval() does"
             )
+    seen = torch.cat([numbers.flatten(), log_px_z.flatten(), log_pz.flatten()])
+    return hashlib.sha256(seen.double().cpu().numpy().tobytes()).hexdigest()[:12]
+
+
+def _called(what: str, function: Callable[[Tensor], Any], given: Tensor) -> Any:
+    """What a function of the user's gives. Raises InputError where it raises."""
+    try:
+        return function(given)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{what} must take {str(given.dtype).removeprefix('torch.')} of shape "
+            f"{tuple(given.shape)} on {given.device}; it raised {type(error).__name__}: {error}"
+        ) from error
 
 
 def _gaussian(found: Any, num_rows: int, dim: int | None = None) -> tuple[Tensor, Tensor]:
@@ -198,8 +218,10 @@ def from_torch(prior: TorchDistribution) -> BoundPrior:
                 f"the prior must be over the {z.shape[-1]} numbers of a code; it is over "
                 f"{shape[-1]}"
             )
-        log_pz = prior.log_prob(z)
-        return log_pz if over_codes else log_pz.sum(-1)
+        finite = z.isfinite().all(-1)
+        # The distributions of torch raise for NaN, which a rejected proposal may hold.
+        log_pz = prior.log_prob(torch.where(finite[..., None], z, 0.0))
+        return torch.where(finite, log_pz if over_codes else log_pz.sum(-1), torch.nan)
 
     def sample(noise: Noise, num_rows: int, latent: Latent) -> Tensor:
         seed = key(*noise.keys, noise.step, noise.first_sample, noise.first_row)

@@ -29,7 +29,7 @@ def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
 
     table.csv and table.md: the summary. comparison.csv: every pair of variants. aggregate.csv:
     interquartile means over observation spaces. Raises InputError where there are no results, or no
-    place to write.
+    place to write, or a line has two runs of one seed.
     """
     rows, curves = results.load(folder), results.curves(folder)
     examples = examples_of(folder)
@@ -71,7 +71,9 @@ def _figures(rows: pd.DataFrame, curves: pd.DataFrame, ranked: pd.DataFrame) -> 
     from vaebench.report import figures
     from vaebench.report.critical_difference import critical_difference
 
-    rows, curves = rows.merge(ranked, on=KEYS), curves.merge(ranked, on=KEYS)
+    rows = rows.merge(ranked, on=KEYS)
+    if not curves.empty:  # models from elsewhere have none
+        curves = curves.merge(ranked, on=KEYS)
     ranks = ranks_over_blocks(rows)
     drawn = {
         "curves.png": figures.learning_curves(curves),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vaebench.report.bootstrap import interquartile_mean
-from vaebench.report.lines import RANKED_BY, line_names
+from vaebench.report.lines import RANKED_BY
+from vaebench.report.names import line_names
 from vaebench.report.ranks import MeanRanks, mean_ranks
 
 if TYPE_CHECKING:

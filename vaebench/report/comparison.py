@@ -42,15 +42,16 @@ def comparisons(
     `difference` with its 95% interval `low` to `high`, over `num_seeds` and `num_examples` (NaN
     where only seeds are seen), in `unit`. `p` is the least level whose interval leaves 0 out,
     `p_holm` allows for all pairs of the space, as the first is known only from the same data; with
-    `against`, a variant named beforehand, for the pairs with it, which are then all that there are.
+    `against`, a line named beforehand (its variant will do where no other line has it), for the
+    pairs with it, which are then all that there are.
     `verdict`: "differ" where p_holm is at most 5%, "may differ" where only the pair's own interval
     leaves 0 out, "do not differ" else. `permutation_p`, `permutation_p_holm`: the sign-flip test
     over seeds. `effect_size`, `_low`, `_high`: Hedges' g. `detectable`: the smallest difference
     that these seeds detect with 80% power; `seeds_needed` to detect `sought`: the margin, or else
     the seen difference. `first`: whether it is a pair with `against`, or with the first.
 
-    Raises InputError for a metric that no run has, a margin that is not above 0, and an `against`
-    that no observation space has.
+    Raises InputError for a metric that no run has, a margin that is not above 0, an `against` that
+    no observation space has or that several lines of one have, and two runs of a line and seed.
     """
     import pandas as pd
 
@@ -61,11 +62,14 @@ def comparisons(
     names: set[str] = set()
     for space, order in ranked(rows):
         lines = metric_lines(rows[rows["observation_space"] == space], order, metric)
-        names |= {line.name for line in lines}
-        judged = families(lines, metric, examples, against)
+        names |= {name for line in lines for name in (line.name, line.variant)}
+        reference = None if against is None else _reference(lines, against)
+        if against is not None and reference is None:
+            continue
+        judged = families(lines, metric, examples, reference)
         told += [
             {"observation_space": space, "metric": metric, "unit": unit, **line}
-            for line in _told(judged, lines, margin, against)
+            for line in _told(judged, lines, margin, reference)
         ]
     if against is not None and against not in names:
         raise InputError(f"no variant {against!r} to compare against; {near_match(against, names)}")
@@ -84,6 +88,20 @@ def families(
             if against is None or against in (better.name, worse.name)
         ]
     )
+
+
+def _reference(lines: Sequence[Line], against: str) -> str | None:
+    """The name of the line that is meant: by its name, or by the variant that it alone has. None
+    where there is none; raises InputError where there are several."""
+    if any(line.name == against for line in lines):
+        return against
+    named = [line.name for line in lines if line.variant == against]
+    if len(named) > 1:
+        raise InputError(
+            f"one variant must be named to compare against; {against!r} is each of "
+            f"{' | '.join(named)}: give one of these in full"
+        )
+    return next(iter(named), None)
 
 
 def verdict(own: Pair, p_holm: float) -> str:
@@ -150,7 +168,13 @@ def _sizes(own: Pair, margin: float | None) -> dict[str, float]:
 
 def _unit(rows: pd.DataFrame, metric: str) -> str:
     """The metric's unit. Raises InputError for one that no run has."""
-    own = rows[rows["seed"].notna() & (rows["metric"] != "")]
+    runs = rows[rows["seed"].notna()]
+    own, num_runs = runs[runs["metric"] != ""], runs["run"].nunique()
+    if own.empty and num_runs:
+        raise InputError(
+            f"a comparison needs runs that are done; all runs were lost: {num_runs} of {num_runs} "
+            f"diverged or failed: their records say why"
+        )
     known = set(own["metric"])
     if metric not in known:
         raise InputError(f"no metric {metric!r} that runs have; {near_match(metric, known)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import Any
 
 import matplotlib
@@ -15,23 +16,29 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from vaebench.report.lines import line_names
+from vaebench.report.names import line_names
 from vaebench.report.statistics import mean_interval
 
 matplotlib.rcParams["text.parse_math"] = False  # a dollar in a file's name is no formula
 
 HEIGHT = 3.6
 LINE_HEIGHT = 0.25
-"""Inches of a labelled line, at least."""
+"""Inches of a line of a label, at least."""
+LABEL_WIDTH = 40
+"""Characters of a line of a label."""
 BETA = r"\bbeta=([0-9.eE+-]+)"
 """In a variant's name: beta, where it is a number."""
 ESTIMATES = {"elbo": "-ELBO", "nll": "importance-weighted", "ais_nll": "annealed (AIS)"}
 """Of -log p(x), by metric: each an upper bound in expectation, on the examples it was made of."""
 
 
-def learning_curves(curves: pd.DataFrame) -> Figure:
-    """The beta = 1 ELBO on validation data while training: mean and 95% interval over seeds."""
-    shown = _named(curves.dropna(subset=["valid_elbo_nats"]))
+def learning_curves(curves: pd.DataFrame) -> Figure | None:
+    """The beta = 1 ELBO on validation data while training: mean and 95% interval over seeds; None
+    where there is none."""
+    known = curves if curves.empty else curves.dropna(subset=["valid_elbo_nats"])
+    if known.empty:
+        return None
+    shown = _named(known)
     grid = sns.relplot(
         shown,
         **_order(shown),
@@ -56,7 +63,7 @@ def comparison(rows: pd.DataFrame) -> Figure:
     best = means.groupby(nll["observation_space"]).transform("min")
     shown = nll.assign(behind=nll["value"] - best, mean=means).sort_values("mean")
     most = int(shown.groupby("observation_space")["label"].nunique().max())
-    height = max(HEIGHT, LINE_HEIGHT * most)
+    height = max(HEIGHT, _line_height(shown) * most)
     grid = sns.FacetGrid(
         shown,
         row="observation_space",
@@ -76,10 +83,13 @@ def comparison(rows: pd.DataFrame) -> Figure:
     return _labelled(grid, "held-out NLL above the best mean (nats; logarithmic from 1)", "", "row")
 
 
-def rate_distortion(rows: pd.DataFrame) -> Figure:
+def rate_distortion(rows: pd.DataFrame) -> Figure | None:
     """Where each run spends its nats: rate against distortion on held-out data, with a curve
-    through the means of variants that differ in beta alone."""
-    wide = _named(_wide(rows, ["rate", "distortion"]))
+    through the means of variants that differ in beta alone. None where no run has both."""
+    known = _wide(rows, ["rate", "distortion"])
+    if known.empty:
+        return None
+    wide = _named(known)
     grid = sns.relplot(
         wide,
         **_order(wide),
@@ -93,10 +103,10 @@ def rate_distortion(rows: pd.DataFrame) -> Figure:
     )
     for space, axes in grid.axes_dict.items():
         _logarithmic_from_1(axes)
-        for curve in beta_curves(wide[wide["observation_space"] == space]):
+        part = wide[wide["observation_space"] == space]
+        for curve in beta_curves(part):
             axes.plot(curve["rate"], curve["distortion"], color="0.7", zorder=0)
-        axes.margins(x=0.1)
-        axes.set_xlim(left=-0.2)
+        axes.set_xlim(-0.2, 1.3 * part["rate"].max() + 0.1)  # no point on the edge
     return _labelled(grid, "rate (nats; logarithmic from 1)", "distortion (nats)")
 
 
@@ -113,7 +123,7 @@ def beta_curves(wide: pd.DataFrame) -> list[pd.DataFrame]:
 def bounds(rows: pd.DataFrame) -> Figure | None:
     """Each estimate of -log p(x) of each variant, where annealing has given one: the mean with its
     95% interval over seeds, above the least mean of the observation space."""
-    shown = rows[rows["metric"].isin(ESTIMATES)]
+    shown = rows[rows["metric"].isin(ESTIMATES) & rows["value"].notna()]
     if "ais_nll" not in set(shown["metric"]):
         return None
     negated = shown["value"].where(shown["metric"] != "elbo", -shown["value"])
@@ -134,7 +144,7 @@ def bounds(rows: pd.DataFrame) -> Figure | None:
         markersize=4,
         dodge=0.4,
         errorbar=_interval,
-        height=max(HEIGHT, 1.5 * LINE_HEIGHT * shown["label"].nunique()),
+        height=max(HEIGHT, 1.5 * _line_height(shown) * shown["label"].nunique()),
         aspect=2.0,
         sharex=False,
         sharey=False,
@@ -146,7 +156,7 @@ def bounds(rows: pd.DataFrame) -> Figure | None:
 
 def throughput(rows: pd.DataFrame) -> Figure | None:
     """Training examples per second, from the timing pass; None where there was none."""
-    shown = rows[rows["metric"] == "examples_per_s"]
+    shown = rows[(rows["metric"] == "examples_per_s") & rows["value"].notna()]
     if shown.empty:
         return None
     grid = sns.catplot(
@@ -171,12 +181,18 @@ def _interval(values: pd.Series) -> tuple[float, float]:
 
 
 def _named(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with a column `label`, the name that the tables give to their line."""
+    """The rows with a column `label`, the name that the tables give to their line, in lines that
+    leave room for the figure."""
     parts = [
-        part.assign(label=line_names(part))
+        part.assign(label=[textwrap.fill(name, LABEL_WIDTH) for name in line_names(part)])
         for _, part in rows.groupby("observation_space", sort=True)
     ]
     return pd.concat(parts)
+
+
+def _line_height(named: pd.DataFrame) -> float:
+    """Inches that each label needs, so that none covers the next."""
+    return LINE_HEIGHT * float(named["label"].str.count("\n").max() + 1)
 
 
 def _order(rows: pd.DataFrame) -> dict[str, list[str]]:
@@ -194,9 +210,10 @@ def _natural(label: str) -> list[str | float]:
 
 
 def _wide(rows: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
+    """A row for each run that has all of the metrics, with a column for each."""
     keys = ["run", "observation_space", "likelihood", "variant", "settings"]
-    shown = rows[rows["metric"].isin(metrics)]
-    return shown.pivot(index=keys, columns="metric", values="value").reset_index()
+    shown = rows[rows["metric"].isin(metrics)].pivot(index=keys, columns="metric", values="value")
+    return shown.reindex(columns=metrics).dropna().reset_index()
 
 
 def _logarithmic_from_1(axes: Any) -> None:

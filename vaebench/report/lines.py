@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vaebench.errors import InputError
+from vaebench.report.names import line_names
 from vaebench.report.statistics import mean_interval
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Line:
     """One metric of one variant in one observation space."""
 
     name: str
+    variant: str
     num_runs: int
     num_done: int
     runs: Mapping[int, Run]
@@ -63,7 +66,8 @@ def ranked(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     metric {metric}_mean, _low, _high (95% over seeds).
 
     The rank is by the mean of NLL. A variant with a run that diverged or failed has none, and none
-    has where their NLL was made in different ways (`unequal`).
+    has where their NLL was made in different ways (`unequal`). Raises InputError where a line has
+    two runs of one seed.
     """
     import pandas as pd
 
@@ -84,15 +88,21 @@ def metric_lines(rows: pd.DataFrame, order: pd.DataFrame, metric: str) -> list[L
     found = dict(iter(shown.groupby(KEYS)))
     lines = records(order)
     return [
-        Line(name, line["runs"], line["done"], _runs(found.get(tuple(line[k] for k in KEYS))))
+        Line(
+            name,
+            line["variant"],
+            line["runs"],
+            line["done"],
+            _runs(found.get(tuple(line[k] for k in KEYS))),
+        )
         for name, line in zip(line_names(order), lines, strict=True)
     ]
 
 
 def unequal(space: pd.DataFrame) -> set[str]:
-    """The metrics of one observation space that were not made in one way: at some seed, two
-    fingerprints."""
-    known = space[space["metric"] != ""]
+    """The metrics of one observation space whose values were not made in one way: at some seed,
+    two fingerprints."""
+    known = space[(space["metric"] != "") & space["value"].notna()]
     ways = known.groupby(["metric", "seed"])["fingerprint"].nunique()
     return {str(metric) for metric in ways[ways > 1].index.get_level_values("metric")}
 
@@ -105,22 +115,6 @@ def with_newer(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def line_names(part: pd.DataFrame) -> list[str]:
-    """What to call the lines (or rows) of one observation space: the variant, with the likelihood
-    and the settings where these differ."""
-    several = part["likelihood"].nunique() > 1
-    likelihoods = part["likelihood"].to_list() if several else [""] * len(part)
-    told = zip(part["variant"], likelihoods, differing(part["settings"].to_list()), strict=True)
-    return [", ".join(filter(None, parts)) for parts in told]
-
-
-def differing(settings: Sequence[str]) -> list[str]:
-    """Of each "name=value name=value ..." the parts that not all of them have."""
-    parts = [text.split() for text in settings]
-    shared = set(parts[0]).intersection(*parts[1:]) if parts else set()
-    return [" ".join(p for p in own if p not in shared) for own in parts]
-
-
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The lines of a table as mappings."""
     return [{str(k): v for k, v in line.items()} for line in table.to_dict("records")]
@@ -129,6 +123,7 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _line(key: Sequence[object], group: pd.DataFrame) -> dict[str, object]:
     """The summary of one variant: counts of its runs and an interval for each metric."""
     runs = group[group["seed"].notna()].drop_duplicates("run")
+    _check_one_run_per_seed(key, runs)
     line: dict[str, object] = dict(zip(KEYS, key, strict=True))
     line |= {"runs": len(runs), "done": int((runs["status"] == "done").sum())}
     for name, found in group[group["metric"] != ""].groupby("metric", sort=False):
@@ -136,6 +131,18 @@ def _line(key: Sequence[object], group: pd.DataFrame) -> dict[str, object]:
         line |= {f"{name}_{field}": getattr(interval, field) for field in ("mean", "low", "high")}
         line |= {f"{name}_{field}": value for field, value in _made(found).items()}
     return line
+
+
+def _check_one_run_per_seed(key: Sequence[object], runs: pd.DataFrame) -> None:
+    """Raises InputError where two runs of a line have one seed: which of them is meant?"""
+    for seed, own in runs.groupby("seed"):
+        if len(own) > 1:
+            told = dict(zip(KEYS, key, strict=True))
+            raise InputError(
+                f"{told['variant']!r} must have one run of each seed in {told['observation_space']}"
+                f" with settings alike; of seed {seed} it has the runs {', '.join(own['run'])}: "
+                f"give them different names or seeds, or delete the records of all but one"
+            )
 
 
 def _made(found: pd.DataFrame) -> dict[str, object]:
@@ -147,10 +154,16 @@ def _made(found: pd.DataFrame) -> dict[str, object]:
         "sampling_low": ends["low"],
         "sampling_high": ends["high"],
         "reference": found["reference"].mean(),
-        "fingerprint": " ".join(sorted(set(found["fingerprint"]) - {""})),
+        "fingerprint": _fingerprints(found.loc[found["value"].notna(), "fingerprint"]),
         "trust": f"{len(doubts)} of {len(found)} runs: {doubts.iloc[0]}" if len(doubts) else "",
     }
     return {name: value for name, value in told.items() if value == value and value != ""}
+
+
+def _fingerprints(found: Iterable[str]) -> str:
+    """All fingerprints of values, "none" for those that lack one beside others; "" if all do."""
+    own = set(found)
+    return "" if own <= {""} else " ".join(sorted(one or "none" for one in own))
 
 
 def _runs(rows: pd.DataFrame | None) -> dict[int, Run]:

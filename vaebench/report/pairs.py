@@ -16,6 +16,8 @@ from vaebench.report.permutation import holm, sign_flip_p
 
 Array = NDArray[np.float64]
 
+EARLIER = "an earlier version, without a fingerprint"
+"""Of vaebench: what made the values that have none."""
 SAME_MEAN = 1e-3
 """Values of examples belong to a record where their mean is as near, in parts of 1 or the value."""
 
@@ -95,9 +97,16 @@ def _refusal(worse: Line, better: Line, runs: Sequence[tuple[Run, Run]]) -> str:
             return f"{line.lost} ({line.name})"
     for a, b in runs:
         if a.fingerprint != b.fingerprint:
-            ways = f"{a.fingerprint or 'none'} and {b.fingerprint or 'none'}"
-            return f"their values were made in different ways (fingerprints {ways})"
+            return _unlike(worse, better, a.fingerprint, b.fingerprint)
     return "" if runs else "they have no seed with a value in common"
+
+
+def _unlike(worse: Line, better: Line, of_worse: str, of_better: str) -> str:
+    """In what two fingerprints differ; that of an earlier version is empty."""
+    if of_worse and of_better:
+        return f"their values were made in different ways (fingerprints {of_worse} and {of_better})"
+    older = better.name if of_worse else worse.name
+    return f"the values of {older} are of {EARLIER}: evaluate it again"
 
 
 def _by_example(runs: Sequence[tuple[Run, Run]], metric: str, examples: Examples) -> Array | None:

@@ -14,9 +14,12 @@ POWER = 0.8
 MOST_SEEDS = 10_000
 """A difference that needs more seeds is out of reach."""
 
+FEWEST_SEEDS = 3
+"""Of an effect size."""
+
 
 class EffectSize(NamedTuple):
-    """A standardised difference with its 95% interval; NaN where there is no spread."""
+    """A standardised difference with its 95% interval; NaN where there is none."""
 
     value: float
     low: float
@@ -28,12 +31,14 @@ def effect_size(d: NDArray[np.float64]) -> EffectSize:
 
     The mean over the standard deviation, times Hedges' correction (1981, "Distribution theory for
     Glass's estimator of effect size", eq. 6e, exact) for its bias at few seeds. The interval is
-    that of the noncentral t distribution (Cumming & Finch 2001), not corrected.
+    that of the noncentral t distribution (Cumming & Finch 2001), not corrected. NaN without spread,
+    and below three seeds, where the correction is 0: the mean over the deviation of two has no
+    expectation to correct.
     """
     from scipy import special
 
     count = len(d)
-    deviation = float(np.std(d, ddof=1)) if count > 1 else 0.0
+    deviation = float(np.std(d, ddof=1)) if count >= FEWEST_SEEDS else 0.0
     if not deviation > 0.0:
         return EffectSize(np.nan, np.nan, np.nan)
     degrees, root = count - 1, count**0.5

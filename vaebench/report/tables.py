@@ -9,8 +9,6 @@ from vaebench.report.comparison import DIFFER, MAY_DIFFER, families, verdict
 from vaebench.report.lines import (
     RANKED_BY,
     Examples,
-    differing,
-    line_names,
     metric_lines,
     no_examples,
     ranked,
@@ -18,6 +16,8 @@ from vaebench.report.lines import (
     unequal,
     with_newer,
 )
+from vaebench.report.names import differing, line_names
+from vaebench.report.pairs import EARLIER
 from vaebench.report.ranks import leaders
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def printable(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> pd
     """
     import pandas as pd
 
-    settings = differing(part["settings"].to_list())
+    settings = differing(part)
     lines = records(part)
     return pd.DataFrame(
         {
@@ -230,7 +230,7 @@ def _ways(names: Iterable[str], fingerprints: Iterable[str]) -> str:
     """Which lines were made in which way."""
     by_way: dict[str, list[str]] = {}
     for name, fingerprint in zip(names, fingerprints, strict=True):
-        by_way.setdefault(fingerprint or "no fingerprint", []).append(name)
+        by_way.setdefault(fingerprint or EARLIER, []).append(name)
     return "; ".join(f"{way}: {', '.join(own)}" for way, own in by_way.items())
 
 

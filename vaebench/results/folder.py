@@ -77,8 +77,8 @@ def examples(out: str | Path, run: str) -> dict[str, NDArray[Any]]:
             return {name: stored[name] for name in stored}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
-            f"{path} must be an .npz of plain arrays ({error}): delete it and its run's record, "
-            f"and run it again"
+            f"{path} must be an .npz of plain arrays ({error}): delete it; variants are then "
+            f"compared by seeds alone, until --keep grades the run again"
         ) from error
 
 
@@ -87,7 +87,7 @@ def add(
 ) -> None:
     """Add figures to a record, in the place of those of the same name, and what they are means of.
 
-    What is there already stays as it is until all of the new is written.
+    The record comes last: until then it says what it said.
     """
     new = {m.metric for m in metrics}
     kept = [m for m in record.metrics if m.metric not in new]

@@ -123,25 +123,24 @@ def metric(name: str, value: float, protocol: str = "") -> Metric:
 
 
 def metrics(grades: Sequence[Grade], run: int) -> list[Metric]:
-    """The figures of one run of a graded stack. NaN that comes with its reason is no value."""
+    """The figures of one run of a graded stack."""
 
     def number(values: Tensor | None) -> float | None:
         return None if values is None else float(values[run])
 
     def of(g: Grade) -> Metric:
-        value, doubt = number(g.values), g.doubts[run] if g.doubts else ""
-        if doubt and value != value:
-            return Metric(g.name, None, *_unit(g), g.protocol, trust=doubt)
+        if g.absent:
+            return Metric(g.name, None, *_unit(g), g.protocol, trust=g.absent)
         return Metric(
             g.name,
-            value,
+            number(g.values),
             *_unit(g),
             g.protocol,
             low=number(g.low),
             high=number(g.high),
             reference=g.reference,
             fingerprint=g.fingerprint,
-            trust=doubt,
+            trust=g.doubts[run] if g.doubts else "",
         )
 
     return [of(grade) for grade in grades]

@@ -20,6 +20,7 @@ from vaebench.priors import vamp
 
 CEILING = 0.9
 """Of log N: a mutual information above this share of it says more of N than of the code."""
+NOT_FINITE = "the codes or their densities have NaN or infinity"
 OVERHEAD = 5000
 """Pairs: between the 60,000 of a Gaussian posterior and the few of a flow."""
 
@@ -32,7 +33,7 @@ class Information:
     aggregate_kl: Tensor  # [S, N] log q(z) - log p(z)
 
 
-def _refuses(subject: Subject) -> str:
+def _refuses(subject: Subject, **hyper: float) -> str:
     """q(z) needs the density of every code under every posterior."""
     model, x = subject.model, subject.observed("test")[:1]
     with torch.no_grad():
@@ -60,12 +61,16 @@ def aggregate(subject: Subject, *, num_examples: Count = 2000, num_codes: Count 
     `num_codes` codes of each. At the defaults a fifth of a second for a diagonal Gaussian of 20
     dimensions, but minutes for an inverse autoregressive flow: take fewer examples there.
     """
-    x = evenly_spaced(subject.observed("test"), int(num_examples))
-    found = information(subject.model, x, subject.noise, num_codes=int(num_codes))
+    x = evenly_spaced(subject.observed("test"), num_examples)
+    found = information(subject.model, x, subject.noise, num_codes=num_codes)
     ceiling = math.log(len(x))
-    told = f"N={len(x)} test images as the mixture q(z), K={int(num_codes)}"
-    mutual = found.mutual.mean(-1)
-    doubts = tuple(_doubt(value, ceiling) for value in mutual.tolist())
+    told = f"N={len(x)} test images as the mixture q(z), K={num_codes}"
+    mutual, aggregate_kl = found.mutual.mean(-1), found.aggregate_kl.mean(-1)
+    finite = (mutual + aggregate_kl).isfinite()
+    doubts = tuple(
+        _doubt(value, ceiling) if known else NOT_FINITE
+        for value, known in zip(mutual.tolist(), finite.tolist(), strict=True)
+    )
     return [
         Grade(
             "mutual_information",
@@ -76,7 +81,7 @@ def aggregate(subject: Subject, *, num_examples: Count = 2000, num_codes: Count 
         ),
         Grade(
             "aggregate_kl",
-            found.aggregate_kl.mean(-1),
+            aggregate_kl,
             told,
             doubts=doubts,
             parts=found.aggregate_kl,

@@ -106,6 +106,7 @@ def dci(train: Coded, test: Coded, num_trees: int, seed: int) -> Dci:
     forest that predicts f, 1 - entropy of R over factors (dimensions) is the disentanglement of a
     dimension (completeness of a factor), and the first is averaged with the weight of a dimension
     in R. Trees consider every dimension at a split, so that one that tells all is alone in R.
+    A code of one dimension is complete for whatever it tells anything of, by definition: 1.
     Informativeness is the accuracy on the test part, as in Locatello et al. 2019, not an error:
     guessing scores 1 / values. Unrelated codes have R nearly even: both others are near 0.
     """
@@ -130,10 +131,11 @@ def _forest(train: Coded, test: Coded, f: int, num_trees: int, seed: int) -> tup
 
 
 def _concentration(weights: Numbers) -> Numbers:
-    """1 - H / log n of each row, 0 where it has no weight: [m, n] -> [m]."""
+    """1 - H / log n of each row, 1 for n = 1, 0 where it has no weight: [m, n] -> [m]."""
     from scipy.special import entr
 
     total, num = weights.sum(1), weights.shape[1]
     shares = weights / np.where(total > 0, total, 1.0)[:, None]
     entropy = entr(shares).sum(1) / np.log(max(num, 2))
-    return np.where(total > 0, 1.0 - entropy, 0.0)
+    # Of even weights the entropy is 1 up to rounding.
+    return np.where(total > 0, np.clip(1.0 - entropy, 0.0, 1.0), 0.0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from vaebench.data import Dataset, Part, PartName
 from vaebench.evaluation.codes.coded import Coded, Integers, Numbers, dci, mig, sap
 from vaebench.evaluation.codes.fixed_factor import beta_vae_score, factor_vae_score
 from vaebench.evaluation.codes.latent import ACTIVE, MEAN, is_active, posterior_means
-from vaebench.evaluation.grading import Grade, Subject, each_run, grading
+from vaebench.evaluation.grading import Grade, Subject, grading
 from vaebench.hyper import Hyper
 from vaebench.noise import key
 
@@ -23,6 +24,7 @@ MAX_VALUES = 100
 """Of a factor: each is a class, and a forest holds a number per class in every leaf."""
 
 NONE_ACTIVE = "no dimension of the posterior mean is active: this is what guessing scores"
+NOT_FINITE = "the codes have NaN or infinity"
 OTHER_TREES = 10
 """What all but the forests takes, in trees."""
 
@@ -37,7 +39,7 @@ class Settings:
     num_images: int
 
 
-def _refuses(subject: Subject) -> str:
+def _refuses(subject: Subject, **hyper: float) -> str:
     """Factors must be there, vary, and have values that more than one image has."""
     data = subject.dataset
     missing = [name for name in PARTS if _part(data, name).factors is None]
@@ -54,13 +56,21 @@ def _refuses_factors(data: Dataset) -> str:
     columns = varying(data)
     if len(columns) < 2:
         return f"it needs two factors that vary in train and test; of {data.label!r}: {columns}"
+    in_train, in_test = (_factors(data, name, columns).T for name in PARTS)
+    unseen = [np.setdiff1d(*both).tolist() for both in zip(in_test, in_train, strict=True)]
+    unknown = (
+        f"factor {column} of {data.label!r} has values in test that train never has, "
+        f"{values[:3]}: split the images anew"
+        for column, values in zip(columns, unseen, strict=True)
+        if values
+    )
     faults = (
         f"factor {column} of {data.label!r} {fault} in {name}: store coarser values"
         for name in PARTS
         for column, values in zip(columns, _factors(data, name, columns).T, strict=True)
         if (fault := _fault(values))
     )
-    return next(faults, "")
+    return next(itertools.chain(faults, unknown), "")
 
 
 def _fault(values: Integers) -> str:
@@ -100,19 +110,23 @@ def disentanglement(
     `num_draws` of `num_images` images, or pairs of them. Dimensions that are not active count as
     ones that never vary. Factors that do not vary are left out.
     """
-    settings = Settings(int(num_bins), int(num_trees), int(num_draws), int(num_images))
+    settings = Settings(num_bins, num_trees, num_draws, num_images)
     columns = varying(subject.dataset)
-    coded = list(_coded(subject, columns))
+    found = _found(subject)
+    coded = list(_coded(subject, found, columns))
     each = [
         _scores(*parts, settings, seed)
         for seed, parts in zip(subject.noise.keys, coded, strict=True)
     ]
-    doubts = tuple("" if train.codes.any() else NONE_ACTIVE for train, _ in coded)
+    doubts = tuple(
+        ("" if train.codes.any() else NONE_ACTIVE) if finite else NOT_FINITE
+        for (train, _), finite in zip(coded, found.finite.tolist(), strict=True)
+    )
     active = f"dimensions of the {MEAN} with variance > {ACTIVE} on train"
     told = f"{active}; factors {', '.join(map(str, columns))}; test"
     return [
-        _grade(name, [scores[name] for scores in each], f"{told}, {how}", doubts)
-        for name, how in _protocols(settings, len(columns)).items()
+        _grade(name, [scores[name] for scores in each], f"{told}, {how}", doubts, found.finite)
+        for name, how in _protocols(settings, len(columns), found.means[0].shape[-1]).items()
     ]
 
 
@@ -137,15 +151,27 @@ def _factors(data: Dataset, name: PartName, columns: list[int] | slice) -> Integ
     return factors.numpy()[:, columns]
 
 
-def _coded(subject: Subject, columns: list[int]) -> Iterator[tuple[Coded, Coded]]:
-    """Of each run the train and test parts; dimensions that are not active are 0."""
+class Found(NamedTuple):
+    """Codes of S runs."""
+
+    means: list[Tensor]  # [S, N, D] of train and test; 0 where not active or the run not finite
+    finite: Tensor  # [S]
+
+
+def _found(subject: Subject) -> Found:
     means = [
         posterior_means(subject.model, subject.observed(name), subject.noise.at(step=i))
         for i, name in enumerate(PARTS)
     ]
-    active = is_active(means[0])[:, None]
+    finite = torch.cat(means, 1).isfinite().flatten(1).all(1)
+    used = (is_active(means[0]) & finite[:, None])[:, None]
+    return Found([torch.where(used, mean, 0.0) for mean in means], finite.cpu())
+
+
+def _coded(subject: Subject, found: Found, columns: list[int]) -> Iterator[tuple[Coded, Coded]]:
+    """Of each run the train and test parts."""
     factors = [_factors(subject.dataset, name, columns) for name in PARTS]
-    for parts in zip(*(_codes(mean * active) for mean in means), strict=True):
+    for parts in zip(*(_codes(mean) for mean in found.means), strict=True):
         train, test = (Coded(codes, f) for codes, f in zip(parts, factors, strict=True))
         yield train, test
 
@@ -173,7 +199,7 @@ def _rng(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng(key(seed, name))
 
 
-def _protocols(settings: Settings, num_factors: int) -> dict[str, str]:
+def _protocols(settings: Settings, num_factors: int, num_dims: int) -> dict[str, str]:
     """How each score is made."""
     forest = f"forests of {settings.num_trees} trees fitted on train"
     draws = f"{settings.num_draws} draws per factor of {settings.num_images}"
@@ -181,7 +207,8 @@ def _protocols(settings: Settings, num_factors: int) -> dict[str, str]:
     return {
         "mig": f"{settings.num_bins} bins of equal width",
         "dci_disentanglement": forest,
-        "dci_completeness": forest,
+        "dci_completeness": forest
+        + (", 1 of one dimension by definition" if num_dims == 1 else ""),
         "dci_informativeness": f"{forest}, accuracy, chance 1/values",
         "sap": "thresholds fitted on train, balanced accuracy adjusted for chance",
         "factor_vae_score": f"majority vote taught on train, {draws} images, {chance}",
@@ -189,10 +216,16 @@ def _protocols(settings: Settings, num_factors: int) -> dict[str, str]:
     }
 
 
-def _grade(name: str, of_runs: list[float | Numbers], told: str, doubts: tuple[str, ...]) -> Grade:
-    """The mean over factors, where there is a number for each."""
-    scores = np.array(of_runs)
-    if scores.ndim == 1:
-        return Grade(name, each_run(scores.tolist()), told, doubts=doubts)
-    parts = torch.from_numpy(scores)
+def _grade(
+    name: str,
+    of_runs: list[float | Numbers],
+    told: str,
+    doubts: tuple[str, ...],
+    finite: Tensor,
+) -> Grade:
+    """The mean over factors, where there is a number for each; NaN for a run that is not finite."""
+    scores = torch.from_numpy(np.array(of_runs))
+    if scores.dim() == 1:
+        return Grade(name, torch.where(finite, scores, torch.nan), told, doubts=doubts)
+    parts = torch.where(finite[:, None], scores, torch.nan)
     return Grade(name, parts.mean(-1), told, doubts=doubts, parts=parts, axis="factor")

@@ -24,6 +24,9 @@ NUM_MEAN_SAMPLES = 16
 MEAN = f"posterior mean (of {NUM_MEAN_SAMPLES} samples where it has no formula)"
 
 
+NO_FORMULA = "the KL of posterior and prior has no formula for each dimension"
+
+
 class Used(NamedTuple):
     """Of N images of S runs."""
 
@@ -45,19 +48,22 @@ def latent(subject: Subject) -> list[Grade]:
 
 
 def _of_dimensions(num_runs: int, kl: Tensor | None) -> list[Grade]:
-    """The grades of the KL of each dimension [S, N, D]; without a formula NaN, with the reason."""
-    doubts: tuple[str, ...] = ()
-    if kl is None:
-        reason = "the KL of posterior and prior has no formula for each dimension"
-        kl, doubts = torch.full((num_runs, 1, 1), math.nan), (reason,) * num_runs
+    """The grades of the KL of each dimension [S, N, D]; without a formula no value."""
+    absent = "" if kl is not None else NO_FORMULA
+    kl = torch.full((num_runs, 1, 1), math.nan) if kl is None else kl
     rates = kl.mean(1, dtype=torch.float64)  # [S, D]
     share = f"test, share of dimensions with Pr_x[KL < {EPSILON} nats] >= 1 - {DELTA}"
     told = "test, mean over dimensions of the mean KL"
-    parts = None if doubts else rates
+    parts = None if absent else rates
     return [
-        Grade("collapsed", collapsed(kl), share, doubts=doubts),
+        Grade("collapsed", collapsed(kl), share, absent=absent),
         Grade(
-            "rate_per_dimension", rates.mean(-1), told, doubts=doubts, parts=parts, axis="dimension"
+            "rate_per_dimension",
+            rates.mean(-1),
+            told,
+            absent=absent,
+            parts=parts,
+            axis="dimension",
         ),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, NamedTuple
 
@@ -22,13 +23,16 @@ from vaebench.evaluation.likelihood.annealing import (
 )
 from vaebench.evaluation.likelihood.checked import checked_log_px_z
 from vaebench.evaluation.likelihood.hmc import Target, point_at
+from vaebench.evaluation.likelihood.weights import for_many
 from vaebench.hyper import Hyper
 from vaebench.noise import Noise
 
 Count = Annotated[int, Hyper(low=1)]
+FEWEST_CHAINS = 2
+"""Effective chains of an example."""
 
 
-def refuses_discrete(subject: Subject) -> str:
+def refuses_discrete(subject: Subject, **hyper: float) -> str:
     """Why codes that have no gradient cannot be graded so."""
     prior = subject.model.prior().entry
     if not prior.discrete:
@@ -94,8 +98,10 @@ def annealed(
     bound = f"{told}, from a lower bound of log p(x), as real images have no upper one"
     if subject.model.likelihood.sample is None:
         bound += f"; no bdmc_gap: {subject.model.likelihood.name} declares no sampler"
+    few = found.ess * num_chains < FEWEST_CHAINS
+    doubts = for_many(few, f"fewer than {FEWEST_CHAINS} effective chains")
     return [
-        _grade("ais_nll", -found.lower, bound),
+        replace(_grade("ais_nll", -found.lower, bound), doubts=doubts),
         _grade("ais_acceptance", found.acceptance, told),
         _grade("ais_ess", found.ess, f"{told}, effective chains of all"),
         *_gap(subject, plan, num_simulated, told),

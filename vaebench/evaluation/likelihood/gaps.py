@@ -54,7 +54,7 @@ def gaps(
     """
     x = subject.observed("test")[:num_examples]
     scalars = AdamScalars(learning_rate)
-    amortisation, approximation, khats = [], [], []
+    amortisation, approximation, khats, sizes = [], [], [], []
     for model, noise in runs_alone(subject.model, subject.noise):
         best = refined(model, x, noise.named("refine"), num_steps, scalars)
         fresh = noise.named("fresh")
@@ -63,6 +63,7 @@ def gaps(
         amortisation.append(found.mean_log_w - given.mean_log_w)
         approximation.append(-found.nll - found.mean_log_w)
         khats.append(found.khat)
+        sizes.append(found.ess)
     told = f"{len(x)} test images, {num_steps} steps of Adam from {learning_rate:g}, each example"
     return [
         _grade("amortisation_gap", torch.cat(amortisation), f"{told}, K={num_samples}"),
@@ -70,7 +71,7 @@ def gaps(
             "approximation_gap",
             torch.cat(approximation),
             f"{told}, log p(x) from below, K={num_samples}",
-            doubts(torch.cat(khats), num_samples),
+            doubts(torch.cat(khats), torch.cat(sizes), num_samples),
         ),
     ]
 

@@ -11,13 +11,11 @@ from torch import Tensor
 from vaebench.data import PartName
 from vaebench.evaluation.grading import Grade, Subject, grading
 from vaebench.evaluation.likelihood.bounds import Bounds, bounds
-from vaebench.evaluation.likelihood.weights import khat_threshold, tail_size
+from vaebench.evaluation.likelihood.weights import for_many, khat_threshold, tail_size
 
+FEWEST = 5
+"""Effective samples of an example. A mean of fewer weights is that of the largest, or nearly."""
 PARTS: tuple[PartName, PartName] = ("test", "valid")
-DOUBTFUL = 0.05
-"""Share of the examples beyond which a high k-hat puts their mean in doubt. Below it, as of a test
-at that level, the few whose own bound is loose move the mean less than the choice of images does.
-"""
 
 
 def _num_graded(subject: Subject) -> float:
@@ -54,7 +52,7 @@ def _grades(
     """Means over the examples of fields of Bounds."""
     num_samples = subject.num_samples
     judged = "" if tail_size(num_samples) else ", too few for a k-hat"
-    doubted = doubts(found.khat, num_samples)
+    doubted = doubts(found.khat, found.ess, num_samples)
     return [
         Grade(
             f"{prefix}{name}",
@@ -78,19 +76,18 @@ def _high(khat: Tensor, num_samples: int) -> list[Grade]:
     ]
 
 
-def doubts(khat: Tensor, num_samples: int) -> tuple[str, ...]:
+def doubts(khat: Tensor, ess: Tensor, num_samples: int) -> tuple[str, ...]:
     """For each run why a bound of importance weights is not to be trusted, "" where it is.
 
-    From k-hat [S, N]; K too small for a k-hat, [S, 0], claims no doubt.
+    From k-hat [S, N], or [S, 0] where K is too small for one, and effective samples as a share of K
+    [S, N].
     """
+    few = for_many(ess * num_samples < FEWEST, f"fewer than {FEWEST} effective samples")
     if not khat.shape[-1]:
-        return ("",) * len(khat)
+        return few
     limit = khat_threshold(num_samples)
-    shares = (khat > limit).double().mean(-1).tolist()
-    return tuple(
-        f"k-hat above {limit:.2f} for {share:.0%} of the examples" if share > DOUBTFUL else ""
-        for share in shares
-    )
+    high = for_many(khat > limit, f"k-hat above {limit:.2f}")
+    return tuple("; ".join(filter(None, both)) for both in zip(high, few, strict=True))
 
 
 def _in_bits(subject: Subject, nll: Grade) -> list[Grade]:

@@ -24,6 +24,18 @@ PRIOR_SIZE, PRIOR_SHAPE = 10, 0.5
 """The weak prior of PSIS on k: as strong as ten weights, around a half."""
 
 
+DOUBTFUL = 0.05
+"""Share of the examples beyond which a high k-hat puts their mean in doubt. Below it, as of a test
+at that level, the few whose own bound is loose move the mean less than the choice of images does.
+"""
+
+
+def for_many(found: Tensor, what: str) -> tuple[str, ...]:
+    """For each run, of [S, N]: the share of examples in words where it is not small, else ""."""
+    shares = found.double().mean(-1).tolist()
+    return tuple(f"{what} for {share:.0%} of the examples" * (share > DOUBTFUL) for share in shares)
+
+
 def tail_size(num_samples: int) -> int:
     """M, the number of largest weights that k-hat is of: min(K / 5, 3 sqrt K), 0 where below 5.
 

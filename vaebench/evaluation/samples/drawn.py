@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from vaebench.data import Dataset, Part
-from vaebench.errors import InputError
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject
 from vaebench.evaluation.samples.features import Extractor, digest
@@ -75,14 +74,20 @@ def some(part: Part, num: int, purpose: str) -> Tensor:
     return part.x[permutations(Noise((key(purpose),)), len(part.x))[0, :num]]
 
 
-def check_counts(grading: str, needed: int, **counts: int) -> None:
-    """Raises InputError where a grading has fewer images of a kind than it needs."""
-    for kind, num in counts.items():
-        if num < needed:
-            raise InputError(
-                f"grading {grading!r} needs {needed} {kind} images or more; there are {num}: give "
-                "more, ask for fewer neighbours, or leave the grading out"
-            )
+def too_few(subject: Subject, needed: int, remedy: str) -> str:
+    """Why there are fewer images of a kind than needed, and what to do; "" where there are not."""
+    data = subject.dataset
+    counts = {
+        "generated": subject.num_images,
+        "test": len(data.test.x),
+        "train": len(data.train.x),
+    }
+    reasons = (
+        f"it needs {needed} {kind} images or more; there are {num}: {remedy}"
+        for kind, num in counts.items()
+        if num < needed
+    )
+    return next(reasons, "")
 
 
 def fingerprint(dataset: Dataset, extractor: Extractor, **numbers: int | str) -> str:

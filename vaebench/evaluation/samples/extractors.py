@@ -71,8 +71,17 @@ def why_not(dataset: Dataset, name: str) -> str:
 
 
 def refusal(subject: Subject) -> str:
-    """Why the images of a subject cannot be compared, and what to do; "" where they can."""
-    return why_not(subject.dataset, subject.extractor)
+    """Why the images of a subject cannot be compared, and what to do; "" where they can.
+
+    One from a file is made, which tries it on two images.
+    """
+    if subject.extractor in EXTRACTORS:
+        return why_not(subject.dataset, subject.extractor)
+    try:
+        extractor_for(subject.dataset, subject.extractor)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _stamp(name: str) -> tuple[int, int]:

@@ -27,22 +27,38 @@ def normal(value: Tensor, variance: Tensor) -> Estimate:
     return Estimate(value, value - margin, value + margin)
 
 
-def mean(parts: Tensor) -> Estimate:
-    """The mean of independent parts [S, n], by the central limit theorem."""
-    parts = parts.double()
-    return normal(parts.mean(-1), parts.var(-1) / parts.shape[-1])
+def share(hits: Tensor, variance: Tensor | None = None) -> Estimate:
+    """The share of hits [S, n], with the interval of Wilson 1927, within [0, 1].
 
-
-def share(hits: Tensor) -> Estimate:
-    """The share of independent hits [S, n], with the interval of Wilson 1927, within [0, 1]."""
+    Of independent hits, or where a variance [S] of the share is given of as many independent ones
+    as have it (Korn & Graubard 1998), though of no more than n. For that number two hits and two
+    misses are added, as all or none would else have no variance (Agresti & Coull 1998).
+    """
     hits = hits.double()
-    num, value = hits.shape[-1], hits.mean(-1)
+    value, num = hits.mean(-1), hits.shape[-1]
+    counted = torch.full_like(value, num)
+    if variance is not None:
+        shrunk = (value * num + 2) / (num + 4)
+        counted = torch.minimum(counted, shrunk * (1 - shrunk) / variance)
+    return Estimate(value, *_wilson(value, counted), hits)
+
+
+def _wilson(value: Tensor, num: Tensor) -> tuple[Tensor, Tensor]:
+    """The ends for shares [S] of as many hits [S]."""
     centre = (value + Z**2 / (2 * num)) / (1 + Z**2 / num)
     spread = (value * (1 - value) / num + Z**2 / (4 * num**2)).sqrt()
     margin = Z * spread / (1 + Z**2 / num)
     # At 0 and at 1 an end is the value itself, up to rounding.
     low, high = torch.minimum(centre - margin, value), torch.maximum(centre + margin, value)
-    return Estimate(value, low.clamp(min=0), high.clamp(max=1), hits)
+    return low.clamp(min=0), high.clamp(max=1)
+
+
+def jackknife(left_out: Tensor) -> Tensor:
+    """The variance of a figure, from its values with each image of a set left out: [n] -> [].
+
+    Efron & Stein 1981: on average no less than that of a figure of n - 1 images.
+    """
+    return (len(left_out) - 1) * left_out.var(correction=0)
 
 
 def joined(estimates: list[Estimate]) -> Estimate:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vaebench.evaluation.chunks import CACHE_BYTES, rows_within
-from vaebench.evaluation.samples.intervals import Estimate, normal
+from vaebench.evaluation.samples.intervals import Estimate, jackknife, normal
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ def kid(real: Kernels, ours: Kernels) -> Estimate:
     n, m = len(across), len(down)
     within = _mean_of_pairs(ours.sums.sum(), n) + _mean_of_pairs(real.sums.sum(), m)
     value = within - 2 * total / (n * m)
-    variance = _jackknife(ours.sums, across, m) + _jackknife(real.sums, down, n)
+    variance = _variance(ours.sums, across, m) + _variance(real.sums, down, n)
     return normal(value[None], variance[None])
 
 
-def _jackknife(within: Tensor, across: Tensor, num_others: int) -> Tensor:
+def _variance(within: Tensor, across: Tensor, num_others: int) -> Tensor:
     """The variance [] that is due to one of the sets: each of its images left out once.
 
     From the sums of each image with its own set [n], and with the other set [n].
@@ -50,7 +50,7 @@ def _jackknife(within: Tensor, across: Tensor, num_others: int) -> Tensor:
     num = len(within)
     own = _mean_of_pairs(within.sum() - 2 * within, num - 1)
     other = (across.sum() - across) / ((num - 1) * num_others)
-    return (num - 1) * (own - 2 * other).var(correction=0)
+    return jackknife(own - 2 * other)
 
 
 def _mean_of_pairs(total: Tensor, num: int) -> Tensor:

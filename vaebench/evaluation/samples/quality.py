@@ -14,23 +14,22 @@ from vaebench.evaluation.grading import Grade, Subject, grading
 from vaebench.evaluation.samples.drawn import (
     DRAWN,
     Drawn,
-    check_counts,
     drawn,
     fingerprint,
     prior_means,
     some,
+    too_few,
 )
 from vaebench.evaluation.samples.extractors import extractor_for, raw, refusal
 from vaebench.evaluation.samples.features import Extractor, digest, features_of
+from vaebench.evaluation.samples.fidelity import Balls, balls, compared
 from vaebench.evaluation.samples.frechet import Gaussian, frechet, gaussian
 from vaebench.evaluation.samples.intervals import Estimate, joined, share
 from vaebench.evaluation.samples.kernel_distance import Kernels, kernels_of, kid
 from vaebench.evaluation.samples.memorised import NEARER, copies
-from vaebench.evaluation.samples.neighbours import Balls, balls, compared
 from vaebench.hyper import Hyper
 
-MIN_IMAGES = 3
-"""Of each kind: the jackknife leaves one out and needs a pair."""
+NUM_NEIGHBOURS = 5
 PER_EXAMPLE = "recall", "coverage"
 """Means over the test images."""
 
@@ -40,23 +39,29 @@ def _num_pairs(subject: Subject, **hyper: float) -> float:
     return float(num * (num + len(dataset.test.x) + len(dataset.train.x)))
 
 
+def _refuses(subject: Subject, *, num_neighbours: int = NUM_NEIGHBOURS, **hyper: float) -> str:
+    """An image has its neighbours also where the jackknife leaves one of them out."""
+    remedy = "give more, ask for fewer neighbours, or leave the grading out"
+    return too_few(subject, num_neighbours + 2, remedy) or refusal(subject)
+
+
 @grading(
     source="Heusel et al. 2017, eq. 6; Binkowski et al. 2018; Kynkaanniemi et al. 2019, eq. 1-2; "
     "Naeem et al. 2020; Yoon et al. 2023",
-    refuses=refusal,
+    refuses=_refuses,
     work=_num_pairs,
+    small={"num_neighbours": NUM_NEIGHBOURS},
 )
 def samples(
-    subject: Subject, *, num_neighbours: Annotated[int, Hyper(search=(3, 10), low=1)] = 5
+    subject: Subject,
+    *,
+    num_neighbours: Annotated[int, Hyper(search=(3, 10), low=1)] = NUM_NEIGHBOURS,
 ) -> list[Grade]:
     """Frechet and kernel distance, precision, recall, density, coverage, and copied images."""
     dataset, num_images = subject.dataset, subject.num_images
-    needed = max(MIN_IMAGES, int(num_neighbours) + 1)
-    counts = {name: len(getattr(dataset, name).x) for name in ("train", "test")}
-    check_counts("samples", needed, generated=num_images, **counts)
     extractor = extractor_for(dataset, subject.extractor)
     images = drawn(subject, num_images)
-    of_real = _reference(dataset, extractor, num_images, int(num_neighbours))
+    of_real = _reference(dataset, extractor, num_images, num_neighbours)
     features = features_of(extractor, images.x)
     return [
         *_grades(subject, extractor, images, of_real, _scores(of_real.real, features)),
@@ -141,7 +146,7 @@ def _grades(
         )
         for name, found in scores.items()
         for protocol, mark, reason in [
-            stated.get(name, (f"{told}; k={k}, interval for the balls as they are", with_k, ""))
+            stated.get(name, (f"{told}; k={k}, interval of at least 95%", with_k, ""))
         ]
     ]
 

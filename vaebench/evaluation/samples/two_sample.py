@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vaebench.data import Dataset
 from vaebench.evaluation.grading import Grade, Subject, grading
-from vaebench.evaluation.samples.drawn import DRAWN, check_counts, drawn, fingerprint, some
+from vaebench.evaluation.samples.drawn import DRAWN, drawn, fingerprint, some, too_few
 from vaebench.evaluation.samples.extractors import extractor_for, refusal
 from vaebench.evaluation.samples.features import Extractor, features_of
 from vaebench.evaluation.samples.intervals import share
@@ -19,19 +19,32 @@ from vaebench.evaluation.samples.neighbours import in_chunks, points, squared_di
 
 MIN_IMAGES = 4
 """Of each kind: two to learn from and two to be told apart."""
+OVERHEAD = 20_000
+"""Pairs that the rest takes the time of."""
 
 
-@grading(source="Lopez-Paz & Oquab 2017, C2ST-KNN", refuses=refusal)
+def _refuses(subject: Subject, **hyper: float) -> str:
+    remedy = "give more, or leave the grading out"
+    return too_few(subject, MIN_IMAGES, remedy) or refusal(subject)
+
+
+def _work(subject: Subject, **hyper: float) -> float:
+    """Pairs of an image to be told apart and one learned from."""
+    return float(OVERHEAD + _num_images(subject) ** 2)
+
+
+def _num_images(subject: Subject) -> int:
+    """Of a model, and as many test images."""
+    return min(subject.num_images, len(subject.dataset.test.x))
+
+
+@grading(source="Lopez-Paz & Oquab 2017, C2ST-KNN", refuses=_refuses, work=_work)
 def two_sample(subject: Subject) -> list[Grade]:
     """Accuracy of a classifier that tells images of a model from test images, and its p-value.
 
     0.5 where they cannot be told apart. As many images as there are test images, at most.
     """
-    dataset = subject.dataset
-    num = min(subject.num_images, len(dataset.test.x))
-    check_counts(
-        "two_sample", MIN_IMAGES, generated=subject.num_images, test=num, train=len(dataset.train.x)
-    )
+    dataset, num = subject.dataset, _num_images(subject)
     extractor = extractor_for(dataset, subject.extractor)
     images, test = drawn(subject, num), _tests(dataset, extractor, num)
     hits = torch.stack([told_apart(test, own) for own in features_of(extractor, images.x)])
