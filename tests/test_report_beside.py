@@ -80,7 +80,8 @@ def test_lines_of_one_variant_are_told_apart_by_what_one_of_them_lacks():
     assert len(set(names.line_names(three))) == 3
     rows = pd.concat([three, three])
     assert names.line_names(rows) == names.line_names(three) * 2
-    assert names.line_names(three[::-1]) == names.line_names(three)[::-1]
+    apart = settings_table("a=1", "b=1", variants=["v"] * 2)
+    assert names.line_names(apart[::-1]) == names.line_names(apart)[::-1]
 
 
 @pytest.fixture

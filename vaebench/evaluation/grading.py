@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
-import torch
 from torch import Tensor
 
 from vaebench.data import Dataset, PartName
@@ -178,8 +177,3 @@ def runs_alone(model: Graded, noise: Noise) -> Iterator[tuple[Graded, Noise]]:
     """
     for run in range(model.num_runs):
         yield model.of_run(run), replace(noise, keys=noise.keys[run : run + 1])
-
-
-def each_run(values: list[float]) -> Tensor:
-    """Numbers of S runs as a tensor [S], in float64."""
-    return torch.tensor(values, dtype=torch.float64)

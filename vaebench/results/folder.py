@@ -73,9 +73,9 @@ def examples(out: str | Path, run: str) -> dict[str, NDArray[Any]]:
     if not path.exists():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"{path} must be an .npz of plain arrays ({error}): delete it; variants are then "
             f"compared by seeds alone, until --keep grades the run again"
