@@ -169,7 +169,7 @@ def broken(model):
         ),
         "raises": ({"encode": lambda x: enc(x[None])[1]}, "encode must take float32 of shape"),
         "nan in a normal": (
-            {"encode": lambda x: td.Normal(x[:, :D] * float("nan"), 1.0)},
+            {"encode": lambda x: td.Normal(x[:, :D] * float("nan"), 1.0, validate_args=True)},
             "it raised ValueError",
         ),
         "another precision": ({"decode": lambda z: dec(z[None].double())[0]}, "decode must take"),
