@@ -30,6 +30,15 @@ def install(session: nox.Session, extras: str = "", *groups: str) -> None:
     session.install("-c", "constraints.txt", "-e", f".[{extras}]" if extras else ".", *packages)
 
 
+def reference_study(session: nox.Session, name: str) -> None:
+    """Run a study, without timings, and write its report to results/reference/."""
+    install(session, "report")
+    out = str(RESULTS / name)
+    study = str(STUDIES / f"{name}.toml")
+    session.run("vaebench", "run", study, "--out", out, "--no-timings", success_codes=[0, 1])
+    session.run("vaebench", "report", out, "--out", f"results/reference/{name}")
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Compare the objectives on the digits: train, time, report. `-- --smoke`: in a minute."""
@@ -142,11 +151,7 @@ def reference(session: nox.Session) -> None:
 @nox.session
 def objectives(session: nox.Session) -> None:
     """Compare every kind of objective on the digits, in about ten minutes on two cores."""
-    install(session, "report")
-    out = str(RESULTS / "objectives")
-    study = str(STUDIES / "objectives.toml")
-    session.run("vaebench", "run", study, "--out", out, "--no-timings", success_codes=[0, 1])
-    session.run("vaebench", "report", out, "--out", "results/reference/objectives")
+    reference_study(session, "objectives")
 
 
 @nox.session
@@ -183,11 +188,7 @@ def harness(session: nox.Session) -> None:
 @nox.session
 def shapes(session: nox.Session) -> None:
     """Beta against rate, distortion and disentanglement, in about six minutes on two cores."""
-    install(session, "report")
-    out = str(RESULTS / "shapes")
-    study = str(STUDIES / "shapes.toml")
-    session.run("vaebench", "run", study, "--out", out, "--no-timings", success_codes=[0, 1])
-    session.run("vaebench", "report", out, "--out", "results/reference/shapes")
+    reference_study(session, "shapes")
 
 
 @nox.session

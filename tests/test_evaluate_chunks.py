@@ -15,7 +15,7 @@ from torch import nn
 from vaebench.certify.gaussian import replicas
 from vaebench.evaluation.chunks import CACHE_BYTES, rows_within
 from vaebench.evaluation.likelihood.bounds import bounds
-from vaebench.evaluation.samples.quality import prior_means
+from vaebench.evaluation.samples.drawn import prior_means
 from vaebench.initial import build_stack, streams
 from vaebench.memory import PeakBytes
 from vaebench.noise import Noise, normals, uniforms

@@ -186,7 +186,7 @@ def test_ranks_are_shared_with_the_first_that_is_not_told_apart(tmp_path):
     assert not table["tied"].any()
     assert printable(table)["rank"].to_list() == ["1", "2", "3 =2"]
     (note,) = footnotes(table)
-    assert note.startswith("=N: not different from rank N")
+    assert note.startswith("=N: not told apart from rank N")
 
 
 def test_what_only_its_own_interval_shows_is_marked(tmp_path):

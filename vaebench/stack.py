@@ -14,14 +14,15 @@ import torch
 
 from vaebench import kernels, results
 from vaebench.auto import COMPILE
-from vaebench.config import DataConfig, RunConfig
+from vaebench.config import DataConfig, EvaluateConfig, RunConfig
 from vaebench.data import Dataset, load
 from vaebench.environment import describe
 from vaebench.errors import InputError
-from vaebench.evaluation import Evaluation, Subject, evaluate
+from vaebench.evaluation import Evaluation, Graded, Subject, evaluate
 from vaebench.evaluation.images import grid_png
 from vaebench.initial import streams
 from vaebench.models import VAE, ImageShape, select, weights
+from vaebench.noise import Noise
 from vaebench.plugins import load_plugins
 from vaebench.results import Labels, Metric, Record
 from vaebench.train import train
@@ -135,11 +136,15 @@ def keep(
 
 def subject(model: VAE, dataset: Dataset, configs: Sequence[RunConfig]) -> Subject:
     """The stack of these runs as gradings see it: graded by the settings of the first."""
-    settings = configs[0].evaluate
+    return subject_by(configs[0].evaluate, model, dataset, streams(configs, "evaluate"))
+
+
+def subject_by(settings: EvaluateConfig, model: Graded, dataset: Dataset, noise: Noise) -> Subject:
+    """Models as gradings see them, by the settings of an evaluation."""
     return Subject(
         model,
         dataset,
-        streams(configs, "evaluate"),
+        noise,
         num_samples=settings.num_samples,
         num_images=settings.num_images,
         extractor=settings.extractor,

@@ -34,7 +34,7 @@ from vaebench.noise import Noise, key
 from vaebench.plugins import load_file
 from vaebench.priors import PRIORS, BoundPrior
 from vaebench.results import Labels, Record
-from vaebench.stack import keep, load_data, lost
+from vaebench.stack import keep, load_data, lost, subject_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,7 +199,7 @@ def subject(entered: Entered) -> tuple[Subject, str]:
 
     Raises InputError for a model that cannot be graded.
     """
-    entrant, settings = entered.entrant, entered.settings
+    entrant = entered.entrant
     model, mark = given_model(
         entrant.encode,
         entrant.decode,
@@ -209,15 +209,8 @@ def subject(entered: Entered) -> tuple[Subject, str]:
         entered.dataset,
         entrant.device,
     )
-    given = Subject(
-        model,
-        entered.dataset,
-        Noise((key(entrant.seed, "evaluate"),)),
-        num_samples=settings.num_samples,
-        num_images=settings.num_images,
-        extractor=settings.extractor,
-    )
-    return given, mark
+    noise = Noise((key(entrant.seed, "evaluate"),))
+    return subject_by(entered.settings, model, entered.dataset, noise), mark
 
 
 def _bound(prior: Choice | TorchDistribution) -> BoundPrior:

@@ -35,7 +35,7 @@ Decode = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Given:
-    """What `evaluate.Graded` asks for, of two functions and the names of two distributions."""
+    """What `evaluation.Graded` asks for, of two functions and the names of two distributions."""
 
     encode: Encode
     decode: Decode

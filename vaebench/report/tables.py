@@ -195,7 +195,10 @@ def _rank_text(line: Mapping[str, Any]) -> str:
 def _rank_notes(lines: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     texts = [_rank_text(line) for line in lines]
     if any("=" in text for text in texts):
-        yield "=N: not different from rank N; the 95% interval of the paired difference includes 0"
+        yield (
+            "=N: not told apart from rank N: the 95% interval of the paired difference includes 0, "
+            "or one seed has none"
+        )
     if any("~" in text for text in texts):
         yield "~N: its own interval leaves 0 out, but not once all pairs are allowed for (Holm)"
 

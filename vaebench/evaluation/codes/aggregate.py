@@ -58,8 +58,8 @@ def aggregate(subject: Subject, *, num_examples: Count = 2000, num_codes: Count 
     """Mutual information of image and code, and KL of the aggregate posterior to the prior.
 
     The rate is their sum. Over the test images, or `num_examples` of them, evenly spaced, with
-    `num_codes` codes of each. At the defaults a fifth of a second for a diagonal Gaussian of 20
-    dimensions, but minutes for an inverse autoregressive flow: take fewer examples there.
+    `num_codes` codes of each. Its time grows with the square of the examples, and that of an
+    inverse autoregressive flow is long: take fewer examples there.
     """
     x = evenly_spaced(subject.observed("test"), num_examples)
     found = information(subject.model, x, subject.noise, num_codes=num_codes)

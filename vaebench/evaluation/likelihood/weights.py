@@ -22,12 +22,9 @@ PIECE = 1 << 19
 """Numbers of a fit at once: many enough that starting an operation does not show."""
 PRIOR_SIZE, PRIOR_SHAPE = 10, 0.5
 """The weak prior of PSIS on k: as strong as ten weights, around a half."""
-
-
 DOUBTFUL = 0.05
-"""Share of the examples beyond which a high k-hat puts their mean in doubt. Below it, as of a test
-at that level, the few whose own bound is loose move the mean less than the choice of images does.
-"""
+"""Share of the examples beyond which those whose own bound is in doubt put the mean in doubt. Fewer
+move it less than the choice of images does."""
 
 
 def for_many(found: Tensor, what: str) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from vaebench.evaluation.samples.drawn import (
     Drawn,
     drawn,
     fingerprint,
-    prior_means,
     some,
     too_few,
 )
@@ -179,6 +178,3 @@ def _copied_tests(dataset: Dataset, num_images: int) -> tuple[Estimate, str]:
     """The share of as many test images that would be called copies; the training part's digest."""
     tests, train = some(dataset.test, num_images, "copied"), dataset.train.x
     return share(copies(tests, train)[None]), digest(train)
-
-
-__all__ = ["prior_means", "samples"]
