@@ -15,15 +15,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from vaebench.auto import Always, never
+from vaebench.auto import always, never
 from vaebench.config import RunConfig, parse
+from vaebench.curves import Step
 from vaebench.data import load
 from vaebench.environment import describe
 from vaebench.errors import InputError
@@ -33,10 +33,10 @@ from vaebench.initial import build_stack, streams
 from vaebench.models import VAE
 from vaebench.report.statistics import paired_difference
 from vaebench.stack import load_data
-from vaebench.step import MakeStep
-from vaebench.train import training_steps
+from vaebench.step import MakeStride
+from vaebench.train import Progress, training_steps
 
-STEPS: dict[str, MakeStep] = {"eager": never, "compiled": Always}
+STEPS: dict[str, MakeStride] = {"eager": never, "compiled": always}
 PRECISIONS = ("float32", "bfloat16")
 GRADES = ("elbo", "nll")
 NUM_SAMPLES = 100
@@ -69,7 +69,7 @@ class Size:
             "data": {"name": self.data, "binarisation": "dynamic"},
             "model": {"latent_dim": self.latent, "widths": [self.hidden]},
             "train": {
-                "num_steps": 1 + self.num_rounds * self.round_steps,
+                "num_steps": (1 + self.num_rounds) * self.round_steps,
                 "batch_size": self.batch,
                 "learning_rate": 1e-3,
                 "precision": precision,
@@ -86,13 +86,13 @@ SIZES = (
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to train: a stack with its loop, a step for every item that is asked for."""
+    """One way to train: a stack with its loop, which ends a stride with every round."""
 
     precision: str
     step: str
     configs: Sequence[RunConfig]
     model: VAE
-    loop: Iterator[object]
+    loop: Iterator[Step[Progress]]
 
     @property
     def names(self) -> dict[str, str]:
@@ -100,11 +100,11 @@ class Kind:
 
 
 def prepare(size: Size, step: str, precision: str) -> Kind:
-    """Its first step is done: that compiles."""
+    """Its first steps are done: that compiles."""
     configs = size.configs(precision)
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape, dataset.log_volume)
-    loop = training_steps(model, configs, dataset, STEPS[step])
+    loop = training_steps(model, configs, dataset, STEPS[step], at_once=size.round_steps)
     next(loop)
     return Kind(precision, step, configs, model, loop)
 
@@ -121,11 +121,12 @@ def measure(size: Size) -> tuple[Rows, Rows]:
     return times, [row for kind in kinds for row in graded(kind, size)]
 
 
-def round_ms(loop: Iterator[object], size: Size) -> float:
+def round_ms(loop: Iterator[Step[Progress]], size: Size) -> float:
     """Milliseconds per step and run."""
     start = time.process_time()
-    for _ in islice(loop, size.round_steps):
-        pass
+    num_steps = 0
+    while num_steps < size.round_steps:
+        num_steps += len(next(loop).losses)
     return 1e3 * (time.process_time() - start) / (size.round_steps * size.num_runs)
 
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import wraps
 from inspect import signature
-from itertools import islice
 from typing import Any
 
 import torch
@@ -24,6 +23,8 @@ from torch.profiler import ProfilerActivity, profile, record_function
 ENDLESS = 10_000_000
 NUM_PROBED, NUM_PROBES = 1000, 10
 """Operations by which the cost of an event is found, and how often."""
+AT_ONCE = 40
+"""Compiled steps that are taken at once, as by a run of 1,600 between points of its curves."""
 NUM_WARM_UP = 2
 """Windows before the first that counts; the first of them compiles."""
 MARKED = {"vaebench.noise:_kept_normals": "noise", "vaebench.noise:_filled": "noise"}
@@ -48,29 +49,39 @@ def new_loop(case: dict[str, Any]) -> Iterator[object]:
     pixels = list(signature(build_stack).parameters)[1]  # their number before, their shape now
     model = build_stack(configs, getattr(dataset, pixels), dataset.log_volume)
     training_steps = pkgutil.resolve_name("vaebench.train:training_steps")
-    return iter(training_steps(model, configs, dataset, *_make_step(case["compiled"])))
+    return iter(training_steps(model, configs, dataset, **_compiled() if case["compiled"] else {}))
 
 
-def _make_step(compiled: bool) -> list[Any]:
-    if not compiled:
-        return []
+def _compiled() -> dict[str, Any]:
+    """Arguments of the loop that the package has now: no code of before is compiled."""
     torch._inductor.config.cpp.enable_kernel_profile = True  # names its kernels to the profiler
-    return [pkgutil.resolve_name("vaebench.auto:Always")]
+    return {"make_stride": pkgutil.resolve_name("vaebench.auto:always"), "at_once": AT_ONCE}
 
 
 def mark_work() -> None:
     """Give names to what the profiler would not tell apart: minibatches, noise, the optimiser."""
     train = pkgutil.resolve_name("vaebench.train")
     train.batches = _marked_items("minibatch", train.batches)
-    train.StackAdam.step = _marked("optimiser", train.StackAdam.step)
-    in_c = getattr(sys.modules[train.StackAdam.__module__], "MoveInC", None)
-    if in_c is not None:
+    optimise = sys.modules.get("vaebench.optimise", train)
+    optimise.StackAdam.step = _marked("optimiser", optimise.StackAdam.step)
+    if in_c := getattr(optimise, "MoveInC", None):
         in_c.__call__ = _marked("Adam in C", in_c.__call__)
+    if library := _native():
+        library.vaebench_stride = _marked("stride in C", library.vaebench_stride)
     for place, name in MARKED.items():
         module, function = place.split(":")
         holder = pkgutil.resolve_name(module)
         if hasattr(holder, function):
             setattr(holder, function, _marked(name, getattr(holder, function)))
+
+
+def _native() -> Any:
+    """The package's functions in C, where it has any."""
+    try:
+        native = pkgutil.resolve_name("vaebench.native")
+    except ImportError:
+        return None
+    return native.functions() if native.library() else None
 
 
 def _marked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,8 +116,8 @@ def _range(name: str) -> contextlib.AbstractContextManager[Any]:
 def timed(loop: Iterator[object], num_steps: int) -> dict[str, Any]:
     """Seconds by the clock and of the process, of a window of steps."""
     wall, cpu = time.perf_counter(), time.process_time()
-    for _ in islice(loop, num_steps):
-        pass
+    while num_steps > 0:  # before there were strides, an item was a step
+        num_steps -= len(getattr(next(loop), "losses", "1"))
     return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
 
 

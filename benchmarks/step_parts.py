@@ -15,11 +15,11 @@ PARTS = (PRODUCTS, LIKELIHOOD, LATENT, ACTIVATIONS, ADAM, MINIBATCH)
 """Those that a profile shows, in the order of tables and figures. REST is what they leave."""
 
 PART_OF = (
-    ("minibatch", MINIBATCH),
-    ("optimiser|_fused_adam", ADAM),
+    ("minibatch|aten::index_select", MINIBATCH),
+    ("optimiser|_fused_adam|stride in C$", ADAM),
     (r"addbmm \| aten::(copy_|expand)", ACTIVATIONS),
-    (r"aten::(bmm|baddbmm|mm|addmm|matmul)\b|aoti_torch_\w+mm_out", PRODUCTS),
-    ("bernoulli|binary_?cross_?entropy", LIKELIHOOD),
+    (r"aten::(bmm|baddbmm|mm|addmm|matmul)\b|aoti_torch_cpu_product", PRODUCTS),
+    ("bernoulli|binary_?cross_?entropy|sigmoid", LIKELIHOOD),
     ("noise|reparameterise|expm1|chunk|split|clone", LATENT),
     ("relu|threshold|baddbmm|fused_sum", ACTIVATIONS),
     (r"aten::(sum|mean|neg|add|sub|mul|div|ones_like)\b", LIKELIHOOD),
@@ -27,11 +27,10 @@ PART_OF = (
 """The first pattern that is found in a chain names its part; in no part are views and the like.
 
 Inductor's kernels are named after the operations that they do: the one that holds the likelihood
-also adds the last layer's bias."""
+also adds the last layer's bias. What native/stride.c does itself is Adam for the most part, beside
+the minibatch and the tensors that it hands over."""
 
-DISPATCH = re.compile(
-    r"^(autograd::|torch::autograd|Optimizer|## Call|AOTD|optimiser$)|Backward\d$"
-)
+DISPATCH = re.compile(r"^(autograd::|torch::autograd|Optimizer|optimiser$)|Backward\d$")
 """Names whose own time is that of the way to others."""
 
 

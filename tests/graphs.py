@@ -1,61 +1,134 @@
-"""A step as a graph that no compiler has seen, and what two ways of taking a step must agree on."""
+"""A step as a graph that no compiler has seen, and what two ways of taking steps must agree on."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
-from vaebench.compiled import CompiledStep, Graph, trace_step
+from vaebench import native
+from vaebench.batches import Minibatches
+from vaebench.compiled.trace import Trace, trace_step, varying
 from vaebench.config import RunConfig
+from vaebench.data import Dataset
 from vaebench.initial import build_stack
 from vaebench.models import VAE
 from vaebench.noise import Noise
+from vaebench.optimise import Descent
 from vaebench.stack import load_data
-from vaebench.step import Loss, MakeStep, Scalars, Taken
+from vaebench.step import (
+    Averages,
+    Loss,
+    MakeStride,
+    OneByOne,
+    Scalars,
+    State,
+    Stride,
+    Taken,
+    TakeStride,
+    drop,
+    put,
+)
 from vaebench.train import training_steps
 
 
-def interpreted(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scalars) -> Graph:
-    """As compile_step, for the graph's operations one by one."""
-    trace = trace_step(model, loss, x, noise, scalars)
-    return Graph(trace.graph, trace.asked, seconds=1.0)
+class InterpretedStep:
+    """As EagerStep, by the graph of one run: its operations one by one, for run after run."""
+
+    def __init__(self, model: VAE, loss: Loss, trace: Trace) -> None:
+        self.trace, self.state = trace, loss.objective.state
+        self.parameters = list(model.parameters())
+        self.fixed = [*(p.detach() for p in self.parameters), *model.buffers()]
+
+    def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
+        drop(self.parameters)
+        numbers = [asked.at(noise).to(x) for asked in self.trace.asked]  # [(K,) S, B, D]
+        values = [_of_runs(value, x) for value in varying(scalars)]
+        with torch.no_grad():
+            runs = [
+                self.trace.graph(
+                    *(t[s : s + 1] for t in (*self.fixed, x)),  # of buffers too, which it moves
+                    *(t[..., s : s + 1, :, :].contiguous() for t in numbers),
+                    *(value[s : s + 1] for value in values),
+                )
+                for s in range(len(x))
+            ]
+        loss, kl, distortion, *others = map(torch.cat, zip(*runs, strict=True))
+        rest = iter(others)
+        put(self.parameters, [next(rest) if moved else None for moved in self.trace.moved])
+        return Taken(loss, Averages(kl, distortion), dict(zip(self.state, rest, strict=True)))
+
+
+def _of_runs(value: Tensor | float, x: Tensor) -> Tensor:
+    return value if isinstance(value, Tensor) else x.new_full((len(x), 1), value)
 
 
 class Interpreted:
-    """A way to take steps: by a graph that is traced on the first one."""
+    """A way to take strides: by a graph that is traced on the first step."""
 
-    def __init__(self, model: VAE, loss: Loss, steps_left: int) -> None:
-        self.model, self.loss = model, loss
-        self.take: CompiledStep | None = None
+    def __init__(self, model: VAE, loss: Loss, descend: Descent, steps_left: int) -> None:
+        self.model, self.loss, self.descend = model, loss, descend
+        self.trace: Trace | None = None
 
-    def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
-        if self.take is None:
-            graph = interpreted(self.model, self.loss, x, noise, scalars)
-            self.take = CompiledStep(self.model, self.loss, graph)
-        return self.take(x, noise, scalars)
+    def __call__(
+        self, some: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
+    ) -> Stride:
+        if self.trace is None:
+            first = scalars[0].with_state(state)
+            self.trace = trace_step(self.model, self.loss, some[0], noise, first)
+            self.take = interpreted(self.model, self.loss, self.descend, self.trace)
+        return self.take(some, noise, scalars, state)
 
 
-def graph_of(configs: Sequence[RunConfig], dtype: torch.dtype = torch.float64) -> Graph:
+def interpreted(model: VAE, loss: Loss, descend: Descent, trace: Trace) -> TakeStride:
+    """As CompiledStride, in any precision."""
+    return OneByOne(InterpretedStep(model, loss, trace), descend)
+
+
+def graph_of(configs: Sequence[RunConfig], dtype: torch.dtype = torch.float64) -> Trace:
     """The graph that the first step of a stack is traced to."""
     made: list[Interpreted] = []
 
-    def make_step(model: VAE, loss: Loss, steps_left: int) -> Interpreted:
-        made.append(Interpreted(model, loss, steps_left))
+    def make_stride(*arguments: Any) -> Interpreted:
+        made.append(Interpreted(*arguments))
         return made[0]
 
     dataset = load_data(configs[0].data)
-    model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(dtype)
-    next(training_steps(model, configs, dataset, make_step))
-    assert made[0].take is not None
-    return made[0].take.graph
+    model = _stack(configs, dataset, dtype)
+    next(training_steps(model, configs, dataset, make_stride))
+    assert made[0].trace is not None
+    return made[0].trace
 
 
-def by(graph: Graph) -> MakeStep:
-    """A way to take steps: by a graph that there is."""
-    return lambda model, loss, steps_left: CompiledStep(model, loss, graph)
+def _stack(configs: Sequence[RunConfig], dataset: Dataset, dtype: torch.dtype) -> VAE:
+    """Buffers are in float64 whatever the parameters."""
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume)
+    return model.double() if dtype == torch.float64 else model
+
+
+def by(trace: Trace) -> MakeStride:
+    """A way to take strides: by a graph that there is."""
+    return lambda model, loss, descend, steps_left: interpreted(model, loss, descend, trace)
+
+
+def _cannot_compile() -> str:
+    """Why no step can be compiled here, or nothing."""
+    compiler = os.environ.get("CXX", "g++")
+    return native.problem() or ("" if shutil.which(compiler) else f"there is no {compiler}")
+
+
+needs_compiler = pytest.mark.skipif(bool(_cannot_compile()), reason=_cannot_compile())
+OF_COMPILING = [
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning:torch.jit"),
+    pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning"),
+]
+"""PyTorch's compiler warns of itself."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +136,25 @@ class History:
     """All that the steps of a stack gave."""
 
     losses: Tensor  # [T, S]
-    rates: Tensor  # [T, S, B]
-    distortions: Tensor  # [T, S, B]
-    states: list[dict[str, Tensor]]
+    rates: Tensor  # [N, S, B], of the last step of each of N strides
+    distortions: Tensor  # [N, S, B]
+    states: list[State]
     tensors: dict[str, Tensor]
     """Parameters and buffers after the last step, by name."""
 
 
 def history(
-    configs: Sequence[RunConfig], make_step: MakeStep, dtype: torch.dtype = torch.float64
+    configs: Sequence[RunConfig],
+    make_stride: MakeStride,
+    dtype: torch.dtype = torch.float64,
+    at_once: int = 1,
 ) -> History:
     """Train to the end. In float64 two ways of computing one formula agree to 12 digits."""
     dataset = load_data(configs[0].data)
-    model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(dtype)
-    steps = list(training_steps(model, configs, dataset, make_step))
+    model = _stack(configs, dataset, dtype)
+    steps = list(training_steps(model, configs, dataset, make_stride, at_once=at_once))
     return History(
-        torch.stack([step.loss for step in steps]),
+        torch.cat([step.losses for step in steps]),
         torch.stack([step.terms.kl_or_estimate.detach() for step in steps]),
         torch.stack([step.terms.distortion.detach() for step in steps]),
         [step.progress.state or {} for step in steps],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from vaebench.optimise import gradient_norms
 from vaebench.posteriors import POSTERIORS
 from vaebench.priors import PRIORS
 from vaebench.stack import load_data
+from vaebench.step import Loss, MakeStride, OneByOne, TakeStep, eager
 from vaebench.train import training_steps
 
 K, NUM_STEPS, BATCH = 4, 5, 16
@@ -87,11 +88,18 @@ def sampled(posterior: str) -> str:
     return "elbo" if posterior == "gumbel_softmax" else "elbo_mc"
 
 
-def steps_of(configs: Sequence[RunConfig]) -> tuple[VAE, Iterator[Step]]:
+def step_by_step(make_step: Callable[[VAE, Loss], TakeStep]) -> MakeStride:
+    """Strides of a step that a test puts in place of the eager one."""
+    return lambda model, loss, descend, steps_left: OneByOne(make_step(model, loss), descend)
+
+
+def steps_of(
+    configs: Sequence[RunConfig], make_stride: MakeStride = eager, at_once: int = 1
+) -> tuple[VAE, Iterator[Step]]:
     """The model, and the steps that train it."""
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape, dataset.log_volume)
-    return model, training_steps(model, configs, dataset)
+    return model, training_steps(model, configs, dataset, make_stride, at_once=at_once)
 
 
 def trace(configs: Sequence[RunConfig]) -> Tensor:

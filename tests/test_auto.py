@@ -8,8 +8,8 @@ from graphs import assert_alike, history, interpreted
 from runs import run_config
 
 from vaebench import auto, kernels
-from vaebench.compiled import CompiledStep
-from vaebench.step import EagerStep
+from vaebench.compiled.trace import trace_step
+from vaebench.step import eager
 
 NUM_STEPS, FIRST, LAST = 14, 1, 4
 """Of a run, and of those that are timed."""
@@ -35,27 +35,34 @@ class World:
         self.num_compiled += 1
         if self.error:
             raise self.error
-        return interpreted(*arguments)
+        return SimpleNamespace(trace=trace_step(*arguments), seconds=1.0)
 
-    def slowed(self, kind, name, seconds):
-        """The way to take a step, on this clock."""
+    def slowed(self, make, name, seconds):
+        """The way to take strides, on this clock."""
 
-        world = self
+        def make_slowed(*arguments):
+            take = make(*arguments)
 
-        class Slowed(kind):
-            def __call__(self, *arguments):
-                world.taken.append(name)
-                world.now += seconds()
-                return super().__call__(*arguments)
+            def slow(some, *others):
+                self.taken += [name] * len(some.steps)
+                self.now += sum(seconds() for _ in some.steps)
+                return take(some, *others)
 
-        return Slowed
+            return slow
+
+        return make_slowed
+
+
+def by_its_trace(model, loss, descend, graph):
+    """As CompiledStride, operation by operation."""
+    return interpreted(model, loss, descend, graph.trace)
 
 
 @pytest.fixture
 def world(monkeypatch):
     made = World()
-    eager = made.slowed(EagerStep, "eager", lambda: EAGER)
-    compiled = made.slowed(CompiledStep, "compiled", lambda: made.compiled_seconds)
+    slow_eager = made.slowed(eager, "eager", lambda: EAGER)
+    compiled = made.slowed(by_its_trace, "compiled", lambda: made.compiled_seconds)
     for name, value in {
         "_graphs": {},
         "_given_up": set(),
@@ -66,8 +73,8 @@ def world(monkeypatch):
         "ASSUMED_SECONDS": SAVED - 0.1,
         "time": SimpleNamespace(perf_counter=lambda: made.now),
         "compile_step": made.compile_step,
-        "EagerStep": eager,
-        "CompiledStep": compiled,
+        "step": SimpleNamespace(eager=slow_eager),
+        "CompiledStride": compiled,
     }.items():
         monkeypatch.setattr(auto, name, value)
     kernels.forget_paths()
@@ -80,7 +87,7 @@ def said():
 
 
 def reference():
-    return history(CONFIGS, EagerStep)
+    return history(CONFIGS, eager)
 
 
 def test_compiles_where_the_steps_left_pay_for_it(world):
@@ -103,14 +110,15 @@ def test_the_first_steps_are_not_timed(world, monkeypatch):
     """They load code and warm up caches: by one slow step it would seem worth while."""
     monkeypatch.setattr(auto, "ASSUMED_SECONDS", SAVED + 0.1)
     seconds = iter([1e6] * FIRST + [EAGER] * NUM_STEPS)
-    monkeypatch.setattr(auto, "EagerStep", world.slowed(EagerStep, "eager", lambda: next(seconds)))
+    slow_eager = world.slowed(eager, "eager", lambda: next(seconds))
+    monkeypatch.setattr(auto, "step", SimpleNamespace(eager=slow_eager))
     history(CONFIGS, auto.Auto)
     assert world.num_compiled == 0
 
 
 def test_what_compiling_took_before_is_what_it_is_taken_to_cost(world):
     graph = SimpleNamespace(seconds=SAVED + 5.0)
-    auto._graphs["another stack", 2] = graph
+    auto._graphs["other runs"] = graph
     history(CONFIGS, auto.Auto)
     assert world.num_compiled == 0
     graph.seconds = SAVED - 0.2
@@ -118,14 +126,15 @@ def test_what_compiling_took_before_is_what_it_is_taken_to_cost(world):
     assert world.num_compiled == 1
 
 
-def test_the_next_stack_of_the_shape_takes_the_graph_from_its_first_step(world):
+def test_the_next_stack_of_such_runs_takes_the_graph_from_its_first_step(world):
     history(CONFIGS, auto.Auto)
     world.taken.clear()
     assert_alike(history(CONFIGS, auto.Auto), reference(), **CLOSE)
     assert world.taken == ["compiled"] * NUM_STEPS
     assert world.num_compiled == 1
     history(CONFIGS[:1], auto.Auto)
-    assert world.num_compiled == 2, "a stack of one run has another graph"
+    assert world.taken == ["compiled"] * 2 * NUM_STEPS, "a stack of another size"
+    assert world.num_compiled == 1
 
 
 def test_goes_back_where_compiled_steps_are_slower_and_remembers(world):
@@ -167,10 +176,18 @@ def test_always_is_compiled_from_the_first_step_and_says_what_stops_it(world):
         history(CONFIGS, auto.COMPILE["always"])
 
 
+def test_strides_are_timed_by_the_steps_in_them(world):
+    """The one in which enough steps have been timed is the last eager one."""
+    expected = history(CONFIGS, eager, at_once=3)
+    assert_alike(history(CONFIGS, auto.Auto, at_once=3), expected, **CLOSE)
+    assert world.taken == ["eager"] * 6 + ["compiled"] * (NUM_STEPS - 6)
+    assert "compiled: 0.50 of the eager step's time" in said()
+
+
 def test_never_is_eager_to_the_end(world, monkeypatch):
     monkeypatch.setattr(auto, "ASSUMED_SECONDS", 0.0)
     made = history(CONFIGS, auto.COMPILE["never"], torch.float32)
-    assert_alike(made, history(CONFIGS, EagerStep, torch.float32), rtol=0.0, atol=0.0)
+    assert_alike(made, history(CONFIGS, eager, torch.float32), rtol=0.0, atol=0.0)
     assert world.taken == ["eager"] * NUM_STEPS
     assert world.num_compiled == 0
 

@@ -13,7 +13,7 @@ from vaebench.models import MODELS
 from vaebench.models.layers import StackedLayer
 from vaebench.objectives import OBJECTIVES
 from vaebench.stack import load_data
-from vaebench.step import EagerStep
+from vaebench.step import eager
 
 CLOSE = {"rtol": 0.02, "atol": 0.05}
 """Of a loss in nats. A number of bfloat16 has 8 bits: each is off by up to 0.4 %."""
@@ -88,8 +88,8 @@ def test_evaluation_is_in_float32_whatever_the_training(name):
     assert torch.equal(graded[0].nll, graded[1].nll)
 
 
-def losses(configs, make_step=EagerStep):
-    return history(configs, make_step, torch.float32).losses
+def losses(configs, make_stride=eager):
+    return history(configs, make_stride, torch.float32).losses
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian_learned", "gaussian_optimal"])
@@ -121,15 +121,15 @@ def test_the_traced_step_multiplies_in_bfloat16_too(name):
     configs = configs_of("bfloat16", model=sizes_of(name), num_steps=20)
     made = []
 
-    def make_step(*arguments):
+    def make_stride(*arguments):
         made.append(Interpreted(*arguments))
         return made[0]
 
-    traced = losses(configs, make_step)
+    traced = losses(configs, make_stride)
     torch.testing.assert_close(traced, losses(configs), **CLOSE)
     dtypes = {
         node.meta["val"].dtype
-        for node in made[0].take.graph.run.graph.nodes
+        for node in made[0].trace.graph.graph.nodes
         if node.target in (torch.ops.aten.bmm.default, torch.ops.aten.convolution.default)
     }
     assert dtypes == {torch.bfloat16}

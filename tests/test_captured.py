@@ -5,11 +5,11 @@ import contextlib
 
 import pytest
 import torch
-from runs import run_config
+from runs import run_config, step_by_step
 
 from vaebench.initial import build_stack
 from vaebench.stack import load_data
-from vaebench.step import EagerStep
+from vaebench.step import EagerStep, eager
 from vaebench.train import training_steps
 
 pytest.importorskip("triton")
@@ -55,8 +55,8 @@ def stand_in(monkeypatch):
     return steps_on
 
 
-def make(model, loss, steps_left):
-    step = captured.CapturedStep(model, loss, steps_left)
+def make(model, loss):
+    step = captured.CapturedStep(model, loss)
     inner = step._captured
 
     def with_owner(*arguments):
@@ -68,10 +68,10 @@ def make(model, loss, steps_left):
     return step
 
 
-def curve(configs, make_step):
+def curve(configs, make_stride):
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape, dataset.log_volume)
-    steps = training_steps(model, configs, dataset, make_step)
+    steps = training_steps(model, configs, dataset, make_stride)
     return torch.stack([torch.stack(_seen(step)) for step in steps])
 
 
@@ -93,7 +93,7 @@ def _seen(step):
 )
 def test_every_replay_is_the_step_of_its_own_index(stand_in, objective, more):
     configs = [run_config(objective, num_steps=9, seed=seed, **more) for seed in (0, 1)]
-    torch.testing.assert_close(curve(configs, make), curve(configs, EagerStep))
+    torch.testing.assert_close(curve(configs, step_by_step(make)), curve(configs, eager))
     assert int(stand_in) == 0, "what else draws on the device reads from its own step"
 
 
@@ -105,5 +105,5 @@ def test_what_cannot_be_captured_stays_eager(stand_in, monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "graph", refuses)
     configs = [run_config(num_steps=9)]
-    found = curve(configs, captured.CapturedStep)
-    assert torch.equal(found, curve(configs, EagerStep))
+    found = curve(configs, step_by_step(captured.CapturedStep))
+    assert torch.equal(found, curve(configs, eager))

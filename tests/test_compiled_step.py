@@ -1,30 +1,38 @@
 """The step as a graph: the numbers of the eager one, for every entry of the registries.
 
-Nearly all here run the traced graph operation by operation: what the compiler makes of one is
-seen on three of them.
+Nearly all of them are traced and run operation by operation. What the compiler makes of a graph,
+and C of all steps of a stack, is seen on six: each is compiled once, and serves all its runs.
 """
 
-import os
-import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from graphs import Interpreted, assert_alike, by, graph_of, history
-from runs import pairs, run_config, sampled, two_values
+from graphs import (
+    OF_COMPILING,
+    Interpreted,
+    assert_alike,
+    by,
+    graph_of,
+    history,
+    needs_compiler,
+)
+from runs import pairs, run_config, sampled, step_by_step, steps_of, two_values
 
-from vaebench import auto
-from vaebench.compiled import trace_step
+from vaebench import auto, kernels, native
+from vaebench.compiled import stride
+from vaebench.compiled.trace import trace_step
 from vaebench.likelihoods import LIKELIHOODS
-from vaebench.models import MODELS
+from vaebench.models import MODELS, select
 from vaebench.objectives import OBJECTIVES
-from vaebench.step import EagerStep
+from vaebench.optimise import gradient_norms
+from vaebench.stack import load_data
+from vaebench.step import EagerStep, eager
+from vaebench.train import training_steps
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning:torch.jit")
-"""PyTorch's own compiler still uses torch.jit."""
+pytestmark = OF_COMPILING
 NUM_STEPS = 10
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 """In float64, where only the order of additions differs."""
@@ -62,7 +70,7 @@ def test_the_graph_of_every_objective_serves_stacks_of_other_scalars(name):
         for stack in [((7, ends[1]), (8, ends[1])), ((0, ends[0]), (1, ends[1]))]
     )
     graph = graph_of(traced)
-    assert_alike(history(served, EagerStep), history(served, by(graph)), **EXACT)
+    assert_alike(history(served, eager), history(served, by(graph)), **EXACT)
 
 
 def test_a_graph_that_was_traced_for_constants_takes_schedules():
@@ -71,7 +79,7 @@ def test_a_graph_that_was_traced_for_constants_takes_schedules():
         for value, weight in ((2.0, 0.5), (linear(stop=4.0), linear()))
     )
     graph = graph_of(traced)
-    assert_alike(history(served, EagerStep), history(served, by(graph)), **EXACT)
+    assert_alike(history(served, eager), history(served, by(graph)), **EXACT)
 
 
 @pytest.mark.parametrize(("posterior", "prior"), pairs())
@@ -79,21 +87,21 @@ def test_every_posterior_and_prior_are_traced(posterior, prior):
     """With prior draws too, where the objective compares aggregates."""
     for objective in (sampled(posterior), "wae_mmd"):
         configs = two_runs(objective, posterior=posterior, prior=prior)
-        assert_alike(history(configs, EagerStep), history(configs, Interpreted), **EXACT)
+        assert_alike(history(configs, eager), history(configs, Interpreted), **EXACT)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_every_likelihood_is_traced(likelihood):
     configs = two_runs("elbo", likelihood)
-    assert_alike(history(configs, EagerStep), history(configs, Interpreted), **EXACT)
+    assert_alike(history(configs, eager), history(configs, Interpreted), **EXACT)
 
 
 @pytest.mark.parametrize("likelihood", [n for n, entry in LIKELIHOODS.items() if entry.fitted])
 def test_what_is_fitted_in_closed_form_is_kept(likelihood):
     """Running values, in float64 whatever the model: the graph moves them in place."""
     configs = two_runs("elbo", likelihood)
-    eager, traced = (history(configs, make, torch.float32) for make in (EagerStep, Interpreted))
-    assert_alike(eager, traced, **ROUNDED)
+    plain, traced = (history(configs, make, torch.float32) for make in (eager, Interpreted))
+    assert_alike(plain, traced, **ROUNDED)
     for name in LIKELIHOODS[likelihood].fitted:
         assert (traced.tensors[f"fitted.of_{name}"] != 0).all()
 
@@ -101,7 +109,7 @@ def test_what_is_fitted_in_closed_form_is_kept(likelihood):
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_is_traced(name):
     configs = two_runs(model=sizes_of(name))
-    assert_alike(history(configs, EagerStep), history(configs, Interpreted), **EXACT)
+    assert_alike(history(configs, eager), history(configs, Interpreted), **EXACT)
 
 
 def beta(value):
@@ -132,7 +140,7 @@ SCHEDULED = {
 def test_scalars_that_move_reach_the_graph(what):
     configs = [run_config(seed=3, num_steps=NUM_STEPS, **more) for more in SCHEDULED[what]]
     traced = history(configs, Interpreted)
-    assert_alike(history(configs, EagerStep), traced, **EXACT)
+    assert_alike(history(configs, eager), traced, **EXACT)
     if SCHEDULED[what][0] != SCHEDULED[what][1]:
         assert not torch.allclose(traced.losses[-1, 0], traced.losses[-1, 1])
     if what == "state":
@@ -143,7 +151,7 @@ def test_scalars_that_move_reach_the_graph(what):
 class Untouched:
     """Traces at each step, and keeps what there was before and after."""
 
-    def __init__(self, model, loss, steps_left):
+    def __init__(self, model, loss):
         self.model, self.loss, self.eager = model, loss, EagerStep(model, loss)
 
     def __call__(self, x, noise, scalars):
@@ -168,120 +176,254 @@ class Untouched:
 )
 def test_tracing_changes_nothing(objective, likelihood):
     configs = [run_config(objective, likelihood, seed=seed, num_steps=3) for seed in (0, 1)]
-    plain, traced = (history(configs, make, torch.float32) for make in (EagerStep, Untouched))
+    makes = eager, step_by_step(Untouched)
+    plain, traced = (history(configs, make, torch.float32) for make in makes)
     assert_alike(plain, traced, rtol=0.0, atol=0.0)
-
-
-def test_constants_are_kept_and_what_moves_is_not():
-    """Else every step would leave its scalars behind in memory."""
-    configs = [run_config(**geco(linear()), seed=seed, num_steps=NUM_STEPS) for seed in (0, 1)]
-    made = []
-
-    def make_step(*arguments):
-        made.append(Interpreted(*arguments))
-        return made[0]
-
-    history(configs, make_step)
-    assert made[0].take.constant.cache_info().currsize <= 3
 
 
 # ------------------------------------------------------------------ the compiled graph
 
-needs_compiler = pytest.mark.skipif(
-    shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler"
-)
 HIDDEN = {"name": "mlp", "widths": [12], "latent_dim": 2}
-COMPILED = {
-    "beta_elbo": two_runs(**beta(4.0), model=HIDDEN, num_samples=1),
-    "iwae": two_runs("iwae", "gaussian_learned", num_samples=3),
-    "conv": two_runs(model=sizes_of("conv")),
+KINDS = {
+    "beta_elbo": beta(4.0) | {"model": HIDDEN, "num_samples": 1},
+    "iwae": {"objective": "iwae", "likelihood": "gaussian_learned", "num_samples": 3},
+    "conv": {"model": sizes_of("conv")},
+    "geco": geco(linear(start=0.1, stop=0.01)),
+    "factor_vae": {"objective": "factor_vae"},
+    "gaussian_optimal": {"likelihood": "gaussian_optimal"},
 }
+"""Plain; with a number of samples; with other layers; with a state; with an auxiliary network; and
+with buffers that move."""
+SCALARS = (
+    {"seed": 0, "learning_rate": 1e-2, "weight_decay": 0.1},
+    {"seed": 1, "learning_rate": 1e-3, "rate_weight": linear(start=0.5), "max_grad_norm": 0.5},
+    {"seed": 2, "learning_rate": 3e-3, "weight_decay": 0.5, "max_grad_norm": 2.0},
+)
+"""In which the three runs of a stack differ."""
 IN_FLOAT32 = {"rtol": 2e-4, "atol": 2e-4}
+SAME_BITS = {"rtol": 0.0, "atol": 0.0}
+every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-@pytest.fixture
-def no_graphs(monkeypatch):
-    monkeypatch.setattr(auto, "_graphs", {})
-    monkeypatch.setattr(auto, "_given_up", set())
+def stack_of(kind, scalars=SCALARS, **more):
+    return [run_config(**KINDS[kind] | own | more, num_steps=NUM_STEPS) for own in scalars]
 
 
-@pytest.fixture(scope="module")
-def kept_graph(tmp_path_factory):
-    """The history of a compiled stack, its graph, and the folder with the code on disk."""
-    folder = tmp_path_factory.mktemp("inductor")
+@pytest.fixture(scope="module", autouse=True)
+def graphs():
+    """Those that are compiled for this file."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
         patch.setattr(auto, "_graphs", {})
-        return history(COMPILED["beta_elbo"], auto.Always, torch.float32), auto._graphs, folder
+        patch.setattr(auto, "_given_up", set())
+        yield auto._graphs
+
+
+def compiled(configs, at_once=4):
+    return history(configs, auto.always, torch.float32, at_once)
+
+
+def assert_same_bits(losses, tensors, expected_losses, expected_tensors):
+    torch.testing.assert_close(losses, expected_losses, **SAME_BITS)
+    torch.testing.assert_close(tensors, expected_tensors, **SAME_BITS)
 
 
 @needs_compiler
-def test_a_compiled_step_is_the_eager_one(kept_graph):
-    eager = history(COMPILED["beta_elbo"], EagerStep, torch.float32)
-    assert_alike(eager, kept_graph[0], **IN_FLOAT32)
+@every_kind
+def test_compiled_steps_are_the_eager_ones(kind):
+    configs = stack_of(kind)
+    plain = history(configs, eager, torch.float32, at_once=4)
+    found = compiled(configs)
+    assert len(found.rates) == 3, "of the last of 4, 4 and 2 steps"
+    assert_alike(plain, found, **IN_FLOAT32)
 
 
 @needs_compiler
-def test_all_sizes_are_known_to_the_compiler(kept_graph):
-    """Else the hidden width, which no operation of this graph names, is an argument."""
-    code = "".join(path.read_text() for path in kept_graph[2].rglob("*.main.cpp"))
-    assert code
-    assert not re.search(r"\bks\d", code)
+@every_kind
+def test_strides_of_any_length_have_the_same_bits(kind):
+    """So has what they give at their end."""
+    single = compiled(stack_of(kind), at_once=1)
+    for at_once in (4, 7):
+        found = compiled(stack_of(kind), at_once)
+        assert_same_bits(found.losses, found.tensors, single.losses, single.tensors)
+        ends = [*range(at_once - 1, NUM_STEPS, at_once), NUM_STEPS - 1]
+        assert torch.equal(found.rates, single.rates[ends])
+        assert torch.equal(found.distortions, single.distortions[ends])
+        expected = [single.states[end] for end in ends]
+        torch.testing.assert_close(found.states, expected, **SAME_BITS)
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", ["iwae", "conv"])
-def test_compiled_steps_are_the_eager_ones(name, no_graphs):
-    eager, compiled = (
-        history(COMPILED[name], make, torch.float32) for make in (EagerStep, auto.Always)
-    )
-    assert_alike(eager, compiled, **IN_FLOAT32)
+@every_kind
+def test_a_compiled_run_has_the_same_bits_alone_and_in_a_stack(kind):
+    stack = compiled(stack_of(kind))
+    for run, config in enumerate(stack_of(kind)):
+        alone = compiled([config])
+        own = {name: t[run : run + 1] for name, t in stack.tensors.items()}
+        assert_same_bits(stack.losses[:, run : run + 1], own, alone.losses, alone.tensors)
 
 
 @needs_compiler
-def test_a_graph_serves_every_stack_of_its_shape(kept_graph, monkeypatch):
+@every_kind
+@pytest.mark.parametrize("runs", [[0, 1, 2], [2, 0]])
+def test_compiled_runs_go_on_from_their_progress_as_if_they_had_not_stopped(kind, runs):
+    """All of them, or some that others have left: the same bits, in other strides."""
+    configs = stack_of(kind)
+    model, steps = steps_of(configs, auto.always, at_once=4)
+    before = next(steps)
+    part, progress = select(model, runs), before.progress.of(runs)
+    assert progress.index == 4
+    rest = torch.cat([step.losses for step in steps])[:, runs]
+    own, dataset = [configs[run] for run in runs], load_data(configs[0].data)
+    steps = training_steps(part, own, dataset, auto.always, progress, at_once=3)
+    again = torch.cat([step.losses for step in steps])
+    assert_same_bits(again, part.state_dict(), rest, select(model, runs).state_dict())
+
+
+def norms(configs, make_stride):
+    """Of the gradients of the last step of each stride, before clipping: [N, S]."""
+    model, steps = steps_of(configs, make_stride, at_once=4)
+    found = (gradient_norms(model) if s.grad_norm is None else s.grad_norm for s in steps)
+    return torch.stack(list(found))
+
+
+@needs_compiler
+@pytest.mark.parametrize("limits", [(None, 0.5, 2.0), (None, None, None)])
+@pytest.mark.parametrize("kind", ["beta_elbo", "factor_vae"])
+def test_each_run_has_its_limit_and_the_norm_is_the_one_before(kind, limits):
+    """An auxiliary network counts for no norm, and is not clipped."""
+    scalars = [{"seed": seed, "max_grad_norm": limit} for seed, limit in enumerate(limits)]
+    configs = stack_of(kind, scalars)
+    found = norms(configs, auto.always)
+    torch.testing.assert_close(found, norms(configs, eager), **IN_FLOAT32)
+    assert_alike(history(configs, eager, torch.float32, 4), compiled(configs), **IN_FLOAT32)
+    assert all((found[:, run] > limit).all() for run, limit in enumerate(limits) if limit)
+
+
+@needs_compiler
+def test_a_state_moves_from_step_to_step_and_from_stride_to_stride():
+    multipliers = torch.cat([s["multiplier"] for s in compiled(stack_of("geco"), 1).states], 1)
+    assert (multipliers.diff() != 0).all()
+
+
+@needs_compiler
+def test_what_is_fitted_moves_where_evaluation_reads_it():
+    plain = history(stack_of("gaussian_optimal"), eager, torch.float32)
+    found = compiled(stack_of("gaussian_optimal"))
+    fitted = {name for name in found.tensors if name.startswith("fitted.")}
+    assert fitted
+    for name in fitted:
+        assert found.tensors[name].dtype == torch.float64
+        torch.testing.assert_close(found.tensors[name], plain.tensors[name], **IN_FLOAT32)
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["iwae", "geco"])
+def test_few_random_numbers_at_once_have_the_same_bits(kind, monkeypatch):
+    """Where there are many, a stride is taken in parts."""
+    whole = compiled(stack_of(kind), at_once=7)
+    monkeypatch.setattr(stride, "NUMBERS_BYTES", 1)
+    parts = compiled(stack_of(kind), at_once=7)
+    assert_alike(parts, whole, **SAME_BITS)
+
+
+@needs_compiler
+def test_stacks_of_two_graphs_take_turns():
+    """C is told before each stride which graph it is to call."""
+    pairs = [steps_of(stack_of(kind), auto.always, at_once=4) for kind in ("geco", "iwae")]
+    taken = zip(*(steps for _, steps in pairs), strict=True)
+    for losses, kind in zip(zip(*taken, strict=True), ("geco", "iwae"), strict=True):
+        found = torch.cat([step.losses for step in losses])
+        assert torch.equal(found, compiled(stack_of(kind)).losses)
+
+
+@needs_compiler
+def test_a_graph_serves_every_stack_of_its_kind(monkeypatch):
+    """Of any number of runs, with any scalars, constant or not."""
+
     def no_second_graph(*arguments):
-        pytest.fail("a stack of the same shape has a graph already")
+        pytest.fail("runs of the same kind have a graph already")
 
-    monkeypatch.setattr(auto, "_graphs", kept_graph[1])
+    compiled(stack_of("beta_elbo"))
     monkeypatch.setattr(auto, "compile_step", no_second_graph)
-    configs = [
-        run_config(
-            **beta(value),
-            model=HIDDEN,
-            num_samples=1,
-            seed=seed,
-            num_steps=NUM_STEPS,
-            learning_rate=rate,
-            rate_weight=weight,
-        )
-        for seed, value, rate, weight in [(7, 0.5, 1e-2, 1.0), (8, linear(), 1e-3, 0.5)]
-    ]
-    eager = history(configs, EagerStep, torch.float32)
-    for make_step in (auto.Always, auto.Auto):
-        assert_alike(eager, history(configs, make_step, torch.float32), **IN_FLOAT32)
+    rates = {"learning_rate": 1e-2}, {"rate_weight": 0.5}, {"rate_weight": linear(stop=2.0)}
+    values = (0.5, linear(), linear(start=4.0, stop=1.0))
+    for num_runs in (1, 2, 3):
+        configs = [
+            run_config(**KINDS["beta_elbo"] | beta(value) | own, seed=7, num_steps=NUM_STEPS)
+            for value, own in list(zip(values, rates, strict=True))[:num_runs]
+        ]
+        plain = history(configs, eager, torch.float32)
+        for make_stride in (auto.always, auto.auto):
+            found = history(configs, make_stride, torch.float32)
+            assert_alike(plain, found, **IN_FLOAT32)
 
+
+# ------------------------------------------------------------------ where it is, and where not
 
 ANOTHER_PROCESS = """
-import test_compiled_step
-from graphs import history
-from torch import float32
-from torch._dynamo.utils import counters
-from vaebench import auto
+import sys
 
-history(test_compiled_step.COMPILED["beta_elbo"], auto.Always, float32)
-print(counters["inductor"]["fxgraph_cache_hit"], counters["inductor"]["fxgraph_cache_miss"])
+import test_compiled_step
+import torch
+from graphs import history
+
+from vaebench import auto
+from vaebench.compiled import library
+
+
+def compiles_again(*arguments):
+    raise AssertionError("the code is there")
+
+
+library._compile = compiles_again
+found = history(test_compiled_step.two_runs(), auto.always, torch.float32)
+torch.save(found.__dict__, sys.argv[1])
 """
 
 
 @needs_compiler
-def test_another_process_finds_the_code_on_disk(kept_graph):
+def test_another_process_finds_the_code_on_disk(monkeypatch, tmp_path):
+    monkeypatch.setattr(auto, "_graphs", {})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    here = history(two_runs(), auto.always, torch.float32)
+    (code,) = (tmp_path / "vaebench" / "native" / "graphs").iterdir()
+    assert code.suffix == ".so"
     done = subprocess.run(
-        [sys.executable, "-c", ANOTHER_PROCESS],
+        [sys.executable, "-c", ANOTHER_PROCESS, tmp_path / "found.pt"],
         cwd=Path(__file__).parent,
-        env=os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(kept_graph[2])},
         capture_output=True,
         text=True,
-        check=True,
     )
-    assert done.stdout.split() == ["1", "0"]
+    assert done.returncode == 0, done.stderr
+    there = torch.load(tmp_path / "found.pt")
+    torch.testing.assert_close(there, here.__dict__, **SAME_BITS)
+
+
+def without_native_code(monkeypatch):
+    monkeypatch.setattr(native, "library", lambda: None)
+    return torch.float32, "compiled steps need native code"
+
+
+def in_float64(monkeypatch):
+    return torch.float64, "compiled steps need parameters in float32"
+
+
+@pytest.mark.parametrize("case", [without_native_code, in_float64])
+def test_what_cannot_be_compiled_says_so_and_trains_eagerly(case, monkeypatch):
+    if case is in_float64 and native.problem():
+        pytest.skip(native.problem())
+    dtype, reason = case(monkeypatch)
+    monkeypatch.setattr(auto, "_graphs", {})
+    monkeypatch.setattr(auto, "_given_up", set())
+    with pytest.raises(RuntimeError, match=reason):
+        history(two_runs(), auto.always, dtype)
+    for name, value in {"FIRST_TIMED": 0, "LAST_TIMED": 2, "ASSUMED_SECONDS": 0.0}.items():
+        monkeypatch.setattr(auto, name, value)
+    kernels.forget_paths()
+    found = history(two_runs(), auto.auto, dtype)
+    assert (
+        f"eager: it could not be compiled: RuntimeError: {reason}"
+        in (kernels.paths()["training step"])
+    )
+    kernels.forget_paths()
+    assert_alike(found, history(two_runs(), eager, dtype), **SAME_BITS)

@@ -102,7 +102,7 @@ def test_the_first_step_is_the_one_by_hand(objective, likelihood, num_samples):
     """In float64, so that exp of some hundred nats below 0 is a number."""
     config = run_config(objective, likelihood, num_samples=num_samples, seed=5)
     dataset = load_data(config.data)
-    x = next(batches([config], dataset, torch.zeros(())))
+    x = next(batches([config], dataset, torch.zeros(())))[0]
     parts = [part.double() for part in densities_by_hand(config, dataset, x)]
     step = next(steps_of([config])[1])
     assert step.terms.z.shape == (num_samples, 1, BATCH, config.model.latent_dim)

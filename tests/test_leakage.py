@@ -143,7 +143,7 @@ def rows_within(rows, images):
 
 def test_batches_are_of_the_training_part():
     dataset = dataset_of()
-    seen = torch.cat([x[0] for x in batches([run_config()], dataset, torch.zeros(()))])
+    seen = torch.cat([some[0][0] for some in batches([run_config()], dataset, torch.zeros(()))])
     assert rows_within(seen, dataset.train.x).all()
     assert rows_within(dataset.train.x, seen).all()
     for held_out in (dataset.valid.x, dataset.test.x):

@@ -9,18 +9,20 @@ import itertools
 import msgspec
 import pytest
 import torch
-from graphs import Interpreted
-from runs import BATCH, run_config, steps_of
+from graphs import OF_COMPILING, Interpreted, needs_compiler
+from runs import BATCH, run_config, step_by_step, steps_of
 
+from vaebench import auto
 from vaebench import train as loop
 from vaebench.curves import CURVES, NUM_LOGGED
 from vaebench.initial import build_stack
 from vaebench.models import select
 from vaebench.optimise import AdamScalars, Moments, StackAdam
 from vaebench.stack import load_data
-from vaebench.step import EagerStep
+from vaebench.step import EagerStep, eager
 from vaebench.train import Progress, train, training_steps
 
+pytestmark = OF_COMPILING
 CPU = torch.device("cpu")
 NUM_STEPS, EVERY = 87, 2
 """So that there are steps after the last point of a curve."""
@@ -67,10 +69,10 @@ def stack_of(variant, patience=PATIENCE, rates=RATES, seeds=(0, 1, 2)):
     ]
 
 
-def trained(configs, make_step=EagerStep):
+def trained(configs, make_stride=eager):
     """The stack after training, and the steps that were reported."""
     reported = []
-    result = train(configs, load_data(configs[0].data), CPU, reported.append, make_step)
+    result = train(configs, load_data(configs[0].data), CPU, reported.append, make_stride)
     return result, reported
 
 
@@ -100,7 +102,7 @@ def alone(config):
             kept.append({name: t.clone() for name, t in self.model.state_dict().items()})
             return super().__call__(*arguments)
 
-    result, _ = trained([without_patience(config)], Keeping)
+    result, _ = trained([without_patience(config)], step_by_step(Keeping))
     return result.curves[0], [*kept, result.model.state_dict()]
 
 
@@ -137,9 +139,33 @@ def test_out_of_patience_leaves_with_its_weights_and_the_others_stay_untouched(v
 
 def test_a_stack_whose_step_is_a_graph_shrinks_too():
     configs = stack_of("state")
-    eager, traced = (trained(configs, make_step)[0] for make_step in (EagerStep, Interpreted))
-    assert list(map(len, _steps(eager))) == list(map(len, _steps(traced)))
-    torch.testing.assert_close(eager.model.state_dict(), traced.model.state_dict(), **CLOSE)
+    plain, traced = (trained(configs, make_stride)[0] for make_stride in (eager, Interpreted))
+    assert list(map(len, _steps(plain))) == list(map(len, _steps(traced)))
+    torch.testing.assert_close(plain.model.state_dict(), traced.model.state_dict(), **CLOSE)
+
+
+@pytest.fixture
+def in_float32(monkeypatch):
+    """Which is what is compiled."""
+    monkeypatch.setattr(loop, "build_stack", build_stack)
+
+
+@needs_compiler
+def test_a_compiled_stack_shrinks_too(in_float32, monkeypatch):
+    """By one graph. The curves are those of eager runs but for roundings, and to the last bit those
+    of each run alone."""
+    monkeypatch.setattr(auto, "_graphs", {})
+    configs = stack_of("elbo", patience=(None, 1, None), rates=(WILD, 0.1, 0.01))
+    plain, compiled = (trained(configs, make_stride)[0] for make_stride in (eager, auto.always))
+    assert compiled.diverged_at == plain.diverged_at == (1, None, None)
+    lengths = [len(steps) for steps in _steps(compiled)]
+    assert lengths[0] == 1 < lengths[1] < lengths[2] == NUM_STEPS // EVERY
+    for run in (1, 2):
+        alone, _ = trained([configs[run]], auto.always)
+        assert compiled.curves[run] == alone.curves[0]
+        for name in CURVES:
+            assert compiled.curves[run][name] == pytest.approx(plain.curves[run][name], rel=1e-4)
+    assert len(auto._graphs) == 1
 
 
 def _steps(result):
@@ -217,7 +243,7 @@ def test_a_run_that_diverges_after_the_last_point_has_diverged_there():
                 taken.loss[2] = float("nan")
             return taken
 
-    result = train(configs, dataset, CPU, make_step=LastLossLost)
+    result = train(configs, dataset, CPU, make_stride=step_by_step(LastLossLost))
     assert result.diverged_at == (None, None, NUM_STEPS - 1)
 
 

@@ -112,7 +112,7 @@ def first_batch(configs):
     from vaebench.batches import batches
     from vaebench.stack import load_data
 
-    return next(batches(configs, load_data(configs[0].data), torch.zeros(())))
+    return next(batches(configs, load_data(configs[0].data), torch.zeros(())))[0]
 
 
 def test_the_discriminator_of_a_run_is_its_own():

@@ -2,6 +2,8 @@
 
 import pandas as pd
 import pytest
+import torch
+from graphs import OF_COMPILING, needs_compiler
 
 from benchmarks import step_measured
 from benchmarks.step_parts import (
@@ -20,7 +22,7 @@ from benchmarks.step_parts import (
     summarise,
 )
 from benchmarks.step_profile import figure
-from vaebench import noise, train
+from vaebench import native, noise, optimise, train
 
 BACKWARD = "autograd::engine::evaluate_function: BaddbmmBackward0 | BaddbmmBackward0"
 
@@ -35,13 +37,14 @@ BACKWARD = "autograd::engine::evaluate_function: BaddbmmBackward0 | BaddbmmBackw
         (BACKWARD, REST),
         ("_Bernoulli", LIKELIHOOD),
         ("aten::binary_cross_entropy_with_logits | aten::fill_", LIKELIHOOD),
-        ("## Call CompiledFxGraph ## | graph_0_cpp_fused_binary_cross_entropy_2", LIKELIHOOD),
-        ("## Call CompiledFxGraph ## | graph_0_cpp_fused_add_relu_0", ACTIVATIONS),
-        ("## Call CompiledFxGraph ## | aoti_torch_cpu_bmm_out", PRODUCTS),
-        ("## Call CompiledFxGraph ##", REST),
+        ("stride in C | graph_0_cpp_fused_abs_add_exp_mul_sigmoid_sub_sum_2", LIKELIHOOD),
+        ("stride in C | graph_0_cpp_fused_add_relu_0", ACTIVATIONS),
+        ("stride in C | aoti_torch_cpu_product", PRODUCTS),
+        ("stride in C", ADAM),
         ("_ReparameteriseKL", LATENT),
         ("noise", LATENT),
-        ("minibatch | aten::index_select", MINIBATCH),
+        ("minibatch | aten::sort", MINIBATCH),
+        ("aten::index_select", MINIBATCH),
         ("optimiser | aten::_fused_adamw_", ADAM),
         ("optimiser | Adam in C", ADAM),
         ("optimiser", REST),
@@ -84,14 +87,20 @@ def test_page_and_figure_show_each_variant():
     assert len(figure(table).axes[0].texts) == len(table)
 
 
-def test_measured_loop_has_all_parts(monkeypatch):
+@pytest.mark.parametrize(
+    "compiled", [False, pytest.param(True, marks=[needs_compiler, *OF_COMPILING])]
+)
+def test_measured_loop_has_all_parts(compiled, monkeypatch):
     """Against the loop as it is now: a part that is never seen has lost its name."""
-    for holder, name in ((train, "batches"), (train.StackAdam, "step")):
+    holders = [(train, "batches"), (optimise.StackAdam, "step"), (optimise.MoveInC, "__call__")]
+    holders += [(noise, place.rpartition(":")[2]) for place in step_measured.MARKED]
+    if native.library():
+        holders.append((native.functions(), "vaebench_stride"))
+    for holder, name in holders:
         monkeypatch.setattr(holder, name, getattr(holder, name))
-    for place in step_measured.MARKED:
-        name = place.rpartition(":")[2]
-        monkeypatch.setattr(noise, name, getattr(noise, name))
     step_measured.mark_work()
-    case = {"data": "digits", "latent": 2, "hidden": 4, "batch": 64, "runs": 2, "compiled": False}
-    window = Window(**step_measured.profiled(step_measured.new_loop(case), 3))
+    case = {"data": "digits", "latent": 2, "hidden": 4, "batch": 64, "runs": 2}
+    with torch._inductor.config.patch({"cpp.enable_kernel_profile": False}):  # and put back
+        loop = step_measured.new_loop(case | {"compiled": compiled})
+        window = Window(**step_measured.profiled(loop, 18))
     assert all(seconds > 0.0 for seconds in parts_s(window, window.cpu_s, 0.0).values())

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 import torch
 from conftest import tiny
+from runs import step_by_step
 
 from vaebench import densities, kernels
 from vaebench.batches import batches
@@ -46,7 +47,7 @@ def stack_of(variant, num_runs=8):
 def losses(configs, ops=kernels):
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape)
-    steps = training_steps(model, configs, dataset, partial(EagerStep, ops=ops))
+    steps = training_steps(model, configs, dataset, step_by_step(partial(EagerStep, ops=ops)))
     return torch.stack([step.loss for step in steps])
 
 
@@ -166,12 +167,12 @@ def test_clipping_reaches_the_loop():
 def test_an_epoch_shows_every_image_at_most_once_and_runs_shuffle_alone():
     configs = [tiny(seed=i, train={"num_steps": 74, "batch_size": 16}) for i in range(2)]
     dataset = load("digits", "none")
-    seen = torch.stack(list(batches(configs, dataset, torch.zeros(()))))
+    seen = torch.stack([some[0] for some in batches(configs, dataset, torch.zeros(()))])
     assert seen.shape == (74, 2, 16, 64)
     first = seen[:, 0].flatten(0, 1)
     assert len(first.unique(dim=0)) == len(first)
     assert not torch.equal(seen[:, 0], seen[:, 1])
-    again = torch.stack(list(batches(configs[1:], dataset, torch.zeros(()))))
+    again = torch.stack([some[0] for some in batches(configs[1:], dataset, torch.zeros(()))])
     assert torch.equal(again[:, 0], seen[:, 1])
 
 

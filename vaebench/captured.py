@@ -24,7 +24,7 @@ class CapturedStep:
     be captured, as one that draws on the CPU, stays eager.
     """
 
-    def __init__(self, model: VAE, loss: Loss, steps_left: int) -> None:
+    def __init__(self, model: VAE, loss: Loss) -> None:
         self.eager = EagerStep(model, loss)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.eager_calls = WARM_UP

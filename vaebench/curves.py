@@ -32,14 +32,19 @@ P = TypeVar("P")
 
 @dataclass(frozen=True)
 class Step(Generic[P]):
-    """What one training step did. The gradients it used stay in the model until the next."""
+    """What one training step did, after others that were taken with it."""
 
     index: int
-    loss: Tensor  # [S] mean over the batch
+    losses: Tensor  # [T, S] mean over the batch, of those others and of it
     terms: Measured
-    grad_norm: Tensor | None  # [S] before clipping, where there is clipping
+    grad_norm: Tensor | None  # [S] before clipping; None: the model has the gradients
     progress: P
     """What the step after it goes on from."""
+
+    @property
+    def loss(self) -> Tensor:
+        """Its own: [S]."""
+        return self.losses[-1]
 
 
 class Log:
@@ -60,7 +65,7 @@ class Log:
 
     def runs_leave(self, step: Step[P], model: VAE, runs: Sequence[int]) -> bool:
         """Take note of a step of these runs. Whether some of them are to leave after it."""
-        self.unread.append(step.loss)
+        self.unread.append(step.losses)
         self.runs = runs
         if step.index % self.every != self.every - 1:
             return False
@@ -95,8 +100,8 @@ class Log:
         """Of the steps up to `index` that have not been read."""
         if not self.unread:
             return
-        lost = ~torch.stack(self.unread).isfinite()
-        first = index + 1 - len(self.unread) + lost.int().argmax(0)
+        lost = ~torch.cat(self.unread).isfinite()
+        first = index + 1 - len(lost) + lost.int().argmax(0)
         found = zip(self.runs, lost.any(0).tolist(), first.tolist(), strict=True)
         self.diverged_at |= {run: step for run, diverged, step in found if diverged}
         self.unread = []

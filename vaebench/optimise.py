@@ -78,6 +78,32 @@ class StackAdam:
         self.move([p.grad for p in self.parameters])
 
 
+class Descent:
+    """What follows the gradients of a step: clipping and Adam, each run by its own scalars."""
+
+    def __init__(
+        self,
+        model: VAE,
+        adam: Sequence[AdamScalars],
+        limits: Tensor,
+        moments: Moments | None = None,
+    ) -> None:
+        self.model, self.adam, self.limits = model, adam, limits
+        self.clips = bool(limits.isfinite().any())
+        self.optimiser = StackAdam(model, adam, moments)
+
+    @property
+    def moments(self) -> Moments:
+        """What Adam keeps."""
+        return self.optimiser.moments
+
+    def __call__(self) -> Tensor | None:
+        """By the gradients in the model; their norms before clipping [S], where there is any."""
+        norms = clip_gradients(self.model, self.limits) if self.clips else None
+        self.optimiser.step()
+        return norms
+
+
 class MoveGroups:
     """Moves all runs that share their scalars at once."""
 

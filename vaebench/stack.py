@@ -71,8 +71,8 @@ def record_failure(job: Job, reason: str) -> None:
 def _perform(job: Job, on_steps: OnSteps) -> None:
     kernels.forget_paths()
     dataset = load_data(job.configs[0].data)
-    make_step = COMPILE[job.compiles]
-    trained = train(job.configs, dataset, torch.device(job.device), on_steps, make_step)
+    make_stride = COMPILE[job.compiles]
+    trained = train(job.configs, dataset, torch.device(job.device), on_steps, make_stride)
     kept = [i for i, step in enumerate(trained.diverged_at) if step is None]
     for i, step in enumerate(trained.diverged_at):
         if step is not None:

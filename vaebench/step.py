@@ -1,9 +1,12 @@
-"""The loss of one training step and its gradients: S runs side by side, never mixed."""
+"""Training steps: the loss of a minibatch, its gradients, and what follows them.
+
+S runs side by side, never mixed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import NamedTuple, Protocol
 
@@ -11,10 +14,12 @@ import torch
 from torch import Tensor
 
 from vaebench import kernels
+from vaebench.batches import Minibatches
 from vaebench.hyper import Scalar
 from vaebench.models import VAE
 from vaebench.noise import Noise
 from vaebench.objectives import Objective
+from vaebench.optimise import Descent
 from vaebench.posteriors.entry import Wanted
 from vaebench.terms import Terms, compute_terms
 
@@ -27,7 +32,7 @@ class Scalars:
     """The scalars of one step, by name: floats or [S, 1]."""
 
     objective: Mapping[str, Scalar]
-    """Hyperparameters and state."""
+    """Hyperparameters, and state where it has been joined to them."""
     posterior: Mapping[str, Scalar]
     rate_weight: Scalar
 
@@ -42,6 +47,10 @@ class Scalars:
             {name: change(value) for name, value in self.posterior.items()},
             change(self.rate_weight),
         )
+
+    def with_state(self, state: State) -> Scalars:
+        """With what an objective keeps from step to step."""
+        return replace(self, objective={**self.objective, **state})
 
 
 class Measured(Protocol):
@@ -121,17 +130,27 @@ class Loss:
             return self.objective.update(terms, **scalars.objective)
 
 
-MakeStep = Callable[[VAE, "Loss", int], TakeStep]
-"""(model, loss, steps left) -> the way to take a step."""
+class Stride(NamedTuple):
+    """Some steps that have been taken."""
+
+    losses: Tensor  # [T, S] mean over the batch
+    measured: Measured  # of the last step
+    grad_norm: Tensor | None  # [S] of the last, before clipping; None: the model has the gradients
+    state: State
+
+
+TakeStride = Callable[[Minibatches, Noise, Sequence[Scalars], State], Stride]
+"""(minibatches of T steps, noise of the first, scalars of each without the state, state) -> the
+steps, after which the model has moved."""
+MakeStride = Callable[[VAE, "Loss", Descent, int], TakeStride]
+"""(model, loss, what follows the gradients, steps left) -> the way to take strides."""
 
 
 class EagerStep:
     """Takes the loss operation by operation. What it asked of its samples it draws with the next:
     so the fused kernels are used."""
 
-    def __init__(
-        self, model: VAE, loss: Loss, steps_left: int = 0, ops: ModuleType = kernels
-    ) -> None:
+    def __init__(self, model: VAE, loss: Loss, ops: ModuleType = kernels) -> None:
         self.model, self.loss, self.ops = model, loss, ops
         self.parameters = list(model.parameters())
         self.wanted: Wanted = "kl"
@@ -147,6 +166,30 @@ class EagerStep:
             with torch.no_grad():
                 _ = terms.kl_or_estimate
         return Taken(loss.detach(), terms, self.loss.next_state(terms, scalars))
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """Takes strides step by step."""
+
+    take: TakeStep
+    descend: Descent
+
+    def __call__(
+        self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
+    ) -> Stride:
+        losses, norms = [], None
+        for t, of_step in enumerate(scalars):
+            here = noise.at(step=batches.first + t)
+            loss, measured, state = self.take(batches[t], here, of_step.with_state(state))
+            norms = self.descend()
+            losses.append(loss)
+        return Stride(torch.stack(losses), measured, norms, state)
+
+
+def eager(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> OneByOne:
+    """Operation by operation."""
+    return OneByOne(EagerStep(model, loss), descend)
 
 
 def drop(parameters: Sequence[Tensor]) -> None:

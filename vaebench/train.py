@@ -16,8 +16,8 @@ from vaebench.initial import build_stack, streams
 from vaebench.memory import keep_freed_memory
 from vaebench.models import VAE, put_back, select
 from vaebench.objectives import OBJECTIVES
-from vaebench.optimise import AdamScalars, Moments, StackAdam, clip_gradients
-from vaebench.step import EagerStep, Loss, MakeStep, Scalars, State
+from vaebench.optimise import AdamScalars, Descent, Moments
+from vaebench.step import Loss, MakeStride, Scalars, State, eager
 from vaebench.trajectories import trajectories, trajectory
 
 
@@ -50,10 +50,11 @@ def training_steps(
     model: VAE,
     configs: Sequence[RunConfig],
     dataset: Dataset,
-    make_step: MakeStep = EagerStep,
+    make_stride: MakeStride = eager,
     start: Progress = Progress(),
+    at_once: int = 1,
 ) -> Iterator[Step[Progress]]:
-    """THE loop: one step for every item that is asked for."""
+    """THE loop: up to the next multiple of `at_once` steps for every item that is asked for."""
     keep_freed_memory()
     first = configs[0]
     objective = OBJECTIVES[first.objective.name]
@@ -66,23 +67,24 @@ def training_steps(
         for name, value in objective.initial_state.items()
     }
     loss = Loss(objective, first.num_samples, len(dataset.train.x), first.stack_key)
-    take = make_step(model, loss, first.train.num_steps - start.index)
     adam = [AdamScalars(c.train.learning_rate, c.train.weight_decay) for c in configs]
-    optimiser = StackAdam(model, adam, start.moments)
     limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
-    clips = bool(limits.isfinite().any())
+    descent = Descent(model, adam, limits, start.moments)
+    take = make_stride(model, loss, descent, first.train.num_steps - start.index)
     noise = streams(configs, "train")
 
-    for index, x in enumerate(batches(configs, dataset, place, start.index), start.index):
-        scalars = Scalars(
-            {name: value(index) for name, value in hyper.items()} | state,
-            {name: value(index) for name, value in posterior_hyper.items()},
-            rate_weight(index),
-        )
-        mean_loss, measured, state = take(x, noise.at(step=index), scalars)
-        norms = clip_gradients(model, limits) if clips else None
-        optimiser.step()
-        yield Step(index, mean_loss, measured, norms, Progress(index + 1, optimiser.moments, state))
+    for some in batches(configs, dataset, place, start.index, at_once):
+        scalars = [
+            Scalars(
+                {name: value(index) for name, value in hyper.items()},
+                {name: value(index) for name, value in posterior_hyper.items()},
+                rate_weight(index),
+            )
+            for index in some.steps
+        ]
+        losses, measured, norms, state = take(some, noise.at(step=some.first), scalars, state)
+        progress = Progress(some.steps.stop, descent.moments, state)
+        yield Step(some.steps[-1], losses, measured, norms, progress)
 
 
 def train(
@@ -90,7 +92,7 @@ def train(
     dataset: Dataset,
     device: torch.device,
     on_steps: Callable[[int], None] = lambda steps: None,
-    make_step: MakeStep = EagerStep,
+    make_stride: MakeStride = eager,
 ) -> Trained:
     """Train a stack to the end. A run that diverges or stops early leaves it; the others go on
     as if it had never been there."""
@@ -98,7 +100,8 @@ def train(
     log = Log(configs, dataset, on_steps)
     runs, part, progress = list(range(len(configs))), model, Progress()
     while runs:
-        steps = training_steps(part, [configs[i] for i in runs], dataset, make_step, progress)
+        own = [configs[i] for i in runs]
+        steps = training_steps(part, own, dataset, make_stride, progress, log.every)
         last = next((step for step in steps if log.runs_leave(step, part, runs)), None)
         put_back(model, part, runs)
         if last is None:

@@ -19,9 +19,10 @@ SIZES = (
         stack=32,
         stacks=(8, 32),
         curve=(2, 4, 16, 64, 256),
-        gate_steps=1500,
+        gate_steps=1504,
         gate_runs=6,
         tolerance_nats=0.2,
+        stride=16,
     ),
     Size(
         name="large",
@@ -33,9 +34,10 @@ SIZES = (
         stack=4,
         stacks=(4, 8),
         curve=(2, 16),
-        gate_steps=390,
+        gate_steps=392,
         gate_runs=4,
         tolerance_nats=0.5,
+        stride=8,
     ),
 )
 
@@ -61,11 +63,13 @@ class Peer:
 
 
 FLOOR = Peer("floor", "floor", "torch", "floor:floor", stacks=True)
+FLOOR_IN_C = Peer("floor-in-c", "floor", "vaebench", "floor:floor_in_c", stacks=True)
 REFERENCE = Peer("pytorch-examples", "pytorch/examples", "torch", "with_torch:examples_loop")
 """Whose held-out ELBO the others must reach."""
 
 PEERS = (
     FLOOR,
+    FLOOR_IN_C,
     Peer("vaebench", "vaebench", "vaebench", "with_vaebench:eager", stacks=True),
     Peer("vaebench-compiled", "vaebench", "vaebench", "with_vaebench:compiled", stacks=True),
     Peer("jax-scan", "JAX", "jax", "with_jax:scan"),

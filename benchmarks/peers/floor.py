@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers.work import Prepared, Size, Work
+from vaebench import native
 
 Product = tuple[Tensor, Tensor, Tensor]
 """Left [S, m, k], right [S, k, n], and where their product goes [S, m, n]."""
@@ -24,6 +26,28 @@ def floor(work: Work) -> Prepared:
         functools.partial(_repeat, torch.mm, alone),
     )
     return Prepared(min(ways, key=_seconds), dict)
+
+
+def floor_in_c(work: Work) -> Prepared:
+    """The same 11 products by native/product.c, run after run, as compiled steps take them."""
+    operands = list(products(work.size, work.num_runs))
+    calls = [_in_c(a[i], b[i], c[i]) for i in range(work.num_runs) for a, b, c in operands]
+    return Prepared(functools.partial(_call, calls, operands), dict)
+
+
+def _call(calls: list[Callable[[], None]], kept: list[Product], num_steps: int) -> None:
+    """What the calls point into is kept as long as they are."""
+    for _ in range(num_steps):
+        for call in calls:
+            call()
+
+
+def _in_c(left: Tensor, right: Tensor, out: Tensor) -> Callable[[], None]:
+    """The call of C for a product of one run."""
+    steps = (ctypes.c_int64 * 6)(0, *left.stride(), 0, *right.stride())
+    places = (t.data_ptr() for t in (left, right, out))
+    sizes = (1, left.shape[0], right.shape[1], left.shape[1])
+    return functools.partial(native.functions().vaebench_products, *sizes, steps, *places)
 
 
 def products(size: Size, num_runs: int) -> Iterator[Product]:

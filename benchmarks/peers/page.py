@@ -13,11 +13,11 @@ from benchmarks.peers.work import Size
 
 LEGEND = """\
 Milliseconds per training step and run: median [20%, 80%] over rounds; ratios are taken within
-rounds. `x vaebench`: against its fastest stack of {stack}; `x floor`: against the matrix products
-of as many runs at once. CPU/wall: before each was bound to one core (above 1.1 would be more than
-one thread), and in the race. `ELBO_nats`: held out, after {steps} steps, mean ± standard error
-(runs); to be timed, it must be within {errors:g} standard errors + {tolerance} nats of
-{reference}'s. Images: {data}."""
+rounds. `x vaebench`: against its fastest stack of {stack}; `x floor`: against PyTorch's matrix
+products of as many runs at once (the target is against the faster of both floors). CPU/wall: before
+each was bound to one core (above 1.1 would be more than one thread), and in the race. `ELBO_nats`:
+held out, after {steps} steps, mean ± standard error (runs); to be timed, it must be within
+{errors:g} standard errors + {tolerance} nats of {reference}'s. Images: {data}."""
 
 
 def page(results: Sequence[Result], environment: Mapping[str, str]) -> str:

@@ -142,7 +142,7 @@ def _has_gate(entrant: Entrant, course: Course) -> bool:
     """Stacks that only figures show rely on the gate of those in the table: the code is one."""
     return (
         course.num_gate_steps > 0
-        and entrant.peer != FLOOR
+        and entrant.peer.system != FLOOR.system
         and entrant.num_runs not in course.size.curve
     )
 

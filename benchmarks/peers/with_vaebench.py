@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from benchmarks.peers.work import LEARNING_RATE, Prepared, Weights, Work
-from vaebench.auto import Always, never
+from vaebench.auto import always, never
 from vaebench.config import RunConfig, parse
 from vaebench.initial import build_stack
 from vaebench.stack import load_data
-from vaebench.step import MakeStep
+from vaebench.step import MakeStride
 from vaebench.train import training_steps
 
 ENDLESS = 10_000_000
@@ -27,20 +25,21 @@ def eager(work: Work) -> Prepared:
 
 
 def compiled(work: Work) -> Prepared:
-    """S runs stacked: `training_steps`, the step compiled, batches and noise included."""
-    return _stack(work, Always)
+    """S runs: `training_steps`, compiled strides run after run, batches and noise included."""
+    return _stack(work, always)
 
 
-def _stack(work: Work, make_step: MakeStep) -> Prepared:
+def _stack(work: Work, make_stride: MakeStride) -> Prepared:
     configs = [_config(work, work.seed + run) for run in range(work.num_runs)]
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape)
-    steps = training_steps(model, configs, dataset, make_step)
+    steps = training_steps(model, configs, dataset, make_stride, at_once=work.size.stride)
     values = {name: p.detach().numpy() for name, p in model.named_parameters()}
 
     def train(num_steps: int) -> None:
-        for _ in islice(steps, num_steps):
-            pass
+        while num_steps > 0:
+            num_steps -= len(next(steps).losses)
+        assert num_steps == 0, "asked for whole strides, steps come in whole strides"
 
     def weights() -> Weights:
         return {

@@ -36,6 +36,8 @@ class Size:
     gate_steps: int
     gate_runs: int  # seeds at least
     tolerance_nats: float
+    stride: int
+    """Steps are asked for in multiples of this many, for those that take some at once."""
 
     @property
     def label(self) -> str:

@@ -25,9 +25,6 @@ ONE_THREAD = {
     "JAX_PLATFORMS": "cpu",
 }
 """Read by the runtimes when they are loaded, so set before a worker starts."""
-NUM_FIRST = 4
-"""Steps by which the length of a lap is found."""
-
 PATIENCE_S = 5.0
 
 
@@ -67,7 +64,7 @@ class Session:
 
     def first_steps(self, work: Work) -> float:
         """Seconds from the start of the process until it has trained: import, build, compile."""
-        self.prepare(work).train(NUM_FIRST)
+        self.prepare(work).train(work.size.stride)
         return time.time() - self.started
 
     def trained(self, work: Work, num_steps: int) -> Weights:
@@ -78,9 +75,9 @@ class Session:
 
     def start(self, work: Work, lap_seconds: float) -> Start:
         """Get ready for laps of about that time."""
-        self.prepared = self.prepare(work)
-        self.prepared.train(NUM_FIRST)
-        num_steps = max(2, round(NUM_FIRST * lap_seconds / self.lap(NUM_FIRST).cpu_s))
+        self.prepared, stride = self.prepare(work), work.size.stride
+        self.prepared.train(stride)
+        num_steps = stride * max(1, round(lap_seconds / self.lap(stride).cpu_s))
         self.prepared.train(num_steps)  # compiles what depends on their number
         warm = self.lap(num_steps)
         _pin()

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 import torch
+from runs import step_by_step
 from torch import Tensor
 
 from vaebench import densities, kernels
@@ -42,7 +43,8 @@ def curve(runs: list[RunConfig], ops: object) -> Tensor:
     """The loss of each step: [steps, S]."""
     dataset = load_data(runs[0].data)
     model = build_stack(runs, dataset.image_shape)
-    steps = training_steps(model, runs, dataset, partial(EagerStep, ops=ops))  # type: ignore[arg-type]
+    make_stride = step_by_step(partial(EagerStep, ops=ops))  # type: ignore[arg-type]
+    steps = training_steps(model, runs, dataset, make_stride)
     return torch.stack([step.loss for step in steps])
 
 

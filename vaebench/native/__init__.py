@@ -48,7 +48,8 @@ def _loaded() -> tuple[ctypes.CDLL | None, str]:
     if os.environ.get("VAEBENCH_NATIVE") == "0":
         return _without("VAEBENCH_NATIVE=0")
     try:
-        loaded = ctypes.CDLL(str(built()))
+        # For all that is loaded after it: compiled graphs call its products.
+        loaded = ctypes.CDLL(str(built()), mode=ctypes.RTLD_GLOBAL)
     except (BuildError, OSError) as error:
         return _without(str(error))
     for name, arguments in FUNCTION.findall("".join(path.read_text() for path in SOURCES)):

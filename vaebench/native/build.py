@@ -28,8 +28,8 @@ def built() -> Path:
     Many processes may ask at once: each puts a whole file in place of the other's equal one.
     """
     try:
-        compiler = shlex.split(os.environ.get("CC") or "cc")
-        library = _cache() / f"{_fingerprint(compiler)}.so"
+        compiler = chosen_compiler()
+        library = cache() / f"{_fingerprint(compiler)}.so"
         if not library.exists():
             _compile(compiler, library)
     except (OSError, RuntimeError, ValueError) as error:  # no compiler, no home, a full disk
@@ -37,16 +37,26 @@ def built() -> Path:
     return library
 
 
-def _cache() -> Path:
+def chosen_compiler() -> list[str]:
+    """The command: $CC, or cc."""
+    return shlex.split(os.environ.get("CC") or "cc")
+
+
+def cache() -> Path:
+    """The folder of compiled code, of this user."""
     folder = os.environ.get("XDG_CACHE_HOME")
     return (Path(folder) if folder else Path.home() / ".cache") / "vaebench" / "native"
 
 
+def machine(compiler: list[str]) -> str:
+    """What a compiler says of its version and of the CPU."""
+    return _run([*compiler, *FLAGS, "-dM", "-E", "-x", "c", os.devnull])
+
+
 def _fingerprint(compiler: list[str]) -> str:
-    """Of the sources, the command, and what the compiler says of its version and of the CPU."""
-    macros = _run([*compiler, *FLAGS, "-dM", "-E", "-x", "c", os.devnull])
+    """Of the sources, the command, and the machine."""
     sources = [path.read_text() for path in SOURCES]
-    parts = "\0".join([*compiler, *FLAGS, macros, *sources])
+    parts = "\0".join([*compiler, *FLAGS, machine(compiler), *sources])
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
