@@ -24,7 +24,8 @@ ENDLESS = 10_000_000
 NUM_PROBED, NUM_PROBES = 1000, 10
 """Operations by which the cost of an event is found, and how often."""
 AT_ONCE = 40
-"""Compiled steps that are taken at once, as by a run of 1,600 between points of its curves."""
+"""Compiled steps that are taken at once, at most, as by a run of 1,600 between points of its curve;
+an epoch's end cuts them short."""
 NUM_WARM_UP = 2
 """Windows before the first that counts; the first of them compiles."""
 MARKED = {"vaebench.noise:_kept_normals": "noise", "vaebench.noise:_filled": "noise"}

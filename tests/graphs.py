@@ -62,7 +62,8 @@ class InterpretedStep:
         loss, kl, distortion, *others = map(torch.cat, zip(*runs, strict=True))
         rest = iter(others)
         put(self.parameters, [next(rest) if moved else None for moved in self.trace.moved])
-        return Taken(loss, Averages(kl, distortion), dict(zip(self.state, rest, strict=True)))
+        state = [column for together in rest for column in together.split(1, -1)]
+        return Taken(loss, Averages(kl, distortion), dict(zip(self.state, state, strict=True)))
 
 
 def _of_runs(value: Tensor | float, x: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class World:
         self.num_compiled += 1
         if self.error:
             raise self.error
-        return SimpleNamespace(trace=trace_step(*arguments), seconds=1.0)
+        return SimpleNamespace(trace=trace_step(*arguments), seconds=1.0, from_disk=False)
 
     def slowed(self, make, name, seconds):
         """The way to take strides, on this clock."""
@@ -65,7 +65,8 @@ def world(monkeypatch):
     compiled = made.slowed(by_its_trace, "compiled", lambda: made.compiled_seconds)
     for name, value in {
         "_graphs": {},
-        "_given_up": set(),
+        "_faster": {},
+        "_slower": {},
         "FIRST_TIMED": FIRST,
         "LAST_TIMED": LAST,
         "ASSUMED_DISPATCH": 0.0,
@@ -117,13 +118,21 @@ def test_the_first_steps_are_not_timed(world, monkeypatch):
 
 
 def test_what_compiling_took_before_is_what_it_is_taken_to_cost(world):
-    graph = SimpleNamespace(seconds=SAVED + 5.0)
+    graph = SimpleNamespace(seconds=SAVED + 5.0, from_disk=False)
     auto._graphs["other runs"] = graph
+    auto._graphs["runs of another time"] = SimpleNamespace(seconds=0.0, from_disk=True)
     history(CONFIGS, auto.Auto)
     assert world.num_compiled == 0
     graph.seconds = SAVED - 0.2
     history(CONFIGS, auto.Auto)
     assert world.num_compiled == 1
+
+
+def test_a_graph_from_disk_says_nothing_of_what_compiling_takes(world, monkeypatch):
+    monkeypatch.setattr(auto, "ASSUMED_SECONDS", SAVED + 0.1)
+    auto._graphs["runs of another time"] = SimpleNamespace(seconds=0.0, from_disk=True)
+    history(CONFIGS, auto.Auto)
+    assert world.num_compiled == 0
 
 
 def test_the_next_stack_of_such_runs_takes_the_graph_from_its_first_step(world):
@@ -133,7 +142,10 @@ def test_the_next_stack_of_such_runs_takes_the_graph_from_its_first_step(world):
     assert world.taken == ["compiled"] * NUM_STEPS
     assert world.num_compiled == 1
     history(CONFIGS[:1], auto.Auto)
-    assert world.taken == ["compiled"] * 2 * NUM_STEPS, "a stack of another size"
+    assert world.taken == ["compiled"] * 2 * NUM_STEPS, "a smaller stack"
+    world.taken.clear()
+    history([*CONFIGS, *CONFIGS], auto.Auto)
+    assert world.taken == ["eager"] * LAST + ["compiled"] * (NUM_STEPS - LAST), "a larger one"
     assert world.num_compiled == 1
 
 
@@ -146,6 +158,9 @@ def test_goes_back_where_compiled_steps_are_slower_and_remembers(world):
     world.taken.clear()
     history(CONFIGS, auto.Auto)
     assert world.taken == ["eager"] * NUM_STEPS
+    world.taken.clear()
+    history(CONFIGS[:1], auto.Auto)
+    assert world.taken == turns, "a smaller stack: its eager run costs more"
     assert world.num_compiled == 1
 
 
@@ -177,10 +192,10 @@ def test_always_is_compiled_from_the_first_step_and_says_what_stops_it(world):
 
 
 def test_strides_are_timed_by_the_steps_in_them(world):
-    """The one in which enough steps have been timed is the last eager one."""
+    """Part of a stride is one way's, and the rest the other's."""
     expected = history(CONFIGS, eager, at_once=3)
     assert_alike(history(CONFIGS, auto.Auto, at_once=3), expected, **CLOSE)
-    assert world.taken == ["eager"] * 6 + ["compiled"] * (NUM_STEPS - 6)
+    assert world.taken == ["eager"] * LAST + ["compiled"] * (NUM_STEPS - LAST)
     assert "compiled: 0.50 of the eager step's time" in said()
 
 

@@ -22,11 +22,12 @@ from graphs import (
 from runs import pairs, run_config, sampled, step_by_step, steps_of, two_values
 
 from vaebench import auto, kernels, native
-from vaebench.compiled import stride
+from vaebench.compiled import library, stride
 from vaebench.compiled.trace import trace_step
+from vaebench.initial import build_stack
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import MODELS, select
-from vaebench.objectives import OBJECTIVES
+from vaebench.objectives import OBJECTIVES, objective
 from vaebench.optimise import gradient_norms
 from vaebench.stack import load_data
 from vaebench.step import EagerStep, eager
@@ -85,8 +86,8 @@ def test_a_graph_that_was_traced_for_constants_takes_schedules():
 @pytest.mark.parametrize(("posterior", "prior"), pairs())
 def test_every_posterior_and_prior_are_traced(posterior, prior):
     """With prior draws too, where the objective compares aggregates."""
-    for objective in (sampled(posterior), "wae_mmd"):
-        configs = two_runs(objective, posterior=posterior, prior=prior)
+    for name in (sampled(posterior), "wae_mmd"):
+        configs = two_runs(name, posterior=posterior, prior=prior)
         assert_alike(history(configs, eager), history(configs, Interpreted), **EXACT)
 
 
@@ -214,7 +215,8 @@ def graphs():
     """Those that are compiled for this file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auto, "_graphs", {})
-        patch.setattr(auto, "_given_up", set())
+        patch.setattr(auto, "_faster", {})
+        patch.setattr(auto, "_slower", {})
         yield auto._graphs
 
 
@@ -414,7 +416,8 @@ def test_what_cannot_be_compiled_says_so_and_trains_eagerly(case, monkeypatch):
         pytest.skip(native.problem())
     dtype, reason = case(monkeypatch)
     monkeypatch.setattr(auto, "_graphs", {})
-    monkeypatch.setattr(auto, "_given_up", set())
+    monkeypatch.setattr(auto, "_faster", {})
+    monkeypatch.setattr(auto, "_slower", {})
     with pytest.raises(RuntimeError, match=reason):
         history(two_runs(), auto.always, dtype)
     for name, value in {"FIRST_TIMED": 0, "LAST_TIMED": 2, "ASSUMED_SECONDS": 0.0}.items():
@@ -427,3 +430,69 @@ def test_what_cannot_be_compiled_says_so_and_trains_eagerly(case, monkeypatch):
     )
     kernels.forget_paths()
     assert_alike(found, history(two_runs(), eager, dtype), **SAME_BITS)
+
+
+def rotated(t, *, a, b, c):
+    """Of several states: one another, the same twice, and in an order that is not the declared."""
+    return {"c": a * 1.01, "b": c, "a": b}
+
+
+@pytest.fixture
+def three_states():
+    """The ELBO with weights that an update moves, as a plugin's objective."""
+    before = set(OBJECTIVES)
+
+    @objective(source="a test", bound="none", state=("a", "b", "c"), update=rotated)
+    def moving_weights(t, *, a=1.0, b=2.0, c=0.5):
+        """Weights that change places: [S, B]."""
+        return a * t.distortion + b * t.rate + c
+
+    yield "moving_weights"
+    for name in set(OBJECTIVES) - before:
+        del OBJECTIVES._entries[name]
+
+
+def test_states_that_change_places_are_handed_on(three_states):
+    configs = [run_config(three_states, seed=seed, num_steps=6) for seed in (0, 1)]
+    plain = history(configs, eager)
+    assert_alike(plain, history(configs, Interpreted), **EXACT)
+    assert len({state["a"][0].item() for state in plain.states}) == 6
+
+
+@needs_compiler
+def test_states_that_change_places_are_handed_on_by_c(three_states):
+    configs = [run_config(three_states, seed=seed, num_steps=6) for seed in (0, 1)]
+    plain = history(configs, eager, torch.float32, at_once=3)
+    assert_alike(plain, compiled(configs, at_once=3), **IN_FLOAT32)
+
+
+@needs_compiler
+def test_an_operation_without_a_function_in_c_stays_eager(monkeypatch):
+    """A triangular solve: PyTorch's compiler would ask Python for it."""
+    configs = [run_config("elbo_mc", posterior="full_gaussian", num_steps=8, seed=1)]
+    with pytest.raises(RuntimeError, match="from Python alone"):
+        history(configs, auto.always, torch.float32)
+    for name, value in {"FIRST_TIMED": 0, "LAST_TIMED": 2, "ASSUMED_SECONDS": 0.0}.items():
+        monkeypatch.setattr(auto, name, value)
+    found = history(configs, auto.auto, torch.float32)
+    assert_alike(found, history(configs, eager, torch.float32), **SAME_BITS)
+
+
+def test_a_library_that_cannot_be_read_is_made_again(tmp_path, caplog):
+    torn = tmp_path / "torn.so"
+    assert library._kept(torn) is None
+    assert not caplog.records
+    torn.write_bytes(b"torn")
+    assert library._kept(torn) is None
+    assert "is made again" in caplog.text
+    assert not torn.exists()
+
+
+def test_a_buffer_that_is_not_dense_is_refused():
+    configs = two_runs()
+    dataset = load_data(configs[0].data)
+    model = build_stack(configs, dataset.image_shape)
+    model.register_buffer("shared", torch.ones(1, 1, 1).expand(2, 3, 1))
+    if not native.problem():
+        with pytest.raises(RuntimeError, match="dense buffers"):
+            next(training_steps(model, configs, dataset, auto.always))

@@ -24,7 +24,7 @@ def on_tape(where, tape):
 
 @pytest.mark.parametrize("draw", DRAWS, ids=lambda draw: draw.__name__)
 def test_recorded_numbers_are_those_without_a_tape(draw):
-    recorder = Recorder(HERE.step)
+    recorder = Recorder(HERE.step, HERE.keys)
     assert torch.equal(draw(on_tape(HERE, recorder), *DRAWS[draw]), draw(HERE, *DRAWS[draw]))
     assert len(recorder.asked) == 1
 
@@ -32,7 +32,7 @@ def test_recorded_numbers_are_those_without_a_tape(draw):
 @pytest.mark.parametrize("draw", DRAWS, ids=lambda draw: draw.__name__)
 def test_what_was_recorded_is_made_for_the_runs_and_the_step_of_another_noise(draw):
     """Counters other than the step are those of the step that was recorded."""
-    recorder = Recorder(HERE.step)
+    recorder = Recorder(HERE.step, HERE.keys)
     draw(on_tape(HERE, recorder), *DRAWS[draw])
     (asked,) = recorder.asked
     place = Noise(THERE.keys, THERE.step, HERE.first_sample, HERE.first_row)
@@ -40,7 +40,7 @@ def test_what_was_recorded_is_made_for_the_runs_and_the_step_of_another_noise(dr
 
 
 def test_draws_of_the_step_after_stay_one_step_on():
-    recorder = Recorder(HERE.step)
+    recorder = Recorder(HERE.step, HERE.keys)
     taped = on_tape(HERE, recorder)
     uniforms(taped.at(step=taped.step + 1, sample=9, row=8), 2, 3)
     (asked,) = recorder.asked
@@ -50,7 +50,7 @@ def test_draws_of_the_step_after_stay_one_step_on():
 
 
 def test_numbers_are_handed_out_in_the_order_in_which_they_were_asked_for():
-    recorder = Recorder(HERE.step)
+    recorder = Recorder(HERE.step, HERE.keys)
     first = [draw(on_tape(HERE, recorder), *sizes) for draw, sizes in DRAWS.items()]
     assert [asked.make for asked in recorder.asked] == [d.__wrapped__ for d in DRAWS]
     player = Player(asked.at(HERE) for asked in recorder.asked)
@@ -89,9 +89,10 @@ def test_a_step_by_tape_is_the_step(objective, posterior, prior):
     """Recorded at one step of one stack, played at another step of another stack."""
     codes = {"posterior": posterior, "prior": prior}
     stacks = [[run_config(objective, seed=s, **codes) for s in seeds] for seeds in ((0, 1), (5, 9))]
-    recorder, x = Recorder(3), torch.linspace(0, 1, 2 * 16 * 64).view(2, 16, 64).round()
+    x = torch.linspace(0, 1, 2 * 16 * 64).view(2, 16, 64).round()
     (first, _), (model, _) = (steps_of(configs) for configs in stacks)
     recorded = streams(stacks[0], "train").at(step=3)
+    recorder = Recorder(3, recorded.keys)
     plain = loss_of(stacks[0][0], first, x, recorded)
     assert torch.equal(loss_of(stacks[0][0], first, x, on_tape(recorded, recorder)), plain)
 
@@ -103,9 +104,10 @@ def test_a_step_by_tape_is_the_step(objective, posterior, prior):
 
 
 def test_prior_draws_of_a_mixture_of_posteriors_are_read_one_step_on():
-    config, recorder = run_config("wae_mmd", prior="vamp"), Recorder(3)
+    config = run_config("wae_mmd", prior="vamp")
     model, _ = steps_of([config])
-    where = on_tape(streams([config], "train").at(step=3), recorder)
+    noise = streams([config], "train").at(step=3)
+    where = on_tape(noise, recorder := Recorder(3, noise.keys))
     loss_of(config, model, torch.zeros(1, 16, 64), where)
     assert {asked.steps_on for asked in recorder.asked} == {0, 1}
 
@@ -121,7 +123,7 @@ def test_what_makes_numbers_never_sees_a_tape():
         seen.append(where)
         return torch.zeros(sizes)
 
-    recorder = Recorder(HERE.step)
+    recorder = Recorder(HERE.step, HERE.keys)
     draw(on_tape(HERE, recorder), 2)
     recorder.asked[0].at(HERE)
     assert seen == [HERE, HERE]
@@ -133,7 +135,7 @@ def test_kept_normals_are_found_with_and_without_a_tape(monkeypatch):
     """Blocks are kept by the noise that they are of."""
     monkeypatch.setattr(native, "library", lambda: None)
     noise._kept_normals.cache_clear()
-    first = normals(on_tape(HERE, Recorder(HERE.step)), 1, 2, 3)
+    first = normals(on_tape(HERE, Recorder(HERE.step, HERE.keys)), 1, 2, 3)
     assert torch.equal(normals(HERE, 1, 2, 3), first)
     found = noise._kept_normals.cache_info()
     assert (found.hits, found.misses) == (1, 1)
@@ -141,6 +143,12 @@ def test_kept_normals_are_found_with_and_without_a_tape(monkeypatch):
 
 
 def test_other_places_of_a_tape_have_the_tape():
-    recorder = Recorder(HERE.step)
+    recorder = Recorder(HERE.step, HERE.keys)
     assert on_tape(HERE, recorder).at(step=9, sample=1, row=2).tape is recorder
     assert HERE.at(step=9).tape is None
+
+
+def test_a_stream_of_another_name_is_refused():
+    """The tape plays what it recorded in the step's own streams."""
+    with pytest.raises(NotImplementedError, match="own streams"):
+        normals(on_tape(HERE, Recorder(HERE.step, HERE.keys)).named("another"), 1, 2, 3)

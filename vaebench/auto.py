@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,16 @@ from vaebench.models import VAE
 from vaebench.noise import Noise
 from vaebench.optimise import Descent
 from vaebench.registry import Registry
-from vaebench.step import Loss, MakeStride, OneByOne, Scalars, State, Stride, TakeStride
+from vaebench.step import (
+    Loss,
+    MakeStride,
+    OneByOne,
+    Scalars,
+    State,
+    Stride,
+    TakeStride,
+    joined,
+)
 
 FIRST_TIMED, LAST_TIMED = 10, 40
 """The steps whose median time is taken for that of all."""
@@ -28,8 +38,11 @@ ASSUMED_SECONDS = 15.0
 
 _graphs: dict[str, Graph] = {}
 """By stack key: one serves every run of its shape."""
-_given_up: set[str] = set()
-"""Those whose graph was slower than the steps it was made for, or could not be made."""
+_faster: dict[str, int] = {}
+_slower: dict[str, int] = {}
+"""By stack key, the most runs at which the compiled step was found faster than the eager one, and
+the fewest at which it was not, 0 where there is none: a compiled run costs the same in any stack,
+an eager one less in a large stack."""
 
 
 def never(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeStride:
@@ -78,6 +91,7 @@ class Always:
         if self.take is None:
             graph = _graph(self.model, self.loss, some, noise, scalars, state)
             self.take = CompiledStride(self.model, self.loss, self.descend, graph)
+            _say("compiled")
         return self.take(some, noise, scalars, state)
 
 
@@ -92,29 +106,48 @@ class Auto:
         self.steps_left = steps_left
         self.eager = step.eager(model, loss, descend, steps_left)
         self.take: TakeStride = self.eager
-        if steps_left <= LAST_TIMED:
-            _say("eager: too few steps to time")
-        self.seconds: list[float] = []
+        self.num_taken, self.seconds = 0, list[float]()
         self.decide: Callable[..., None] | None = self._try
-        if loss.stack_key in _given_up:
+        if model.num_runs >= _slower.get(loss.stack_key, math.inf):
             self.decide = None
             _say("eager, as runs before these")
-        elif loss.stack_key in _graphs:
-            self._compiled(_graphs[loss.stack_key])
+        elif model.num_runs <= _faster.get(loss.stack_key, 0):
             self.decide = None
+            self._compiled(_graphs[loss.stack_key])
             _say("compiled, as runs before these")
+        elif steps_left <= LAST_TIMED:
+            _say("eager: too few steps to time")
 
     def __call__(
         self, some: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
     ) -> Stride:
+        taken = []
+        start = 0
+        while start < len(scalars):
+            stop = start + self._until_decided() if self.decide else len(scalars)
+            part = some.part(start, stop)
+            arguments = part, noise.at(step=part.first), scalars[start:stop], state
+            taken.append(self._timed(*arguments) if self.decide else self.take(*arguments))
+            state = taken[-1].state
+            start = stop
+        return joined(taken)
+
+    def _until_decided(self) -> int:
+        """Steps until they are timed, or until there is enough of that."""
+        return (FIRST_TIMED if self.num_taken < FIRST_TIMED else LAST_TIMED) - self.num_taken
+
+    def _timed(
+        self, some: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
+    ) -> Stride:
         start = time.perf_counter()
         taken = self.take(some, noise, scalars, state)
-        if self.decide:
-            seconds = time.perf_counter() - start
-            self.seconds += [seconds / len(scalars)] * len(scalars)
-            if len(self.seconds) >= LAST_TIMED:
-                median, self.seconds = statistics.median(self.seconds[FIRST_TIMED:]), []
-                self.decide(median, some, noise, scalars, state)
+        seconds = (time.perf_counter() - start) / len(scalars)
+        if self.num_taken >= FIRST_TIMED:
+            self.seconds += [seconds] * len(scalars)
+        self.num_taken += len(scalars)
+        if self.num_taken == LAST_TIMED and self.decide:
+            median, self.seconds, self.num_taken = statistics.median(self.seconds), [], 0
+            self.decide(median, some, noise, scalars, state)
         return taken
 
     def _try(
@@ -129,7 +162,7 @@ class Auto:
         self.decide = None
         saved_a_step = min(eager, ASSUMED_DISPATCH + ASSUMED_SAVING * eager)
         saved = saved_a_step * (self.steps_left - LAST_TIMED)
-        cost = max((graph.seconds for graph in _graphs.values()), default=ASSUMED_SECONDS)
+        cost = 0.0 if self.loss.stack_key in _graphs else _cost()
         if saved <= cost:
             _say(f"eager: compiling takes {cost:.0f} s and may save {saved:.1f} s")
             return
@@ -137,7 +170,7 @@ class Auto:
             self._compiled(_graph(self.model, self.loss, some, noise, scalars, state))
             self.decide = functools.partial(self._compare, eager)
         except Exception as error:  # whatever stops a compiler, the eager step goes on
-            _given_up.add(self.loss.stack_key)
+            _slower[self.loss.stack_key] = 0
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             _say(f"eager: it could not be compiled: {reason}")
 
@@ -146,13 +179,20 @@ class Auto:
 
     def _compare(self, eager: float, compiled: float, *_: object) -> None:
         self.decide = None
+        key, num_runs = self.loss.stack_key, self.model.num_runs
         ratio = f"{compiled / eager:.2f} of the eager step's time"
         if compiled < eager:
+            _faster[key] = max(num_runs, _faster.get(key, 0))
             _say(f"compiled: {ratio}")
         else:
-            _given_up.add(self.loss.stack_key)
+            _slower[key] = min(num_runs, _slower.get(key, num_runs))
             self.take = self.eager
             _say(f"eager: compiled it took {ratio}")
+
+
+def _cost() -> float:
+    """Seconds of compiling, by what it took before."""
+    return max((g.seconds for g in _graphs.values() if not g.from_disk), default=ASSUMED_SECONDS)
 
 
 def _graph(
@@ -167,7 +207,8 @@ def _graph(
     if loss.stack_key not in _graphs:
         first = scalars[0].with_state(state)
         _graphs[loss.stack_key] = compile_step(model, loss, some[0], noise, first)
-        _say(f"compiled in {_graphs[loss.stack_key].seconds:.1f} s")
+        made = _graphs[loss.stack_key]
+        _say(f"{'found on disk' if made.from_disk else 'compiled'} in {made.seconds:.1f} s")
     return _graphs[loss.stack_key]
 
 

@@ -91,7 +91,7 @@ class Loss:
     num_samples: int
     num_examples: int
     stack_key: str
-    """Of the configurations: with the number of runs, it names the graph of a step."""
+    """Of the configurations: it names the graph of a step."""
 
     def terms(
         self,
@@ -127,7 +127,8 @@ class Loss:
         if self.objective.update is None:
             return {}
         with torch.no_grad():
-            return self.objective.update(terms, **scalars.objective)
+            new = self.objective.update(terms, **scalars.objective)
+        return {name: new[name] for name in self.objective.state}  # a graph knows them by order
 
 
 class Stride(NamedTuple):
@@ -137,6 +138,11 @@ class Stride(NamedTuple):
     measured: Measured  # of the last step
     grad_norm: Tensor | None  # [S] of the last, before clipping; None: the model has the gradients
     state: State
+
+
+def joined(strides: Sequence[Stride]) -> Stride:
+    """Those that follow one another as one."""
+    return strides[-1]._replace(losses=torch.cat([stride.losses for stride in strides]))
 
 
 TakeStride = Callable[[Minibatches, Noise, Sequence[Scalars], State], Stride]

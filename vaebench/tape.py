@@ -17,6 +17,9 @@ class Place(Protocol):
     """Where in its streams a noise is read: `noise.Noise`."""
 
     @property
+    def keys(self) -> tuple[int, ...]: ...
+
+    @property
     def step(self) -> int: ...
 
     @property
@@ -48,12 +51,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Recorder:
-    """Makes the numbers and notes what was asked for, from `step` on."""
+    """Makes the numbers and notes what was asked for, from `step` on, in the streams of `keys`."""
 
     step: int
+    keys: tuple[int, ...]
     asked: list[Asked] = field(default_factory=list)
 
     def __call__(self, make: Make, noise: Place, sizes: Sequence[int]) -> Tensor:
+        if noise.keys != self.keys:
+            raise NotImplementedError("a step that is traced draws from its own streams alone")
         steps_on = noise.step - self.step
         asked = Asked(make, steps_on, noise.first_sample, noise.first_row, tuple(sizes))
         self.asked.append(asked)

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 LONG, POINTER = ctypes.c_int64, ctypes.c_void_p
-TYPES = {torch.float32: 6, torch.float64: 7, torch.int64: 4, torch.uint8: 0}
+TYPES = {
+    torch.uint8: 0,
+    torch.int32: 3,
+    torch.int64: 4,
+    torch.float32: 6,
+    torch.float64: 7,
+    torch.bool: 11,
+    torch.bfloat16: 15,
+}
 """The numbers by which PyTorch's interface for C knows them."""
 RUN = "AOTInductorModelContainerRunSingleThreaded"
 """What a graph exports."""

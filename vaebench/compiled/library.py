@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import logging
 import shutil
 import tempfile
 import time
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vaebench import native
+from vaebench.compiled.layout import TYPES
 from vaebench.compiled.trace import Trace, product_operation, trace_step
 from vaebench.models import VAE
 from vaebench.native import build
@@ -25,6 +27,9 @@ from vaebench.optimise import can_move_in_c
 from vaebench.step import Loss, Scalars
 from vaebench.tape import Asked
 
+LOG = logging.getLogger("vaebench.compiled")
+PROXY = b"aoti_torch_proxy_executor_call_function"
+"""What a library asks for an operation that has no function in C: a Python that is not there."""
 PRODUCT = (
     "AOTITorchError aoti_torch_cpu_product(AtenTensorHandle, AtenTensorHandle, AtenTensorHandle*)"
 )
@@ -43,27 +48,61 @@ class Graph:
     example: tuple[Tensor, ...]
     """Inputs of the shapes that it takes, on no device."""
     seconds: float
-    """What compiling took."""
+    """What it took to make."""
+    from_disk: bool
+    """Whether it was found there: then that says nothing of what compiling takes."""
+
+    def last_error(self) -> str:
+        """What PyTorch says of a call that failed."""
+        said = ctypes.c_char_p()
+        self.code.AOTInductorGetLastError(ctypes.byref(said))
+        return (said.value or b"it does not say why").decode(errors="replace")
 
 
 def compile_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scalars) -> Graph:
     """A graph for runs of this shape. The arguments are those of a step; nothing is changed.
 
-    Raises RuntimeError where there is no native code.
+    Raises RuntimeError, or NotImplementedError, with what stands in the way of one.
     """
     start = time.perf_counter()
-    if not native.library():
-        raise RuntimeError(f"compiled steps need native code: {native.problem()}")
-    if not can_move_in_c([p.detach() for p in model.parameters()]):
-        raise RuntimeError("compiled steps need parameters in float32")
+    if reason := next(_refusals(model), ""):
+        raise RuntimeError(reason)
     trace = trace_step(model, loss, x, noise, scalars)
     path = build.cache() / "graphs" / f"{_fingerprint(trace)}.so"
-    if not path.exists():
+    code = _kept(path)
+    if from_disk := code is not None:
+        LOG.info("found %s", path)
+    else:
         _compile(trace, path)
+        code = ctypes.CDLL(str(path))
+    if PROXY in path.read_bytes():
+        raise RuntimeError("PyTorch's compiler knows an operation of this step from Python alone")
     shapes = tuple(t.to("meta") for t in trace.example)
-    code = ctypes.CDLL(str(path))
-    made = time.perf_counter() - start
-    return Graph(code, _model(code), trace.asked, trace.moved, shapes, made)
+    seconds = time.perf_counter() - start
+    return Graph(code, _model(code), trace.asked, trace.moved, shapes, seconds, from_disk)
+
+
+def _refusals(model: VAE) -> Iterator[str]:
+    """What of a model does not go into C."""
+    tensors = [t.detach() for t in (*model.parameters(), *model.buffers())]
+    if not native.library():
+        yield f"compiled steps need native code: {native.problem()}"
+    if not can_move_in_c([p.detach() for p in model.parameters()]):
+        yield "compiled steps need parameters in float32"
+    if not all(t.is_contiguous() and t.dtype in TYPES for t in tensors):
+        yield f"compiled steps need dense buffers of {', '.join(map(str, TYPES))}"
+
+
+def _kept(path: Path) -> ctypes.CDLL | None:
+    """The library of an earlier time; one that cannot be read is made again."""
+    if not path.exists():
+        return None
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        LOG.warning("%s is made again: %s", path, error)
+        path.unlink()
+        return None
 
 
 def _model(code: ctypes.CDLL) -> ctypes.c_void_p:
@@ -98,13 +137,14 @@ def _fingerprint(trace: Trace) -> str:
     """Of the operations, the tensors that are part of them, and what they are compiled for."""
     found = hashlib.sha256("\0".join(_described(trace)).encode())
     for name, constant in sorted(_constants(trace)):
-        found.update(name.encode() + constant.detach().contiguous().numpy().tobytes())
+        found.update(f"{name} {constant.dtype} {tuple(constant.shape)}".encode())
+        found.update(constant.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:32]
 
 
 def _described(trace: Trace) -> Iterator[str]:
     settings = torch._inductor.config.save_config_portable()  # a user may have changed some
-    settings.pop("aot_inductor.metadata")  # what compiling says of itself
+    settings.pop("aot_inductor.metadata", None)  # what compiling says of itself
     yield from (torch.__version__, build.machine(build.chosen_compiler()), trace.graph.code)
     yield from (repr(sorted(settings.items())), repr(_options()))
     for t in trace.example:

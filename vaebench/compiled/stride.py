@@ -20,7 +20,7 @@ from vaebench.hyper import Scalar
 from vaebench.models import VAE
 from vaebench.noise import Noise
 from vaebench.optimise import Descent
-from vaebench.step import Averages, Loss, Scalars, State, Stride
+from vaebench.step import Averages, Loss, Scalars, State, Stride, joined
 from vaebench.tape import Asked
 
 NUMBERS_BYTES = 4 << 20
@@ -39,7 +39,8 @@ class CompiledStride:
         self.graph, self.descend, self.state_names = graph, descend, loss.objective.state
         self.fixed = [t.detach()[None] for t in (*model.parameters(), *model.buffers())]
         of_a_run = [(t.dtype, t[0, :1].shape) for t in self.fixed]
-        assert of_a_run == [(t.dtype, t.shape) for t in graph.example[: len(of_a_run)]]
+        expected = [(t.dtype, t.shape) for t in graph.example[: len(of_a_run)]]
+        assert of_a_run == expected, "the graph is that of another model"
         self.shapes = [layout.Shape(example) for example in graph.example]
         self.parameters = _parameters(model, descend, graph.moved)
         self.rates = layout.doubles(*itertools.chain(*zip(*descend.adam, strict=True)))
@@ -59,7 +60,7 @@ class CompiledStride:
             chosen = scalars[start : start + self.at_once]
             taken.append(self._take(part, noise.at(step=part.first), chosen, state))
             state = taken[-1].state
-        return taken[-1]._replace(losses=torch.cat([stride.losses for stride in taken]))
+        return joined(taken)
 
     def _take(
         self, some: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
@@ -84,7 +85,7 @@ class CompiledStride:
             num_steps=num_steps,
             num_runs=num_runs,
             num_inputs=len(inputs),
-            num_outputs=NUM_MEASURED + len(self.parameters) + len(state),
+            num_outputs=NUM_MEASURED + len(self.parameters) + bool(state),
             num_parameters=len(self.parameters),
             num_states=len(state),
             inputs=address(in_c),
@@ -105,7 +106,7 @@ class CompiledStride:
         )
         native.functions().vaebench_stride(ctypes.byref(work))
         if problem.value:
-            raise RuntimeError("a compiled step failed: see what PyTorch wrote to the error stream")
+            raise RuntimeError(f"a compiled step failed: {self.graph.last_error()}")
         self.descend.moments.count.add_(num_steps)
         return Stride(losses, measured, norms, state)
 
@@ -147,7 +148,9 @@ def _over_steps(values: Sequence[Scalar], like: Tensor) -> Tensor:
     if isinstance(first, Tensor):
         if all(value is first for value in values):
             return first[None]
-        return torch.stack([value for value in values if isinstance(value, Tensor)]).contiguous()
+        tensors = [value for value in values if isinstance(value, Tensor)]
+        assert len(tensors) == len(values), "a trajectory is of one kind"
+        return torch.stack(tensors).contiguous()
     if all(value == first for value in values):
         return like.new_full((1, 1, 1), first)
     return torch.tensor(values).to(like)[:, None, None]

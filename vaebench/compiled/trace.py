@@ -24,7 +24,7 @@ class Trace:
     """A step of one run as a graph, with tensors to try it on.
 
     (parameters, buffers, x [1, B, P], numbers, scalars [1, 1]) in a row -> loss [1],
-    kl_or_estimate and distortion [1, B], gradients, state [1, 1].
+    kl_or_estimate and distortion [1, B], gradients, the state, where there is any [1, n].
     """
 
     graph: torch.fx.GraphModule
@@ -54,10 +54,14 @@ def trace_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scalars
         x = next(given)
         tape = Player(iter([next(given) for _ in asked]))
         arguments = x, replace(noise, tape=tape), _replaced(scalars, given)
-        mean_loss, total, *others = torch.func.functional_call(step, named, arguments)
+        mean_loss, total, kl, distortion, *state = torch.func.functional_call(
+            step, named, arguments
+        )
         gradients = torch.autograd.grad(total, learned, allow_unused=True)
         moved[:] = [gradient is not None for gradient in gradients]
-        found = [mean_loss, *others[:2], *gradients, *others[2:]]
+        # In one tensor, so that no output is another's memory, or an input's.
+        together = [torch.cat(state, -1)] if state else []
+        found = [mean_loss, kl, distortion, *gradients, *together]
         return [t.detach().to(x.dtype).contiguous() for t in found if t is not None]
 
     numbers = (draw.at(noise).to(x) for draw in asked)
@@ -88,7 +92,7 @@ def _asked(
     step: _Step, tensors: Mapping[str, Tensor], x: Tensor, noise: Noise, scalars: Scalars
 ) -> tuple[Asked, ...]:
     """The random numbers that a step asks for."""
-    recorder = Recorder(noise.step)
+    recorder = Recorder(noise.step, noise.keys)
     copies = {name: t.detach().clone() for name, t in tensors.items()}
     arguments = x, replace(noise, tape=recorder), scalars
     torch.func.functional_call(step, copies, arguments)
@@ -120,7 +124,7 @@ def _replacements() -> dict[Any, Any]:
 
     def baddbmm(bias: Tensor, a: Tensor, b: Tensor) -> Tensor:
         # Apart from the product, the sum joins the activation that follows.
-        return (product(a, b) if a.dtype == torch.float32 else torch.bmm(a, b)) + bias
+        return product(a, b) + bias if a.dtype == torch.float32 else NotImplemented
 
     def cross_entropy(
         logits: Tensor, target: Tensor, weight: None = None, pos_weight: None = None, mean: int = 1
@@ -137,8 +141,8 @@ def _replacements() -> dict[Any, Any]:
 
 
 def _log1p(x: Tensor) -> Tensor:
-    """log(1 + x) of x in [0, 1], to a rounding: 2 artanh(s) = 2 (s + s^3/3 + s^5/5 + ...) at
-    s = x / (2 + x) <= 1/3. A general log1p takes a twentieth of a small step."""
+    """log(1 + x) of x in [0, 1], to 2 units in the last place: 2 artanh(s) at s = x / (2 + x),
+    which is 2 (s + s^3/3 + s^5/5 + ...) with s <= 1/3. A general log1p has more x to think of."""
     s = x / (x + 2.0)
     square = s * s
     sum_ = torch.full_like(s, 2.0 / 13.0)

@@ -14,9 +14,9 @@ typedef struct {
     float share;  /* of the gradient that clipping leaves: 1 */
 } AdamStep;
 
-AdamStep adam_step(double count, double learning_rate, double weight_decay);
+__attribute__((visibility("hidden"))) AdamStep adam_step(double count, double learning_rate, double weight_decay);
 
-void adam_move(AdamStep step, int64_t numbers, const float *restrict gradient,
+__attribute__((visibility("hidden"))) void adam_move(AdamStep step, int64_t numbers, const float *restrict gradient,
                float *restrict weight, float *restrict first, float *restrict second);
 
 #endif

@@ -13,6 +13,6 @@ typedef struct {
 } Place;
 
 /* Normals of `count` of the K S B rows of D numbers, from the row numbered `first` on. */
-void normals_of_rows(const Place *place, int64_t first, int64_t count, float *out);
+__attribute__((visibility("hidden"))) void normals_of_rows(const Place *place, int64_t first, int64_t count, float *out);
 
 #endif

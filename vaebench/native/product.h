@@ -12,6 +12,6 @@ typedef struct {
 } Matrix;
 
 /* c [M, N] = a [M, K] b [K, N]; the rows of c are whole. */
-void product(int64_t M, int64_t N, int64_t K, Matrix a, Matrix b, float *c);
+__attribute__((visibility("hidden"))) void product(int64_t M, int64_t N, int64_t K, Matrix a, Matrix b, float *c);
 
 #endif

@@ -69,7 +69,7 @@ typedef struct {
     int64_t num_steps, num_runs, num_inputs, num_outputs, num_parameters, num_states;
     const Input *inputs;
     const Parameter *parameters; /* those that have gradients */
-    const int64_t *states;       /* the inputs that the last outputs go into */
+    const int64_t *states;       /* the inputs that the last output goes into, number by number */
     int64_t minibatch;           /* the input */
     const float *images;
     const int64_t *rows; /* [T, S, B] */
@@ -83,7 +83,7 @@ typedef struct {
     int64_t *problem;     /* 0, but for what went wrong */
 } Stride;
 
-/* The outputs of a graph: loss, what is measured, gradients, states. */
+/* The outputs of a graph: loss, what is measured, gradients, all states in one. */
 enum { LOSS, KL, DISTORTION, GRADIENTS };
 
 static int gather(const Stride *w, const int64_t *rows, Handle *input) {
@@ -144,7 +144,7 @@ static void keep(const Stride *w, int64_t t, int64_t s, float *const *outputs) {
     descend(w, t, s, outputs + GRADIENTS);
     for (int64_t i = 0; i < w->num_states; i++) {
         const Input *of = &w->inputs[w->states[i]];
-        memmove(of->at + s * of->run_bytes, outputs[GRADIENTS + w->num_parameters + i], sizeof(float));
+        memcpy(of->at + s * of->run_bytes, outputs[GRADIENTS + w->num_parameters] + i, sizeof(float));
     }
 }
 
@@ -153,7 +153,7 @@ static int step(const Stride *w, int64_t t, int64_t s, Handle *inputs, Handle *m
     if (w->run(w->model, inputs, (size_t)w->num_inputs, made, (size_t)w->num_outputs, NULL, NULL))
         return 1;
     for (int64_t i = 0; i < w->num_outputs; i++)
-        if (torch.data(made[i], (void **)&outputs[i])) return 1;
+        if (!made[i] || torch.data(made[i], (void **)&outputs[i])) return 1;
     keep(w, t, s, outputs);
     for (int64_t i = 0; i < w->num_outputs; i++) torch.free(made[i]);
     return 0;
@@ -163,6 +163,10 @@ static int step(const Stride *w, int64_t t, int64_t s, Handle *inputs, Handle *m
 void vaebench_stride(const void *work) {
     const Stride *w = work;
     void **room = malloc((size_t)(w->num_inputs + 2 * w->num_outputs) * sizeof *room);
+    if (!room) {
+        *w->problem = 1;
+        return;
+    }
     Handle *made = room + w->num_inputs;
     float **outputs = (float **)(made + w->num_outputs);
     for (int64_t s = 0; s < w->num_runs && !*w->problem; s++)
