@@ -7,6 +7,7 @@ command a line, `time` or `profile`, and answers each with a line of JSON.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import pkgutil
 import sys
@@ -78,10 +79,9 @@ def mark_work() -> None:
 
 def _native() -> Any:
     """The package's functions in C, where it has any."""
-    try:
-        native = pkgutil.resolve_name("vaebench.native")
-    except ImportError:
+    if importlib.util.find_spec("vaebench.native") is None:
         return None
+    native = importlib.import_module("vaebench.native")
     return native.functions() if native.library() else None
 
 
