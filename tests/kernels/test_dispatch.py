@@ -139,7 +139,7 @@ def test_what_a_reference_alone_takes_is_not_read_by_address() -> None:
 
 
 def test_a_tape_hands_out_the_numbers() -> None:
-    recorder = Recorder(NOISE.step)
+    recorder = Recorder(NOISE.step, NOISE.keys)
     mu, log_var = torch.randn(2, 5, 7), torch.randn(2, 5, 7)
     kernels.reparameterise_kl(mu, log_var, replace(NOISE, tape=recorder))
     assert [asked.sizes for asked in recorder.asked] == [(1, 5, 7)]
