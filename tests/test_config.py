@@ -148,7 +148,7 @@ BAD = {
     ),
     "K": ({"num_samples": 0}, "Expected 'int' >= 1 - at 'num_samples'; got 0"),
     "width": ({"model": {"widths": [8, 0]}}, r"at 'model.widths\[1\]'; got 0"),
-    "section": ({"data": "digits"}, "Expected 'object', got 'str' - at 'data'; got 'digits'"),
+    "section": ({"data": "digits"}, "Expected 'table', got 'str' - at 'data'; got 'digits'"),
     "name": ({"objective": 3}, "at 'objective'; got 3"),
     "infinite": ({"train": {"learning_rate": float("inf")}}, "at 'train.learning_rate'; got inf"),
     "infinite beta": ({"objective": {"name": "beta_elbo", "beta": float("inf")}}, "beta must be"),

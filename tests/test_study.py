@@ -62,7 +62,7 @@ def test_values_are_set_from_outside(file):
         ("seed = [0, 1]", "objective = ['elbo']", "'objective' is set by two"),
         ('{ objective = "elbo" }', '{ objective = "elbow" }', "did you mean 'elbo'"),
         ("[base]", "[base", "must be a TOML file"),
-        ('name = "s"', 'name = "a/b"', "at 'name'; got 'a/b'"),
+        ('name = "s"', 'name = "a/b"', "it names files; got 'a/b'"),
         ("seed = [0, 1]", "seed = [9223372036854775807, -1]", ">= 0 - at 'seed'; got -1"),
         ("data = { binarisation", "data = 'digits' #", "got 'str' - at 'data'"),
         ('"dynamic"', '"none"', "'bernoulli' needs x in {0, 1}"),
@@ -122,7 +122,7 @@ def test_bad_overrides_are_named(file):
         read(file, ["axes.seed"])
     with pytest.raises(InputError, match=r"--set base.seed does nothing, axes.seed sets it"):
         read(file, ["base.seed=9"])
-    with pytest.raises(InputError, match="'name' is not a table"):
+    with pytest.raises(InputError, match=r"'name' must be a table, for 'name.x' to be set"):
         read(file, ["name.x=3"])
 
 

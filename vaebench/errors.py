@@ -13,6 +13,7 @@ class InputError(ValueError):
 def near_match(name: str, options: Iterable[str]) -> str:
     """A sentence that points from an unknown name to the nearest known ones."""
     known = sorted(options)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    lower = {option.lower(): option for option in known}
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    hint = f"did you mean {lower[close[0]]!r}? " if close else ""
     return f"{hint}known: {', '.join(known) or 'none'}"

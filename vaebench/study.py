@@ -4,7 +4,7 @@ name = "digits"
 [base]                 # a RunConfig, in part
 [axes]                 # the product of these
 seed = [0, 1, 2]                                     # sets the field of that name
-"train.learning_rate" = [1e-3, 3e-4]                 # or of that dotted name
+"train.learning_rate" = [1e-3, 3e-4]                 # or of that dotted name, quoted or not
 variant = [{objective = "elbo"}, {objective = "iwae", num_samples = 5}]
                                                      # tables are laid over the base
 """
@@ -13,15 +13,28 @@ from __future__ import annotations
 
 import functools
 import itertools
-import tomllib
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from vaebench.config import CHOICES, DataConfig, RunConfig, completed, convert, parse
+from vaebench.config import (
+    CHOICES,
+    SECTIONS,
+    DataConfig,
+    RunConfig,
+    by_place,
+    completed,
+    convert,
+    parse,
+    value_at,
+    with_value,
+)
+from vaebench.config.axes import FIELDS, always_set, axis_patches, check_disjoint, laid_over
+from vaebench.config.toml import check_plain, read_table, toml_value
 from vaebench.data import PARTS
 from vaebench.errors import InputError
 from vaebench.evaluation import check
@@ -30,8 +43,13 @@ from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import MODELS, ImageShape
 from vaebench.stack import load_data, subject
 
-SECTIONS = ("data", "model", "train", "evaluate")
-"""Tables of a RunConfig that are laid over one another key by key; others are replaced whole."""
+FILLED_IN = {
+    "plugin": "give the file with --plugin FILE.py",
+    "data.fingerprint": "it is computed from the data",
+}
+"""Fields that are computed when a study is read, with what to do instead of setting them."""
+MAX_NAME_BYTES = 200
+"""Of a study's name: file systems take 255, and words are added to it."""
 
 
 class SearchRange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,26 +74,33 @@ class SweepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Study(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a study file holds."""
 
-    name: Annotated[str, Meta(pattern=r"^[\w.-]+$")]
-    """Letters, digits, _ . - only: it names files."""
+    name: str
+    """Letters, digits, _ . - only, the first no . or -: it names files."""
     base: dict[str, Any] = {}
     axes: dict[str, Any] = {}
     sweep: SweepConfig = SweepConfig()
 
+    def __post_init__(self) -> None:
+        """Raises InputError for a name that is not safe as that of a folder."""
+        fits = re.fullmatch(r"\w[\w.-]*", self.name) and len(self.name.encode()) <= MAX_NAME_BYTES
+        if not fits:
+            raise InputError(
+                f"a study's name must be letters, digits, _ . - only, the first no . or -, at most "
+                f"{MAX_NAME_BYTES} bytes: it names files; got {self.name!r}: choose another"
+            )
+
 
 def read(path: Path, overrides: Sequence[str] = ()) -> Study:
-    """A study file with `key=value` laid over it. Raises InputError that names file or key."""
-    try:
-        table = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} must be a TOML file: {error}") from error
+    """A study file with `key=value` laid over it. Raises InputError that names file or key.
+
+    Fields may be named with and without quotes: "train.learning_rate" and train.learning_rate.
+    """
+    table = _opened(read_table(path))
     for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise InputError(f"--set needs KEY=VALUE, as in axes.seed=3; got {override!r}")
-        _set(table, key.strip(), toml_value(value.strip()))
+        table = _overridden(table, override)
     try:
-        study = convert(table, Study)
+        check_plain(table)
+        study = convert(table, Study, places=[f"base.{name}" for name in FIELDS])
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     _check_used(overrides, study.axes)
@@ -84,9 +109,14 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Study:
 
 def expand(study: Study) -> list[RunConfig]:
     """Every run of the study, checked against its data. Raises InputError."""
-    axes = [_patches(name, values) for name, values in study.axes.items()]
-    _check_disjoint(axes)
-    return resolve([parse(_laid_over(study.base, *p)) for p in itertools.product(*axes)])
+    axes = [axis_patches(name, values) for name, values in by_place(study.axes).items()]
+    check_disjoint(axes)
+    _check_seed(study)
+    base = laid_over({}, by_place(study.base))
+    tables = [laid_over(base, *combination) for combination in itertools.product(*axes)]
+    for table in tables:
+        _check_own(table)
+    return resolve([parse(table) for table in tables])
 
 
 def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -101,7 +131,7 @@ def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
     for config in {c.stack_key: c for c in resolved}.values():
         _check_gradings(config)
     if not resolved:
-        raise InputError("a study must have a run; got an axis with no values")
+        raise InputError("there must be a run; got no configurations")
     seen: dict[str, RunConfig] = {}
     for config in resolved:
         if config.id in seen:
@@ -130,7 +160,10 @@ def _resolved(
 def _check_gradings(config: RunConfig) -> None:
     """Raises InputError for a grading that the run's model or data cannot be graded by."""
     dataset = load_data(config.data)
-    model = build_stack([config], dataset.image_shape, dataset.log_volume)
+    try:
+        model = build_stack([config], dataset.image_shape, dataset.log_volume)
+    except MemoryError as error:
+        raise InputError(f"a model must fit in memory ({error}): make [model] smaller") from error
     check(subject(model, dataset, [config]), config.evaluate.wanted)
 
 
@@ -143,76 +176,62 @@ def _checked_data(data: DataConfig, likelihood: str) -> tuple[str, int, ImageSha
     return dataset.fingerprint, len(dataset.train.x), dataset.image_shape
 
 
-def _patches(name: str, values: Any) -> list[dict[str, Any]]:
-    """The values of one axis, each as a table to lay over the base."""
-    listed = values if isinstance(values, list) else [values]
-    patches: list[dict[str, Any]] = []
-    for value in listed:
-        if isinstance(value, dict) and name not in CHOICES:
-            patches.append(value)
-        else:
-            patches.append({})
-            _set(patches[-1], name, value)
-    return patches
-
-
-def _check_disjoint(axes: Sequence[Sequence[dict[str, Any]]]) -> None:
-    seen: set[str] = set()
-    for patches in axes:
-        keys = {key for patch in patches for key in _leaves(patch)}
-        if both := seen & keys:
-            raise InputError(f"each field must be set by one axis; {min(both)!r} is set by two")
-        seen |= keys
-
-
-def _check_used(overrides: Sequence[str], axes: dict[str, Any]) -> None:
+def _check_used(overrides: Sequence[str], axes: Mapping[str, Any]) -> None:
     """An override of the base that every entry of an axis replaces would do nothing."""
-    for name, values in axes.items():
-        patches = [set(_leaves(patch)) for patch in _patches(name, values)]
-        always = {f"base.{key}" for key in set.intersection(*patches)} if patches else set()
-        if unused := always & {override.partition("=")[0].strip() for override in overrides}:
-            raise InputError(f"--set {min(unused)} does nothing, axes.{name} sets it: set that")
+    overridden = [override.partition("=")[0].strip() for override in overrides]
+    for name, places in always_set(axes):
+        replaced = tuple(f"base.{place}." for place in places)  # with all that lies within
+        if unused := [key for key in overridden if f"{key}.".startswith(replaced)]:
+            raise InputError(f"--set {unused[0]} does nothing, axes.{name} sets it: set that")
 
 
-def _leaves(patch: dict[str, Any]) -> Iterator[str]:
-    for key, value in patch.items():
-        if key in SECTIONS and isinstance(value, dict):
-            yield from (f"{key}.{inner}" for inner in value)
-        else:
-            yield key
+def _check_seed(study: Study) -> None:
+    """A seed that an axis always replaces would do nothing."""
+    for name, places in always_set(study.axes):
+        if "seed" in places and "seed" in study.base:
+            raise InputError(f"base.seed does nothing, axes.{name} sets it: remove one of them")
 
 
-def _laid_over(base: dict[str, Any], *patches: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for patch in patches:
-        for key, value in patch.items():
-            if key in SECTIONS and isinstance(value, dict):
-                below = merged.get(key, {})
-                if not isinstance(below, dict):
-                    raise InputError(f"base.{key} must be a table; got {below!r}")
-                merged[key] = {**below, **value}
-            else:
-                merged[key] = value
-    return merged
+def _check_own(table: Mapping[str, Any]) -> None:
+    """Raises InputError for fields that are not the user's to set."""
+    for place in by_place(table):
+        if place in FILLED_IN:
+            raise InputError(f"{place} is filled in when a study is read: {FILLED_IN[place]}")
 
 
-def _set(table: dict[str, Any], dotted: str, value: Any) -> None:
-    *parents, last = dotted.split(".")
-    for i, name in enumerate(parents):
-        # An axis may be a dotted field, as train.learning_rate is: a quoted key in TOML.
-        rest = ".".join([*parents[i:], last])
-        if rest in table or (parents[:i] == ["axes"] and name not in table):
-            table[rest] = value
-            return
-        table = table.setdefault(name, {})
-        if not isinstance(table, dict):
-            raise InputError(f"{dotted!r} must name a field; {name!r} is not a table")
-    table[last] = value
+def _opened(table: dict[str, Any]) -> dict[str, Any]:
+    """The table of a study, the axes and ranges in it by their dotted places."""
+    opened = dict(table)
+    if isinstance(base := table.get("base"), dict):
+        opened["base"] = laid_over({}, by_place(base))
+    if isinstance(axes := table.get("axes"), dict):
+        opened["axes"] = by_place(axes)
+    sweep = table.get("sweep")
+    if isinstance(sweep, dict) and isinstance(space := sweep.get("space"), dict):
+        opened["sweep"] = {**sweep, "space": by_place(space, _holds_ranges)}
+    return opened
 
 
-def toml_value(text: str) -> Any:
-    """What a command line gives as TOML has it: a number, a list, a table; else a word."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+def _holds_ranges(place: str, table: dict[str, Any]) -> bool:
+    """A part of a run or a schedule, not yet a range."""
+    of_run = place in (*SECTIONS, *CHOICES) or all(isinstance(v, dict) for v in table.values())
+    return of_run and not set(table) & set(SearchRange.__struct_fields__)
+
+
+def _overridden(table: dict[str, Any], override: str) -> dict[str, Any]:
+    """The opened table of a study with KEY=VALUE laid over it. Raises InputError."""
+    key, equals, text = (part.strip() for part in override.partition("="))
+    names, value = key.split("."), toml_value(text)
+    if not equals or not all(names):
+        raise InputError(f"--set needs KEY=VALUE, as in axes.seed=3; got {override!r}")
+    if names[0] not in Study.__struct_fields__:
+        meant = f"base.{key}" if names[0] in FIELDS else "base.train.num_steps"
+        raise InputError(
+            f"--set needs a key that begins with name, base, axes or sweep, as {meant} does; "
+            f"got {key!r}"
+        )
+    for held in ("axes", "sweep.space"):  # by dotted places, so that what follows is one key
+        below = value_at(table, held)
+        if key.startswith(f"{held}.") and isinstance(below, dict):
+            return with_value(table, held, {**below, key.removeprefix(f"{held}."): value})
+    return with_value(table, key, value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vaebench.cli.group import main
-from vaebench.cli.options import plugin_option, toml_values
+from vaebench.cli.options import PATH, plugin_option, toml_values
 from vaebench.cli.show import print_table, progress_bar
 from vaebench.errors import InputError
 
@@ -19,7 +19,7 @@ SHOWN = ("run", "likelihood", "variant", "seed", "metric", "value", "unit", "pro
 
 
 @main.command()
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=PATH)
 @click.option("--run", "runs", multiple=True, metavar="ID", help="Only this run. May be repeated.")
 @click.option("--samples", type=int, help="K of the NLL. Default: that of the runs, or 100.")
 @click.option(
@@ -35,7 +35,7 @@ SHOWN = ("run", "likelihood", "variant", "seed", "metric", "value", "unit", "pro
 @click.option("--budget", is_flag=True, help="Say how long it would take, and stop.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Of a model: the results folder that it is recorded in. Else: a folder for the rows.",
 )
 @plugin_option

@@ -9,9 +9,20 @@ import click
 from vaebench import __version__
 from vaebench.errors import InputError, near_match
 
+MAX_HALF = 600
+"""Characters at either end of a message that is cut."""
+
 
 class Group(click.Group):
     """Reports a user's mistake in one line, with status 2."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(context, args)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            _refuse(context, f"{error.format_message()} See --help.")
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -19,7 +30,8 @@ class Group(click.Group):
         except InputError as error:
             _refuse(context, str(error))
         except click.UsageError as error:
-            _refuse(context, f"{error.format_message()} See --help.")
+            hint = "--set KEY=VALUE sets a key. " if "extra argument" in error.message else ""
+            _refuse(context, f"{error.format_message()} {hint}See --help.")
 
     def resolve_command(self, context: click.Context, args: list[str]) -> Any:
         if args and self.get_command(context, args[0]) is None:
@@ -28,8 +40,17 @@ class Group(click.Group):
 
 
 def _refuse(context: click.Context, message: str) -> NoReturn:
-    click.echo(f"vaebench: {' '.join(message.split())}", err=True)
+    click.echo(f"vaebench: {one_line(message)}", err=True)
     context.exit(2)
+
+
+def one_line(message: str) -> str:
+    """A message as a terminal can show it, whatever names are in it: printable, of some length."""
+    words = " ".join(message.split())
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+    if len(shown) <= 2 * MAX_HALF:
+        return shown
+    return f"{shown[:MAX_HALF]} [...] {shown[-MAX_HALF:]}"
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

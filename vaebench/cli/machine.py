@@ -10,12 +10,13 @@ from typing import Any
 import click
 
 from vaebench.cli.group import main
+from vaebench.cli.options import PATH
 from vaebench.cli.show import print_table
 
 
 @main.command()
 @click.option("--compiled", is_flag=True, help="Time torch.compile too; it takes its time.")
-@click.option("--out", type=click.Path(path_type=Path), help="A folder for the rows, as JSON.")
+@click.option("--out", type=PATH, help="A folder for the rows, as JSON.")
 def kernels(compiled: bool, out: Path | None) -> None:
     """Check the fused operations against float64 on this machine, then time them."""
     from vaebench import results

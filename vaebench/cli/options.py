@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
+
+
+class PathName(click.Path):
+    """A path that a file can have: no NUL, and no longer than the system takes."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        try:
+            os.lstat(value)
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", errno.ENAMETOOLONG) == errno.ENAMETOOLONG:
+                self.fail(f"no file can have this name: {error}.", param, context)
+        return super().convert(value, param, context)
+
+
+PATH = PathName()
+
+
+def as_words(context: click.Context, option: click.Parameter, paths: Sequence[Path]) -> list[str]:
+    return [str(path) for path in paths]
 
 
 def plugin_option(command: Any) -> Any:
     return click.option(
         "--plugin",
         "plugins",
+        type=PATH,
         multiple=True,
+        callback=as_words,
         metavar="FILE.py",
         help="A file with objectives, likelihoods or priors of your own. May be repeated.",
     )(command)
@@ -38,7 +67,7 @@ def whole_numbers(context: click.Context, option: click.Parameter, text: str) ->
 
 def toml_values(context: click.Context, option: click.Parameter, texts: Sequence[str]) -> list[Any]:
     """Each as TOML has it, a table or a word."""
-    from vaebench.study import toml_value
+    from vaebench.config.toml import toml_value
 
     return [toml_value(text) for text in texts]
 

@@ -1,13 +1,13 @@
 """What decides a run's numbers, from tables of a study to one frozen value."""
 
 from vaebench.config.complete import (
-    CHOICES,
     chosen,
     completed,
     evaluation_settings,
     parse,
 )
 from vaebench.config.convert import convert
+from vaebench.config.places import CHOICES, SECTIONS, by_place, value_at, with_value
 from vaebench.config.run import RunConfig, observation_space
 from vaebench.config.sections import (
     Choice,
@@ -21,12 +21,14 @@ from vaebench.config.sections import (
 
 __all__ = [
     "CHOICES",
+    "SECTIONS",
     "Choice",
     "DataConfig",
     "EvaluateConfig",
     "ModelConfig",
     "RunConfig",
     "TrainConfig",
+    "by_place",
     "chosen",
     "completed",
     "convert",
@@ -35,4 +37,6 @@ __all__ = [
     "flat",
     "observation_space",
     "parse",
+    "value_at",
+    "with_value",
 ]

@@ -9,9 +9,10 @@ import msgspec
 
 from vaebench.combinations import refusal
 from vaebench.config.convert import convert, long_form
+from vaebench.config.places import CHOICES
 from vaebench.config.run import RunConfig
 from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig
-from vaebench.errors import InputError
+from vaebench.errors import InputError, near_match
 from vaebench.evaluation import GRADINGS
 from vaebench.hyper import Hyper, complete, hyperparameters, source_fingerprint
 from vaebench.likelihoods import LIKELIHOODS, Likelihood
@@ -23,8 +24,8 @@ from vaebench.registry import Registry
 from vaebench.schedules import SCHEDULES
 
 RATE_WEIGHT = Hyper(low=0.0)
-CHOICES = ("objective", "likelihood", "posterior", "prior", "rate_weight")
-"""Fields whose value names an entry of a registry; rate_weight may be a plain number."""
+SEVERAL = 'several values are an axis: [axes] "{place}" = {values}'
+"""What to write for a list where one value is due."""
 
 
 def parse(raw: dict[str, Any]) -> RunConfig:
@@ -39,7 +40,21 @@ def parse(raw: dict[str, Any]) -> RunConfig:
             table[name] = long_form(name, table[name])
     if isinstance(settings := table.get("evaluate"), dict):
         table["evaluate"] = _long_gradings(settings)
-    return completed(convert(table, RunConfig))
+    return completed(convert(table, RunConfig, several=SEVERAL, places=hyper_places()))
+
+
+def hyper_places() -> list[str]:
+    """The dotted places of the hyperparameters of every entry."""
+    registries: dict[str, Registry[Any]] = {
+        "objective": OBJECTIVES,
+        "likelihood": LIKELIHOODS,
+        "posterior": POSTERIORS,
+        "prior": PRIORS,
+    }
+    entries = (
+        (kind, entry) for kind, registry in registries.items() for entry in registry.values()
+    )
+    return [f"{kind}.{name}" for kind, entry in entries for name in entry.hyper]
 
 
 def _long_gradings(table: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +122,8 @@ def _check_no_schedule(kind: str, choice: Choice) -> None:
     for name, value in choice.hyper.items():
         if isinstance(value, Choice):
             raise InputError(
-                f"{kind} {choice.name!r}: {name} must be a number, it has no schedule; got {value}"
+                f"{kind} {choice.name!r}: {name} must be a number, it has no schedule; "
+                f"got {str(value)!r}"
             )
 
 
@@ -196,7 +212,10 @@ def _completed_value(what: str, value: float | Choice, hyper: Hyper) -> float | 
     if any(isinstance(inner, Choice) for inner in value.hyper.values()):
         raise InputError(f"{what}: the parameters of a schedule must be numbers; got {value}")
     if hyper.integer:
-        raise InputError(f"{what} is a whole number, which has no schedule; got {value}")
+        raise InputError(f"{what} is a whole number, which has no schedule; got {str(value)!r}")
+    if value.name not in SCHEDULES:
+        hint = near_match(value.name, SCHEDULES)
+        raise InputError(f"{what} must be a number or a schedule; got {value.name!r}; {hint}")
     schedule = completed_choice("schedule", value, hyperparameters(SCHEDULES[value.name]))
     for progress in range(101):
         hyper.check(what, SCHEDULES[schedule.name](progress / 100, **schedule.hyper))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+from collections.abc import Iterable, Iterator
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -11,34 +14,42 @@ from msgspec import Struct
 from vaebench.errors import InputError, near_match
 
 
-def convert(table: Any, kind: Any) -> Any:
-    """msgspec.convert, strictly; its errors as InputError, with a hint for a misspelt key."""
+class Spot(Struct, frozen=True):
+    """A place in a table: its dotted name, the value there, and the types that it may have."""
+
+    name: str
+    value: Any
+    kinds: tuple[Any, ...]
+
+    @property
+    def fields(self) -> list[str]:
+        """The keys that a table may have here."""
+        return [name for kind in self.kinds if _is_struct(kind) for name in get_type_hints(kind)]
+
+    @property
+    def options(self) -> list[str]:
+        """The words that are allowed here, where only some are."""
+        literals = (kind for kind in self.kinds if get_origin(kind) is Literal)
+        return [str(word) for kind in literals for word in get_args(kind)]
+
+
+def convert(table: Any, kind: Any, *, several: str = "", places: Iterable[str] = ()) -> Any:
+    """msgspec.convert, strictly; its errors as InputError, with a hint for a misspelt key.
+
+    `several`: what to write for a list where one value is due, with {place} and {values}.
+    `places`: dotted places beside those of the kind, for a key that stands on a wrong level.
+    """
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        message = str(error).replace("`", "'").replace("$.", "")
-        unknown = re.search(r"unknown field '(\w+)'(?: - at '(\w+)')?", message)
-        if unknown:
-            hint = near_match(unknown[1], _fields_at(kind, unknown[2]))
-        else:
-            hint = f"got {_given(table, message)!r}" if " - at " in message else "add it"
-        raise InputError(f"{message}; {hint}") from error
-
-
-def _given(table: Any, message: str) -> Any:
-    """The value that a message of msgspec ends in pointing at: ... - at 'model.widths[0]'."""
-    _, _, place = message.rpartition(" - at ")
-    for step in re.findall(r"\w+", place):
-        table = table[int(step)] if step.isdigit() else table.get(step, table)
-    return table
-
-
-def _fields_at(kind: Any, section: str | None) -> list[str]:
-    """The keys of a Struct, or of the Struct that is one of its fields."""
-    if not (isinstance(kind, type) and issubclass(kind, Struct)):
-        return []
-    fields = {f.encode_name: f.type for f in msgspec.structs.fields(kind)}
-    return list(fields) if section is None else _fields_at(fields.get(section), None)
+        if isinstance(error.__cause__, InputError):  # of a Struct that checks itself
+            raise error.__cause__ from None
+        what, steps = _read(str(error))
+        spot = _spot(Spot("", table, _kinds(kind)), steps)
+        at = f" - at '{spot.name}'" if spot.name else ""
+        raise InputError(
+            f"{what}{at}; {_hint(what, spot, [*_places(kind), *places], several)}"
+        ) from error
 
 
 def long_form(key: str, value: Any) -> Any:
@@ -51,3 +62,113 @@ def long_form(key: str, value: Any) -> Any:
     if isinstance(value, dict) and "name" not in value:
         raise InputError(f"{key} needs a name, as in {key} = {{name = ...}}; got {value!r}")
     return value
+
+
+def _read(message: str) -> tuple[str, list[str]]:
+    """What msgspec says is wrong, in the words of TOML, and the steps to where it is."""
+    pointed = re.fullmatch(r"(.*) - at `\$([\w.\[\]]*)`", message, re.DOTALL)
+    what, path = pointed.groups() if pointed else (message, "")
+    what = what.replace("`", "'").replace("Invalid enum value", "Invalid value")
+    if what.startswith("Expected"):
+        what = re.sub(r"\bobject\b", "table", re.sub(r"\barray\b", "list", what))
+    return what, re.findall(r"\w+|\[\.\.\.\]", path)
+
+
+def _spot(spot: Spot, steps: list[str]) -> Spot:
+    """The spot to which the steps lead; [...] stands for the first key whose value is wrong."""
+    for step in steps:
+        inner = tuple(kind for outer in spot.kinds for kind in _kinds_below(outer, step))
+        if step.isdigit():
+            spot = Spot(f"{spot.name}[{step}]", spot.value[int(step)], inner)
+            continue
+        key = _wrong_key(spot.value, inner) if step == "[...]" else step
+        # Hyperparameters are written beside the name of their entry, not under a key of their own.
+        name = spot.name if step == "hyper" else f"{spot.name}.{_quoted(key)}".removeprefix(".")
+        spot = Spot(name, spot.value.get(key, spot.value), inner)
+    return spot
+
+
+def _kinds(kind: Any) -> tuple[Any, ...]:
+    """The alternatives of a type, without what is noted on them."""
+    if get_origin(kind) is Annotated:
+        return _kinds(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return tuple(inner for alternative in get_args(kind) for inner in _kinds(alternative))
+    return (kind,)
+
+
+def _kinds_below(kind: Any, step: str) -> tuple[Any, ...]:
+    """The types of a field of a Struct, of a value of a dict or of an item of a tuple."""
+    if _is_struct(kind):
+        return _kinds(get_type_hints(kind, include_extras=True).get(step, Any))
+    if get_origin(kind) is dict and step == "[...]":
+        return _kinds(get_args(kind)[1])
+    return _kinds(get_args(kind)[0]) if get_origin(kind) in (tuple, list) else ()
+
+
+def _wrong_key(table: dict[str, Any], kinds: tuple[Any, ...]) -> str:
+    """The first key of a dict whose value is none of these types."""
+    for key, value in table.items():
+        try:
+            msgspec.convert(value, Union[kinds])  # noqa: UP007 (the members are known only here)
+        except msgspec.ValidationError:
+            return key
+    return "..."
+
+
+def _hint(what: str, spot: Spot, places: Iterable[str], several: str) -> str:
+    """What to do about it, from what stands there and what may."""
+    if what.startswith("Object contains unknown field"):
+        unknown = next(key for key in spot.value if key not in spot.fields)
+        meant = elsewhere(unknown, places)
+        known = f"{meant} known: {', '.join(sorted(spot.fields))}"
+        return known if meant else near_match(unknown, spot.fields)
+    if what.startswith("Object missing"):
+        return "add it"
+    if spot.options:
+        return near_match(str(spot.value), spot.options)
+    if isinstance(spot.value, list | tuple) and several:
+        return several.format(place=spot.name, values=list(spot.value))
+    return f"got {spot.value!r}{_form(spot)}"
+
+
+def _form(spot: Spot) -> str:
+    """How to write what is due here, where it is a table or a list."""
+    if {get_origin(kind) for kind in spot.kinds} & {tuple, list} and _is_number(spot.value):
+        return f": write [{spot.value!r}]"
+    if isinstance(spot.value, dict) or not spot.fields or float in spot.kinds:
+        return ""
+    if "name" in spot.fields:
+        return f": write {{name = {_quote(spot.value) if isinstance(spot.value, str) else '...'}}}"
+    return f": write {{{', '.join(f'{name} = ...' for name in spot.fields[:2])}}}"
+
+
+def elsewhere(name: str, places: Iterable[str]) -> str:
+    """A sentence that points from a key on a wrong level to its places; "" where it has none."""
+    meant = dict.fromkeys(place for place in places if place.rpartition(".")[2] == name)
+    return f"did you mean {' or '.join(map(repr, meant))}?" if meant else ""
+
+
+def _places(root: Any) -> Iterator[str]:
+    """The dotted places of a Struct, and of those that are its fields."""
+    for name, hint in get_type_hints(root).items() if _is_struct(root) else ():
+        yield name
+        inner = [kind for kind in _kinds(hint) if _is_struct(kind)]
+        yield from (f"{name}.{field}" for kind in inner for field in get_type_hints(kind))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+def _quoted(key: str) -> str:
+    """A key as TOML has it: quoted where it is more than a word."""
+    return key if re.fullmatch(r"[\w-]+", key) else _quote(key)
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

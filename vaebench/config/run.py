@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from vaebench.combinations import EVERYTHING
 from vaebench.config.sections import (
+    LARGEST,
     AtLeastOne,
     Choice,
     DataConfig,
@@ -41,7 +42,7 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    seed: Annotated[int, Meta(ge=0, le=LARGEST)] = 0
     plugin: str = ""
     """Fingerprint of the files that define objective and likelihood, where these are not ours;
     filled in when a study is read."""

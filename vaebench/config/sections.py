@@ -15,7 +15,9 @@ from vaebench.hyper import hyperparameters
 from vaebench.posteriors import Latent
 from vaebench.schedules import SCHEDULES
 
-AtLeastOne = Annotated[int, Meta(ge=1)]
+LARGEST = 2**63 - 1
+"""Of a whole number: what the JSON of a record can hold."""
+AtLeastOne = Annotated[int, Meta(ge=1, le=LARGEST)]
 Positive = Annotated[float, Meta(gt=0.0, le=sys.float_info.max)]
 Binarisation = Literal["none", "dynamic", "threshold", "static"]
 
@@ -44,7 +46,7 @@ class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     binarisation: Binarisation = "none"
     valid_fraction: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
     """Of the training part, where the data set has no validation part of its own; None: 1/6."""
-    split_seed: int = 0
+    split_seed: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)] = 0
     dequantise: bool = False
     """Fill the gaps between the 256 levels of 8-bit images with noise; what a density then gives
     is a bound on the log-probability of the stored images."""
@@ -69,7 +71,7 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     latent_dim: AtLeastOne = 8
     """Dimensions of the code, or its categorical variables."""
     widths: tuple[AtLeastOne, ...] = (128,)
-    num_classes: Annotated[int, Meta(ge=2)] = 10
+    num_classes: Annotated[int, Meta(ge=2, le=LARGEST)] = 10
     """Values of each categorical variable."""
     flow_steps: AtLeastOne = 2
     """Maps of a flow posterior."""
@@ -105,7 +107,7 @@ class EvaluateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     num_samples: AtLeastOne = 100
     """K of the importance-weighted NLL, and of the sampled reconstruction term."""
-    num_images: Annotated[int, Meta(ge=2)] = 1000
+    num_images: Annotated[int, Meta(ge=2, le=LARGEST)] = 1000
     """Images drawn from the prior, to be compared with held-out ones."""
     extractor: str = "auto"
     """Of the features that images are compared by: see `vaebench.evaluation.samples.extractors`."""

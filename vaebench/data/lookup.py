@@ -48,19 +48,21 @@ def find(name: str) -> Arrays:
 def stamp(name: str) -> tuple[str, int, int] | None:
     """Path, time and size of the file that a data set is read from now, where there is one."""
     path = Path(name) if name.endswith(".npz") or os.sep in name else _stored(name)
-    if path is None or not path.is_file():
+    if path is None or not os.path.isfile(path):
         return None
     return str(path.resolve()), path.stat().st_mtime_ns, path.stat().st_size
 
 
 def _stored(name: str) -> Path | None:
     paths = (folder / f"{name}.npz" for folder in _folders())
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(f"data set {path} must be an .npz file; there is none at {path.resolve()}")
+    if not os.path.isfile(path):  # where Path.is_file raises, for names that no file can have
+        raise InputError(
+            f"data set {path} must be an .npz file; there is none at {path.absolute()}"
+        )
     return path
 
 

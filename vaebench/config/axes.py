@@ -1,0 +1,69 @@
+"""Axes of a study: the values of each as patches, to be laid over a base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import fields
+
+from vaebench.config.complete import hyper_places
+from vaebench.config.convert import elsewhere
+from vaebench.config.places import CHOICES, by_place, with_value
+from vaebench.config.run import RunConfig
+from vaebench.errors import InputError, near_match
+
+FIELDS = tuple(field.encode_name for field in fields(RunConfig))
+Patch = Mapping[str, Any]
+"""Values by the dotted places of a run."""
+
+
+def axis_patches(name: str, values: Any) -> list[Patch]:
+    """The values of one axis, each with the places that it sets.
+
+    An axis named by a field sets it; one of any other name holds tables of fields.
+    """
+    listed = values if isinstance(values, list) else [values]
+    if not listed:
+        raise InputError(f"a study must have a run; the axis {name!r} has no values: give some")
+    if name.partition(".")[0] in FIELDS:
+        return [by_place({name: value}) for value in listed]
+    for value in listed:
+        if not isinstance(value, dict):
+            hint = elsewhere(name, hyper_places()) or near_match(name, FIELDS)
+            raise InputError(
+                f"the axis {name!r} is no field of a run, so it must hold tables, as in "
+                f'{name} = [{{objective = "elbo"}}]; got {value!r}; {hint}'
+            )
+    return [by_place(value) for value in listed]
+
+
+def always_set(axes: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
+    """Each axis, with the places that all of its entries set."""
+    for name, values in by_place(axes).items():
+        yield name, set.intersection(*(set(_leaves(p)) for p in axis_patches(name, values)))
+
+
+def check_disjoint(axes: Sequence[Sequence[Patch]]) -> None:
+    seen: set[str] = set()
+    for patches in axes:
+        places = {place for patch in patches for place in _leaves(patch)}
+        if both := seen & places:
+            raise InputError(f"each field must be set by one axis; {min(both)!r} is set by two")
+        seen |= places
+
+
+def laid_over(base: dict[str, Any], *patches: Patch) -> dict[str, Any]:
+    """The base with the values of the patches: whole choices before what is set within them."""
+    values = [item for patch in patches for item in patch.items()]
+    for place, value in sorted(values, key=lambda item: item[0].count(".")):
+        base = with_value(base, place, value)
+    return base
+
+
+def _leaves(patch: Patch) -> Iterator[str]:
+    """The places that a patch sets, those within a choice that it names among them."""
+    for place, value in patch.items():
+        yield place
+        if place in CHOICES and isinstance(value, dict):
+            yield from (f"{place}.{name}" for name in value if name != "name")
