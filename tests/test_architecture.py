@@ -12,7 +12,7 @@ import vaebench
 PACKAGE = Path(vaebench.__file__).parent
 LAYERS = [
     *("cli", "catalogue", "certify", "effective_beta", "gradients"),
-    *("given", "regrade", "sweep", "report", "harness", "study"),
+    *("given", "regrade", "sweep", "space", "report", "harness", "study"),
     *("executors", "timing", "stacking"),
     *("stack", "results", "plugins", "environment"),
     *("train", "auto", "compiled", "captured", "curves", "trajectories"),

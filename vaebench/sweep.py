@@ -3,6 +3,10 @@
 The search is a sequence of numbered slots, cut into batches. All of a batch is asked, then trained
 side by side, then told in the order of its slots, before the next is asked; and each slot is asked
 by a sampler seeded with its number. So a sweep that was killed goes on to the same end.
+
+A trial that is refused, fails or diverges is recorded with its reason, as infinitely bad, and the
+sweep goes on. That is final, whatever the cause: the trials after it were chosen knowing of it, and
+stay the same at every resume. To try it again, begin anew in another folder.
 """
 
 from __future__ import annotations
@@ -14,33 +18,40 @@ import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import optuna
 import tomli_w
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.storages.journal import JournalFileBackend, JournalStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from vaebench import results
-from vaebench.config import Choice, RunConfig, parse
+from vaebench.config import RunConfig
 from vaebench.errors import InputError
 from vaebench.harness import Progress, silent, train_all
-from vaebench.likelihoods import LIKELIHOODS
 from vaebench.noise import key
-from vaebench.objectives import OBJECTIVES
-from vaebench.posteriors import POSTERIORS
-from vaebench.priors import PRIORS
+from vaebench.space import Params, search_space, with_params
 from vaebench.study import Study, expand, resolve
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Params = dict[str, Any]
+Ending = results.Status | Literal["refused"]
 TARGETS: Mapping[str, tuple[str, float]] = {"nll": ("valid_nll", 1.0), "elbo": ("valid_elbo", -1.0)}
 """What is minimised: a metric of the shared evaluation on the validation part, and its sign."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: what is minimised, infinite where it was lost, and then why."""
+
+    value: float
+    status: Ending = "done"
+    reason: str = ""
 
 
 def sweep(
@@ -56,9 +67,10 @@ def sweep(
 ) -> pd.DataFrame:
     """Tune the one variant of a study; returns its trials, best first.
 
-    A trial's value is the mean over the study's seeds; one with a run that diverged is infinite.
-    Writes OUT/sweep.journal, OUT/trials.csv and OUT/best.toml beside the records of the runs.
-    Raises InputError where the study has several variants or nothing to tune.
+    A trial's value is the mean over the study's seeds; one that was refused, or of which a run
+    failed or diverged, is infinite. Writes OUT/sweep.journal, OUT/trials.csv and, where a trial was
+    not lost, OUT/best.toml beside the records of the runs. Raises InputError where the study has
+    several variants or nothing to tune.
     """
     if num_trials < 1:
         raise InputError(f"there must be at least one trial; got {num_trials}")
@@ -67,9 +79,9 @@ def sweep(
         raise InputError("a sweep tunes one variant: leave only seeds in the axes, as --set can")
     space = search_space(seeds[0], study)
 
-    def evaluate(batch: Sequence[Params]) -> list[float]:
-        trials = [[_with(config, params) for config in seeds] for params in batch]
-        configs = {c.id: c for trial in trials for c in resolve(trial)}
+    def evaluate(batch: Sequence[Params]) -> list[Outcome]:
+        trials = [_trial_runs(seeds, params) for params in batch]
+        configs = {c.id: c for trial in trials if not isinstance(trial, Outcome) for c in trial}
         train_all(
             list(configs.values()),
             out,
@@ -80,43 +92,22 @@ def sweep(
             plugins=plugins,
             progress=progress,
         )
-        return [_value(out, [c.id for c in resolve(trial)], study.sweep.target) for trial in trials]
+        records = {r.run: r for r in results.records(out) if r.run in configs}
+        return [
+            trial
+            if isinstance(trial, Outcome)
+            else _outcome([records[c.id] for c in trial], study.sweep.target)
+            for trial in trials
+        ]
 
     results.prepare(out)
     with only_one(out / "sweep.lock"):
         tuned = open_study(out / "sweep.journal", _name(study, seeds, space))
+        if not tuned.trials:
+            for of_another in ("trials.csv", "best.toml"):
+                (out / of_another).unlink(missing_ok=True)
         search(tuned, space, num_trials, study.sweep.batch, study.sweep.seed, evaluate)
         return _write_outcome(tuned, out, seeds[0], num_trials)
-
-
-def search_space(config: RunConfig, study: Study) -> dict[str, BaseDistribution]:
-    """The declared ranges of the registered parts, and those of the study, by field.
-
-    A hyperparameter that follows a schedule is left to it.
-    """
-    parts = {
-        "objective": (OBJECTIVES[config.objective.name].hyper, config.objective),
-        "likelihood": (LIKELIHOODS[config.likelihood.name].hyper, config.likelihood),
-        "posterior": (POSTERIORS[config.posterior.name].hyper, config.posterior),
-        "prior": (PRIORS[config.prior.name].hyper, config.prior),
-    }
-    declared = {
-        f"{kind}.{name}": (hyper, choice.hyper[name])
-        for kind, (hypers, choice) in parts.items()
-        for name, hyper in hypers.items()
-    }
-    space = {
-        name: _distribution(hyper.search, hyper.log, hyper.integer)
-        for name, (hyper, value) in declared.items()
-        if hyper.search is not None and not isinstance(value, Choice)
-    }
-    for name, given in study.sweep.space.items():
-        _with(config, {name: given.low})
-        counts = name in declared and declared[name][0].integer
-        space[name] = _distribution((given.low, given.high), given.log, counts)
-    if not space:
-        raise InputError(f"{config.variant} has nothing to tune: give ranges in [sweep.space]")
-    return space
 
 
 def search(
@@ -125,7 +116,7 @@ def search(
     num_trials: int,
     batch: int,
     seed: int,
-    evaluate: Callable[[Sequence[Params]], Sequence[float]],
+    evaluate: Callable[[Sequence[Params]], Sequence[Outcome]],
 ) -> None:
     """Fill the slots 0 to num_trials - 1 that are not complete, in batches."""
     _reap(study)
@@ -138,8 +129,11 @@ def search(
             if slot not in done
         ]
         if trials:
-            for trial, value in zip(trials, evaluate([t.params for t in trials]), strict=True):
-                study.tell(trial, value)
+            outcomes = evaluate([trial.params for trial in trials])
+            for trial, outcome in zip(trials, outcomes, strict=True):
+                if outcome.status != "done":
+                    trial.set_user_attr("lost", [outcome.status, outcome.reason])
+                study.tell(trial, outcome.value)
 
 
 def open_study(path: Path, name: str) -> optuna.Study:
@@ -192,7 +186,7 @@ def _reap(study: optuna.Study) -> None:
         study.tell(trial.number, state=TrialState.FAIL)
 
 
-def _slots(study: optuna.Study, state: TrialState) -> dict[int, optuna.trial.FrozenTrial]:
+def _slots(study: optuna.Study, state: TrialState) -> dict[int, FrozenTrial]:
     trials = study.get_trials(states=(state,))
     return {t.user_attrs["slot"]: t for t in trials if "slot" in t.user_attrs}
 
@@ -202,7 +196,7 @@ def _ask(
     space: Mapping[str, BaseDistribution],
     slot: int,
     seed: int,
-    failed: optuna.trial.FrozenTrial | None,
+    failed: FrozenTrial | None,
 ) -> optuna.Trial:
     """The trial of a slot; one that was asked before and never told gets its parameters again."""
     if failed is not None:
@@ -213,38 +207,25 @@ def _ask(
     return trial
 
 
-def _distribution(limits: tuple[float, float], log: bool, counts: bool) -> BaseDistribution:
-    low, high = limits
-    if not (math.isfinite(low) and low < high < math.inf and (low > 0 or not log)):
-        raise InputError(f"a range to search needs low < high, above 0 if log; got {low} to {high}")
-    if counts:
-        return IntDistribution(math.ceil(low), math.floor(high), log=log)
-    return FloatDistribution(low, high, log=log)
+def _trial_runs(seeds: Sequence[RunConfig], params: Params) -> list[RunConfig] | Outcome:
+    """The runs of a trial, or why the configuration is refused."""
+    try:
+        return resolve([with_params(config, params) for config in seeds])
+    except InputError as error:
+        resolve(seeds)  # a study that is refused by now, its data gone, stops the sweep instead
+        return Outcome(math.inf, "refused", str(error))
 
 
-def _with(config: RunConfig, params: Params) -> RunConfig:
-    """The configuration with other values; "objective.beta" names a hyperparameter."""
-    table = msgspec.to_builtins(config)
-    for dotted, value in params.items():
-        section, _, name = dotted.partition(".")
-        target = table.get(section)
-        if not isinstance(target, dict) or not name:
-            raise InputError(f"{dotted!r} must be SECTION.NAME, as train.learning_rate is")
-        target.get("hyper", target)[name] = value
-    return parse(table)
-
-
-def _value(out: Path, ids: Sequence[str], target: str) -> float:
-    """The mean of the target over a trial's seeds; infinite where a run diverged."""
+def _outcome(runs: Sequence[results.Record], target: str) -> Outcome:
+    """The mean of the target over a trial's seeds, where all its runs have one."""
     name, sign = TARGETS[target]
-    values = []
-    for record in results.records(out):
-        if record.run in ids:
-            if record.status == "failed":
-                raise InputError(f"run {record.run} failed, so the sweep stops: {record.reason}")
-            found = [m.value for m in record.metrics if m.metric == name]
-            values.append(math.inf if not found or found[0] is None else sign * found[0])
-    return statistics.fmean(values)
+    for record in runs:
+        if record.status != "done":
+            return Outcome(math.inf, record.status, record.reason.strip().splitlines()[-1])
+    values = [m.value for r in runs for m in r.metrics if m.metric == name and m.value is not None]
+    if len(values) < len(runs):
+        return Outcome(math.inf, "diverged", f"{name} is not finite")
+    return Outcome(sign * statistics.fmean(values))
 
 
 def _name(study: Study, seeds: Sequence[RunConfig], space: Mapping[str, BaseDistribution]) -> str:
@@ -260,16 +241,31 @@ def _write_outcome(
 
     slots = sorted(_slots(tuned, TrialState.COMPLETE).items())
     complete = {slot: trial for slot, trial in slots if slot < num_trials}
-    lines = [{"trial": s, "value": t.value, **t.params} for s, t in complete.items()]
+    lines = [_line(slot, trial) for slot, trial in complete.items()]
     table = pd.DataFrame(lines).sort_values("value", kind="stable", ignore_index=True)
     results.write_atomically(out / "trials.csv", table.to_csv(index=False).encode())
-    best = min(complete.values(), key=lambda trial: trial.value or 0.0).params
-    base = _without_none(msgspec.to_builtins(_with(config, best)))
+    best = complete[table["trial"][0]]
+    if best.value == math.inf:
+        (out / "best.toml").unlink(missing_ok=True)
+        return table
+    base = _without_none(msgspec.to_builtins(with_params(config, best.params)))
     for filled_in in ("seed", "plugin"):
         base.pop(filled_in)
+    base["data"].pop("fingerprint")
     toml = tomli_w.dumps({"name": f"{config.objective.name}_tuned", "base": base})
     results.write_atomically(out / "best.toml", toml.encode())
     return table
+
+
+def _line(slot: int, trial: FrozenTrial) -> dict[str, Any]:
+    status, reason = trial.user_attrs.get("lost", ("done", ""))
+    return {
+        "trial": slot,
+        "value": trial.value,
+        "status": status,
+        "reason": reason,
+        **trial.params,
+    }
 
 
 def _without_none(table: Any) -> Any:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from vaebench.cli.group import main
-from vaebench.cli.options import plugin_option, set_option, study_options, whole_numbers
+from vaebench.cli.group import main, one_line
+from vaebench.cli.options import PATH, plugin_option, set_option, study_options, whole_numbers
 from vaebench.cli.show import print_table, progress_bar
 from vaebench.errors import InputError
 
 
 @main.command()
-@click.argument("study", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Default: results/runs/NAME.")
+@click.argument("study", type=PATH)
+@click.option("--out", type=PATH, help="Default: results/runs/NAME.")
 @click.option("--timings/--no-timings", default=True, help="Time every variant after training.")
 @study_options
 def run(
@@ -55,8 +55,8 @@ def run(
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Default: FOLDER/report.")
+@click.argument("folder", type=PATH)
+@click.option("--out", type=PATH, help="Default: FOLDER/report.")
 def report(folder: Path, out: Path | None) -> None:
     """Write tables and figures of the results in FOLDER."""
     from vaebench.report import write_report
@@ -70,7 +70,7 @@ def report(folder: Path, out: Path | None) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.option("--metric", default="nll", show_default=True, help="What to compare.")
 @click.option("--margin", type=float, help="The smallest difference that matters to you.")
 @click.option("--against", metavar="VARIANT", help="Compare with this one, not with the best.")
@@ -87,7 +87,7 @@ def compare(folder: Path, metric: str, margin: float | None, against: str | None
 
 
 @main.command()
-@click.argument("study", type=click.Path(path_type=Path))
+@click.argument("study", type=PATH)
 @click.option(
     "--samples", callback=whole_numbers, default="1,4,16,64", show_default=True, help="Every K."
 )
@@ -101,9 +101,7 @@ def compare(folder: Path, metric: str, margin: float | None, against: str | None
     metavar="STEPS",
     help="Training steps before each measurement, e.g. 0,500. Default: 2% of training, and all.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Default: results/runs/NAME-gradients."
-)
+@click.option("--out", type=PATH, help="Default: results/runs/NAME-gradients.")
 @set_option
 @plugin_option
 def gradients(
@@ -140,9 +138,9 @@ def gradients(
 
 
 @main.command()
-@click.argument("study", type=click.Path(path_type=Path))
+@click.argument("study", type=PATH)
 @click.option("--trials", type=int, required=True, help="Trials in all, those of before included.")
-@click.option("--out", type=click.Path(path_type=Path), help="Default: results/runs/NAME.")
+@click.option("--out", type=PATH, help="Default: results/runs/NAME.")
 @study_options
 def sweep(
     study: Path,
@@ -175,7 +173,19 @@ def sweep(
         compiles=compiles,
         progress=progress_bar,
     )
-    shown = table.head(10).map(lambda v: f"{v:.5g}" if isinstance(v, float) else str(v))
+    lost = table[table["status"] != "done"]
+    if len(lost):
+        first = lost.iloc[0]
+        best = ", so there is no best" if len(lost) == len(table) else ""
+        message = (
+            f"{len(lost)} of {len(table)} trials were lost{best}; why is in {folder}/trials.csv, "
+            f"as for trial {first['trial']}, {first['status']}: {first['reason']}"
+        )
+        click.echo(one_line(message), err=True)
+    if len(lost) == len(table):
+        sys.exit(1)
+    shown = table.drop(columns="reason").head(10)
+    shown = shown.map(lambda v: f"{v:.5g}" if isinstance(v, float) else str(v))
     print_table(f"best of {len(table)} trials", shown.to_dict("records"))
     click.echo(f"{folder}/trials.csv\n{folder}/best.toml")
 
