@@ -20,7 +20,7 @@ LAYERS = [
     *("evaluation", "optimise"),
     *("objectives", "terms", "schedules", "models", "likelihoods", "priors", "posteriors"),
     *("data", "kernels"),
-    *("densities", "noise", "tape", "native", "memory", "hyper", "registry", "errors"),
+    *("densities", "noise", "tape", "native", "memory", "hyper", "registry", "errors", "user_code"),
 ]
 """From the top down: a module imports those to its right, or its own folder."""
 FREE = {"__init__", "__main__"}

@@ -46,7 +46,7 @@ def batches(
     noise = streams(configs, "batches")
     per_epoch = len(dataset.train.x) // size
     for epoch in range(start // per_epoch, -(-train.num_steps // per_epoch)):
-        images = dataset.observe("train", epoch).to(place)
+        images = dataset.shared("train", epoch).to(place)
         order = permutations(noise.at(step=epoch), len(images)).to(place.device)
         rows = order[:, : per_epoch * size].unflatten(1, (per_epoch, size))
         rows = rows.transpose(0, 1).contiguous()  # [steps, S, B]

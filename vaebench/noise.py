@@ -142,7 +142,7 @@ def normals(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> 
         return _make_normals(noise, 1, num_samples, num_rows, num_columns)[0]
     block = replace(noise, step=noise.step - noise.step % block_steps)
     made = _kept_normals(block, block_steps, num_samples, num_rows, num_columns)
-    return made[noise.step - block.step]
+    return made[noise.step - block.step].clone()  # whoever reads them may work in place
 
 
 @_taped

@@ -23,6 +23,7 @@ from vaebench.posteriors import Distribution, Latent
 from vaebench.posteriors.categorical import Categorical
 from vaebench.posteriors.gaussian import DiagonalGaussian, FullGaussian
 from vaebench.registry import Registry
+from vaebench.user_code import call
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,19 @@ class BoundPrior:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z): [K, S, B, D] -> [K, S, B]."""
-        return self.entry.log_prob(z, **self.parameters)
+        return call(self.entry.log_prob, z, **self.parameters)
 
     def sample(self, noise: Noise, num_rows: int, latent: Latent) -> Tensor:
         """Codes: [S, n, D]."""
-        return self.entry.sample(noise, num_rows, latent, **self.parameters)
+        return call(self.entry.sample, noise, num_rows, latent, **self.parameters)
 
     def kl(self, q: Distribution) -> Tensor | None:
         """KL[q(z|x) || p(z)] [S, B], or None where no formula exists."""
-        return self.entry.kl(q, **self.parameters)
+        return call(self.entry.kl, q, **self.parameters)
 
     def kl_per_dimension(self, q: Distribution) -> Tensor | None:
         """The KL of each dimension [S, B, D], or None."""
-        return self.entry.kl_per_dimension(q, **self.parameters)
+        return call(self.entry.kl_per_dimension, q, **self.parameters)
 
 
 PRIORS: Registry[Prior] = Registry("prior")

@@ -22,6 +22,7 @@ from vaebench.objectives import Objective
 from vaebench.optimise import Descent
 from vaebench.posteriors.entry import Wanted
 from vaebench.terms import Terms, compute_terms
+from vaebench.user_code import call, is_users
 
 State = dict[str, Tensor]
 """What an objective keeps for each run from step to step: [S, 1] each, by name."""
@@ -69,6 +70,12 @@ class Averages:
 
     kl_or_estimate: Tensor
     distortion: Tensor
+
+
+def averages(terms: Terms) -> Averages:
+    """The numbers of terms as they are now."""
+    with torch.no_grad():
+        return Averages(terms.kl_or_estimate.clone(), terms.distortion)
 
 
 class Taken(NamedTuple):
@@ -127,7 +134,7 @@ class Loss:
         if self.objective.update is None:
             return {}
         with torch.no_grad():
-            new = self.objective.update(terms, **scalars.objective)
+            new = call(self.objective.update, terms, **scalars.objective)
         return {name: new[name] for name in self.objective.state}  # a graph knows them by order
 
 
@@ -165,13 +172,16 @@ class EagerStep:
     def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
         drop(self.parameters)
         terms = self.loss.terms(self.model, x, noise, scalars, self.wanted, self.ops)
+        measured: Measured = terms
+        if is_users(self.loss.objective.loss):  # which may work on its terms in place
+            measured = averages(replace(terms))  # what these ask for, the objective has not asked
         loss, total = self.loss(terms, scalars)
         put(self.parameters, torch.autograd.grad(total, self.parameters, allow_unused=True))
         self.wanted = terms.wanted
         if self.moves:  # what the curves show is of the densities as they were in this step
             with torch.no_grad():
-                _ = terms.kl_or_estimate
-        return Taken(loss.detach(), terms, self.loss.next_state(terms, scalars))
+                _ = measured.kl_or_estimate
+        return Taken(loss.detach(), measured, self.loss.next_state(terms, scalars))
 
 
 @dataclass(frozen=True)

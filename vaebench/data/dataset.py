@@ -60,11 +60,16 @@ class Dataset:
         return self.num_pixels * math.log(NUM_LEVELS) if self.dequantised else 0.0
 
     def observe(self, name: PartName, epoch: int = 0) -> Tensor:
-        """The binarised, dequantised or grey images of one part: [N, P] float32.
+        """The binarised, dequantised or grey images of one part: [N, P] float32, a copy.
 
         Dynamic binarisation and dequantisation draw anew for each epoch, from a seed that the
         runs share, so that runs are compared on the same draws.
         """
+        observed, stored = self.shared(name, epoch), getattr(self, name).x
+        return observed.clone() if observed is stored else observed
+
+    def shared(self, name: PartName, epoch: int = 0) -> Tensor:
+        """The same for those who only read: it may be the data set's own memory."""
         x: Tensor = getattr(self, name).x
         seed = key(self.fingerprint, name, epoch)
         return _dequantise(x, seed) if self.dequantised else BINARISERS[self.binarisation](x, seed)

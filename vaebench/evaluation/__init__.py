@@ -17,6 +17,7 @@ from vaebench.evaluation.grading import (
     Graded,
     Grading,
     Subject,
+    ask,
     check,
     grading,
     own,
@@ -65,7 +66,7 @@ def _graded(subject: Subject, name: str, hyper: Mapping[str, float]) -> Iterator
     entry = GRADINGS[name]
     scalars = entry.completed(hyper)
     mark = _fingerprint(subject, entry, scalars)
-    for grade in entry.grade(own(subject, name), **scalars):
+    for grade in ask(entry.grade, own(subject, name), **scalars):
         yield replace(grade, fingerprint=grade.fingerprint or mark)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from vaebench.data import Dataset, Part
-from vaebench.evaluation.grading import GRADINGS, Subject, check, own
+from vaebench.evaluation.grading import GRADINGS, Subject, ask, check, own
 
 NUM_TRIED = 48
 """Images of each part, and images drawn, in a short run."""
@@ -39,10 +39,10 @@ def _seconds(
     short = {scalar: min(value, entry.small.get(scalar, value)) for scalar, value in whole.items()}
     times = [clock()]
     for _ in range(2):
-        entry.grade(few, **short)
+        ask(entry.grade, few, **short)
         times.append(clock())
     first, second = times[1] - times[0], times[2] - times[1]
-    growth = entry.work(subject, **whole) / entry.work(few, **short)
+    growth = ask(entry.work, subject, **whole) / ask(entry.work, few, **short)
     return max(0.0, first - second) + second * growth
 
 

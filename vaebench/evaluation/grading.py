@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaebench.data import Dataset, PartName
 from vaebench.errors import InputError
@@ -16,6 +17,7 @@ from vaebench.noise import Noise
 from vaebench.posteriors import Distribution, Latent
 from vaebench.priors import BoundPrior
 from vaebench.registry import Registry
+from vaebench.user_code import call, is_users
 
 
 class Graded(Protocol):
@@ -81,8 +83,8 @@ class Subject:
     """Of the features that images are compared by."""
 
     def observed(self, part: PartName) -> Tensor:
-        """The observations of a part of the data [N, P], where the models are."""
-        return self.dataset.observe(part).to(self.model.like)
+        """The observations of a part of the data [N, P], where the models are: to be read."""
+        return self.dataset.shared(part).to(self.model.like)
 
 
 @dataclass(frozen=True)
@@ -157,11 +159,21 @@ def grading(*, source: str, **facts: Any) -> Callable[[Grades], Grades]:
     return register
 
 
+Answer = TypeVar("Answer")
+
+
+def ask(function: Callable[..., Answer], subject: Subject, **scalars: float) -> Answer:
+    """What a function of a grading gives; one of the user's gets a copy of the data and weights."""
+    if is_users(function) and isinstance(subject.model, nn.Module):
+        subject = replace(subject, model=copy.deepcopy(subject.model))
+    return call(function, subject, **scalars)
+
+
 def check(subject: Subject, gradings: Mapping[str, Mapping[str, float]]) -> None:
     """Raises InputError for a grading that the subject cannot be graded by, with the reason."""
     for name, hyper in gradings.items():
         entry = GRADINGS[name]
-        if reason := entry.refuses(subject, **entry.completed(hyper)):
+        if reason := ask(entry.refuses, subject, **entry.completed(hyper)):
             raise InputError(f"grading {name!r} is refused: {reason}")
 
 

@@ -48,13 +48,14 @@ class Entrant:
     `decode`: codes [n, D] -> what the likelihood is given: logits [n, P] for Bernoulli, means for
     Gaussian, all that `vaebench list likelihoods` says. Both must be fit to be evaluated: no
     dropout, no batch statistics. `likelihood`, `data` and `prior` are names, or tables as in a
-    study; the prior may also be a torch.distributions object. `evaluate`: the table of a study.
+    study; the data may also be the path of an .npz file or a DataConfig, and the prior a
+    torch.distributions object. `evaluate`: the table of a study.
     """
 
     encode: Encode
     decode: Decode
     likelihood: str | Mapping[str, Any]
-    data: str | Mapping[str, Any]
+    data: str | Path | Mapping[str, Any] | DataConfig
     prior: str | Mapping[str, Any] | TorchDistribution = "standard_normal"
     name: str = "given"
     """As tables are to call it."""
@@ -102,7 +103,7 @@ def evaluate(
     encode: Encode,
     decode: Decode,
     likelihood: str | Mapping[str, Any],
-    data: str | Mapping[str, Any],
+    data: str | Path | Mapping[str, Any] | DataConfig,
     prior: str | Mapping[str, Any] | TorchDistribution = "standard_normal",
     *,
     out: str | Path | None = None,
@@ -166,7 +167,7 @@ def read(path: Path, **evaluate: Any) -> Entrant:
 def enter(entrant: Entrant) -> Entered:
     """The entrant with its words resolved and its data checked. Raises InputError."""
     _check_words(entrant)
-    data = convert(_table(entrant.data), DataConfig)
+    data = convert(_data_table(entrant.data), DataConfig)
     dataset = load_data(data)
     likelihood = chosen(LIKELIHOODS, entrant.likelihood)
     described = f"{dataset.label!r} (test) with binarisation {data.observed!r}"
@@ -229,8 +230,20 @@ def _numbers(choice: Choice) -> dict[str, Any]:
     return dict(choice.hyper)
 
 
-def _table(value: str | Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": value} if isinstance(value, str) else dict(value)
+def _data_table(data: str | Path | Mapping[str, Any] | DataConfig) -> dict[str, Any]:
+    """A data set's table, as in a study. Raises InputError for images themselves."""
+    match data:
+        case str() | Path():
+            return {"name": str(data)}
+        case DataConfig():
+            return dict(msgspec.to_builtins(data))
+        case Mapping() if not any(str(key).startswith("x_") for key in data):
+            return {key: str(v) if isinstance(v, Path) else v for key, v in data.items()}
+    raise InputError(
+        f"data must be a name, the path of an .npz file, a table as in a study or a DataConfig; "
+        f"got {type(data).__name__}: save images first, as numpy.savez('mine.npz', "
+        f"x_train=..., x_test=...), and give data='mine.npz'"
+    )
 
 
 def _record(entered: Entered, mark: str, status: results.Status, **contents: Any) -> Record:

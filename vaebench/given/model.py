@@ -23,6 +23,7 @@ from vaebench.noise import Noise, key
 from vaebench.posteriors import Distribution, Latent
 from vaebench.posteriors.gaussian import DiagonalGaussian
 from vaebench.priors import BoundPrior, Prior
+from vaebench.user_code import call
 
 NUM_TRIED = 3
 """Images that a model is tried with before it is graded."""
@@ -35,7 +36,10 @@ Decode = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Given:
-    """What `evaluation.Graded` asks for, of two functions and the names of two distributions."""
+    """What `evaluation.Graded` asks for, of two functions and the names of two distributions.
+
+    The functions are handed copies. Whatever precision they give is graded as float32.
+    """
 
     encode: Encode
     decode: Decode
@@ -51,8 +55,7 @@ class Given:
 
     def encoded(self, x: Tensor) -> Tensor:
         """[1, B, P] -> mean and log-variance, side by side: [1, B, 2D]."""
-        found = _called("encode", self.encode, x[0])
-        return torch.cat(_gaussian(found, len(x[0]), self.latent.dim), -1)[None]
+        return torch.cat(_gaussian(self.encode, x[0], self.latent.dim), -1)[None]
 
     def distribution(self, numbers: Tensor) -> Distribution:
         """q(z|x) of mean and log-variance [1, B, 2D]."""
@@ -68,33 +71,35 @@ class Given:
 
     def log_px_z(self, x: Tensor, z: Tensor) -> Tensor:
         """[1, B, P], [K, 1, B, D] -> [K, 1, B], in nats."""
-        log_px_z = self.likelihood.log_prob(x, self._outputs(z), **self.likelihood_hyper)
-        return log_px_z - self.log_volume
+        log_prob, out = self.likelihood.log_prob, self.outputs(z)
+        return call(log_prob, x, out, **self.likelihood_hyper) - self.log_volume
 
     def mean_image(self, z: Tensor) -> Tensor:
         """[K, 1, n, D] -> [K, 1, n, P]."""
-        return self.likelihood.mean(self._outputs(z))
+        return call(self.likelihood.mean, self.outputs(z))
 
     def sample_image(self, z: Tensor, noise: Noise) -> Tensor:
         """Images drawn from p(x|z): [K, 1, n, D] -> [K, 1, n, P]."""
-        return self.likelihood.draw(self._outputs(z), noise, **self.likelihood_hyper)
+        return self.likelihood.draw(self.outputs(z), noise, **self.likelihood_hyper)
 
     def of_run(self, run: int) -> Given:
         """Itself: there is one."""
         return self
 
-    def _outputs(self, z: Tensor) -> Tensor:
+    def outputs(self, z: Tensor) -> Tensor:
+        """What decode gives, in the precision of z: [K, 1, n, D] -> [K, 1, n, num_outputs]."""
         rows = z.flatten(0, -2)
         out = _called("decode", self.decode, rows)
-        if not isinstance(out, Tensor):
-            raise InputError(f"decode must give a tensor; it gave {type(out).__name__}")
-        if out.numel() != len(rows) * self.num_outputs or len(out) != len(rows):
+        if not _is_real(out):
+            raise InputError(f"decode must give a tensor of real numbers; it gave {_said(out)}")
+        if out.numel() != len(rows) * self.num_outputs or out.shape[:1] != rows.shape[:1]:
             raise InputError(
                 f"decode must give [{len(rows)}, {self.num_outputs}] for codes of shape "
                 f"{tuple(rows.shape)} under likelihood {self.likelihood.name!r}; it gave "
                 f"{tuple(out.shape)}"
             )
-        return out.reshape(*z.shape[:-1], self.num_outputs)
+        # A copy: the next call may overwrite what this one gave.
+        return out.to(z, copy=True).reshape(*z.shape[:-1], self.num_outputs)
 
 
 @torch.no_grad()
@@ -120,7 +125,7 @@ def given_model(
             f"sigma = 0.1}}"
         )
     x = dataset.observe("test")[:NUM_TRIED].to(device)
-    mu, _ = _gaussian(_called("encode", encode, x), len(x))
+    mu, _ = _gaussian(encode, x)
     model = Given(
         encode,
         decode,
@@ -132,7 +137,7 @@ def given_model(
         dataset.num_pixels * likelihood.outputs_per_pixel,
         dataset.log_volume,
     )
-    return model, _tried(model, x.to(model.like)[None])
+    return model, _tried(model, x[None])
 
 
 def _tried(model: Given, x: Tensor) -> str:
@@ -164,39 +169,60 @@ def _tried(model: Given, x: Tensor) -> str:
 
 
 def _called(what: str, function: Callable[[Tensor], Any], given: Tensor) -> Any:
-    """What a function of the user's gives. Raises InputError where it raises."""
+    """What a function of the user's gives for a copy. Raises InputError where it raises."""
     try:
-        return function(given)
+        return function(given.clone())
     except InputError:
         raise
     except Exception as error:
+        first_line = str(error).strip().partition("\n")[0]
+        dtype = str(given.dtype).removeprefix("torch.")
         raise InputError(
-            f"{what} must take {str(given.dtype).removeprefix('torch.')} of shape "
-            f"{tuple(given.shape)} on {given.device}; it raised {type(error).__name__}: {error}"
+            f"{what} must take {dtype} of shape {tuple(given.shape)} on {given.device}; it raised "
+            f"{type(error).__name__}: {first_line}: where it computes in another precision, convert "
+            f"within it, as by x.double()"
         ) from error
 
 
-def _gaussian(found: Any, num_rows: int, dim: int | None = None) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance [B, D] each, of what an encoder gave. Raises InputError."""
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Tensor) and not value.is_complex() and value.layout is torch.strided
+
+
+def _said(value: Any) -> str:
+    """What a value is, in words."""
+    if isinstance(value, Tensor):
+        return f"a tensor of {str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__} of {len(value)}: {', '.join(map(_said, value))}"
+    return type(value).__name__
+
+
+def _gaussian(encode: Encode, x: Tensor, dim: int | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance [B, D] that an encoder gives for images [B, P], in their precision.
+
+    Raises InputError.
+    """
+    found = _called("encode", encode, x)
     if isinstance(found, Independent):
         found = found.base_dist
     if isinstance(found, Normal):
         found = found.loc, 2.0 * found.scale.log()
     match found:
-        case (Tensor() as mu, Tensor() as log_var):
+        case (mu, log_var) if _is_real(mu) and _is_real(log_var):
             pass
         case _:
             raise InputError(
-                f"encode must give mean and log-variance of q(z|x), or a Normal over z; it gave "
-                f"{type(found).__name__}: wrap it, as in lambda x: (net(x).mu, net(x).log_var)"
+                f"encode must give mean and log-variance of q(z|x), two tensors of real numbers, "
+                f"or a Normal over z; it gave {_said(found)}: wrap it, as in lambda x: "
+                f"(net(x).mu, net(x).log_var)"
             )
-    wanted = (num_rows, dim or mu.shape[-1])
-    if not mu.shape == log_var.shape == wanted:
+    fits = mu.ndim == 2 and len(mu) == len(x) and mu.shape[1] == (dim or max(1, mu.shape[1]))
+    if not (fits and mu.shape == log_var.shape):
         raise InputError(
-            f"encode must give mean and log-variance of shape [{num_rows}, {dim or 'D'}] for "
-            f"{num_rows} images; it gave {tuple(mu.shape)} and {tuple(log_var.shape)}"
+            f"encode must give mean and log-variance of shape [{len(x)}, {dim or 'D'}] for "
+            f"{len(x)} images; it gave {tuple(mu.shape)} and {tuple(log_var.shape)}"
         )
-    return mu, log_var
+    return mu.to(x), log_var.to(x)
 
 
 def from_torch(prior: TorchDistribution) -> BoundPrior:
@@ -211,6 +237,8 @@ def from_torch(prior: TorchDistribution) -> BoundPrior:
             f"{tuple(prior.batch_shape)}: give one of them"
         )
     shape = prior.batch_shape + prior.event_shape
+    with torch.random.fork_rng(devices=[]):
+        like = prior.sample()  # for its precision and its device
 
     def log_prob(z: Tensor) -> Tensor:
         if shape and shape[-1] != z.shape[-1]:
@@ -220,13 +248,15 @@ def from_torch(prior: TorchDistribution) -> BoundPrior:
             )
         finite = z.isfinite().all(-1)
         # The distributions of torch raise for NaN, which a rejected proposal may hold.
-        log_pz = prior.log_prob(torch.where(finite[..., None], z, 0.0))
+        real = torch.where(finite[..., None], z, 0.0).to(like)
+        log_pz = _called("the prior's log_prob", prior.log_prob, real).to(z)
         return torch.where(finite, log_pz if over_codes else log_pz.sum(-1), torch.nan)
 
     def sample(noise: Noise, num_rows: int, latent: Latent) -> Tensor:
         seed = key(*noise.keys, noise.step, noise.first_sample, noise.first_row)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return prior.sample(torch.Size([num_rows] if shape else [num_rows, latent.dim]))[None]
+            drawn = prior.sample(torch.Size([num_rows] if shape else [num_rows, latent.dim]))
+        return drawn.clone()[None]
 
     return BoundPrior(Prior("given", log_prob, "given", sample), {})

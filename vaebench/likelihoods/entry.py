@@ -17,6 +17,7 @@ from vaebench.hyper import Hyper, hyperparameters
 from vaebench.likelihoods.supports import Support
 from vaebench.noise import Noise
 from vaebench.registry import Registry
+from vaebench.user_code import call
 
 Measure = Literal["mass", "density"]
 
@@ -65,7 +66,7 @@ class Likelihood:
                 f"likelihood {self.name!r} declares no sampler, so no images can be drawn from "
                 f"p(x|z): register it with sample=..."
             )
-        return self.sample(out, noise, **parameters)
+        return call(self.sample, out, noise, **parameters)
 
     def check_support(self, x: Tensor, described: str) -> None:
         """Raises InputError where x holds values that p(x|z) gives no probability to."""

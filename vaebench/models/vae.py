@@ -23,6 +23,7 @@ from vaebench.noise import Noise
 from vaebench.posteriors import POSTERIORS, Distribution, Latent, Posterior
 from vaebench.posteriors.entry import Layers
 from vaebench.priors import PRIORS, BoundPrior, Prior, PriorShape
+from vaebench.user_code import call
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class VAE(nn.Module):
         out = self.decode(z, training)
         fitted = self._fit(x, out) if training else self.fitted.values(out)
         scalars = self._likelihood_scalars(out, fitted)
-        return self.likelihood.log_prob(x, out, **scalars) - self.log_volume
+        return call(self.likelihood.log_prob, x, out, **scalars) - self.log_volume
 
     def _likelihood_scalars(self, out: Tensor, fitted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The parameters of p(x|z) beside the decoder's output: [S, 1] each."""
@@ -150,7 +151,7 @@ class VAE(nn.Module):
 
     def mean_image(self, z: Tensor) -> Tensor:
         """E[x|z]: [K, S, B, D] -> [K, S, B, P]."""
-        return self.likelihood.mean(self.decode(z))
+        return call(self.likelihood.mean, self.decode(z))
 
     def sample_image(self, z: Tensor, noise: Noise) -> Tensor:
         """Images drawn from p(x|z), of the kind that log_px_z is given: [K, S, B, P].
@@ -167,7 +168,7 @@ class VAE(nn.Module):
 
     def _fit(self, x: Tensor, out: Tensor) -> dict[str, Tensor]:
         """The closed-form parameters of this batch; running values are kept for evaluation."""
-        found = {name: fit(x, out) for name, fit in self.likelihood.fitted.items()}
+        found = {name: call(fit, x, out) for name, fit in self.likelihood.fitted.items()}
         for name, value in found.items():
             self.fitted.follow(name, value.detach())
         return found

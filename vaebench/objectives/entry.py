@@ -15,6 +15,7 @@ from vaebench.hyper import Hyper, Scalar, hyperparameters
 from vaebench.posteriors.entry import Layers
 from vaebench.registry import Registry
 from vaebench.terms import Terms
+from vaebench.user_code import copied, is_users
 
 Bound = Literal["lower", "upper", "none"]
 Side = Literal["encoder", "decoder"]
@@ -101,7 +102,7 @@ class Objective:
 
     def __call__(self, terms: Terms, **scalars: Scalar) -> Tensor:
         """The loss [S, B]. Raises InputError where the function returns anything else."""
-        loss = self.loss(terms, **scalars)
+        loss = self.loss(terms, **(copied(scalars) if is_users(self.loss) else scalars))
         given = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
         if given != tuple(terms.shape):
             raise InputError(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vaebench.data import Dataset
 from vaebench.errors import InputError
 from vaebench.evaluation.samples.features import Extractor, digest, fault_of
+from vaebench.user_code import copied
 
 Function = Callable[[Tensor], Tensor]
 
@@ -94,10 +95,14 @@ def from_file(name: str, dataset: Dataset) -> Extractor:
             f"extractor {name!r} must load; it raised {type(error).__name__}: {error}"
         ) from error
     form, shaped = _form(name, function, dataset)
+
+    def features(x: Tensor) -> Tensor:
+        return copied(function(shaped(x).clone()))
+
     state = function.state_dict() if isinstance(function, nn.Module) else {}
     weights = [w for w in state.values() if isinstance(w, Tensor)]
     return Extractor(
-        lambda x: function(shaped(x)),
+        features,
         ":".join(filter(None, (file.path.name, file.attribute))),
         digest(file.path.read_bytes(), file.attribute, *weights),
         f"intensities {form}",
@@ -110,7 +115,7 @@ def _form(name: str, function: Function, dataset: Dataset) -> tuple[str, Functio
     for form, shaped in _forms(dataset.image_shape).items():
         try:
             with torch.no_grad():
-                fault = fault_of(function(shaped(x)), len(x))
+                fault = fault_of(function(shaped(x).clone()), len(x))
         except Exception as error:  # whatever it raises at a wrong shape
             fault = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         if not fault:
