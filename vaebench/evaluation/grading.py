@@ -83,8 +83,8 @@ class Subject:
     """Of the features that images are compared by."""
 
     def observed(self, part: PartName) -> Tensor:
-        """The observations of a part of the data [N, P], where the models are: to be read."""
-        return self.dataset.shared(part).to(self.model.like)
+        """A copy of the observations of a part of the data [N, P], where the models are."""
+        return self.dataset.observe(part).to(self.model.like)
 
 
 @dataclass(frozen=True)

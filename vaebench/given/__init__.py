@@ -28,6 +28,7 @@ from vaebench.environment import describe
 from vaebench.errors import InputError
 from vaebench.evaluation import Subject, budget
 from vaebench.evaluation import evaluate as evaluate_subject
+from vaebench.given.doubts import doubts_of, marked
 from vaebench.given.model import Decode, Encode, from_torch, given_model
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.noise import Noise, key
@@ -129,7 +130,8 @@ def grade(entrant: Entrant, out: Path | None = None) -> Record:
         kernels.forget_paths()
         graded, mark = subject(entered)
         found = evaluate_subject(graded, entered.settings.wanted)
-        metrics = results.metrics(found.grades, 0)
+        doubt = doubts_of(graded.model, graded)
+        metrics = results.metrics([marked(grade, doubt) for grade in found.grades], 0)
         if reason := lost(metrics):
             raise InputError(f"the figures of {entrant.name!r} must be finite; {reason}")
     except InputError as error:

@@ -8,6 +8,7 @@ from torch import Tensor
 from vaebench import kernels
 from vaebench.likelihoods.entry import likelihood
 from vaebench.likelihoods.outputs import uniforms_beside
+from vaebench.likelihoods.scales import like_probabilities
 from vaebench.likelihoods.supports import BINARY
 from vaebench.noise import Noise
 
@@ -22,6 +23,7 @@ def _bernoulli_sample(out: Tensor, noise: Noise) -> Tensor:
     support=BINARY,
     mean=torch.sigmoid,
     sample=_bernoulli_sample,
+    doubt=like_probabilities,
 )
 def bernoulli(x: Tensor, out: Tensor) -> Tensor:
     """Independent pixels in {0, 1}; the decoder gives logits.

@@ -12,6 +12,7 @@ from torch import Tensor
 from vaebench import densities, kernels
 from vaebench.likelihoods.entry import likelihood
 from vaebench.likelihoods.outputs import OPEN, soft_floor, uniforms_beside
+from vaebench.likelihoods.scales import like_probabilities
 from vaebench.likelihoods.supports import OPEN_UNIT, UNIT
 from vaebench.noise import Noise
 
@@ -34,6 +35,7 @@ def _continuous_bernoulli_sample(out: Tensor, noise: Noise) -> Tensor:
     support=UNIT,
     mean=densities.continuous_bernoulli_mean,
     sample=_continuous_bernoulli_sample,
+    doubt=like_probabilities,
 )
 def continuous_bernoulli(x: Tensor, out: Tensor) -> Tensor:
     """Density C exp(x * out) on [0, 1]; out is the logit of the paper's lambda.

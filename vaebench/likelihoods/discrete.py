@@ -13,6 +13,7 @@ from vaebench import densities, kernels
 from vaebench.densities import NUM_LEVELS
 from vaebench.likelihoods.entry import likelihood
 from vaebench.likelihoods.outputs import soft_floor, uniforms_beside
+from vaebench.likelihoods.scales import like_scales, like_shares
 from vaebench.likelihoods.supports import EIGHT_BIT
 from vaebench.noise import Noise
 
@@ -48,6 +49,7 @@ def _logistic_sample(out: Tensor, noise: Noise) -> Tensor:
     mean=_logistic_mean,
     sample=_logistic_sample,
     outputs_per_pixel=2,
+    doubt=like_scales,
 )
 def discretised_logistic(x: Tensor, out: Tensor) -> Tensor:
     """The mass of a logistic law in the bin of each level; 0 and 1 take the tails.
@@ -125,6 +127,7 @@ def _categorical_sample(out: Tensor, noise: Noise) -> Tensor:
     mean=_categorical_mean,
     sample=_categorical_sample,
     outputs_per_pixel=NUM_LEVELS,
+    doubt=like_shares(NUM_LEVELS),
 )
 def categorical(x: Tensor, out: Tensor) -> Tensor:
     """Any distribution over the 256 levels: the decoder gives 256 logits a pixel.

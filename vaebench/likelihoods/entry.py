@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vaebench.errors import InputError, near_match
 from vaebench.hyper import Hyper, hyperparameters
+from vaebench.likelihoods.scales import Doubt, no_doubt
 from vaebench.likelihoods.supports import Support
 from vaebench.noise import Noise
 from vaebench.registry import Registry
@@ -48,6 +49,9 @@ class Likelihood:
     sample: Callable[..., Tensor] | None = None
     """(out, noise, **parameters) -> x [K, S, B, P] drawn from p(x|z), with the parameters of
     `log_prob`. Without it there are no images from the model itself, only their means."""
+    doubt: Doubt = no_doubt
+    """(x, out) -> why a decoder's output looks like numbers on another scale, "" where it does
+    not: asked of models from elsewhere."""
 
     @property
     def hyper(self) -> dict[str, Hyper]:

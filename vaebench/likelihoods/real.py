@@ -23,6 +23,7 @@ from vaebench.likelihoods.outputs import (
     soft_floor,
     uniforms_beside,
 )
+from vaebench.likelihoods.scales import like_scales
 from vaebench.likelihoods.supports import REAL
 from vaebench.noise import Noise
 
@@ -110,6 +111,7 @@ def _per_pixel_sample(out: Tensor, noise: Noise) -> Tensor:
     mean=location,
     sample=_per_pixel_sample,
     outputs_per_pixel=2,
+    doubt=like_scales,
 )
 def gaussian_per_pixel(x: Tensor, out: Tensor) -> Tensor:
     """N(x; mu, diag(sigma^2)): the decoder gives every pixel's mean and log sigma.

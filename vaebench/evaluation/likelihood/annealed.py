@@ -23,7 +23,8 @@ from vaebench.evaluation.likelihood.annealing import (
 )
 from vaebench.evaluation.likelihood.checked import checked_log_px_z
 from vaebench.evaluation.likelihood.hmc import Target, point_at
-from vaebench.evaluation.likelihood.weights import for_many
+from vaebench.evaluation.likelihood.weights import for_many, log_mean_variance
+from vaebench.evaluation.samples.intervals import normal
 from vaebench.hyper import Hyper
 from vaebench.noise import Noise
 
@@ -46,7 +47,9 @@ class Bracket(NamedTuple):
     lower: Tensor
     acceptance: Tensor
     ess: Tensor  # effective chains, as a share of K
+    variance: Tensor  # of `lower`, by the choice of chains
     upper: Tensor  # [S, 0] where no exact sample of the posterior is known
+    upper_variance: Tensor  # as `upper`
 
 
 def _work(
@@ -84,7 +87,10 @@ def annealed(
     """NLL by annealed importance sampling, and how far its two bounds are apart.
 
     The upper bound needs an exact sample of p(z|x), which images simulated from the model come
-    with: `num_simulated` of them. In float32 the last digit may decide whether a chain moves, so
+    with: `num_simulated` of them. Both means over images come with the 95% interval of their
+    sampling by chains, on these images: +- 1.96 (sum_i var_i)^(1/2) / N, var_i the jackknife's of
+    an image's bound over its chains, as the chains of two images are independent. It is about the
+    bound that so many chains give on average, which is no less than the NLL. In float32 the last digit may decide whether a chain moves, so
     that on other devices or thread counts a value agrees to its sampling error alone.
     """
     plan = Plan(num_temperatures, num_chains, num_leapfrog)
@@ -101,7 +107,7 @@ def annealed(
     few = found.ess * num_chains < FEWEST_CHAINS
     doubts = for_many(few, f"fewer than {FEWEST_CHAINS} effective chains")
     return [
-        replace(_grade("ais_nll", -found.lower, bound), doubts=doubts),
+        replace(_sampled("ais_nll", -found.lower, found.variance, bound), doubts=doubts),
         _grade("ais_acceptance", found.acceptance, told),
         _grade("ais_ess", found.ess, f"{told}, effective chains of all"),
         *_gap(subject, plan, num_simulated, told),
@@ -112,16 +118,18 @@ def _gap(subject: Subject, plan: Plan, num: int, told: str) -> list[Grade]:
     """The gap on images simulated from each model, where it can draw some and these are wanted."""
     if not num or subject.model.likelihood.sample is None:
         return []
-    gaps = []
+    gaps, variances = [], []
     for model, noise in _runs(subject, "simulated"):
         z, x = simulated(model, noise.named("images"), num)
         found = of_images(model, x, noise, plan, z)
         gaps.append(found.upper - found.lower)
+        variances.append(found.upper_variance + found.variance)
     of_images_told = told.split(", ", 1)[1]
     return [
-        _grade(
+        _sampled(
             "bdmc_gap",
             torch.cat(gaps),
+            torch.cat(variances),
             f"{num} images simulated from the model, {of_images_told}, upper less lower bound",
         )
     ]
@@ -133,6 +141,16 @@ def _runs(subject: Subject, name: str) -> Iterator[tuple[Graded, Noise]]:
 
 def _grade(name: str, values: Tensor, protocol: str) -> Grade:
     return Grade(name, values.mean(-1), protocol, parts=values)
+
+
+def _sampled(name: str, values: Tensor, variances: Tensor, protocol: str) -> Grade:
+    """The mean over images [S, N], with its interval from the variance of each by its chains."""
+    grade = _grade(name, values, protocol)
+    if variances.isnan().all():  # of one chain
+        return grade
+    of_mean = normal(grade.values, variances.sum(-1) / variances.shape[-1] ** 2)
+    told = f"{protocol}; interval of the chains' sampling, not of the images'"
+    return replace(grade, protocol=told, low=of_mean.low, high=of_mean.high)
 
 
 @torch.no_grad()
@@ -185,12 +203,14 @@ def _bracket(
     steps = adapted_steps(target, pilot, plan, noise.named("pilot"))
     up = forward(target, chains, steps, plan, noise.named("forward"))
     lower, _, ess = densities.importance_weights(up.log_w)
-    upper = lower[:, :0]
+    upper = upper_variance = lower[:, :0]
     if z is not None:
         ends = z.expand(plan.num_chains, *z.shape)
         down = backward(target, ends, steps, plan, noise.named("backward"))
         upper = -densities.log_mean_exp(-down.log_w)
-    return Bracket(lower, up.acceptance.double(), ess / plan.num_chains, upper)
+        upper_variance = log_mean_variance(-down.log_w)
+    variance, share = log_mean_variance(up.log_w), ess / plan.num_chains
+    return Bracket(lower, up.acceptance.double(), share, variance, upper, upper_variance)
 
 
 def _target(model: Graded, x: Tensor) -> Target:

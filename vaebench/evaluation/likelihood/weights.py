@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vaebench.evaluation.samples.intervals import jackknife
+
 LEAST_TAIL = 5
 """Weights that a tail is fitted to, at least, as in the authors' package loo: K = 25 has them."""
 FLAT = 1e-3
@@ -91,6 +93,21 @@ class Weights:
     def ess(self, num_samples: int) -> Tensor:
         """Effective sample size (sum w)^2 / sum w^2 as a share of K: [S, B], from 1 / K to 1."""
         return torch.exp(2.0 * self.log_sum - self.log_sum_of_squares) / num_samples
+
+
+def log_mean_variance(log_w: Tensor) -> Tensor:
+    """The sampling variance of L = log (1/K) sum_k w_k, by the jackknife: [K, S, B] -> [S, B].
+
+    (K - 1) / K sum_k (L_k - mean L_k)^2 with L_k = log 1/(K - 1) sum_{j != k} w_j, for independent
+    samples. Where weights are nearly even it is that of the delta method, (K / ESS - 1) / (K - 1).
+    NaN for one sample. Each sum is made of those before and after k: no digits go in a difference.
+    """
+    if len(log_w) < 2:
+        return torch.full_like(log_w[0], math.nan)
+    nothing = torch.full_like(log_w[:1], -math.inf)
+    before = torch.cat([nothing, log_w[:-1].logcumsumexp(0)])
+    after = torch.cat([log_w[1:].flip(0).logcumsumexp(0).flip(0), nothing])
+    return jackknife(torch.logaddexp(before, after) - math.log(len(log_w) - 1))
 
 
 def khat(largest: Tensor) -> Tensor:

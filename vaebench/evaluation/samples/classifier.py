@@ -13,6 +13,8 @@ from vaebench.optimise import AdamScalars, Moments, fused_adam
 WIDTHS = 128, 32
 NUM_STEPS, BATCH_SIZE = 500, 128
 LEARNING_RATE = 2e-3
+ERRORS = 2.0
+"""Standard errors that the accuracy must be above that of guessing."""
 GRID = 2.0**-10
 """Weights are rounded to it: what is left of the order of summation, 1e-14, then does not show."""
 
@@ -23,13 +25,52 @@ def classifier(dataset: Dataset) -> Extractor:
     In float64, and with weights on a grid: the same features, and the same fingerprint, whatever
     the number of threads, and on another machine.
     """
-    weights = _trained(dataset.train)
+    return _extractor(dataset, _trained(dataset.train))
+
+
+def classifier_that_learned(dataset: Dataset) -> tuple[Extractor | None, str]:
+    """The same, or why there is none: its labels, or what it has learned of them, are of no use.
+
+    It must name more held-out images rightly than guessing does that knows which label is the most
+    frequent there, by two standard errors: no network learns features from one class, from a class
+    for each image or from labels by chance. The first of test, validation and training part is
+    asked that has labels of two classes or more.
+    """
+    train = dataset.train
+    if train.y is None:
+        return None, ""
+    if not _has_classes(train):
+        return None, "all training labels are one"
+    weights = _trained(train)
+    parts = (dataset.test, dataset.valid, train)
+    if _beats_guessing(next(part for part in parts if _has_classes(part)), weights):
+        return _extractor(dataset, weights), ""
+    return None, "a classifier of the labels is no better than guessing"
+
+
+def _extractor(dataset: Dataset, weights: list[Tensor]) -> Extractor:
     sizes = "-".join(map(str, (dataset.num_pixels, *WIDTHS)))
     return Extractor(
         lambda x: _hidden(x, weights),
         f"classifier {sizes}, {_accuracy(dataset.test, weights)}",
         digest(*weights),
     )
+
+
+def _has_classes(part: Part) -> bool:
+    return part.y is not None and len(part.y.unique()) > 1
+
+
+def _beats_guessing(part: Part, weights: list[Tensor]) -> bool:
+    assert part.y is not None, "of a labelled part"
+    num, right = len(part.y), float(_right(part, weights).double().mean())
+    guessing = float(part.y.bincount().max()) / num
+    return right > guessing + ERRORS * (guessing * (1.0 - guessing) / num) ** 0.5
+
+
+def _right(part: Part, weights: list[Tensor]) -> Tensor:
+    """Which images are given their label: bool [N]."""
+    return _logits(part.x, weights).argmax(-1) == part.y
 
 
 def _hidden(x: Tensor, weights: list[Tensor]) -> Tensor:
@@ -43,8 +84,7 @@ def _logits(x: Tensor, weights: list[Tensor]) -> Tensor:
 def _accuracy(test: Part, weights: list[Tensor]) -> str:
     if test.y is None:
         return "no test labels"
-    right = _logits(test.x, weights).argmax(-1) == test.y
-    return f"test accuracy {float(right.double().mean()):.3f}"
+    return f"test accuracy {float(_right(test, weights).double().mean()):.3f}"
 
 
 def _trained(train: Part) -> list[Tensor]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 
 from vaebench.data import Dataset
 from vaebench.errors import InputError, near_match
 from vaebench.evaluation.grading import Subject
-from vaebench.evaluation.samples.classifier import classifier
+from vaebench.evaluation.samples.classifier import classifier, classifier_that_learned
 from vaebench.evaluation.samples.extractor_files import from_file, named, why_no_file
 from vaebench.evaluation.samples.features import Extractor, digest
 
@@ -18,8 +19,15 @@ NUM_COMPONENTS = 32
 
 
 def auto(dataset: Dataset) -> Extractor:
-    """A small classifier where the data set has labels, principal components where it has none."""
-    return pca(dataset) if dataset.train.y is None else classifier(dataset)
+    """A small classifier where the data set has labels that one learns, else principal components.
+
+    Its description says why where there are labels of no use.
+    """
+    learned, reason = classifier_that_learned(dataset)
+    if learned is not None:
+        return learned
+    components = pca(dataset)
+    return replace(components, described=components.described + (reason and f" ({reason})"))
 
 
 def pca(dataset: Dataset) -> Extractor:
@@ -67,6 +75,11 @@ def why_not(dataset: Dataset, name: str) -> str:
         return reason and f"extractor {name!r}: {reason}; {near_match(name, EXTRACTORS)}"
     if name == "classifier" and dataset.train.y is None:
         return f"extractor 'classifier' needs labels; {dataset.label!r} has no y_train: take 'pca'"
+    if name == "classifier" and dataset.train.y is not None and len(dataset.train.y.unique()) < 2:
+        return (
+            f"extractor 'classifier' needs two classes or more; all of y_train of "
+            f"{dataset.label!r} are {int(dataset.train.y[0])}: take 'pca'"
+        )
     return ""
 
 

@@ -54,11 +54,11 @@ def _wilson(value: Tensor, num: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def jackknife(left_out: Tensor) -> Tensor:
-    """The variance of a figure, from its values with each image of a set left out: [n] -> [].
+    """The variance of a figure, from its values with each of a set left out: [n, ...] -> [...].
 
     Efron & Stein 1981: on average no less than that of a figure of n - 1 images.
     """
-    return (len(left_out) - 1) * left_out.var(correction=0)
+    return (len(left_out) - 1) * left_out.var(0, correction=0)
 
 
 def joined(estimates: list[Estimate]) -> Estimate:
