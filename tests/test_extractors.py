@@ -29,7 +29,7 @@ def test_its_accuracy_is_that_on_the_test_part():
     wrong = dataclasses.replace(dataset, test=Part(dataset.test.x, (dataset.test.y + 1) % 3))
     bare = dataclasses.replace(dataset, test=Part(dataset.test.x, None))
     right_share, wrong_share = (
-        float(extractor_for(d).described.split()[-1]) for d in (dataset, wrong)
+        float(extractor_for(d, "classifier").described.split()[-1]) for d in (dataset, wrong)
     )
     assert right_share > 0.8
     assert wrong_share < 0.2

@@ -130,7 +130,7 @@ def grade(entrant: Entrant, out: Path | None = None) -> Record:
         kernels.forget_paths()
         graded, mark = subject(entered)
         found = evaluate_subject(graded, entered.settings.wanted)
-        doubt = doubts_of(graded.model, graded)
+        doubt = doubts_of(graded)
         metrics = results.metrics([marked(grade, doubt) for grade in found.grades], 0)
         if reason := lost(metrics):
             raise InputError(f"the figures of {entrant.name!r} must be finite; {reason}")

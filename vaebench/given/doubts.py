@@ -19,9 +19,10 @@ ERRORS = 3.0
 
 
 @torch.no_grad()
-def doubts_of(model: Given, subject: Subject) -> str:
+def doubts_of(subject: Subject) -> str:
     """Why the model's figures should not be trusted, from what it gives for some test images."""
-    x = subject.observed("test")[:NUM_JUDGED]
+    model, x = subject.model, subject.observed("test")[:NUM_JUDGED]
+    assert isinstance(model, Given), "a model from elsewhere"
     numbers = model.encoded(x[None])
     out = model.outputs(numbers.chunk(2, -1)[0][None])
     reasons = (model.likelihood.doubt(x[None], out), _of_spread(model, x, numbers, subject.noise))

@@ -179,8 +179,8 @@ def _called(what: str, function: Callable[[Tensor], Any], given: Tensor) -> Any:
         dtype = str(given.dtype).removeprefix("torch.")
         raise InputError(
             f"{what} must take {dtype} of shape {tuple(given.shape)} on {given.device}; it raised "
-            f"{type(error).__name__}: {first_line}: where it computes in another precision, convert "
-            f"within it, as by x.double()"
+            f"{type(error).__name__}: {first_line}: where it computes in another precision, "
+            f"convert within it, as by x.double()"
         ) from error
 
 
@@ -191,7 +191,9 @@ def _is_real(value: Any) -> bool:
 def _said(value: Any) -> str:
     """What a value is, in words."""
     if isinstance(value, Tensor):
-        return f"a tensor of {str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
+        return (
+            f"a tensor of {str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
+        )
     if isinstance(value, tuple | list):
         return f"{type(value).__name__} of {len(value)}: {', '.join(map(_said, value))}"
     return type(value).__name__

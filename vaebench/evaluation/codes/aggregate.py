@@ -68,8 +68,10 @@ def aggregate(subject: Subject, *, num_examples: Count = 2000, num_codes: Count 
     mutual, aggregate_kl = found.mutual.mean(-1), found.aggregate_kl.mean(-1)
     finite = (mutual + aggregate_kl).isfinite()
     doubts = tuple(
-        _doubt(value, ceiling) if known else NOT_FINITE
-        for value, known in zip(mutual.tolist(), finite.tolist(), strict=True)
+        _doubt(value, kl, ceiling) if known else NOT_FINITE
+        for value, kl, known in zip(
+            mutual.tolist(), aggregate_kl.tolist(), finite.tolist(), strict=True
+        )
     )
     return [
         Grade(
@@ -89,7 +91,13 @@ def aggregate(subject: Subject, *, num_examples: Count = 2000, num_codes: Count 
     ]
 
 
-def _doubt(mutual: float, ceiling: float) -> str:
+def _doubt(mutual: float, aggregate_kl: float, ceiling: float) -> str:
+    if min(mutual, aggregate_kl) < 0.0:
+        name = "mutual information" if mutual < 0.0 else "aggregate KL"
+        return (
+            f"the {name} came out below 0, where the truth cannot be: its sampling error is as "
+            f"large as it; take more codes (num_codes)"
+        )
     if mutual < CEILING * ceiling:
         return ""
     return (

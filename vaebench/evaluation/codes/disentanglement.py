@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
@@ -12,6 +12,11 @@ import torch
 from torch import Tensor
 
 from vaebench.data import Dataset, Part, PartName
+from vaebench.evaluation.codes.chance import (
+    Score,
+    complete_by_definition,
+    no_better_than_chance,
+)
 from vaebench.evaluation.codes.coded import Coded, Integers, Numbers, dci, mig, sap
 from vaebench.evaluation.codes.fixed_factor import beta_vae_score, factor_vae_score
 from vaebench.evaluation.codes.latent import ACTIVE, MEAN, is_active, posterior_means
@@ -118,14 +123,22 @@ def disentanglement(
         _scores(*parts, settings, seed)
         for seed, parts in zip(subject.noise.keys, coded, strict=True)
     ]
-    doubts = tuple(
-        ("" if train.codes.any() else NONE_ACTIVE) if finite else NOT_FINITE
-        for (train, _), finite in zip(coded, found.finite.tolist(), strict=True)
-    )
+    doubts = [
+        _doubts(*parts, scores, settings, seed) if finite else dict.fromkeys(scores, NOT_FINITE)
+        for seed, parts, scores, finite in zip(
+            subject.noise.keys, coded, each, found.finite.tolist(), strict=True
+        )
+    ]
     active = f"dimensions of the {MEAN} with variance > {ACTIVE} on train"
     told = f"{active}; factors {', '.join(map(str, columns))}; test"
     return [
-        _grade(name, [scores[name] for scores in each], f"{told}, {how}", doubts, found.finite)
+        _grade(
+            name,
+            [scores[name] for scores in each],
+            f"{told}, {how}",
+            tuple(of_run[name] for of_run in doubts),
+            found.finite,
+        )
         for name, how in _protocols(settings, len(columns), found.means[0].shape[-1]).items()
     ]
 
@@ -193,6 +206,23 @@ def _scores(train: Coded, test: Coded, settings: Settings, seed: int) -> dict[st
         "factor_vae_score": factor_vae_score(train, test, _rng(seed, "factor_vae"), **draws),
         "beta_vae_score": beta_vae_score(train, test, _rng(seed, "beta_vae"), **draws),
     }
+
+
+def _doubts(
+    train: Coded, test: Coded, scores: Mapping[str, float | Numbers], settings: Settings, seed: int
+) -> dict[str, str]:
+    """Why each score of a run should not be trusted, by name."""
+    if not train.codes.any():
+        return dict.fromkeys(scores, NONE_ACTIVE)
+    gaps: dict[str, Score] = {"mig": lambda _, test: mig(test, settings.num_bins), "sap": sap}
+    by_chance = {
+        name: no_better_than_chance(
+            score, train, test, float(np.mean(scores[name])), _rng(seed, f"{name} by chance")
+        )
+        for name, score in gaps.items()
+    }
+    complete = {"dci_completeness": complete_by_definition(train)}
+    return {**dict.fromkeys(scores, ""), **by_chance, **complete}
 
 
 def _rng(seed: int, name: str) -> np.random.Generator:

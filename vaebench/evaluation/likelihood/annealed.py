@@ -90,8 +90,9 @@ def annealed(
     with: `num_simulated` of them. Both means over images come with the 95% interval of their
     sampling by chains, on these images: +- 1.96 (sum_i var_i)^(1/2) / N, var_i the jackknife's of
     an image's bound over its chains, as the chains of two images are independent. It is about the
-    bound that so many chains give on average, which is no less than the NLL. In float32 the last digit may decide whether a chain moves, so
-    that on other devices or thread counts a value agrees to its sampling error alone.
+    bound that so many chains give on average, which is no less than the NLL. In float32 the last
+    digit may decide whether a chain moves, so that on other devices or thread counts a value agrees
+    to its sampling error alone.
     """
     plan = Plan(num_temperatures, num_chains, num_leapfrog)
     x = subject.observed("test")[:num_examples]

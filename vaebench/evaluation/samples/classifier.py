@@ -70,7 +70,8 @@ def _beats_guessing(part: Part, weights: list[Tensor]) -> bool:
 
 def _right(part: Part, weights: list[Tensor]) -> Tensor:
     """Which images are given their label: bool [N]."""
-    return _logits(part.x, weights).argmax(-1) == part.y
+    assert part.y is not None, "of a labelled part"
+    return _logits(part.x, weights).argmax(-1).eq(part.y)
 
 
 def _hidden(x: Tensor, weights: list[Tensor]) -> Tensor:
