@@ -26,9 +26,10 @@ def like_probabilities(x: Tensor, out: Tensor) -> str:
     """Where logits are due: all numbers lie in [0, 1].
 
     Such logits would give every pixel of every image a probability from 0.5 to 0.73. Those of a
-    trained decoder are far on both sides, and those of an untrained one small with both signs.
+    trained decoder are far on both sides, and those of an untrained one small with both signs, or
+    all 0 where its last layer starts at 0.
     """
-    if bool(((out >= 0) & (out <= 1)).all()):
+    if bool(((out >= 0) & (out <= 1)).all() and (out > 0).any()):
         return (
             "the outputs of decode all lie in [0, 1], as probabilities do, and are read as "
             "logits: if they are probabilities, give torch.logit(p)"

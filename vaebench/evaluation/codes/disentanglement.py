@@ -30,7 +30,7 @@ MAX_VALUES = 100
 
 NONE_ACTIVE = "no dimension of the posterior mean is active: this is what guessing scores"
 NOT_FINITE = "the codes have NaN or infinity"
-OTHER_TREES = 10
+OTHER_TREES = 40
 """What all but the forests takes, in trees."""
 
 
