@@ -4,17 +4,20 @@ import math
 
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import tiny
 
 from vaebench import results
 from vaebench.certify import linear_gaussian
 from vaebench.certify.gaussian import exact_log_px
+from vaebench.cli import main
 from vaebench.data import load
 from vaebench.evaluation import Subject
 from vaebench.evaluation.likelihood.annealed import annealed, of_images, simulated
 from vaebench.evaluation.likelihood.annealing import Plan
 from vaebench.evaluation.likelihood.weights import log_mean_variance
 from vaebench.evaluation.samples.intervals import Z
+from vaebench.harness import train_all
 from vaebench.initial import build_stack, streams
 from vaebench.noise import Noise
 
@@ -97,3 +100,18 @@ def test_more_chains_make_it_narrower(subject):
 def test_one_chain_has_no_interval(subject):
     for grade in annealed(subject, num_chains=1, **FEW):
         assert grade.low is None and "interval" not in grade.protocol
+
+
+def test_the_command_shows_the_interval(tmp_path):
+    train_all([tiny()], tmp_path, "s", executor="inline")
+    asked = "{name = 'annealed', " + ", ".join(f"{k} = {v}" for k, v in FEW.items()) + "}"
+    told = CliRunner().invoke(main, ["evaluate", str(tmp_path), "--grading", asked])
+    assert told.exit_code == 0, told.output
+    heading, line = (
+        next(line for line in told.output.splitlines() if word in line).split()
+        for word in ("metric", "ais_nll")
+    )
+    value = heading.index("value")
+    assert heading[value : value + 3] == ["value", "low", "high"]
+    nll, low, high = map(float, line[value : value + 3])
+    assert low < nll < high

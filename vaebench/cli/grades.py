@@ -15,7 +15,8 @@ from vaebench.errors import InputError
 if TYPE_CHECKING:
     from vaebench.regrade import Request
 
-SHOWN = ("run", "likelihood", "variant", "seed", "metric", "value", "unit", "protocol", "trust")
+FIGURE = ("metric", "value", "low", "high", "unit", "protocol", "trust")
+SHOWN = ("run", "likelihood", "variant", "seed", *FIGURE)
 
 
 @main.command()
@@ -92,10 +93,8 @@ def _of_model(
         return _show_budget(foretell(entrant))
     with progress_bar("evaluating", 0):
         record = grade(entrant, out)
-    names = ("metric", "value", "low", "high", "unit", "protocol", "trust")
-    print_table(
-        record.labels.variant, [{k: _cell(getattr(m, k)) for k in names} for m in record.metrics]
-    )
+    figures = [{k: _cell(getattr(m, k)) for k in FIGURE} for m in record.metrics]
+    print_table(record.labels.variant, figures)
     if out:
         click.echo(out / "runs" / f"{record.run}.json")
     return None

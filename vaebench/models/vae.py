@@ -125,7 +125,7 @@ class VAE(nn.Module):
     def prior(self) -> BoundPrior:
         """p(z) with its parameters as they are now."""
         entry = self.family.prior
-        parameters = entry.prepare(self.posterior, dict(self.learned_prior.items()))
+        parameters = call(entry.prepare, self.posterior, dict(self.learned_prior.items()))
         return BoundPrior(entry, {**parameters, **self.prior_hyper.values(self.like)})
 
     def decode(self, z: Tensor, training: bool = False) -> Tensor:
