@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from vaebench import results
+from vaebench.config import digest
 from vaebench.report.tables import summarise
 from vaebench.results import Labels, Record, metric
 
@@ -32,7 +33,7 @@ def record(variant: str, seed: int, nll: float, position: int) -> Record:
         settings="train.num_steps=1",
         seed=seed,
     )
-    run, metrics = f"{variant}-{position}", [metric("nll", float(nll))]
+    run, metrics = digest({variant: position}), [metric("nll", float(nll))]
     return Record(run=run, study="s", labels=labels, status="done", metrics=metrics)
 
 

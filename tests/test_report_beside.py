@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from vaebench import results
+from vaebench.config import digest
 from vaebench.errors import InputError
 from vaebench.report import examples_of, figures, names, write_report
 from vaebench.report.comparison import comparisons
@@ -26,7 +27,7 @@ USUAL = "likelihood,latent_use,samples"
 def record(variant, seed, nll, settings, status="done", run="", **more):
     found = {"nll": nll, "elbo": -nll - 1.0, **more} if status == "done" else {}
     return Record(
-        run=run or f"{variant}-{seed}-{len(settings)}",
+        run=digest({"of": run or [variant, seed, len(settings)]}),
         study="s",
         labels=Labels("digits", "bernoulli", "given", "{}", variant, 1, SPACE, settings, seed),
         status=status,
@@ -156,7 +157,10 @@ def test_against_a_study_beside_a_model_from_elsewhere(beside):
 
 def test_two_runs_of_a_line_at_one_seed_are_refused(beside):
     folder_of(beside, given(nll=120.0, run="another"))
-    said = "'pyro' must have one run of each seed .* of seed 0 it has the runs .*another.*: give "
+    another = digest({"of": "another"})
+    said = (
+        f"'pyro' must have one run of each seed .* of seed 0 it has the runs .*{another}.*: give "
+    )
     with pytest.raises(InputError, match=said):
         comparisons(results.load(beside))
     with pytest.raises(InputError, match=f"{said}them different names or seeds"):

@@ -7,20 +7,21 @@ from pathlib import Path
 import pytest
 
 from vaebench import results
-from vaebench.errors import InputError
+from vaebench.errors import InputError, StorageError
 from vaebench.results import Labels, Record, metric
 
 LABELS = Labels(
     "digits", "bernoulli", "elbo", "{}", "elbo", 1, "digits/dynamic/mass/0", "train.num_steps=2", 3
 )
 RECORD = Record(
-    run="abc",
+    run="0123456789abcdef",
     study="s",
     labels=LABELS,
     status="done",
     metrics=[metric("nll", 1 / 3, "test, K=5"), metric("elbo", -0.5)],
     curves={"step": [1.0, 2.0], "loss_nats": [3.0, None]},
 )
+LOST = "f" * 16
 COLUMNS = [
     "run",
     "study",
@@ -54,11 +55,11 @@ def test_rows_are_long_and_unrounded(out):
 
 def test_a_lost_run_is_a_row_with_its_reason(out):
     results.write(
-        out, Record(run="x", study="s", labels=LABELS, status="diverged", reason="step 7")
+        out, Record(run=LOST, study="s", labels=LABELS, status="diverged", reason="step 7")
     )
     (row,) = results.load(out).to_dict("records")
     assert (row["status"], row["reason"], row["metric"]) == ("diverged", "step 7", "")
-    assert results.recorded(out) == {"x": "diverged"}
+    assert results.recorded(out) == {LOST: "diverged"}
 
 
 def test_curves_keep_what_was_not_finite_as_missing(out):
@@ -76,9 +77,10 @@ def test_a_write_that_fails_leaves_the_old_file_whole(out, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StorageError, match=f"must be writable; {out}: disk full"):
         results.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+    assert not list(out.rglob("*.tmp"))
 
 
 def test_orphans_of_an_interrupted_writer_are_cleared(out):
@@ -89,12 +91,6 @@ def test_orphans_of_an_interrupted_writer_are_cleared(out):
     os.utime(orphan, (0, 0))
     results.prepare(out)
     assert not orphan.exists()
-
-
-def test_a_damaged_record_is_named(out):
-    (out / "runs" / "bad.json").write_text('{"run": 3}')
-    with pytest.raises(InputError, match=r"bad.json must be a record"):
-        results.load(out)
 
 
 def test_an_empty_folder_is_said(tmp_path):

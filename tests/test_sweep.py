@@ -14,7 +14,7 @@ from vaebench import results
 from vaebench.errors import InputError
 from vaebench.space import search_space
 from vaebench.study import expand, read
-from vaebench.sweep import Outcome, _trial_runs, only_one, open_study, search, sweep
+from vaebench.sweep import Outcome, _trial_runs, open_study, search, sweep
 
 SPACE = {"x": FloatDistribution(-3.0, 3.0), "y": FloatDistribution(0.1, 10.0, log=True)}
 
@@ -356,7 +356,7 @@ def test_a_schedule_is_left_alone(study):
 def test_one_sweep_at_a_time(study, tmp_path):
     results.prepare(tmp_path / "out")
     with (
-        only_one(tmp_path / "out" / "sweep.lock"),
+        results.alone(tmp_path / "out"),
         pytest.raises(InputError, match="another is at work"),
     ):
         sweep(study(), tmp_path / "out", 2, executor="inline")

@@ -1,4 +1,4 @@
-"""The one error class for mistakes of the user, and the hint that goes with a wrong name."""
+"""Mistakes of the user, what the disk refuses, and the hint that goes with a wrong name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from collections.abc import Iterable
 
 class InputError(ValueError):
     """A user's mistake. The message says what must hold, what was given and what to do."""
+
+
+class StorageError(InputError):
+    """A file cannot be written, as on a full disk: no fault of the run whose file it is."""
+
+
+class InputWarning(UserWarning):
+    """What was left out though the work goes on; the message says why and what to do."""
 
 
 def near_match(name: str, options: Iterable[str]) -> str:

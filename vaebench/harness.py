@@ -15,11 +15,13 @@ from vaebench.config import RunConfig
 from vaebench.environment import default_device, describe
 from vaebench.errors import InputError
 from vaebench.executors import EXECUTORS
+from vaebench.initial import build_stack
 from vaebench.likelihoods import LIKELIHOODS
+from vaebench.models import weights
 from vaebench.objectives import OBJECTIVES
 from vaebench.plugins import known_to_workers, load_plugins
 from vaebench.priors import PRIORS
-from vaebench.stack import Job, OnSteps
+from vaebench.stack import Job, OnSteps, load_data
 from vaebench.stacking import DEFAULT_SIZE, Plan, num_cores, plan
 from vaebench.study import expand, read, resolve
 from vaebench.timing import timing_pass
@@ -27,6 +29,8 @@ from vaebench.timing import timing_pass
 if TYPE_CHECKING:
     import pandas as pd
 
+SMALL_FILES = 1 << 15
+"""Bytes of a run's record, its images and what its figures are means of, where these are small."""
 Progress = Callable[[str, int], AbstractContextManager[OnSteps]]
 """(what is done, its number of steps) -> a context that is told of the steps as they are done."""
 
@@ -59,7 +63,7 @@ def run(
     else:
         name, configs = "configs", resolve(study_or_configs)
     folder = Path(out)
-    train_all(
+    run_all(
         configs,
         folder,
         name,
@@ -67,10 +71,43 @@ def run(
         workers=workers,
         plugins=plugins,
         compiles=compiles,
+        timings=timings,
     )
-    if timings:
-        time_all(configs, folder, name)
     return results.load(folder)
+
+
+def run_all(
+    configs: Sequence[RunConfig],
+    out: Path,
+    study: str,
+    *,
+    executor: str = "local",
+    workers: int | None = None,
+    plugins: Sequence[str] = (),
+    compiles: str = "auto",
+    timings: bool = True,
+    progress: Progress = silent,
+) -> dict[str, results.Status]:
+    """Train and time a study while nothing else is at work in the folder: see `train_all`.
+
+    Raises InputError where something is.
+    """
+    _check(configs, executor, workers, plugins, compiles)  # else there would be an empty folder
+    results.prepare(out)
+    with results.alone(out):
+        ended = train_all(
+            configs,
+            out,
+            study,
+            executor=executor,
+            workers=workers,
+            plugins=plugins,
+            compiles=compiles,
+            progress=progress,
+        )
+        if timings:
+            time_all(configs, out, study, progress=progress)
+    return ended
 
 
 def train_all(
@@ -86,18 +123,15 @@ def train_all(
 ) -> dict[str, results.Status]:
     """Do the runs that are not recorded yet. Returns how each of the study's runs ended.
 
-    A failed run counts as not recorded: what stopped it may be mended.
+    A failed run counts as not recorded: what stopped it may be mended. The caller holds the
+    folder, by `results.alone`, where others may come to it.
     """
-    run_all = EXECUTORS[executor]
-    COMPILE[compiles]  # an unknown name is refused before anything is trained
-    if workers is not None and workers < 1:
-        raise InputError(f"there must be at least one worker; got {workers}")
-    if executor != "inline":
-        _check_importable(configs, plugins)
+    _check(configs, executor, workers, plugins, compiles)
     results.prepare(out)
     ended = results.recorded(out)
     pending = [c for c in configs if ended.get(c.id, "failed") == "failed"]
     if pending:
+        results.check_room(out, _num_bytes(pending))
         device = default_device()
         at_once = 1 if executor == "inline" else workers or num_cores()
         chosen = plan(pending, at_once, device)
@@ -105,7 +139,7 @@ def train_all(
         jobs = _jobs(chosen, out, study, files, str(device), compiles)
         num_steps = sum(config.train.num_steps for config in pending)
         with progress(f"training {len(pending)} runs: {chosen}", num_steps) as on_steps:
-            for _ in run_all(jobs, chosen.num_workers, on_steps):
+            for _ in EXECUTORS[executor](jobs, chosen.num_workers, on_steps):
                 pass
     ended = results.recorded(out)
     return {config.id: ended[config.id] for config in configs}
@@ -123,6 +157,40 @@ def time_all(
         with progress(f"timing {len(variants)} variants", 0):
             records = timing_pass(variants, study, device)
         results.write_timings(out, records)
+
+
+def _check(
+    configs: Sequence[RunConfig],
+    executor: str,
+    workers: int | None,
+    plugins: Sequence[str],
+    compiles: str,
+) -> None:
+    """Raises InputError for what is refused before anything is trained."""
+    EXECUTORS[executor]
+    COMPILE[compiles]
+    if workers is not None and workers < 1:
+        raise InputError(f"there must be at least one worker; got {workers}")
+    if executor != "inline":
+        _check_importable(configs, plugins)
+
+
+def _num_bytes(configs: Sequence[RunConfig]) -> int:
+    """What the files of these runs will take, at least: their weights, and a few small ones."""
+    first_of = {config.stack_key: config for config in configs}
+    of_kind = {key: _num_bytes_of_weights(config) for key, config in first_of.items()}
+    return sum(of_kind[config.stack_key] + SMALL_FILES for config in configs)
+
+
+def _num_bytes_of_weights(config: RunConfig) -> int:
+    """0 where they are not known: plugins are left to workers, and so is what cannot be built."""
+    if config.plugin:
+        return 0
+    try:
+        dataset = load_data(config.data)
+        return len(weights(build_stack([config], dataset.image_shape, dataset.log_volume)))
+    except Exception:
+        return 0
 
 
 def _jobs(

@@ -17,7 +17,7 @@ from vaebench.auto import COMPILE
 from vaebench.config import DataConfig, EvaluateConfig, RunConfig
 from vaebench.data import Dataset, load
 from vaebench.environment import describe
-from vaebench.errors import InputError
+from vaebench.errors import InputError, StorageError
 from vaebench.evaluation import Evaluation, Graded, Subject, evaluate
 from vaebench.evaluation.images import grid_png
 from vaebench.initial import streams
@@ -54,6 +54,8 @@ def perform(job: Job, on_steps: OnSteps) -> None:
     torch.set_num_threads(job.num_threads)
     try:
         _perform(job, on_steps)
+    except StorageError:
+        raise  # no fault of the runs: nothing is said of those that could not be recorded
     except Exception:
         if len(job.configs) > 1:
             for config in job.configs:
@@ -81,10 +83,11 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
     if not kept:
         return
     model = select(trained.model, kept)
-    for position, i in enumerate(kept):
-        # Before they are graded: training is not to be lost by what grading does.
-        path = job.out / "weights" / f"{job.configs[i].id}.pt"
-        results.write_atomically(path, weights(select(model, [position])))
+    # Before they are graded: training is not to be lost by what grading does.
+    digests = {
+        i: results.write_weights(job.out, job.configs[i].id, weights(select(model, [position])))
+        for position, i in enumerate(kept)
+    }
     each = _evaluated(model, dataset, [job.configs[i] for i in kept])
     for i, (evaluation, position, failure) in zip(kept, each, strict=True):
         curves = trained.curves[i]
@@ -96,7 +99,7 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
             _write(job, i, "diverged", reason=reason, curves=curves)
             continue
         keep(job.out, job.configs[i].id, evaluation, position, dataset.image_shape)
-        _write(job, i, "done", metrics=metrics, curves=curves)
+        _write(job, i, "done", metrics=metrics, curves=curves, weights=digests[i])
 
 
 def _evaluated(
@@ -130,7 +133,7 @@ def keep(
 ) -> None:
     """Write what lies beside a run's record: sample images, and what its figures are means of."""
     png = grid_png(evaluation.images[position], image_shape)
-    results.write_atomically(out / "samples" / f"{run}.png", png)
+    results.write_atomically(results.file_of(out, "samples", run), png)
     results.write_examples(out, run, results.parts(evaluation.grades, position))
 
 

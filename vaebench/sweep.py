@@ -16,8 +16,7 @@ import hashlib
 import math
 import os
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -101,7 +100,7 @@ def sweep(
         ]
 
     results.prepare(out)
-    with only_one(out / "sweep.lock"):
+    with results.alone(out):
         tuned = open_study(out / "sweep.journal", _name(study, seeds, space))
         if not tuned.trials:
             for of_another in ("trials.csv", "best.toml"):
@@ -149,19 +148,6 @@ def open_study(path: Path, name: str) -> optuna.Study:
     return optuna.create_study(
         study_name=name, storage=JournalStorage(backend), load_if_exists=True
     )
-
-
-@contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Holds a lock that ends with the process. Raises InputError where another holds it."""
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"one sweep at a time in {path.parent}; another is at work: wait, or choose --out"
-            ) from error
-        yield
 
 
 class FileLock:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaebench.cli.group import main
+from vaebench.cli.group import main, say
 from vaebench.cli.options import PATH, plugin_option, toml_values
 from vaebench.cli.show import print_table, progress_bar
 from vaebench.errors import InputError
@@ -72,13 +73,20 @@ def _of_runs(request: Request, keep: bool, budget: bool, out: Path | None) -> No
 
     if budget:
         return _show_budget({row["grading"]: row["seconds"] for row in foretell(request)})
+    if out:
+        results.writable(out)
     with progress_bar("evaluating", 0):
         rows = regrade(request, keep=keep)
+    refused = [row for row in rows if not row["metric"]]
     usual = ("nll", "elbo")
-    shown = rows if request.gradings else [row for row in rows if row["metric"] in usual]
+    shown = [row for row in rows if row["metric"] in usual or (request.gradings and row["metric"])]
     print_table("", [{k: _cell(row[k]) for k in SHOWN} for row in shown])
     if out:
         click.echo(results.write_rows(out, "evaluation", rows))
+    for row in refused:
+        say(f"not graded: {row['run']}: {row['trust']}")
+    if refused:
+        sys.exit(1)
     return None
 
 

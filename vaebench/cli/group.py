@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import click
 
 from vaebench import __version__
+from vaebench.cli import streams
 from vaebench.errors import InputError, near_match
 
 MAX_HALF = 600
@@ -14,7 +15,11 @@ MAX_HALF = 600
 
 
 class Group(click.Group):
-    """Reports a user's mistake in one line, with status 2."""
+    """Reports a user's mistake, and what the system refuses, in one line, with status 2."""
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        with streams.flushed():
+            return super().main(*args, **more)
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         try:
@@ -26,12 +31,17 @@ class Group(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with streams.cautions(say):
+                return super().invoke(context)
         except InputError as error:
             _refuse(context, str(error))
         except click.UsageError as error:
             hint = "--set KEY=VALUE sets a key. " if "extra argument" in error.message else ""
             _refuse(context, f"{error.format_message()} {hint}See --help.")
+        except OSError as error:
+            if not (refusal := streams.refusal(error)):
+                raise
+            _refuse(context, refusal)
 
     def resolve_command(self, context: click.Context, args: list[str]) -> Any:
         if args and self.get_command(context, args[0]) is None:
@@ -40,8 +50,13 @@ class Group(click.Group):
 
 
 def _refuse(context: click.Context, message: str) -> NoReturn:
-    click.echo(f"vaebench: {one_line(message)}", err=True)
+    say(message)
     context.exit(2)
+
+
+def say(message: str) -> None:
+    """One line on standard error."""
+    click.echo(f"vaebench: {one_line(message)}", err=True)
 
 
 def one_line(message: str) -> str:

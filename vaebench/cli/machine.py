@@ -25,6 +25,8 @@ def kernels(compiled: bool, out: Path | None) -> None:
     from vaebench.kernels.gate import gate
     from vaebench.kernels.race import race
 
+    if out:
+        results.writable(out)  # before the work
     device = default_device()
     checks, times = gate(device), race(device, compiled=compiled)
     print_table(f"correctness of what runs on {device}", tables.correctness_table(checks))

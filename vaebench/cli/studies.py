@@ -29,7 +29,7 @@ def run(
     plugins: tuple[str, ...],
 ) -> None:
     """Train, evaluate and time every run of STUDY. Runs that OUT already holds are kept."""
-    from vaebench.harness import time_all, train_all
+    from vaebench.harness import run_all
     from vaebench.plugins import load_plugins
     from vaebench.study import expand, read
 
@@ -37,7 +37,7 @@ def run(
     read_study = read(study, overrides)
     configs = expand(read_study)
     folder = out or Path("results/runs") / read_study.name
-    ended = train_all(
+    ended = run_all(
         configs,
         folder,
         read_study.name,
@@ -45,10 +45,9 @@ def run(
         workers=workers,
         plugins=plugins,
         compiles=compiles,
+        timings=timings,
         progress=progress_bar,
     )
-    if timings:
-        time_all(configs, folder, read_study.name, progress=progress_bar)
     lost = [run_id for run_id, status in ended.items() if status != "done"]
     click.echo(f"{len(ended) - len(lost)} of {len(ended)} runs done, recorded in {folder}/runs")
     _finish(folder, lost)
@@ -114,12 +113,13 @@ def gradients(
     plugins: tuple[str, ...],
 ) -> None:
     """Measure bias, variance and signal-to-noise of each variant's gradient, against K and cost."""
+    from vaebench import results
     from vaebench.gradients import measure, plan, read_configs
     from vaebench.plugins import load_plugins
     from vaebench.study import read
 
     try:
-        from vaebench.report.gradients import prepare, printable, refusals, write_gradients
+        from vaebench.report.gradients import printable, refusals, write_gradients
     except ModuleNotFoundError as error:
         raise InputError(f"figures need {error.name}: install the extra, .[report]") from error
 
@@ -127,7 +127,7 @@ def gradients(
     read_study = read(study, overrides)
     planned = plan(read_study.name, read_configs(read_study, samples), samples, replicas, at)
     folder = out or Path("results/runs") / f"{read_study.name}-gradients"
-    prepare(folder)
+    results.writable(folder)
     with progress_bar(f"measuring {len(planned.variants)} variants", planned.num_cells) as on_cells:
         rows = measure(planned, on_cells)
     for title, lines in printable(rows):
@@ -196,7 +196,7 @@ def _finish(folder: Path, lost: list[str]) -> None:
 
     for record in results.records(folder):
         if record.run in lost:
-            reason = record.reason.strip().splitlines()[-1]
+            reason = (record.reason.strip().splitlines() or ["no reason is recorded"])[-1]
             click.echo(
                 f"{record.status}: {record.labels.variant} seed {record.labels.seed} "
                 f"({record.run}): {reason}",

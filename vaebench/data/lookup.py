@@ -90,9 +90,12 @@ def _fetch(name: str) -> Path:
             stored = pooch.retrieve(address, checksum, path=_cache() / name, progressbar=True)
             arrays[part] = SOURCES[name].parse(Path(stored).read_bytes())
         unfinished = target.with_suffix(f".{os.getpid()}.tmp")
-        with unfinished.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        unfinished.replace(target)
+        try:
+            with unfinished.open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **arrays)
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         folders = " or ".join(str(folder) for folder in _folders())
         raise InputError(

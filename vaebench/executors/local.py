@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
+from vaebench.errors import StorageError
 from vaebench.stack import Job, OnSteps, perform, record_failure
 
 MAX_TRIES = 2
@@ -74,7 +75,7 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's, who ends us
     connection = Connection(descriptor)
 
-    def tell(message: int | None) -> None:
+    def tell(message: int | str | None) -> None:
         try:
             connection.send(message)
         except OSError:
@@ -85,7 +86,11 @@ def serve(descriptor: int) -> None:
             job = connection.recv()
         except (EOFError, OSError):
             return
-        perform(job, tell)
+        try:
+            perform(job, tell)
+        except StorageError as error:
+            tell(str(error))  # the others would fare no better: the coordinator stops all
+            return
         tell(None)
 
 
@@ -109,13 +114,16 @@ def _next_job(worker: Worker, job: Job, tries: int) -> Worker:
 
 
 def _heard(worker: Worker, on_steps: OnSteps) -> bool | None:
-    """Whether the job ended well; None where it goes on."""
+    """Whether the job ended well; None where it goes on. Raises StorageError where the worker
+    could not write."""
     try:
         message = worker.connection.recv()
     except (EOFError, ConnectionResetError):
         return False
     if message is None:
         return True
+    if isinstance(message, str):
+        raise StorageError(message)
     on_steps(message)
     return None
 

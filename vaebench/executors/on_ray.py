@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from vaebench.errors import InputError
+from vaebench.errors import InputError, StorageError
 from vaebench.stack import Job, OnSteps, perform, record_failure
 
 
@@ -30,14 +30,21 @@ def run_on_ray(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iter
         (done, *_), _ = ray.wait(list(running))
         job = running.pop(done)
         try:
-            on_steps(ray.get(done))
+            steps = ray.get(done)
+            if isinstance(steps, str):
+                raise StorageError(steps)
+            on_steps(steps)
         except ray.exceptions.RayError as error:
             record_failure(job, f"its Ray task died: {error}")
         yield job
 
 
-def _perform(job: Job) -> int:
-    """On the node: the whole job; returns the steps it took, since progress cannot be sent."""
+def _perform(job: Job) -> int | str:
+    """On the node: the whole job; returns the steps it took, since progress cannot be sent, or why
+    its results could not be written."""
     counts: list[int] = []
-    perform(job, counts.append)
+    try:
+        perform(job, counts.append)
+    except StorageError as error:
+        return str(error)
     return sum(counts)

@@ -188,8 +188,8 @@ def enter(entrant: Entrant) -> Entered:
 def _check_words(entrant: Entrant) -> None:
     if not (isinstance(entrant.name, str) and entrant.name):
         raise InputError(f"name must be a word; got {entrant.name!r}")
-    if not (isinstance(entrant.seed, int) and entrant.seed >= 0):
-        raise InputError(f"seed must be a whole number from 0 on; got {entrant.seed!r}")
+    if not (isinstance(entrant.seed, int) and 0 <= entrant.seed < 2**63):
+        raise InputError(f"seed must be a whole number from 0 to 2**63 - 1; got {entrant.seed!r}")
     try:
         torch.empty(0, device=entrant.device)
     except (RuntimeError, AssertionError) as error:

@@ -35,6 +35,7 @@ def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
     examples = examples_of(folder)
     table = summarise(rows, examples)
     ranked = table.loc[table["rank"].notna(), KEYS]
+    results.writable(out)  # before figures are drawn
     try:
         contents = {
             "table.csv": table.to_csv(index=False).encode(),
@@ -44,12 +45,8 @@ def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
         }
     except ImportError as error:
         raise InputError(f"a report needs {error.name}: install the extra, .[report]") from error
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            results.write_atomically(out / name, content)
-    except OSError as error:
-        raise InputError(f"the report needs a writable folder; {out}: {error.strerror}") from error
+    for name, content in contents.items():
+        results.write_atomically(out / name, content)
     return table, [out / name for name in contents]
 
 

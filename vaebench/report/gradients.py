@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,24 +9,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from vaebench import results
-from vaebench.errors import InputError
 from vaebench.report import gradient_figures as figures
 from vaebench.report.gradient_tables import Row, printable, refusals, wide
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["prepare", "printable", "refusals", "write_gradients"]
-
-
-def prepare(out: Path) -> None:
-    """Make the folder, before the work is done. Raises InputError where that cannot be."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise InputError(f"{out} must be a writable folder: {error.strerror}") from error
+__all__ = ["printable", "refusals", "write_gradients"]
 
 
 def write_gradients(rows: Sequence[Row], out: Path) -> list[Path]:
@@ -51,9 +39,6 @@ def write_gradients(rows: Sequence[Row], out: Path) -> list[Path]:
             "budget.png": figures.budget(done),
         }
     contents |= {n: figures.png(figure) for n, figure in drawn.items() if figure is not None}
-    try:
-        for name, content in contents.items():
-            results.write_atomically(out / name, content)
-    except OSError as error:
-        raise InputError(f"{out} must be a writable folder: {error.strerror}") from error
+    for name, content in contents.items():
+        results.write_atomically(out / name, content)
     return paths + [out / name for name in contents]

@@ -5,21 +5,27 @@ OUT/samples/ID.png    images drawn from it
 OUT/weights/ID.pt     its parameters, for another evaluation
 OUT/examples/ID.npz   what its figures are means of, for paired tests
 OUT/timings.json      the last quiet timing pass
+OUT/work.lock         held by the study or sweep at work
+OUT/records.lock      held while a record is changed
 """
 
+from vaebench.results.files import check_room, writable, write_atomically
 from vaebench.results.folder import (
     add,
     examples,
+    file_of,
     prepare,
+    read_weights,
     recorded,
     records,
     timings,
     write,
-    write_atomically,
     write_examples,
     write_rows,
     write_timings,
+    write_weights,
 )
+from vaebench.results.lock import alone, changing
 from vaebench.results.record import (
     UNITS,
     Labels,
@@ -43,20 +49,27 @@ __all__ = [
     "Record",
     "Status",
     "add",
+    "alone",
+    "changing",
+    "check_room",
     "curves",
     "examples",
+    "file_of",
     "frame",
     "load",
     "metric",
     "metrics",
     "parts",
     "prepare",
+    "read_weights",
     "recorded",
     "records",
     "timings",
+    "writable",
     "write",
     "write_atomically",
     "write_examples",
     "write_rows",
     "write_timings",
+    "write_weights",
 ]

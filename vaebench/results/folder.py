@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
-import tempfile
-import time
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,51 +16,71 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from vaebench.errors import InputError
+from vaebench.errors import InputError, InputWarning
+from vaebench.results.files import PARTS, clear, storing, writable, write_atomically
+from vaebench.results.lock import changing
+from vaebench.results.reading import ID, read_record, read_timings
 from vaebench.results.record import Metric, Record, Status
 
-ABANDONED_AFTER_S = 3600.0
-"""A temporary file this old belongs to no writer that still runs."""
+SUFFIXES = dict(zip(PARTS, (".json", ".png", ".pt", ".npz"), strict=True))
 
 
 def prepare(out: Path) -> None:
     """Make the folders, and clear what an interrupted writer left. Raises InputError."""
-    try:
-        for folder in ("runs", "samples", "weights", "examples"):
-            (out / folder).mkdir(parents=True, exist_ok=True)
-            for orphan in (out / folder).glob(".*.tmp"):
-                if time.time() - orphan.stat().st_mtime > ABANDONED_AFTER_S:
-                    orphan.unlink(missing_ok=True)
-        with tempfile.NamedTemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"the output folder must be writable; {out}: {error.strerror}: choose another --out"
-        ) from error
+    writable(out)
+    with storing(out):
+        for part in PARTS:
+            (out / part).mkdir(exist_ok=True)
+            clear(out / part, ".")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """All of the content or nothing: a temporary file beside it, fsync, rename."""
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=".", suffix=".tmp", delete=False
-    ) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(file.name, 0o644)  # temporary files are for their owner alone
-    os.replace(file.name, path)
+def file_of(out: Path, part: str, run: str) -> Path:
+    """Where a results folder keeps a part of a run. Raises InputError for what is no run's id."""
+    if not ID.fullmatch(run):
+        raise InputError(f"a run's id is 16 hex digits; got {run!r}")
+    return out / part / f"{run}{SUFFIXES[part]}"
 
 
 def write(out: Path, record: Record) -> None:
-    """Record one run."""
-    write_atomically(out / "runs" / f"{record.run}.json", _encode(record))
+    """Record one run. What is recorded as done is not lost to a later failure.
+
+    Raises StorageError.
+    """
+    path = file_of(out, "runs", record.run)
+    with changing(out):
+        if record.status == "done" or _status(path) != "done":
+            _replace(path, record)
+
+
+def write_weights(out: Path, run: str, content: bytes) -> str:
+    """Keep a run's parameters; the digest of the file, by which its record knows it."""
+    write_atomically(file_of(out, "weights", run), content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_weights(out: Path, record: Record) -> bytes:
+    """The file of a run's parameters. Raises InputError where it is not there, or another one."""
+    path = file_of(out, "weights", record.run)
+    again = "delete the run's record and run it again"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path} must hold the run's weights; {error.strerror}: {again}"
+        ) from error
+    if record.weights not in ("", hashlib.sha256(content).hexdigest()):
+        raise InputError(
+            f"{path} must hold the weights that the run was graded with, by the digest in its "
+            f"record; it is damaged, or another run's: {again}"
+        )
+    return content
 
 
 def write_examples(out: Path, run: str, values: Mapping[str, NDArray[Any]]) -> None:
     """Keep what figures of a run are means of, one array for each, compressed."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **values)
-    write_atomically(out / "examples" / f"{run}.npz", buffer.getvalue())
+    write_atomically(file_of(out, "examples", run), buffer.getvalue())
 
 
 def examples(out: str | Path, run: str) -> dict[str, NDArray[Any]]:
@@ -69,7 +89,7 @@ def examples(out: str | Path, run: str) -> dict[str, NDArray[Any]]:
     Under "METRIC by dimension", or another axis, where it is not examples. Nothing where there is
     no such file. Raises InputError where it is damaged.
     """
-    path = Path(out) / "examples" / f"{run}.npz"
+    path = file_of(Path(out), "examples", run)
     if not path.exists():
         return {}
     try:
@@ -87,27 +107,31 @@ def add(
 ) -> None:
     """Add figures to a record, in the place of those of the same name, and what they are means of.
 
-    The record comes last: until then it says what it said.
+    The record is read again, so that figures which another has added meanwhile stay; it is written
+    last: until then it says what it said. Raises InputError where the run is no longer the one
+    that was graded.
     """
-    new = {m.metric for m in metrics}
-    kept = [m for m in record.metrics if m.metric not in new]
-    write_examples(out, record.run, examples(out, record.run) | dict(values))
-    write(out, msgspec.structs.replace(record, metrics=[*kept, *metrics]))
+    path = file_of(out, "runs", record.run)
+    with changing(out):
+        current = read_record(path)
+        if (current.status, current.weights) != ("done", record.weights):
+            raise InputError(f"{path} changed while the run was graded: evaluate it again")
+        write_examples(out, record.run, examples(out, record.run) | dict(values))
+        new = {m.metric for m in metrics}
+        kept = [m for m in current.metrics if m.metric not in new]
+        _replace(path, msgspec.structs.replace(current, metrics=[*kept, *metrics]))
 
 
 def write_timings(out: Path, records: list[Record]) -> None:
     """Record a timing pass, in the place of the one before."""
-    write_atomically(out / "timings.json", _encode(records))
+    _replace(out / "timings.json", records)
 
 
 def write_rows(out: Path, name: str, rows: list[dict[str, Any]]) -> Path:
     """Write plain rows as OUT/NAME.json; the path. Raises InputError where that cannot be."""
+    writable(out)
     path = out / f"{name}.json"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, _encode(rows))
-    except OSError as error:
-        raise InputError(f"{out} must be a writable folder: {error.strerror}") from error
+    write_atomically(path, _encode(rows))
     return path
 
 
@@ -117,25 +141,47 @@ def recorded(out: Path) -> dict[str, Status]:
 
 
 def records(out: Path) -> Iterator[Record]:
-    """Every run's record. Raises InputError for a file that is not one."""
+    """Every run's record. A file that is none is left out, with an InputWarning that names it."""
     for path in sorted((out / "runs").glob("*.json")):
-        yield _decode(path, Record)
+        try:
+            yield read_record(path)
+        except InputError as error:
+            _left_out(error)
 
 
 def timings(out: Path) -> list[Record]:
-    """The records of the last timing pass."""
+    """The records of the last timing pass; none, with an InputWarning, where they are damaged."""
     path = out / "timings.json"
-    return list(_decode(path, list[Record])) if path.exists() else []
+    try:
+        return read_timings(path) if os.path.lexists(path) else []
+    except InputError as error:
+        _left_out(error)
+        return []
+
+
+def _left_out(error: InputError) -> None:
+    warnings.warn(f"left out: {error}", InputWarning, stacklevel=4)
+
+
+def _status(path: Path) -> str:
+    """What a file says of its run; nothing where it says nothing that can be read."""
+    try:
+        return read_record(path).status
+    except InputError:
+        return ""
+
+
+def _replace(path: Path, content: Record | list[Record]) -> None:
+    """Write a record; what cannot be read in its place is put aside, not lost."""
+    read = read_record if isinstance(content, Record) else read_timings
+    if os.path.lexists(path):
+        try:
+            read(path)
+        except InputError:
+            with storing(path.parent):
+                path.replace(path.with_name(f"{path.name}.damaged"))
+    write_atomically(path, _encode(content))
 
 
 def _encode(content: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(content, order="deterministic"), indent=1)
-
-
-def _decode(path: Path, kind: Any) -> Any:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise InputError(
-            f"{path} must be a record of this version ({error}): move it away and run again"
-        ) from error

@@ -66,6 +66,8 @@ class Record(Struct, frozen=True, kw_only=True):
     operations: dict[str, str] = {}
     """The way of each fused operation: triton, cpu native, cpu or reference, with the reason."""
     environment: dict[str, str] = {}
+    weights: str = ""
+    """SHA-256 of the file of its parameters; "" where there is none, or of before it was kept."""
 
 
 UNITS: dict[str, tuple[str, bool | None]] = {

@@ -1,0 +1,88 @@
+"""Files of records that nobody vouches for: read, and checked for all that a reader counts on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vaebench.errors import InputError
+from vaebench.results.record import Record
+
+ID = re.compile("[0-9a-f]{16}")
+TIMED = "timing-"
+"""Before the id of a variant's first run, in the records of a timing pass."""
+LARGEST = 2**63 - 1
+"""Whole numbers beyond are none that a table can hold."""
+
+
+def read_record(path: Path) -> Record:
+    """The record of the run that a file is named by. Raises InputError for anything else."""
+    record: Record = _decoded(path, Record)
+    _refuse(path, _problems(record, path.stem))
+    return record
+
+
+def read_timings(path: Path) -> list[Record]:
+    """The records of a timing pass. Raises InputError for anything else."""
+    records: list[Record] = _decoded(path, list[Record])
+    for record in records:
+        _refuse(path, _problems_of_timing(record))
+    return records
+
+
+def _problems(record: Record, stem: str) -> Iterator[str]:
+    if not (ID.fullmatch(record.run) and record.run == stem):
+        yield f"its run must be the file's name, 16 hex digits; got {record.run!r}"
+    yield from _problems_of_contents(record)
+
+
+def _problems_of_timing(record: Record) -> Iterator[str]:
+    if not (record.run.startswith(TIMED) and ID.fullmatch(record.run.removeprefix(TIMED))):
+        yield f"a timing's run must be {TIMED!r} and 16 hex digits; got {record.run!r}"
+    runs = record.config.get("runs")
+    if not (isinstance(runs, list) and all(isinstance(run, str) for run in runs)):
+        yield f"a timing must list its runs; got {runs!r:.40}"
+    yield from _problems_of_contents(record)
+
+
+def _problems_of_contents(record: Record) -> Iterator[str]:
+    if not 0 <= (record.labels.seed or 0) <= LARGEST:
+        yield f"its seed must be from 0 to 2**63 - 1; got {record.labels.seed}"
+    if not 1 <= record.labels.num_samples <= LARGEST:
+        yield f"its num_samples must be from 1 to 2**63 - 1; got {record.labels.num_samples}"
+    training = record.config.get("train", {})
+    if not isinstance(training, dict) or type(training.get("num_steps", 1)) is not int:
+        yield f"its train must be a table with a number of steps; got {training!r:.40}"
+    lengths = {name: len(values) for name, values in record.curves.items()}
+    if len(set(lengths.values())) > 1:
+        yield f"curves must have as many points each; got {lengths}"
+    if lengths and "step" not in lengths:
+        yield f"curves must have their steps; got {', '.join(lengths)}"
+    names = [metric.metric for metric in record.metrics]
+    if twice := {name for name in names if names.count(name) > 1}:
+        yield f"a metric must be there once; got twice {', '.join(sorted(twice))}"
+
+
+def _refuse(path: Path, problems: Iterator[str]) -> None:
+    if problem := next(problems, ""):
+        raise _fault(path, problem)
+
+
+def _decoded(path: Path, kind: Any) -> Any:
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            raise _fault(path, "it is no file")
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _fault(path, str(error)) from error
+
+
+def _fault(path: Path, problem: str) -> InputError:
+    return InputError(
+        f"{path} must be a record of this version ({problem}): mend it, or move it away and run "
+        f"its study again"
+    )
