@@ -14,6 +14,7 @@ from runs import BATCH, run_config, step_by_step, steps_of
 
 from vaebench import auto
 from vaebench import train as loop
+from vaebench.config import Choice
 from vaebench.curves import CURVES, NUM_LOGGED
 from vaebench.initial import build_stack
 from vaebench.models import select
@@ -40,7 +41,11 @@ def in_float64(monkeypatch):
 
 
 def rising(stop):
-    return {"name": "linear", "stop": stop, "over": 1.0}
+    return {"name": "linear", "stop": stop, "over": 0.2}
+
+
+RISEN = 18
+"""The first step of 87 at which `rising` has its last value: 0.2 * 87 = 17.4."""
 
 
 VARIANTS = {
@@ -82,11 +87,14 @@ def without_patience(config):
     )
 
 
-def points_until_out_of_patience(elbos, patience):
+def points_until_out_of_patience(curve, patience, rises):
     """How many points a run has: to the first that is the `patience`-th in a row without a new
-    best; all where there is none."""
+    best; all where there is none. Points while its schedule rises do not count."""
     best, waited = float("-inf"), 0
+    elbos = curve["valid_elbo_nats"]
     for number, elbo in enumerate(elbos, 1):
+        if rises and number * EVERY <= RISEN:
+            continue
         best, waited = (elbo, 0) if elbo > best else (best, waited + 1)
         if waited == patience:
             return number
@@ -127,7 +135,8 @@ def test_out_of_patience_leaves_with_its_weights_and_the_others_stay_untouched(v
         curve, tensors = alone(config)
         assert len(curve["step"]) == NUM_STEPS // EVERY
         patience = config.train.patience or NUM_STEPS
-        num_points = points_until_out_of_patience(curve["valid_elbo_nats"], patience)
+        rises = isinstance(config.rate_weight, Choice)
+        num_points = points_until_out_of_patience(curve, patience, rises)
         assert_curve(stack.curves[run], curve, num_points)
         stopped = num_points < len(curve["step"])
         ends.append(num_points * EVERY if stopped else NUM_STEPS)

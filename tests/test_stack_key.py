@@ -16,6 +16,7 @@ SCALARS = {
     "seed": 7,
     "train.learning_rate": 0.5,
     "train.patience": 3,
+    "train.keep": "best",
     "train.weight_decay": 0.01,
     "train.max_grad_norm": 1.0,
     "rate_weight": RISING,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ from vaebench.config import RunConfig
 from vaebench.data import Dataset
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.initial import streams
-from vaebench.models import VAE
+from vaebench.models import VAE, put_back, select
 from vaebench.noise import Noise
 from vaebench.optimise import gradient_norms
 from vaebench.step import Measured
+from vaebench.trajectories import settled
 
 NUM_LOGGED = 40
 """Points of a learning curve."""
@@ -28,6 +30,16 @@ CURVES = ("step", "loss_nats", "rate_nats", "distortion_nats", "grad_norm", "val
 Curve = dict[str, list[float]]
 """Of one run: a value for each point, by name."""
 P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How far a run of a stack went, and which of its weights are kept."""
+
+    steps: int
+    """That were taken."""
+    kept: int
+    """So many steps had been taken when the weights were what is kept of them."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,9 @@ class Log:
         self.every = max(1, self.num_steps // NUM_LOGGED)
         self.x_valid = dataset.observe("valid")[:NUM_CURVE_IMAGES]
         self.curves: list[Curve] = [{name: [] for name in CURVES} for _ in configs]
+        self.settled = [settled(config) for config in configs]
         self.diverged_at: dict[int, int] = {}
+        self.best: dict[int, VAE] = {}
         self.unread: list[Tensor] = []
         self.runs: Sequence[int] = range(len(configs))
 
@@ -74,6 +88,7 @@ class Log:
         for name, values in _point(step, model, self.x_valid, noise).items():
             for run, value in zip(runs, values.tolist(), strict=True):
                 self.curves[run][name].append(value)
+        self._keep_best(model, runs)
         gone = [run for run in runs if not self.goes_on(run)]
         self._report(self.every * len(runs) + (self.num_steps - step.index - 1) * len(gone))
         return bool(gone)
@@ -83,13 +98,39 @@ class Log:
         return run not in self.diverged_at and not self._is_out_of_patience(run)
 
     def finish(self, model: VAE) -> None:
-        """A run whose last steps, or weights, left the reals has diverged too."""
+        """A run whose last steps, or weights, left the reals has diverged too. The best weights of
+        those that keep them are put in the place of the last."""
         self._read_losses(self.num_steps - 1)
         if self.steps_left:  # those after the last point
             self._report(self.steps_left)
         for run, finite in enumerate(_finite_weights(model).tolist()):
             if not finite:
                 self.diverged_at.setdefault(run, self.num_steps - 1)
+        for run, best in self.best.items():
+            put_back(model, best, [run])
+
+    def ending(self, run: int) -> Ending | None:
+        """How a run ended; None for one that diverged."""
+        if run in self.diverged_at:
+            return None
+        steps, elbos = self._counted(run)
+        last = self.num_steps if self.goes_on(run) else int(self.curves[run]["step"][-1])
+        return Ending(last, int(steps[elbos.index(max(elbos))]) if run in self.best else last)
+
+    def _keep_best(self, model: VAE, runs: Sequence[int]) -> None:
+        """Copy the weights of those runs that keep their best and are there now."""
+        for position, run in enumerate(runs):
+            _, elbos = self._counted(run)
+            is_best = bool(elbos) and elbos[-1] > max([-math.inf, *elbos[:-1]])
+            if self.configs[run].train.keep == "best" and is_best:
+                self.best[run] = select(model, [position])
+
+    def _counted(self, run: int) -> tuple[list[float], list[float]]:
+        """Steps and validation ELBOs of the points since every schedule has ended."""
+        curve = self.curves[run]
+        first = bisect.bisect_right(curve["step"], self.settled[run])
+        elbos = [e if math.isfinite(e) else -math.inf for e in curve["valid_elbo_nats"][first:]]
+        return curve["step"][first:], elbos
 
     def _report(self, steps: int) -> None:
         """Runs that leave have no more steps to wait for."""
@@ -107,14 +148,10 @@ class Log:
         self.unread = []
 
     def _is_out_of_patience(self, run: int) -> bool:
-        patience, elbos = self.configs[run].train.patience, self.curves[run]["valid_elbo_nats"]
+        patience, (_, elbos) = self.configs[run].train.patience, self._counted(run)
         if patience is None or len(elbos) <= patience:
             return False
-        best, recent = (
-            max(-math.inf if math.isnan(elbo) else elbo for elbo in part)
-            for part in (elbos[:-patience], elbos[-patience:])
-        )
-        return recent <= best
+        return max(elbos[-patience:]) <= max(elbos[:-patience])
 
 
 def _point(step: Step[P], model: VAE, x_valid: Tensor, noise: Noise) -> dict[str, Tensor]:

@@ -24,8 +24,8 @@ from vaebench.initial import streams
 from vaebench.models import VAE, ImageShape, select, weights
 from vaebench.noise import Noise
 from vaebench.plugins import load_plugins
-from vaebench.results import Labels, Metric, Record
-from vaebench.train import train
+from vaebench.results import Labels, Metric, Record, Training
+from vaebench.train import Trained, train
 
 OnSteps = Callable[[int], None]
 """Called with the number of training steps done since the last call, summed over runs."""
@@ -90,16 +90,24 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
     }
     each = _evaluated(model, dataset, [job.configs[i] for i in kept])
     for i, (evaluation, position, failure) in zip(kept, each, strict=True):
-        curves = trained.curves[i]
+        history = {"curves": trained.curves[i], "training": _training(job.configs[i], trained, i)}
         if evaluation is None:
-            _write(job, i, "failed", reason=failure, curves=curves)
+            _write(job, i, "failed", reason=failure, **history)
             continue
         metrics = results.metrics(evaluation.grades, position)
         if reason := lost(metrics):
-            _write(job, i, "diverged", reason=reason, curves=curves)
+            _write(job, i, "diverged", reason=reason, **history)
             continue
         keep(job.out, job.configs[i].id, evaluation, position, dataset.image_shape)
-        _write(job, i, "done", metrics=metrics, curves=curves, weights=digests[i])
+        _write(job, i, "done", metrics=metrics, weights=digests[i], **history)
+
+
+def _training(config: RunConfig, trained: Trained, run: int) -> Training | None:
+    """What the record says of how a run ended."""
+    ending = trained.endings[run]
+    if ending is None:
+        return None
+    return Training(ending.steps, config.train.num_steps, ending.kept)
 
 
 def _evaluated(

@@ -10,7 +10,7 @@ import torch
 
 from vaebench.batches import batches
 from vaebench.config import RunConfig
-from vaebench.curves import Curve, Log, Step
+from vaebench.curves import Curve, Ending, Log, Step
 from vaebench.data import Dataset
 from vaebench.initial import build_stack, streams
 from vaebench.memory import keep_freed_memory
@@ -44,6 +44,8 @@ class Trained:
     curves: tuple[Curve, ...]
     diverged_at: tuple[int | None, ...]
     """The step of each run whose loss left the reals."""
+    endings: tuple[Ending | None, ...]
+    """None for a run that diverged."""
 
 
 def training_steps(
@@ -95,7 +97,7 @@ def train(
     make_stride: MakeStride = eager,
 ) -> Trained:
     """Train a stack to the end. A run that diverges or stops early leaves it; the others go on
-    as if it had never been there."""
+    as if it had never been there. The model has the weights that each run keeps."""
     model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
     log = Log(configs, dataset, on_steps)
     runs, part, progress = list(range(len(configs))), model, Progress()
@@ -110,5 +112,6 @@ def train(
         part, progress = select(part, staying), last.progress.of(staying)
         runs = [runs[position] for position in staying]
     log.finish(model)
-    diverged_at = tuple(log.diverged_at.get(run) for run in range(len(configs)))
-    return Trained(model, tuple(log.curves), diverged_at)
+    everyone = range(len(configs))
+    diverged_at = tuple(log.diverged_at.get(run) for run in everyone)
+    return Trained(model, tuple(log.curves), diverged_at, tuple(map(log.ending, everyone)))

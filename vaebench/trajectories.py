@@ -40,6 +40,22 @@ def trajectory(
     return lambda step: table[:, step, None]
 
 
+def settled(config: RunConfig) -> int:
+    """The first step from which no schedule of the run changes its value any more; 0 without one.
+
+    By the values, rounded as the loop reads them: so it holds of any schedule. One that still
+    changes at the last step never settles before it.
+    """
+    values = (*config.objective.hyper.values(), *config.posterior.hyper.values())
+    schedules = [v for v in (*values, config.rate_weight) if isinstance(v, Choice)]
+    if not schedules:
+        return 0
+    num_steps = config.train.num_steps
+    table = torch.tensor([_at_each_step(schedule, num_steps) for schedule in schedules])
+    changes = (table[:, 1:] != table[:, :-1]).any(0).nonzero()
+    return int(changes.max()) + 1 if len(changes) else 0
+
+
 def _at_each_step(value: float | Choice, num_steps: int) -> list[float]:
     if not isinstance(value, Choice):
         return [value] * num_steps

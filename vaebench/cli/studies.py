@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import click
@@ -50,6 +51,7 @@ def run(
     )
     lost = [run_id for run_id, status in ended.items() if status != "done"]
     click.echo(f"{len(ended) - len(lost)} of {len(ended)} runs done, recorded in {folder}/runs")
+    _say_early_ends(folder, ended)
     _finish(folder, lost)
 
 
@@ -188,6 +190,16 @@ def sweep(
     shown = shown.map(lambda v: f"{v:.5g}" if isinstance(v, float) else str(v))
     print_table(f"best of {len(table)} trials", shown.to_dict("records"))
     click.echo(f"{folder}/trials.csv\n{folder}/best.toml")
+
+
+def _say_early_ends(folder: Path, runs: Collection[str]) -> None:
+    """How many of these runs stopped early, and whose weights are kept."""
+    from vaebench import results
+    from vaebench.report.training import ended
+
+    rows = results.load(folder).drop_duplicates("run")
+    if words := ended(rows[rows["run"].isin(runs)]):
+        click.echo(words)
 
 
 def _finish(folder: Path, lost: list[str]) -> None:

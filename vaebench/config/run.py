@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -52,6 +52,7 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """16 hex digits of the hash of the canonical JSON; a data set counts by its bytes."""
         identity = msgspec.to_builtins(self) | {"protocol": PROTOCOL}
         identity["data"] = identity["data"] | {"name": self.data.label}
+        identity["train"] = _train_identity(self.train)
         return digest(identity)
 
     @property
@@ -71,6 +72,8 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def settings(self) -> dict[str, str]:
         """What else decides the numbers, beside variant, likelihood, data and seed: flat."""
         settings = flat(model=self.model, train=self.train, evaluate=self.evaluate)
+        if self.train.keep == "last":
+            del settings["train.keep"]  # earlier records do not have it
         return settings | ({"plugin": self.plugin} if self.plugin else {})
 
     @property
@@ -91,8 +94,19 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return digest(shape | {"seed": 0, "rate_weight": 0})
 
 
-TRAIN_SCALARS = ("learning_rate", "max_grad_norm", "weight_decay", "patience")
+TRAIN_SCALARS = ("learning_rate", "max_grad_norm", "weight_decay", "patience", "keep")
 """Settings of training in which the runs of one stack may differ."""
+
+
+def _train_identity(train: TrainConfig) -> dict[str, Any]:
+    """The settings of training as the hash sees them: runs whose numbers are what they were before
+    `keep`, and before patience waited for schedules, have the ids that they had."""
+    identity: dict[str, Any] = msgspec.to_builtins(train)
+    if train.keep == "last":
+        del identity["keep"]
+    if train.patience is not None:
+        identity["patience"] = {"points": train.patience, "counted": "once schedules have ended"}
+    return identity
 
 
 def observation_space(data: DataConfig, measure: str, num_samples: int) -> str:

@@ -97,7 +97,13 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     patience: AtLeastOne | None = None
     """A run stops after so many points of its learning curve, of which there are 40 to 79 (a point
     for each step where they are fewer), without a better ELBO on the validation part; None: never.
-    """
+    Points count from the first step on at which every schedule of the run has its last value: what
+    comes before is another objective. So a run goes to its end where a schedule does, or where
+    fewer points are left than the patience."""
+    keep: Literal["last", "best"] = "last"
+    """The weights that a run is graded by: those after its last step, or those of the point that
+    counts, see `patience`, with the best ELBO on at most 1000 images of the validation part; the
+    last where no point counts."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the networks' products in training; every grade is computed in float32."""
 

@@ -27,6 +27,8 @@ MAY_DIFFER = "may differ"
 ALIKE = "do not differ"
 ONE_SEED = "cannot be told apart by one seed"
 NOT_COMPARED = "are not compared"
+ENDINGS = ("worse_training", "better_training")
+"""Columns of how the runs of the two ended, where any stopped early or kept its best weights."""
 
 
 def comparisons(
@@ -48,7 +50,8 @@ def comparisons(
     leaves 0 out, "do not differ" else. `permutation_p`, `permutation_p_holm`: the sign-flip test
     over seeds. `effect_size`, `_low`, `_high`: Hedges' g. `detectable`: the smallest difference
     that these seeds detect with 80% power; `seeds_needed` to detect `sought`: the margin, or else
-    the seen difference. `first`: whether it is a pair with `against`, or with the first.
+    the seen difference. `first`: whether it is a pair with `against`, or with the first. ENDINGS:
+    how the runs of the two ended, where that is to be said.
 
     Raises InputError for a metric that no run has, a margin that is not above 0, an `against` that
     no observation space has or that several lines of one have, and two runs of a line and seed.
@@ -58,7 +61,7 @@ def comparisons(
     unit = _unit(rows, metric)
     if margin is not None and not margin > 0.0:
         raise InputError(f"the margin must be above 0, in {unit}; got {margin}")
-    told = []
+    told: list[dict[str, object]] = []
     names: set[str] = set()
     for space, order in ranked(rows):
         lines = metric_lines(rows[rows["observation_space"] == space], order, metric)
@@ -73,7 +76,9 @@ def comparisons(
         ]
     if against is not None and against not in names:
         raise InputError(f"no variant {against!r} to compare against; {near_match(against, names)}")
-    return pd.DataFrame(told)
+    table = pd.DataFrame(told)
+    unsaid = [] if any(line[side] for line in told for side in ENDINGS) else ENDINGS
+    return table.drop(columns=[*unsaid], errors="ignore")
 
 
 def families(
@@ -131,6 +136,7 @@ def _told(
             "first": reference in (own.worse.name, own.better.name),
             "verdict": verdict(own, p),
             "reason": own.reason,
+            **dict(zip(ENDINGS, (own.worse.training, own.better.training), strict=True)),
             **_sizes(own, margin),
             "p": own.p,
             "p_holm": p,

@@ -39,6 +39,7 @@ def learning_curves(curves: pd.DataFrame) -> Figure | None:
     if known.empty:
         return None
     shown = _named(known)
+    early = _early_ends(shown)
     grid = sns.relplot(
         shown,
         **_order(shown),
@@ -52,8 +53,11 @@ def learning_curves(curves: pd.DataFrame) -> Figure | None:
         facet_kws={"sharey": False},
     )
     for space, axes in grid.axes_dict.items():
-        _zoom(axes, shown[shown["observation_space"] == space])
-    return _labelled(grid, "training step", "validation ELBO at beta = 1 (nats)")
+        part = shown[shown["observation_space"] == space]
+        _mark(axes, early[early["observation_space"] == space])
+        _zoom(axes, part)
+    x = f"training step{'' if early.empty else ' (x: a run stopped early)'}"
+    return _labelled(grid, x, "validation ELBO at beta = 1 (nats)")
 
 
 def comparison(rows: pd.DataFrame) -> Figure:
@@ -220,6 +224,18 @@ def _logarithmic_from_1(axes: Any) -> None:
     """Linear between -1 and 1, with plain numbers at the ticks."""
     axes.set_xscale("symlog", linthresh=1.0)
     axes.xaxis.set_major_formatter(ScalarFormatter())
+
+
+def _early_ends(curves: pd.DataFrame) -> pd.DataFrame:
+    """The last points of the runs that stopped early."""
+    last = curves.groupby("run")["step"].transform("max")
+    early = curves["steps"] < curves["num_steps"]
+    return curves[early & (curves["step"] == last)]
+
+
+def _mark(axes: Any, points: pd.DataFrame) -> None:
+    """A cross at the end of runs: from there on, a mean is that of the others."""
+    axes.plot(points["step"], points["valid_elbo_nats"], "x", color="0.2", ms=5, zorder=3)
 
 
 def _zoom(axes: Any, shown: pd.DataFrame) -> None:

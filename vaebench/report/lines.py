@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vaebench.errors import InputError
 from vaebench.report.names import line_names
 from vaebench.report.statistics import mean_interval
+from vaebench.report.training import ended
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,8 @@ class Line:
     num_done: int
     runs: Mapping[int, Run]
     """By seed, those whose value is finite."""
+    training: str = ""
+    """How its runs ended, where not all with the weights of their last step."""
 
     @property
     def complete(self) -> bool:
@@ -63,7 +66,8 @@ class Line:
 
 def ranked(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each observation space with its lines, best first: KEYS, `runs`, `done`, `rank` and for each
-    metric {metric}_mean, _low, _high (95% over seeds).
+    metric {metric}_mean, _low, _high (95% over seeds). `training`: how its runs ended, where some
+    stopped early or kept other weights than the last.
 
     The rank is by the mean of NLL. A variant with a run that diverged or failed has none, and none
     has where their NLL was made in different ways (`unequal`). Raises InputError where a line has
@@ -94,6 +98,7 @@ def metric_lines(rows: pd.DataFrame, order: pd.DataFrame, metric: str) -> list[L
             line["runs"],
             line["done"],
             _runs(found.get(tuple(line[k] for k in KEYS))),
+            text(line, "training"),
         )
         for name, line in zip(line_names(order), lines, strict=True)
     ]
@@ -120,12 +125,19 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in line.items()} for line in table.to_dict("records")]
 
 
+def text(line: Mapping[str, Any], column: str) -> str:
+    """What a line says in a column of texts; "" where it lacks the column."""
+    value = line.get(column, "")
+    return value if isinstance(value, str) else ""
+
+
 def _line(key: Sequence[object], group: pd.DataFrame) -> dict[str, object]:
     """The summary of one variant: counts of its runs and an interval for each metric."""
     runs = group[group["seed"].notna()].drop_duplicates("run")
     _check_one_run_per_seed(key, runs)
     line: dict[str, object] = dict(zip(KEYS, key, strict=True))
     line |= {"runs": len(runs), "done": int((runs["status"] == "done").sum())}
+    line |= {"training": words} if (words := ended(runs)) else {}
     for name, found in group[group["metric"] != ""].groupby("metric", sort=False):
         interval = mean_interval(found["value"].to_list())
         line |= {f"{name}_{field}": getattr(interval, field) for field in ("mean", "low", "high")}

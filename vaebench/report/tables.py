@@ -13,12 +13,14 @@ from vaebench.report.lines import (
     no_examples,
     ranked,
     records,
+    text,
     unequal,
     with_newer,
 )
 from vaebench.report.names import differing, line_names
 from vaebench.report.pairs import EARLIER
 from vaebench.report.ranks import leaders
+from vaebench.report.training import endings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +49,7 @@ COLUMNS = {
 """Metrics of the tables: heading and decimals."""
 BRIEF = ("nll", "elbo", "rate", "active_units", "frechet", "examples_per_s", "step_time_ratio")
 """Those that fit a terminal."""
-NOT_TRUSTED, NOT_ONE_WAY = "†", "‡"
+NOT_TRUSTED, NOT_ONE_WAY, NOT_LAST = "†", "‡", "§"
 
 
 def summarise(rows: pd.DataFrame, examples: Examples = no_examples) -> pd.DataFrame:
@@ -102,10 +104,7 @@ def printable(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> pd
             "likelihood": part["likelihood"].to_list(),
             "variant": part["variant"].to_list(),
             **({"settings": settings} if any(settings) else {}),
-            "seeds": [
-                str(done) if done == runs else f"{done} of {runs}"
-                for done, runs in zip(part["done"], part["runs"], strict=True)
-            ],
+            "seeds": [_seeds(line) for line in lines],
             **{
                 _heading(part, name): [_cell(line, name) for line in lines]
                 for name in _shown(part, metrics)
@@ -122,10 +121,12 @@ def footnotes(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> li
     for name in shown:
         heading = COLUMNS[name][0]
         if _is_unequal(part, name):
-            ways = _ways(names, [_text(line, f"{name}_fingerprint") for line in lines])
+            ways = _ways(names, [text(line, f"{name}_fingerprint") for line in lines])
             notes.append(f"{NOT_ONE_WAY} {heading}: made in different ways, not to compare: {ways}")
+    ended = {name: text(line, "training") for name, line in zip(names, lines, strict=True)}
+    notes += [f"{NOT_LAST} {ending}" for ending in endings(ended)]
     notes += _doubts(shown, names, lines)
-    if real := [f"{COLUMNS[n][0]} {text}" for n in shown if (text := _reference(part, n))]:
+    if real := [f"{COLUMNS[n][0]} {score}" for n in shown if (score := _reference(part, n))]:
         notes.append(f"real data, train against test: {', '.join(real)}")
     return notes
 
@@ -137,7 +138,7 @@ def _doubts(
     found: dict[tuple[str, str], list[str]] = {}
     for name in shown:
         for named, line in zip(names, lines, strict=True):
-            if doubt := _text(line, f"{name}_trust"):
+            if doubt := text(line, f"{name}_trust"):
                 found.setdefault((named, doubt), []).append(COLUMNS[name][0])
     return [
         f"{NOT_TRUSTED} {', '.join(headings)} of {named}: {doubt}"
@@ -203,6 +204,12 @@ def _rank_notes(lines: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield "~N: its own interval leaves 0 out, but not once all pairs are allowed for (Holm)"
 
 
+def _seeds(line: Mapping[str, Any]) -> str:
+    done, runs = line["done"], line["runs"]
+    mark = f" {NOT_LAST}" if text(line, "training") else ""
+    return f"{done}{'' if done == runs else f' of {runs}'}{mark}"
+
+
 def _cell(line: Mapping[str, Any], name: str) -> str:
     """Mean and half-width over seeds; for one seed the interval of its sampling, where known."""
     decimals = COLUMNS[name][1]
@@ -212,13 +219,8 @@ def _cell(line: Mapping[str, Any], name: str) -> str:
     low, top = (line.get(f"{name}_sampling_{end}", float("nan")) for end in ("low", "high"))
     width = f" ± {high - mean:.{decimals}f}" if high == high else ""
     sampled = f" [{low:,.{decimals}f}, {top:,.{decimals}f}]" if not width and low == low else ""
-    mark = f" {NOT_TRUSTED}" if _text(line, f"{name}_trust") else ""
+    mark = f" {NOT_TRUSTED}" if text(line, f"{name}_trust") else ""
     return f"{mean:,.{decimals}f}{width}{sampled}{mark}"
-
-
-def _text(line: Mapping[str, Any], column: str) -> str:
-    value = line.get(column, "")
-    return value if isinstance(value, str) else ""
 
 
 def _reference(part: pd.DataFrame, name: str) -> str:

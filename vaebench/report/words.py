@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from vaebench.report.comparison import ALIKE, MAY_DIFFER, NOT_COMPARED, ONE_SEED
 from vaebench.report.crossed import ALPHA
-from vaebench.report.lines import records
+from vaebench.report.lines import records, text
 from vaebench.report.permutation import least_p
+from vaebench.report.training import endings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SIDES = ("better", "worse")
 
 
 def in_words(table: pd.DataFrame) -> list[str]:
@@ -23,8 +26,14 @@ def in_words(table: pd.DataFrame) -> list[str]:
     for space, part in table.groupby("observation_space", sort=True):
         lines = records(part)
         told += [f"{space}: {sentence(line)}" for line in lines if line["first"]]
-        told += [f"{space}: {note}" for note in _notes(lines)]
+        told += [f"{space}: {note}" for note in [*_endings(lines), *_notes(lines)]]
     return told
+
+
+def _endings(lines: list[dict[str, Any]]) -> list[str]:
+    """Which of the variants stopped early, or kept other weights than the last."""
+    sides = [(line[side], text(line, f"{side}_training")) for line in lines for side in SIDES]
+    return endings(dict(sides))
 
 
 def sentence(line: dict[str, Any]) -> str:

@@ -52,6 +52,16 @@ class Labels(Struct, frozen=True):
     seed: int | None
 
 
+class Training(Struct, frozen=True):
+    """How far a run was trained, and which of its weights are kept."""
+
+    steps: int
+    """That were taken: fewer than `num_steps` where it stopped early."""
+    num_steps: int
+    kept: int
+    """So many steps had been taken when the weights were what is graded."""
+
+
 class Record(Struct, frozen=True, kw_only=True):
     """One run, or one variant in a timing pass. What happened to it, in full."""
 
@@ -62,6 +72,8 @@ class Record(Struct, frozen=True, kw_only=True):
     reason: str = ""
     metrics: list[Metric] = []
     curves: dict[str, list[float | None]] = {}
+    training: Training | None = None
+    """None for a run that diverged, a timing pass and a model from elsewhere."""
     config: dict[str, Any] = {}
     operations: dict[str, str] = {}
     """The way of each fused operation: triton, cpu native, cpu or reference, with the reason."""

@@ -10,7 +10,10 @@ import msgspec
 
 from vaebench.errors import InputError
 from vaebench.results.folder import records, timings
-from vaebench.results.record import Metric, Record
+from vaebench.results.record import Metric, Record, Training
+
+TRAINING = ("steps", "num_steps", "kept_step")
+"""Columns that say how far a run was trained, and after which step its weights were kept."""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,19 +40,39 @@ def frame(found: Iterable[Record]) -> pd.DataFrame:
 
     numbers = dict.fromkeys(("value", "low", "high", "reference"), float)
     rows = [row for record in found for row in _rows(record)]
-    return pd.DataFrame(rows).astype({"seed": "Int64", **numbers})
+    counts = dict.fromkeys(("seed", *TRAINING), "Int64")
+    return pd.DataFrame(rows).astype({**counts, **numbers})
 
 
 def curves(out: str | Path) -> pd.DataFrame:
     """The learning curves of a results folder: one row per run and logged step."""
     import pandas as pd
 
+    training = dict.fromkeys(TRAINING, "Int64")
     frames = [
-        pd.DataFrame(r.curves).assign(run=r.run, **msgspec.structs.asdict(r.labels))
+        pd.DataFrame(r.curves).assign(run=r.run, **_training(r), **msgspec.structs.asdict(r.labels))
         for r in records(Path(out))
         if r.curves
     ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return pd.concat(frames, ignore_index=True).astype(training) if frames else pd.DataFrame()
+
+
+def _training(record: Record) -> dict[str, int | None]:
+    """The columns TRAINING of a record. One of before has no such field: its curve says it."""
+    training = record.training or _by_curve(record)
+    values = msgspec.structs.astuple(training) if training else (None,) * len(TRAINING)
+    return dict(zip(TRAINING, values, strict=True))
+
+
+def _by_curve(record: Record) -> Training | None:
+    """How a run of before ended: early where its curve lacks a point."""
+    train = record.config.get("train")
+    num_steps = train.get("num_steps") if isinstance(train, dict) else None
+    points = [int(step) for step in record.curves.get("step", ()) if step is not None]
+    if record.status != "done" or num_steps is None or not points:
+        return None
+    steps = points[-1] if points[-1] + points[0] <= num_steps else num_steps
+    return Training(steps, num_steps, kept=steps)
 
 
 def _rows(record: Record) -> Iterator[dict[str, Any]]:
@@ -59,6 +82,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
         **msgspec.structs.asdict(record.labels),
         "status": record.status,
         "reason": record.reason,
+        **_training(record),
         "environment": ", ".join(f"{k} {v}" for k, v in record.environment.items()),
     }
     for m in record.metrics or [Metric("", None, "", None)]:

@@ -1,0 +1,44 @@
+"""How far runs were trained, and which of their weights were kept, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ["steps", "num_steps", "kept_step"]
+"""Of rows; those of earlier versions lack them."""
+
+
+def ended(runs: pd.DataFrame) -> str:
+    """How many of these runs, a row each, stopped early and where, and after which steps their
+    weights were kept; "" where all went to the end and have the last."""
+    if not set(COLUMNS) <= set(runs):
+        return ""
+    trained = runs[runs["status"] == "done"].dropna(subset=COLUMNS)
+    early = trained[trained["steps"] < trained["num_steps"]]
+    parts = []
+    if len(early):
+        steps = f"{_range(early['steps'])} of {_range(early['num_steps'])} steps"
+        parts.append(f"{len(early)} of {len(trained)} runs stopped at {steps}")
+    if (trained["kept_step"] < trained["steps"]).any():
+        parts.append(f"the best weights are kept, of step {_range(trained['kept_step'])}")
+    elif len(early):
+        parts.append("the last weights are kept")
+    return "; ".join(parts)
+
+
+def endings(words_by_name: Mapping[str, str]) -> list[str]:
+    """A sentence for each ending, with the names of all variants that ended so."""
+    names: dict[str, list[str]] = {}
+    for name, words in words_by_name.items():
+        if words:
+            names.setdefault(words, []).append(name)
+    return [f"{', '.join(alike)}: {words}" for words, alike in names.items()]
+
+
+def _range(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return f"{low}" if low == high else f"{low} to {high}"
