@@ -15,7 +15,7 @@ LAYERS = [
     *("given", "regrade", "sweep", "space", "report", "harness", "study"),
     *("executors", "timing", "stacking"),
     *("stack", "results", "plugins", "environment"),
-    *("train", "auto", "compiled", "captured", "curves", "trajectories"),
+    *("train", "auto", "compiled", "captured", "curves", "isolation", "trajectories"),
     *("step", "batches", "initial", "config", "combinations"),
     *("evaluation", "optimise"),
     *("objectives", "terms", "schedules", "models", "likelihoods", "priors", "posteriors"),

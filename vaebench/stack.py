@@ -21,6 +21,7 @@ from vaebench.errors import InputError, StorageError
 from vaebench.evaluation import Evaluation, Graded, Subject, evaluate
 from vaebench.evaluation.images import grid_png
 from vaebench.initial import streams
+from vaebench.isolation import check_isolated
 from vaebench.models import VAE, ImageShape, select, weights
 from vaebench.noise import Noise
 from vaebench.plugins import load_plugins
@@ -71,10 +72,10 @@ def record_failure(job: Job, reason: str) -> None:
 
 
 def _perform(job: Job, on_steps: OnSteps) -> None:
+    dataset, device = load_data(job.configs[0].data), torch.device(job.device)
+    check_isolated(job.configs, dataset, device)
     kernels.forget_paths()
-    dataset = load_data(job.configs[0].data)
-    make_stride = COMPILE[job.compiles]
-    trained = train(job.configs, dataset, torch.device(job.device), on_steps, make_stride)
+    trained = train(job.configs, dataset, device, on_steps, COMPILE[job.compiles])
     kept = [i for i, step in enumerate(trained.diverged_at) if step is None]
     for i, step in enumerate(trained.diverged_at):
         if step is not None:

@@ -28,6 +28,12 @@ State = dict[str, Tensor]
 """What an objective keeps for each run from step to step: [S, 1] each, by name."""
 
 
+def initial_state(objective: Objective, num_runs: int, place: Tensor) -> State:
+    """What each run's state starts from."""
+    values = objective.initial_state.items()
+    return {name: torch.full((num_runs, 1), value).to(place) for name, value in values}
+
+
 @dataclass(frozen=True)
 class Scalars:
     """The scalars of one step, by name: floats or [S, 1]."""

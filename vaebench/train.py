@@ -17,8 +17,8 @@ from vaebench.memory import keep_freed_memory
 from vaebench.models import VAE, put_back, select
 from vaebench.objectives import OBJECTIVES
 from vaebench.optimise import AdamScalars, Descent, Moments
-from vaebench.step import Loss, MakeStride, Scalars, State, eager
-from vaebench.trajectories import trajectories, trajectory
+from vaebench.step import Loss, MakeStride, State, eager, initial_state
+from vaebench.trajectories import scalars
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,8 @@ def training_steps(
     first = configs[0]
     objective = OBJECTIVES[first.objective.name]
     place = next(model.parameters())
-    hyper = trajectories([c.objective for c in configs], first, place, objective.counts)
-    posterior_hyper = trajectories([c.posterior for c in configs], first, place)
-    rate_weight = trajectory([c.rate_weight for c in configs], first, place)
-    state = start.state or {
-        name: torch.full((len(configs), 1), value).to(place)
-        for name, value in objective.initial_state.items()
-    }
+    scalars_at = scalars(configs, place)
+    state = start.state or initial_state(objective, len(configs), place)
     loss = Loss(objective, first.num_samples, len(dataset.train.x), first.stack_key)
     adam = [AdamScalars(c.train.learning_rate, c.train.weight_decay) for c in configs]
     limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
@@ -76,15 +71,8 @@ def training_steps(
     noise = streams(configs, "train")
 
     for some in batches(configs, dataset, place, start.index, at_once):
-        scalars = [
-            Scalars(
-                {name: value(index) for name, value in hyper.items()},
-                {name: value(index) for name, value in posterior_hyper.items()},
-                rate_weight(index),
-            )
-            for index in some.steps
-        ]
-        losses, measured, norms, state = take(some, noise.at(step=some.first), scalars, state)
+        of_steps = [scalars_at(index) for index in some.steps]
+        losses, measured, norms, state = take(some, noise.at(step=some.first), of_steps, state)
         progress = Progress(some.steps.stop, descent.moments, state)
         yield Step(some.steps[-1], losses, measured, norms, progress)
 

@@ -9,7 +9,27 @@ from torch import Tensor
 
 from vaebench.config import Choice, RunConfig
 from vaebench.hyper import Scalar
+from vaebench.objectives import OBJECTIVES
 from vaebench.schedules import SCHEDULES
+from vaebench.step import Scalars
+
+
+def scalars(configs: Sequence[RunConfig], place: Tensor) -> Callable[[int], Scalars]:
+    """All scalars of the runs' losses over the steps of training."""
+    first = configs[0]
+    counts = OBJECTIVES[first.objective.name].counts
+    hyper = trajectories([c.objective for c in configs], first, place, counts)
+    posterior_hyper = trajectories([c.posterior for c in configs], first, place)
+    rate_weight = trajectory([c.rate_weight for c in configs], first, place)
+
+    def at_step(step: int) -> Scalars:
+        return Scalars(
+            {name: value(step) for name, value in hyper.items()},
+            {name: value(step) for name, value in posterior_hyper.items()},
+            rate_weight(step),
+        )
+
+    return at_step
 
 
 def trajectories(

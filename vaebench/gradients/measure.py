@@ -17,9 +17,10 @@ from vaebench.gradients.copies import SIDES, Point, parameters, points, replicas
 from vaebench.gradients.moments import NUM_BLOCKS, Moments
 from vaebench.gradients.plan import Plan, name_of, refused, target
 from vaebench.gradients.times import Lap, race
+from vaebench.isolation import check_isolated
 from vaebench.noise import Noise, key, normals
 from vaebench.objectives.entry import Side
-from vaebench.stack import OnSteps
+from vaebench.stack import OnSteps, load_data
 
 Row = dict[str, Any]
 Sides = dict[Side, Moments]
@@ -100,6 +101,7 @@ def _refusal(config: RunConfig, point: Point) -> str:
     if reason := refused(config):
         return reason
     try:
+        check_isolated([config], load_data(config.data), point.x.device)
         next(replicas(point, config, "try", 1))
     except InputError as error:
         return str(error)
