@@ -123,3 +123,13 @@ def test_diagram_names_every_variant_once():
     axes = critical_difference(names, found).axes[0]
     assert sorted(text.get_text() for text in axes.texts) == names
     assert axes.texts[0].get_text() == "b"
+
+
+def test_what_is_not_compared_is_in_no_group():
+    """Two sets of seeds: 0 and 2 against 1 and 3, and 4 with neither."""
+
+    def compared(i, j):
+        return i % 2 == j % 2 and 4 not in (i, j)
+
+    assert leaders(5, lambda i, j: False, compared) == [0, 1, 0, 1, 4]
+    assert leaders(5, lambda i, j: True, compared) == [0, 1, 2, 3, 4]

@@ -14,17 +14,28 @@ FEWEST_VARIANTS, FEWEST_BLOCKS = 3, 6
 """Friedman's chi-squared is no guide below."""
 
 
-def leaders(num: int, differ: Callable[[int, int], bool]) -> list[int]:
+def leaders(
+    num: int,
+    differ: Callable[[int, int], bool],
+    compared: Callable[[int, int], bool] = lambda i, j: True,
+) -> list[int]:
     """For each of `num` variants in order of their means, the first of the group it belongs to.
 
     "Not different" is not transitive, so groups are a convention. Here: from the best down, a group
     holds those that are not different from its first, until one is; that one is the first of the
-    next. So a shared rank says "not told apart from the first that has it", and no more.
+    next. So a shared rank says "not told apart from the first that has it", and no more. A variant
+    is held against the last first that it is `compared` with, which is the last where all are; one
+    that is compared with none is a first of its own.
     """
-    found: list[int] = []
+    firsts: list[int] = []
+    groups: list[int] = []
     for i in range(num):
-        found.append(i if not found or differ(i, found[-1]) else found[-1])
-    return found
+        nearest = next((first for first in reversed(firsts) if compared(i, first)), None)
+        if nearest is None or differ(i, nearest):
+            firsts.append(i)
+            nearest = i
+        groups.append(nearest)
+    return groups
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vaebench.report.comparison import DIFFER, MAY_DIFFER, families, verdict
+from vaebench.report.comparison import MAY_DIFFER
+from vaebench.report.groups import grouped
 from vaebench.report.lines import (
-    RANKED_BY,
     Examples,
-    metric_lines,
     no_examples,
     ranked,
     records,
@@ -19,7 +18,6 @@ from vaebench.report.lines import (
 )
 from vaebench.report.names import differing, line_names
 from vaebench.report.pairs import EARLIER
-from vaebench.report.ranks import leaders
 from vaebench.report.training import endings
 
 if TYPE_CHECKING:
@@ -63,7 +61,9 @@ def summarise(rows: pd.DataFrame, examples: Examples = no_examples) -> pd.DataFr
 
     `shares` is the rank of the first of its group: from the best down, lines that do not "differ"
     (see `comparisons`) from the first of the group, all pairs of the space allowed for. `apart`
-    says "may differ" or "do not differ" of those two. `tied`: the rank shared is the first.
+    says "may differ" or "do not differ" of those two. `tied`: the rank shared is the first. Where
+    the first of a group is not compared with a better one, `not_compared` is the rank of the
+    nearest such, and `why_not` the reason.
     """
     import pandas as pd
 
@@ -71,7 +71,7 @@ def summarise(rows: pd.DataFrame, examples: Examples = no_examples) -> pd.DataFr
     for space, order in ranked(rows):
         own = rows[rows["observation_space"] == space]
         made = {f"{name}_unequal": True for name in sorted(unequal(with_newer(own)))}
-        parts.append(_grouped(order, own, examples).assign(**made))
+        parts.append(grouped(order, own, examples).assign(**made))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -146,28 +146,6 @@ def _doubts(
     ]
 
 
-def _grouped(order: pd.DataFrame, rows: pd.DataFrame, examples: Examples) -> pd.DataFrame:
-    """The lines of one observation space with `shares`, `apart` and `tied`."""
-    lines = metric_lines(rows, order, RANKED_BY)
-    ranks = order["rank"].to_list()
-    num = sum(rank == rank for rank in ranks)
-    judged = families(lines[:num], RANKED_BY, examples)
-    verdicts = {
-        (pair.worse.name, pair.better.name): verdict(pair, p)
-        for pair, p in zip(judged.pairs, judged.p, strict=True)
-    }
-
-    def between(worse: int, better: int) -> str:
-        return verdicts.get((lines[worse].name, lines[better].name), "")
-
-    heads = leaders(num, lambda i, j: between(i, j) == DIFFER)
-    left = len(order) - num
-    shares = [ranks[head] for head in heads] + [float("nan")] * left
-    apart = [between(i, head) if i != head else "" for i, head in enumerate(heads)] + [""] * left
-    tied = [head == 0 and i > 0 for i, head in enumerate(heads)] + [False] * left
-    return order.assign(shares=shares, apart=apart, tied=tied)
-
-
 def _shown(part: pd.DataFrame, metrics: Iterable[str]) -> list[str]:
     return [name for name in metrics if _has_values(part, f"{name}_mean")]
 
@@ -189,19 +167,24 @@ def _rank_text(line: Mapping[str, Any]) -> str:
     rank, shares = line["rank"], line["shares"]
     if rank != rank:
         return "-"
+    stranger = line.get("not_compared", float("nan"))
+    if stranger == stranger:
+        return f"{rank:.0f} ?{stranger:.0f}"
     mark = "~" if line["apart"] == MAY_DIFFER else "="
     return f"{rank:.0f}{f' {mark}{shares:.0f}' if shares < rank else ''}"
 
 
-def _rank_notes(lines: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    texts = [_rank_text(line) for line in lines]
-    if any("=" in text for text in texts):
+def _rank_notes(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    cells = [_rank_text(line) for line in lines]
+    if any("=" in cell for cell in cells):
         yield (
             "=N: not told apart from rank N: the 95% interval of the paired difference includes 0, "
             "or one seed has none"
         )
-    if any("~" in text for text in texts):
+    if any("~" in cell for cell in cells):
         yield "~N: its own interval leaves 0 out, but not once all pairs are allowed for (Holm)"
+    for reason in dict.fromkeys(filter(None, (text(line, "why_not") for line in lines))):
+        yield f"?N: not compared with rank N: {reason}"
 
 
 def _seeds(line: Mapping[str, Any]) -> str:
