@@ -17,6 +17,7 @@ from vaebench.objectives import OBJECTIVES, Objective
 from vaebench.posteriors import POSTERIORS
 from vaebench.priors import PRIORS
 from vaebench.schedules import SCHEDULES
+from vaebench.shown import markdown as as_markdown
 
 Lines = list[dict[str, str]]
 
@@ -93,8 +94,7 @@ MADE_BY = (
 
 def _markdown_table(lines: Lines) -> str:
     rows = [list(lines[0]), ["---"] * len(lines[0]), *(list(line.values()) for line in lines)]
-    escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
-    return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
+    return "\n".join(f"| {' | '.join(map(as_markdown, row))} |" for row in rows)
 
 
 def _objective(entry: Objective) -> dict[str, str]:

@@ -10,7 +10,7 @@ import click
 
 from vaebench.cli.group import main, say
 from vaebench.cli.options import PATH, plugin_option, toml_values
-from vaebench.cli.show import print_table, progress_bar
+from vaebench.cli.show import print_line, print_table, progress_bar
 from vaebench.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _of_runs(request: Request, keep: bool, budget: bool, out: Path | None) -> No
     shown = [row for row in rows if row["metric"] in usual or (request.gradings and row["metric"])]
     print_table("", [{k: _cell(row[k]) for k in SHOWN} for row in shown])
     if out:
-        click.echo(results.write_rows(out, "evaluation", rows))
+        print_line(results.write_rows(out, "evaluation", rows))
     for row in refused:
         say(f"not graded: {row['run']}: {row['trust']}")
     if refused:
@@ -104,7 +104,7 @@ def _of_model(
     figures = [{k: _cell(getattr(m, k)) for k in FIGURE} for m in record.metrics]
     print_table(record.labels.variant, figures)
     if out:
-        click.echo(out / "runs" / f"{record.run}.json")
+        print_line(out / "runs" / f"{record.run}.json")
     return None
 
 

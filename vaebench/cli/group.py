@@ -9,6 +9,7 @@ import click
 from vaebench import __version__
 from vaebench.cli import streams
 from vaebench.errors import InputError, near_match
+from vaebench.shown import plain
 
 MAX_HALF = 600
 """Characters at either end of a message that is cut."""
@@ -62,7 +63,7 @@ def say(message: str) -> None:
 def one_line(message: str) -> str:
     """A message as a terminal can show it, whatever names are in it: printable, of some length."""
     words = " ".join(message.split())
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+    shown = plain(words)
     if len(shown) <= 2 * MAX_HALF:
         return shown
     return f"{shown[:MAX_HALF]} [...] {shown[-MAX_HALF:]}"

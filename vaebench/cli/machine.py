@@ -11,7 +11,7 @@ import click
 
 from vaebench.cli.group import main
 from vaebench.cli.options import PATH
-from vaebench.cli.show import print_table
+from vaebench.cli.show import print_line, print_table
 
 
 @main.command()
@@ -32,12 +32,12 @@ def kernels(compiled: bool, out: Path | None) -> None:
     print_table(f"correctness of what runs on {device}", tables.correctness_table(checks))
     print_table("speed", tables.speed_table(times))
     for reason in tables.refusals(times):
-        click.echo(f"not measured: {reason}")
+        print_line(f"not measured: {reason}")
     if device.type != "cuda":
         times += _compiled_kernels()
-        click.echo("not measured on a GPU: this machine has none")
+        print_line("not measured on a GPU: this machine has none")
     if out:
-        click.echo(results.write_rows(out, f"kernels-{device.type}", [*checks, *times]))
+        print_line(results.write_rows(out, f"kernels-{device.type}", [*checks, *times]))
     if any(row["status"] != "passed" for row in checks):
         sys.exit(1)
 
@@ -47,7 +47,7 @@ def _compiled_kernels() -> list[dict[str, Any]]:
     import importlib.util
 
     if importlib.util.find_spec("triton") is None or os.environ.get("TRITON_INTERPRET") == "1":
-        click.echo("the kernels were not compiled: that needs triton, without TRITON_INTERPRET")
+        print_line("the kernels were not compiled: that needs triton, without TRITON_INTERPRET")
         return []
     from vaebench.kernels.resources import compiled_rows
     from vaebench.kernels.tables import resource_table

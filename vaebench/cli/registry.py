@@ -10,7 +10,7 @@ import click
 
 from vaebench.cli.group import main
 from vaebench.cli.options import plugin_option
-from vaebench.cli.show import print_table
+from vaebench.cli.show import print_line, print_table
 from vaebench.errors import InputError, near_match
 
 KINDS_WITH_FACTS = ("objectives", "likelihoods", "priors", "posteriors")
@@ -71,7 +71,7 @@ def certify(
         print_table("declared facts, against exact answers", rows["findings"])
         print_table("the ELBO, derived on the linear-Gaussian VAE", rows["derivation"])
         num_facts = len(findings) + len(steps)
-        click.echo(f"{num_facts - num_failing} facts hold, {num_failing} fail")
+        print_line(f"{num_facts - num_failing} facts hold, {num_failing} fail")
     if num_failing:
         sys.exit(1)
 
@@ -125,4 +125,4 @@ def effective_beta(
         click.echo(json.dumps(found, indent=1))
         return
     print_table("", [{k: f"{v:.6g}" for k, v in found.items() if v is not None}])
-    click.echo("the loss there = factor * this suite's loss at beta and sigma + a constant")
+    print_line("the loss there = factor * this suite's loss at beta and sigma + a constant")

@@ -10,7 +10,7 @@ import click
 
 from vaebench.cli.group import main, one_line
 from vaebench.cli.options import PATH, plugin_option, set_option, study_options, whole_numbers
-from vaebench.cli.show import print_table, progress_bar
+from vaebench.cli.show import print_line, print_lines, print_table, progress_bar
 from vaebench.errors import InputError
 
 
@@ -50,7 +50,7 @@ def run(
         progress=progress_bar,
     )
     lost = [run_id for run_id, status in ended.items() if status != "done"]
-    click.echo(f"{len(ended) - len(lost)} of {len(ended)} runs done, recorded in {folder}/runs")
+    print_line(f"{len(ended) - len(lost)} of {len(ended)} runs done, recorded in {folder}/runs")
     _say_early_ends(folder, ended)
     _finish(folder, lost)
 
@@ -66,8 +66,8 @@ def report(folder: Path, out: Path | None) -> None:
     table, paths = write_report(folder, out or folder / "report")
     for space, part in table.groupby("observation_space"):
         print_table(str(space), printable(part, BRIEF).astype(str).to_dict("records"))
-        click.echo("\n".join(footnotes(part, BRIEF)))
-    click.echo("\n".join(str(path) for path in paths))
+        print_lines(footnotes(part, BRIEF))
+    print_lines(paths)
 
 
 @main.command()
@@ -84,7 +84,7 @@ def compare(folder: Path, metric: str, margin: float | None, against: str | None
 
     rows = results.load(folder)
     table = comparisons(rows, examples_of(folder), metric, margin, against)
-    click.echo("\n".join(in_words(table)))
+    print_lines(in_words(table))
 
 
 @main.command()
@@ -134,7 +134,7 @@ def gradients(
         rows = measure(planned, on_cells)
     for title, lines in printable(rows):
         print_table(title, lines)
-    click.echo("\n".join([*refusals(rows), *map(str, write_gradients(rows, folder))]))
+    print_lines([*refusals(rows), *write_gradients(rows, folder)])
     if any(row["status"] == "failed" for row in rows):
         sys.exit(1)
 
@@ -183,13 +183,13 @@ def sweep(
             f"{len(lost)} of {len(table)} trials were lost{best}; why is in {folder}/trials.csv, "
             f"as for trial {first['trial']}, {first['status']}: {first['reason']}"
         )
-        click.echo(one_line(message), err=True)
+        print_line(one_line(message), err=True)
     if len(lost) == len(table):
         sys.exit(1)
     shown = table.drop(columns="reason").head(10)
     shown = shown.map(lambda v: f"{v:.5g}" if isinstance(v, float) else str(v))
     print_table(f"best of {len(table)} trials", shown.to_dict("records"))
-    click.echo(f"{folder}/trials.csv\n{folder}/best.toml")
+    print_lines([folder / "trials.csv", folder / "best.toml"])
 
 
 def _say_early_ends(folder: Path, runs: Collection[str]) -> None:
@@ -199,7 +199,7 @@ def _say_early_ends(folder: Path, runs: Collection[str]) -> None:
 
     rows = results.load(folder).drop_duplicates("run")
     if words := ended(rows[rows["run"].isin(runs)]):
-        click.echo(words)
+        print_line(words)
 
 
 def _finish(folder: Path, lost: list[str]) -> None:
@@ -209,7 +209,7 @@ def _finish(folder: Path, lost: list[str]) -> None:
     for record in results.records(folder):
         if record.run in lost:
             reason = (record.reason.strip().splitlines() or ["no reason is recorded"])[-1]
-            click.echo(
+            print_line(
                 f"{record.status}: {record.labels.variant} seed {record.labels.seed} "
                 f"({record.run}): {reason}",
                 err=True,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+DPI, MOST_PIXELS = 120, 50_000
+"""Of a figure; a PNG that matplotlib draws has at most 65,535 pixels along a side."""
+
 
 def examples_of(folder: Path) -> Examples:
     """What is kept of the examples of a results folder's runs, each read once."""
@@ -87,6 +90,7 @@ def _png(figure: Figure) -> bytes:
     from vaebench.report.figures import close
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, bbox_inches="tight")
+    dpi = min(DPI, MOST_PIXELS / max(figure.get_size_inches()))
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
     close(figure)
     return buffer.getvalue()

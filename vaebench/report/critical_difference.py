@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
+from vaebench.report.lettering import lettered
 from vaebench.report.ranks import MeanRanks
 
 WIDTH, LINE_HEIGHT = 6.0, 0.24
@@ -20,6 +21,7 @@ BETWEEN_BARS = 8.0
 def critical_difference(names: Sequence[str], found: MeanRanks) -> Figure:
     """Variants at their mean ranks, best on top; the bars beside the names join those that
     Nemenyi's test does not tell apart (Demsar 2006, section 3.2.4)."""
+    letters = lettered(names)
     order = np.argsort(found.ranks, kind="stable")
     ranks = found.ranks[order]
     bars = joined(ranks, found.critical_difference)
@@ -32,7 +34,7 @@ def critical_difference(names: Sequence[str], found: MeanRanks) -> Figure:
     for y, i in enumerate(order):
         axes.axhline(y, color="0.92", zorder=0)
         offset = (BETWEEN_BARS * (len(bars) + 1), 0)
-        axes.annotate(names[i], (1.0, y), offset, edge, "offset points", va="center")
+        axes.annotate(letters[names[i]], (1.0, y), offset, edge, "offset points", va="center")
     for column, (first, last) in enumerate(bars):
         right = ScaledTranslation(BETWEEN_BARS * (column + 0.5) / 72, 0, figure.dpi_scale_trans)
         beside = axes.get_yaxis_transform() + right

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from vaebench.report.gradient_lines import COLOURS, Line, lines, plainly, plot, ticks
+from vaebench.report.gradient_lines import COLOURS, LINE_HEIGHT, Line, lines, plainly, plot, ticks
 from vaebench.report.gradient_tables import SIDES, band, envelope
+from vaebench.report.lettering import lettered
 
 STYLE: dict[Any, Any] = {
     "font.size": 8,
@@ -24,7 +25,6 @@ STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "grid.color": "0.92",
     "axes.axisbelow": True,
-    "text.parse_math": False,  # a dollar in a file's name is no formula
 }
 DPI = 140
 PANEL_WIDTH, NAMES_WIDTH, PANEL_HEIGHT, BETWEEN = 2.7, 1.8, 2.6, 0.75
@@ -36,7 +36,7 @@ def signal_to_noise(rows: pd.DataFrame) -> Figure:
     """SNR of the whole gradient against K: encoder and decoder across, checkpoints down."""
     steps = _steps(rows)
     with rc_context(STYLE):
-        figure, grid = _grid(len(steps), len(SIDES))
+        figure, grid = _grid(len(steps), len(SIDES), len(_names(rows)))
         for i, step in enumerate(steps):
             for j, side in enumerate(SIDES):
                 _against_samples(grid[i][j], rows, step, side, "snr_vector")
@@ -53,7 +53,7 @@ def cost(rows: pd.DataFrame) -> Figure:
     units = {"evaluations": "decoder evaluations", "seconds": "seconds"}
     panels = [(step, unit) for unit in units for step in steps]
     with rc_context(STYLE):
-        figure, grid = _grid(len(panels), len(SIDES))
+        figure, grid = _grid(len(panels), len(SIDES), len(_names(rows)))
         for i, (step, unit) in enumerate(panels):
             for j, side in enumerate(SIDES):
                 drawn = _against_samples(grid[i][j], rows, step, side, f"{unit}_to_snr_1")
@@ -101,7 +101,7 @@ def budget(rows: pd.DataFrame) -> Figure | None:
         return None
     steps = _steps(rows)
     with rc_context(STYLE):
-        figure, grid = _grid(1, len(steps))
+        figure, grid = _grid(1, len(steps), len(_names(rows)))
         for axes, step in zip(grid[0], steps, strict=True):
             part = found[found["step"] == step].assign(standard_error=0.0)
             axes.set_xscale("log")
@@ -129,16 +129,17 @@ def _names(rows: pd.DataFrame) -> dict[str, str]:
     """What to call each variant: its objective, with hyperparameters where it has several."""
     pairs = rows[["variant", "objective"]].drop_duplicates()
     several = pairs["objective"].duplicated(keep=False)
-    return dict(
-        zip(pairs["variant"], pairs["variant"].where(several, pairs["objective"]), strict=True)
-    )
+    names = pairs["variant"].where(several, pairs["objective"])
+    letters = lettered(names)
+    return dict(zip(pairs["variant"], names.map(letters), strict=True))
 
 
-def _grid(num_rows: int, num_columns: int) -> tuple[Figure, Any]:
+def _grid(num_rows: int, num_columns: int, num_names: int) -> tuple[Figure, Any]:
     """Panels with room for names at the right of each."""
-    width, height = PANEL_WIDTH + NAMES_WIDTH + 0.3, PANEL_HEIGHT + BETWEEN
+    panel = max(PANEL_HEIGHT, 1.1 * LINE_HEIGHT * num_names)
+    width, height = PANEL_WIDTH + NAMES_WIDTH + 0.3, panel + BETWEEN
     figure = Figure(figsize=(num_columns * width, num_rows * height))
-    spaces = {"wspace": (NAMES_WIDTH + 0.3) / PANEL_WIDTH, "hspace": BETWEEN / PANEL_HEIGHT}
+    spaces = {"wspace": (NAMES_WIDTH + 0.3) / PANEL_WIDTH, "hspace": BETWEEN / panel}
     edges = {"left": 0.0, "right": 1.0 - NAMES_WIDTH / (num_columns * width)}
     edges |= {"bottom": 0.0, "top": 1.0 - 0.3 / (num_rows * height)}
     grid = figure.subplots(num_rows, num_columns, squeeze=False, gridspec_kw=spaces | edges)

@@ -150,7 +150,8 @@ def _name_ends(axes: Any, drawn: Sequence[Line]) -> None:
 
 
 def spread(centres: Sequence[float], sizes: Sequence[float]) -> list[float]:
-    """Centres in [0, 1], moved as little as a few rounds can until no two boxes overlap."""
+    """Centres in [0, 1], moved as little as a few rounds can; what overlaps after them is moved on,
+    up and then down from the top: more boxes than there is room for end below 0."""
     order = sorted(range(len(centres)), key=lambda i: centres[i])
     placed = [centres[i] for i in order]
     gaps = [0.5 * (sizes[a] + sizes[b]) for a, b in itertools.pairwise(order)]
@@ -160,4 +161,9 @@ def spread(centres: Sequence[float], sizes: Sequence[float]) -> list[float]:
             placed[i] -= overlap / 2
             placed[i + 1] += overlap / 2
         placed = [min(1.0, max(0.0, place)) for place in placed]
+    for i, gap in enumerate(gaps):
+        placed[i + 1] = max(placed[i + 1], placed[i] + gap)
+    placed[-1:] = [min(1.0, place) for place in placed[-1:]]
+    for i, gap in reversed([*enumerate(gaps)]):
+        placed[i] = min(placed[i], placed[i + 1] - gap)
     return [placed[order.index(i)] for i in range(len(centres))]

@@ -19,6 +19,7 @@ from vaebench.report.lines import (
 from vaebench.report.names import differing, line_names
 from vaebench.report.pairs import EARLIER
 from vaebench.report.training import endings
+from vaebench.shown import markdown as as_markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,7 @@ def summarise(rows: pd.DataFrame, examples: Examples = no_examples) -> pd.DataFr
 def markdown(table: pd.DataFrame) -> str:
     """The summary as Markdown: one section per observation space, means with half-widths."""
     return "\n".join(
-        f"### {space}\n\n{_section(part)}\n"
+        f"### {as_markdown(space)}\n\n{_section(part)}\n"
         for space, part in table.groupby("observation_space", sort=True)
     )
 
@@ -86,7 +87,7 @@ def markdown(table: pd.DataFrame) -> str:
 def made_with(rows: pd.DataFrame) -> str:
     """A line for each environment that the rows were made in."""
     lines = rows["environment"].drop_duplicates()
-    return "".join(f"\nMade with {line}.\n" for line in lines)
+    return "".join(f"\nMade with {as_markdown(line)}.\n" for line in lines)
 
 
 def printable(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> pd.DataFrame:
@@ -223,5 +224,6 @@ def _ways(names: Iterable[str], fingerprints: Iterable[str]) -> str:
 
 
 def _section(part: pd.DataFrame) -> str:
-    table = printable(part).to_markdown(index=False, disable_numparse=True)
-    return "\n".join([str(table), *(f"\n{note}" for note in footnotes(part))])
+    cells = printable(part).map(as_markdown)
+    table = cells.to_markdown(index=False, disable_numparse=True)
+    return "\n".join([str(table), *(f"\n{as_markdown(note)}" for note in footnotes(part))])

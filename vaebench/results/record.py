@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from vaebench.errors import InputError
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from vaebench.evaluation import Grade
 
 Status = Literal["done", "diverged", "failed"]
+
+
+Steps = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+"""As many as a table can hold."""
 
 
 class Metric(Struct, frozen=True):
@@ -55,10 +59,10 @@ class Labels(Struct, frozen=True):
 class Training(Struct, frozen=True):
     """How far a run was trained, and which of its weights are kept."""
 
-    steps: int
+    steps: Steps
     """That were taken: fewer than `num_steps` where it stopped early."""
-    num_steps: int
-    kept: int
+    num_steps: Steps
+    kept: Steps
     """So many steps had been taken when the weights were what is graded."""
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from vaebench.errors import InputError
 from vaebench.results.folder import records, timings
+from vaebench.results.reading import LARGEST
 from vaebench.results.record import Metric, Record, Training
 
 TRAINING = ("steps", "num_steps", "kept_step")
@@ -68,10 +69,12 @@ def _by_curve(record: Record) -> Training | None:
     """How a run of before ended: early where its curve lacks a point."""
     train = record.config.get("train")
     num_steps = train.get("num_steps") if isinstance(train, dict) else None
-    points = [int(step) for step in record.curves.get("step", ()) if step is not None]
+    points = [step for step in record.curves.get("step", ()) if step is not None]
     if record.status != "done" or num_steps is None or not points:
         return None
-    steps = points[-1] if points[-1] + points[0] <= num_steps else num_steps
+    if not all(1 <= step <= num_steps <= LARGEST for step in points):
+        return None
+    steps = int(points[-1]) if points[-1] + points[0] <= num_steps else num_steps
     return Training(steps, num_steps, kept=steps)
 
 
