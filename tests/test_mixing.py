@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import tiny
-from runs import run_config
+from runs import pairs, run_config, sampled
 
 from vaebench import isolation, results
 from vaebench.errors import InputError
@@ -218,6 +218,30 @@ def test_our_own_parts_are_not_tried_again(monkeypatch):
         for entry in registry.values():
             assert all(map(isolation._is_ours, isolation._functions(entry))), entry
     check(tiny())
+
+
+@pytest.fixture
+def as_if_foreign(monkeypatch):
+    monkeypatch.setattr(isolation, "_is_ours", lambda function: False)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_no_objective_of_ours_would_be_refused(as_if_foreign, objective):
+    check(run_config(objective, seed=4))
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_no_likelihood_of_ours_would_be_refused(as_if_foreign, likelihood):
+    check(run_config(likelihood=likelihood, num_samples=1, batch_size=2, seed=4))
+
+
+@pytest.mark.parametrize(("posterior", "prior"), pairs())
+def test_no_posterior_or_prior_of_ours_would_be_refused(as_if_foreign, posterior, prior):
+    check(run_config(sampled(posterior), posterior=posterior, prior=prior, seed=4))
+
+
+def test_bfloat16_is_no_mixing(as_if_foreign):
+    check(run_config(precision="bfloat16"))
 
 
 def test_the_run_is_recorded_with_the_reason_and_the_others_go_on(put, tmp_path):
