@@ -60,7 +60,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests. Arguments go to pytest."""
-    install(session, "kernels,sweep,report", "test")
+    install(session, "kernels,sweep,report,ray", "test")
     session.run("pytest", *(session.posargs or ["-n", "2"]))
 
 

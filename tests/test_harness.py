@@ -343,10 +343,3 @@ def test_an_objective_of_the_calling_script_is_sent_to_a_file(study, tmp_path):
 
 def test_every_executor_has_the_interface():
     assert set(EXECUTORS) == {"local", "inline", "ray"}
-
-
-def test_ray(study, tmp_path, monkeypatch):
-    pytest.importorskip("ray", reason="needs the extra ray")
-    vb.run(study(), tmp_path / "ray", executor="ray", workers=2, timings=False)
-    vb.run(study(), tmp_path / "inline", executor="inline", timings=False)
-    assert contents(tmp_path / "ray") == contents(tmp_path / "inline")

@@ -1,7 +1,6 @@
 """The coordinator: every slot once, the same end however often it is killed."""
 
 import math
-from contextlib import contextmanager
 
 import msgspec
 import pytest
@@ -12,6 +11,7 @@ from pandas import read_csv
 
 from vaebench import results
 from vaebench.errors import InputError
+from vaebench.harness import silent
 from vaebench.space import search_space
 from vaebench.study import expand, read
 from vaebench.sweep import Outcome, _trial_runs, open_study, search, sweep
@@ -161,10 +161,9 @@ def lost(table):
 def test_a_refused_trial_is_recorded_and_the_others_train_as_one_stack(study, tmp_path):
     shown = []
 
-    @contextmanager
     def progress(what, total):
         shown.append(what)
-        yield lambda steps: None
+        return silent(what, total)
 
     out = tmp_path / "out"
     table = sweep(piwae(study), out, 8, executor="inline", progress=progress)
@@ -372,3 +371,20 @@ def test_nothing_to_tune_is_said(study, tmp_path):
         sweep(bare, tmp_path / "out", 2, executor="inline")
     with pytest.raises(InputError, match="at least one trial"):
         sweep(bare, tmp_path / "out", 0, executor="inline")
+
+
+def test_an_interrupted_sweep_says_how_many_trials_have_ended(study, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("vaebench.harness.plan", raising(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt) as caught:
+            sweep(piwae(study), tmp_path / "out", 8, executor="inline")
+    of_runs, of_trials = caught.value.__notes__
+    assert of_runs.endswith(f"runs are recorded in {tmp_path / 'out'}")
+    assert of_trials == "0 of 8 trials have ended"
+
+
+def raising(error):
+    def function(*arguments):
+        raise error
+
+    return function

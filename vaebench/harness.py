@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +23,7 @@ from vaebench.models import weights
 from vaebench.objectives import OBJECTIVES
 from vaebench.plugins import known_to_workers, load_plugins
 from vaebench.priors import PRIORS
-from vaebench.stack import Job, OnSteps, load_data
+from vaebench.stack import SETTLED, Job, OnSteps, load_data, record_failure
 from vaebench.stacking import DEFAULT_SIZE, Plan, num_cores, plan
 from vaebench.study import expand, read, resolve
 from vaebench.timing import timing_pass
@@ -31,14 +33,25 @@ if TYPE_CHECKING:
 
 SMALL_FILES = 1 << 15
 """Bytes of a run's record, its images and what its figures are means of, where these are small."""
-Progress = Callable[[str, int], AbstractContextManager[OnSteps]]
-"""(what is done, its number of steps) -> a context that is told of the steps as they are done."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Meter:
+    """Who is told of work as it is done."""
+
+    on_steps: OnSteps
+    on_runs: Callable[[str], None]
+    """Called as a stack ends, with what has become of the study's runs so far."""
+
+
+Progress = Callable[[str, int], AbstractContextManager[Meter]]
+"""(what is done, its number of steps) -> a context that is told of the work as it is done."""
 
 
 @contextmanager
-def silent(what: str, total: int) -> Iterator[OnSteps]:
+def silent(what: str, total: int) -> Iterator[Meter]:
     """Progress that shows nothing."""
-    yield lambda steps: None
+    yield Meter(lambda steps: None, lambda words: None)
 
 
 def run(
@@ -129,20 +142,25 @@ def train_all(
     _check(configs, executor, workers, plugins, compiles)
     results.prepare(out)
     ended = results.recorded(out)
-    pending = [c for c in configs if ended.get(c.id, "failed") == "failed"]
-    if pending:
-        results.check_room(out, _num_bytes(pending))
+    settled = {c.id: ended[c.id] for c in configs if ended.get(c.id) in SETTLED}
+    pending = [c for c in configs if c.id not in settled]
+    if not pending:
+        return settled
+    results.check_room(out, _num_bytes(pending))
+    with _accounted(configs, out):
         device = default_device()
         at_once = 1 if executor == "inline" else workers or num_cores()
         chosen = plan(pending, at_once, device)
         files = tuple(str(Path(p).resolve()) for p in plugins)
         jobs = _jobs(chosen, out, study, files, str(device), compiles)
         num_steps = sum(config.train.num_steps for config in pending)
-        with progress(f"training {len(pending)} runs: {chosen}", num_steps) as on_steps:
-            for _ in EXECUTORS[executor](jobs, chosen.num_workers, on_steps):
-                pass
-    ended = results.recorded(out)
-    return {config.id: ended[config.id] for config in configs}
+        with progress(f"training {len(pending)} runs: {chosen}", num_steps) as meter:
+            for job in EXECUTORS[executor](jobs, chosen.num_workers, meter.on_steps):
+                settled |= _ends(job.configs, out)
+                meter.on_runs(_counted(settled, len(configs)))
+        for job in jobs:
+            _miss_none(job)
+    return _ends(configs, out)
 
 
 def time_all(
@@ -154,7 +172,7 @@ def time_all(
     variants = [v for v in _variants(configs) if all(ended.get(c.id) != "failed" for c in v)]
     timed = [(r.config["runs"], r.environment) for r in results.timings(out)]
     if timed != [([c.id for c in variant], describe(device)) for variant in variants]:
-        with progress(f"timing {len(variants)} variants", 0):
+        with _accounted(configs, out), progress(f"timing {len(variants)} variants", 0):
             records = timing_pass(variants, study, device)
         results.write_timings(out, records)
 
@@ -193,11 +211,44 @@ def _num_bytes_of_weights(config: RunConfig) -> int:
         return 0
 
 
+def _ends(configs: Sequence[RunConfig], out: Path) -> dict[str, results.Status]:
+    """How these runs ended, those that are recorded."""
+    each = {config.id: results.status(out, config.id) for config in configs}
+    return {run: status for run, status in each.items() if status is not None}
+
+
+def _counted(ended: Mapping[str, results.Status], num_runs: int) -> str:
+    """How many runs ended how, in words."""
+    counts = Counter(ended.values())
+    rest = "".join(f", {counts[s]} {s}" for s in ("diverged", "failed") if counts[s])
+    return f"{counts['done']} of {num_runs} runs done{rest}"
+
+
+@contextmanager
+def _accounted(configs: Sequence[RunConfig], out: Path) -> Iterator[None]:
+    """What interrupts the runs gets a note that says how many of them are kept."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        kept = sum(status in SETTLED for status in _ends(configs, out).values())
+        interrupt.add_note(f"{kept} of {len(configs)} runs are recorded in {out}")
+        raise
+
+
+def _miss_none(job: Job) -> None:
+    """A run without a record is one that failed."""
+    missing = tuple(c for c in job.configs if results.status(job.out, c.id) is None)
+    record_failure(
+        dataclasses.replace(job, configs=missing),
+        f"its worker ended, and no record of it is in {job.out}: the worker must see that folder",
+    )
+
+
 def _jobs(
     chosen: Plan, out: Path, study: str, plugins: tuple[str, ...], device: str, compiles: str
 ) -> list[Job]:
     """One job per stack, the longest first, so that no worker is left with it at the end."""
-    rest = study, plugins, device, chosen.num_threads, compiles
+    rest = study, plugins, device, chosen.num_threads, compiles, Path.cwd()
     jobs = [Job(tuple(stack), out.resolve(), *rest) for stack in chosen.stacks]
     return sorted(jobs, key=_cost, reverse=True)
 
@@ -224,7 +275,7 @@ def _check_importable(configs: Sequence[RunConfig], plugins: Sequence[str]) -> N
         likelihood = LIKELIHOODS[config.likelihood.name].log_prob
         prior = PRIORS[config.prior.name].log_prob
         for function in (objective, likelihood, prior):
-            if not known_to_workers(function.__module__, plugins):
+            if not known_to_workers(function.__module__ or "", plugins):
                 raise InputError(
                     f"workers cannot see {function.__name__!r}, defined in {function.__module__}: "
                     f"put it in a file given as plugins=[...], or use executor='inline'"

@@ -15,11 +15,12 @@ import torch
 from vaebench import kernels, results
 from vaebench.auto import COMPILE
 from vaebench.config import DataConfig, EvaluateConfig, RunConfig
-from vaebench.data import Dataset, load
+from vaebench.data import Dataset, is_path, load
 from vaebench.environment import describe
 from vaebench.errors import InputError, StorageError
 from vaebench.evaluation import Evaluation, Graded, Subject, evaluate
 from vaebench.evaluation.images import grid_png
+from vaebench.evaluation.samples.extractors import EXTRACTORS
 from vaebench.initial import streams
 from vaebench.isolation import check_isolated
 from vaebench.models import VAE, ImageShape, select, weights
@@ -30,6 +31,10 @@ from vaebench.train import Trained, train
 
 OnSteps = Callable[[int], None]
 """Called with the number of training steps done since the last call, summed over runs."""
+
+
+SETTLED = ("done", "diverged")
+"""How a run has ended that is not trained again, and whose record is never replaced by a worker."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +49,22 @@ class Job:
     num_threads: int = 1
     compiles: str = "auto"
     """Of `auto.COMPILE`: whether steps are compiled."""
+    cwd: Path = Path()
+    """The folder that the configurations' relative paths start from."""
 
 
 def perform(job: Job, on_steps: OnSteps) -> None:
     """Train, evaluate and record every run of the job; what raises is recorded as failed.
 
-    Where a stack of several raises, each run is tried alone, so that only the culprit fails.
+    Where a stack of several raises, each run is tried alone, so that only the culprit fails. Runs
+    that are settled already are left as they are.
     """
-    load_plugins(job.plugins)
-    torch.set_num_threads(job.num_threads)
+    job = replace(job, configs=unsettled(job))
+    if not job.configs:
+        return
     try:
+        load_plugins(job.plugins)
+        torch.set_num_threads(job.num_threads)
         _perform(job, on_steps)
     except StorageError:
         raise  # no fault of the runs: nothing is said of those that could not be recorded
@@ -65,6 +76,11 @@ def perform(job: Job, on_steps: OnSteps) -> None:
             record_failure(job, traceback.format_exc(limit=-1, chain=False))
 
 
+def unsettled(job: Job) -> tuple[RunConfig, ...]:
+    """The runs of the job that are not recorded as done or diverged."""
+    return tuple(c for c in job.configs if results.status(job.out, c.id) not in SETTLED)
+
+
 def record_failure(job: Job, reason: str) -> None:
     """A row with its reason for every run of a job that could not be done."""
     for run in range(len(job.configs)):
@@ -72,11 +88,14 @@ def record_failure(job: Job, reason: str) -> None:
 
 
 def _perform(job: Job, on_steps: OnSteps) -> None:
-    dataset, device = load_data(job.configs[0].data), torch.device(job.device)
-    check_isolated(job.configs, dataset, device)
+    configs = [_rooted(config, job.cwd) for config in job.configs]
+    dataset, device = load_data(configs[0].data), torch.device(job.device)
+    check_isolated(configs, dataset, device)
     kernels.forget_paths()
-    trained = train(job.configs, dataset, device, on_steps, COMPILE[job.compiles])
+    trained = train(configs, dataset, device, on_steps, COMPILE[job.compiles])
+    ours = unsettled(job)  # another worker may have been thought dead, and was not
     kept = [i for i, step in enumerate(trained.diverged_at) if step is None]
+    kept = [i for i in kept if job.configs[i] in ours]
     for i, step in enumerate(trained.diverged_at):
         if step is not None:
             reason = f"the loss was not finite at step {step}"
@@ -89,7 +108,7 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
         i: results.write_weights(job.out, job.configs[i].id, weights(select(model, [position])))
         for position, i in enumerate(kept)
     }
-    each = _evaluated(model, dataset, [job.configs[i] for i in kept])
+    each = _evaluated(model, dataset, [configs[i] for i in kept])
     for i, (evaluation, position, failure) in zip(kept, each, strict=True):
         history = {"curves": trained.curves[i], "training": _training(job.configs[i], trained, i)}
         if evaluation is None:
@@ -109,6 +128,19 @@ def _training(config: RunConfig, trained: Trained, run: int) -> Training | None:
     if ending is None:
         return None
     return Training(ending.steps, config.train.num_steps, ending.kept)
+
+
+def _rooted(config: RunConfig, folder: Path) -> RunConfig:
+    """The configuration with its files found from anywhere. Records keep the paths as they were
+    written, since those are part of a run's identity."""
+    if folder.resolve() == Path.cwd():
+        return config
+    data, evaluate = config.data, config.evaluate
+    if is_path(data.name):
+        data = msgspec.structs.replace(data, name=str(folder / data.name))
+    if evaluate.extractor not in EXTRACTORS:
+        evaluate = msgspec.structs.replace(evaluate, extractor=str(folder / evaluate.extractor))
+    return msgspec.structs.replace(config, data=data, evaluate=evaluate)
 
 
 def _evaluated(
@@ -193,6 +225,8 @@ def labels(config: RunConfig, seed: int | None) -> Labels:
 
 def _write(job: Job, run: int, status: results.Status, **contents: Any) -> None:
     config = job.configs[run]
+    if results.status(job.out, config.id) in SETTLED:
+        return
     record = Record(
         run=config.id,
         study=job.study,

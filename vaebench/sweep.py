@@ -105,7 +105,12 @@ def sweep(
         if not tuned.trials:
             for of_another in ("trials.csv", "best.toml"):
                 (out / of_another).unlink(missing_ok=True)
-        search(tuned, space, num_trials, study.sweep.batch, study.sweep.seed, evaluate)
+        try:
+            search(tuned, space, num_trials, study.sweep.batch, study.sweep.seed, evaluate)
+        except KeyboardInterrupt as interrupt:
+            num_ended = len(_slots(tuned, TrialState.COMPLETE))
+            interrupt.add_note(f"{num_ended} of {num_trials} trials have ended")
+            raise
         return _write_outcome(tuned, out, seeds[0], num_trials)
 
 

@@ -1,7 +1,8 @@
 """The command line: parse, call one function, print.
 
-Exit status: 0 done, 1 some runs failed (and are recorded), 2 wrong usage or input. Heavy imports
-stay inside the commands, so that --help is immediate.
+Exit status: 0 done, 1 some runs failed (and are recorded), 2 wrong usage or input, 130, 143 or 129
+stopped by SIGINT, SIGTERM or SIGHUP. Heavy imports stay inside the commands, so that --help is
+immediate.
 """
 
 from vaebench.cli import grades, machine, registry, studies

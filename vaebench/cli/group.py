@@ -1,13 +1,15 @@
-"""The command group: a user's mistake is one line and status 2."""
+"""The command group: a mistake of the user is one line and status 2, a signal one and its own."""
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, NoReturn
 
 import click
 
 from vaebench import __version__
 from vaebench.cli import streams
+from vaebench.cli.signals import COMMAND, ending_by_signals
 from vaebench.errors import InputError, near_match
 from vaebench.shown import plain
 
@@ -16,7 +18,14 @@ MAX_HALF = 600
 
 
 class Group(click.Group):
-    """Reports a user's mistake, and what the system refuses, in one line, with status 2."""
+    """Reports in one line what the user got wrong or the system refuses, with status 2, and a
+    signal, with 128 and its number."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
+        command = shlex.join([*(info_name or "vaebench").split(), *args])
+        context = super().make_context(info_name, args, *rest, **extra)
+        context.meta[COMMAND] = command
+        return context
 
     def main(self, *args: Any, **more: Any) -> Any:
         with streams.flushed():
@@ -32,7 +41,7 @@ class Group(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            with streams.cautions(say):
+            with streams.cautions(say), ending_by_signals(context):
                 return super().invoke(context)
         except InputError as error:
             _refuse(context, str(error))

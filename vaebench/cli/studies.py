@@ -130,8 +130,8 @@ def gradients(
     planned = plan(read_study.name, read_configs(read_study, samples), samples, replicas, at)
     folder = out or Path("results/runs") / f"{read_study.name}-gradients"
     results.writable(folder)
-    with progress_bar(f"measuring {len(planned.variants)} variants", planned.num_cells) as on_cells:
-        rows = measure(planned, on_cells)
+    with progress_bar(f"measuring {len(planned.variants)} variants", planned.num_cells) as meter:
+        rows = measure(planned, meter.on_steps)
     for title, lines in printable(rows):
         print_table(title, lines)
     print_lines([*refusals(rows), *write_gradients(rows, folder)])

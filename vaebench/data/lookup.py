@@ -36,7 +36,7 @@ def find(name: str) -> Arrays:
     """
     if name in MADE:
         return MADE[name]()
-    if name.endswith(".npz") or os.sep in name:
+    if is_path(name):
         return read_npz(_existing(Path(name)))
     if name not in SOURCES:
         raise InputError(
@@ -45,9 +45,14 @@ def find(name: str) -> Arrays:
     return read_npz(_stored(name) or _fetch(name))
 
 
+def is_path(name: str) -> bool:
+    """Whether a data set is named by the path of its file."""
+    return name.endswith(".npz") or os.sep in name
+
+
 def stamp(name: str) -> tuple[str, int, int] | None:
     """Path, time and size of the file that a data set is read from now, where there is one."""
-    path = Path(name) if name.endswith(".npz") or os.sep in name else _stored(name)
+    path = Path(name) if is_path(name) else _stored(name)
     if path is None or not os.path.isfile(path):
         return None
     return str(path.resolve()), path.stat().st_mtime_ns, path.stat().st_size

@@ -9,7 +9,7 @@ OUT/work.lock         held by the study or sweep at work
 OUT/records.lock      held while a record is changed
 """
 
-from vaebench.results.files import check_room, writable, write_atomically
+from vaebench.results.files import check_room, discard_unfinished, writable, write_atomically
 from vaebench.results.folder import (
     add,
     examples,
@@ -18,6 +18,7 @@ from vaebench.results.folder import (
     read_weights,
     recorded,
     records,
+    status,
     timings,
     write,
     write_examples,
@@ -55,6 +56,7 @@ __all__ = [
     "changing",
     "check_room",
     "curves",
+    "discard_unfinished",
     "examples",
     "file_of",
     "frame",
@@ -66,6 +68,7 @@ __all__ = [
     "read_weights",
     "recorded",
     "records",
+    "status",
     "timings",
     "writable",
     "write",

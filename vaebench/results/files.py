@@ -42,7 +42,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises StorageError.
     """
     with storing(path.parent):
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=PREFIX, suffix=".tmp")
+        descriptor, name = tempfile.mkstemp(
+            dir=path.parent, prefix=_prefix(os.getpid()), suffix=".tmp"
+        )
         try:
             with open(descriptor, "wb") as file:
                 file.write(content)
@@ -53,6 +55,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def discard_unfinished(out: Path, writer: int) -> None:
+    """Remove what a process of this machine that is no more was about to write."""
+    for path in out.glob(f"*/{_prefix(writer)}*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def _prefix(writer: int) -> str:
+    return f"{PREFIX}{writer}-"
 
 
 def writable(out: Path) -> None:

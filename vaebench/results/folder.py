@@ -48,7 +48,7 @@ def write(out: Path, record: Record) -> None:
     """
     path = file_of(out, "runs", record.run)
     with changing(out):
-        if record.status == "done" or _status(path) != "done":
+        if record.status == "done" or status(out, record.run) != "done":
             _replace(path, record)
 
 
@@ -140,6 +140,14 @@ def recorded(out: Path) -> dict[str, Status]:
     return {record.run: record.status for record in records(out)}
 
 
+def status(out: Path, run: str) -> Status | None:
+    """How a run ended; None where it has no record, or one that cannot be read."""
+    try:
+        return read_record(file_of(out, "runs", run)).status
+    except InputError:
+        return None
+
+
 def records(out: Path) -> Iterator[Record]:
     """Every run's record. A file that is none is left out, with an InputWarning that names it."""
     for path in sorted((out / "runs").glob("*.json")):
@@ -161,14 +169,6 @@ def timings(out: Path) -> list[Record]:
 
 def _left_out(error: InputError) -> None:
     warnings.warn(f"left out: {error}", InputWarning, stacklevel=4)
-
-
-def _status(path: Path) -> str:
-    """What a file says of its run; nothing where it says nothing that can be read."""
-    try:
-        return read_record(path).status
-    except InputError:
-        return ""
 
 
 def _replace(path: Path, content: Record | list[Record]) -> None:
