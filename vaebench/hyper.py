@@ -16,6 +16,7 @@ from typing import Any, get_args, get_type_hints
 
 from torch import Tensor
 
+from vaebench.definition import definition_fingerprint, innermost, is_of_no_file
 from vaebench.errors import InputError, near_match
 
 Scalar = float | Tensor
@@ -53,7 +54,7 @@ class Hyper:
 
 def hyperparameters(function: Callable[..., Any]) -> dict[str, Hyper]:
     """The keyword-only parameters of a registered function, by name."""
-    hints = get_type_hints(function, include_extras=True)
+    hints = get_type_hints(innermost(function), include_extras=True)
     return {
         name: replace(
             _declared(hints.get(name)),
@@ -83,11 +84,14 @@ def complete(what: str, declared: Mapping[str, Hyper], given: Mapping[str, Any])
 def source_fingerprint(function: Callable[..., Any]) -> str:
     """Of the file that defines a registered function, for one from outside the package; else "".
 
-    It goes into a run's hash, so that an edited plugin is run again.
+    It goes into a run's hash, so that an edited plugin is run again. A function that no file holds,
+    as in a notebook, counts by what it does.
     """
+    if is_of_no_file(function):
+        return definition_fingerprint(function)
     if function.__module__.startswith("vaebench."):
         return ""
-    return hashlib.sha256(Path(inspect.getfile(function)).read_bytes()).hexdigest()[:12]
+    return hashlib.sha256(Path(inspect.getfile(innermost(function))).read_bytes()).hexdigest()[:12]
 
 
 def _declared(annotation: Any) -> Hyper:

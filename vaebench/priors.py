@@ -22,7 +22,7 @@ from vaebench.noise import Noise, gumbels, normals
 from vaebench.posteriors import Distribution, Latent
 from vaebench.posteriors.categorical import Categorical
 from vaebench.posteriors.gaussian import DiagonalGaussian, FullGaussian
-from vaebench.registry import Registry
+from vaebench.registry import Registry, name_of
 from vaebench.user_code import call
 
 
@@ -113,7 +113,7 @@ def prior(
     """
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        name = function.__name__
+        name = name_of(function)
         entry = Prior(name, function, source=source, sample=sample, **facts)
         declared = hyperparameters(function)
         for given in entry.prepared or entry.learned:

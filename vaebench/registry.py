@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vaebench.errors import InputError, near_match
 
 Entry = TypeVar("Entry")
+
+
+def name_of(function: Any) -> str:
+    """The name that a function is registered under. Raises InputError where it has none."""
+    name = getattr(function, "__name__", "")
+    if not name.isidentifier():
+        raise InputError(
+            f"what is registered needs a name, which {function!r} has not: write it with def"
+        )
+    return name
 
 
 class Registry(Mapping[str, Entry]):

@@ -16,7 +16,7 @@ from vaebench.likelihoods import Likelihood
 from vaebench.noise import Noise
 from vaebench.posteriors import Distribution, Latent
 from vaebench.priors import BoundPrior
-from vaebench.registry import Registry
+from vaebench.registry import Registry, name_of
 from vaebench.user_code import call, is_users
 
 
@@ -152,7 +152,7 @@ def grading(*, source: str, **facts: Any) -> Callable[[Grades], Grades]:
     """Register the decorated function under its own name; `facts` are the fields of Grading."""
 
     def register(function: Grades) -> Grades:
-        name = function.__name__
+        name = name_of(function)
         GRADINGS.add(name, Grading(name, function, source, **facts))
         return function
 

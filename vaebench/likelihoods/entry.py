@@ -17,7 +17,7 @@ from vaebench.hyper import Hyper, hyperparameters
 from vaebench.likelihoods.scales import Doubt, no_doubt
 from vaebench.likelihoods.supports import Support
 from vaebench.noise import Noise
-from vaebench.registry import Registry
+from vaebench.registry import Registry, name_of
 from vaebench.user_code import call
 
 Measure = Literal["mass", "density"]
@@ -139,7 +139,7 @@ def likelihood(
     """
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        name = function.__name__
+        name = name_of(function)
         entry = Likelihood(name, function, source, measure, support, mean, **facts)
         entry.check()
         LIKELIHOODS.add(name, entry)

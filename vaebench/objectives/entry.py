@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vaebench.errors import InputError, near_match
 from vaebench.hyper import Hyper, Scalar, hyperparameters
 from vaebench.posteriors.entry import Layers
-from vaebench.registry import Registry
+from vaebench.registry import Registry, name_of
 from vaebench.terms import Terms
 from vaebench.user_code import copied, is_users
 
@@ -189,7 +189,7 @@ def objective(
     """
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        name = function.__name__
+        name = name_of(function)
         entry = Objective(name, function, source=source, bound=bound, **facts)
         entry.check()
         OBJECTIVES.add(name, entry)
