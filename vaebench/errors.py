@@ -1,4 +1,4 @@
-"""Mistakes of the user, what the disk refuses, and the hint that goes with a wrong name."""
+"""Mistakes of the user, what the disk refuses, and what messages are made of."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ class InputWarning(UserWarning):
 def near_match(name: str, options: Iterable[str]) -> str:
     """A sentence that points from an unknown name to the nearest known ones."""
     known = sorted(options)
-    lower = {option.lower(): option for option in known}
+    return f"{closest(name, known)}known: {', '.join(known) or 'none'}"
+
+
+def closest(name: str, options: Iterable[str]) -> str:
+    """The question whether the nearest of some names was meant; "" where none is near."""
+    lower = {option.lower(): option for option in options}
     close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
-    hint = f"did you mean {lower[close[0]]!r}? " if close else ""
-    return f"{hint}known: {', '.join(known) or 'none'}"
+    return f"did you mean {lower[close[0]]!r}? " if close else ""
+
+
+def first_line(error: Exception) -> str:
+    """What a foreign error says, cut to fit into a message; its type where it says nothing."""
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__

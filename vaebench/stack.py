@@ -15,7 +15,7 @@ import torch
 from vaebench import kernels, results
 from vaebench.auto import COMPILE
 from vaebench.config import DataConfig, EvaluateConfig, RunConfig
-from vaebench.data import Dataset, is_path, load
+from vaebench.data import PARTS, Dataset, is_path, load
 from vaebench.environment import describe
 from vaebench.errors import InputError, StorageError
 from vaebench.evaluation import Evaluation, Graded, Subject, evaluate
@@ -23,7 +23,8 @@ from vaebench.evaluation.images import grid_png
 from vaebench.evaluation.samples.extractors import EXTRACTORS
 from vaebench.initial import streams
 from vaebench.isolation import check_isolated
-from vaebench.models import VAE, ImageShape, select, weights
+from vaebench.likelihoods import LIKELIHOODS
+from vaebench.models import VAE, select, weights
 from vaebench.noise import Noise
 from vaebench.plugins import load_plugins
 from vaebench.results import Labels, Metric, Record, Training
@@ -118,7 +119,7 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
         if reason := lost(metrics):
             _write(job, i, "diverged", reason=reason, **history)
             continue
-        keep(job.out, job.configs[i].id, evaluation, position, dataset.image_shape)
+        keep(job.out, job.configs[i].id, evaluation, position, dataset)
         _write(job, i, "done", metrics=metrics, weights=digests[i], **history)
 
 
@@ -169,11 +170,9 @@ def lost(metrics: Sequence[Metric]) -> str:
     return f"not finite on held-out data: {', '.join(names)}" if names else ""
 
 
-def keep(
-    out: Path, run: str, evaluation: Evaluation, position: int, image_shape: ImageShape
-) -> None:
+def keep(out: Path, run: str, evaluation: Evaluation, position: int, dataset: Dataset) -> None:
     """Write what lies beside a run's record: sample images, and what its figures are means of."""
-    png = grid_png(evaluation.images[position], image_shape)
+    png = grid_png(evaluation.images[position], dataset.image_shape, dataset.greys)
     results.write_atomically(results.file_of(out, "samples", run), png)
     results.write_examples(out, run, results.parts(evaluation.grades, position))
 
@@ -206,6 +205,14 @@ def load_data(data: DataConfig) -> Dataset:
             f"it has {dataset.fingerprint}: it changed since the study was read"
         )
     return dataset
+
+
+def check_support(dataset: Dataset, likelihood: str) -> None:
+    """Raises InputError for observations of any part that the likelihood gives no probability."""
+    observed = "dequantised" if dataset.dequantised else dataset.binarisation
+    for part in PARTS:
+        described = f"{dataset.label!r} ({part}) with binarisation {observed!r}"
+        LIKELIHOODS[likelihood].check_support(dataset.observe(part), described)
 
 
 def labels(config: RunConfig, seed: int | None) -> Labels:

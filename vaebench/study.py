@@ -35,13 +35,11 @@ from vaebench.config import (
 )
 from vaebench.config.axes import FIELDS, always_set, axis_patches, check_disjoint, laid_over
 from vaebench.config.toml import check_plain, read_table, toml_value
-from vaebench.data import PARTS
 from vaebench.errors import InputError
 from vaebench.evaluation import check
 from vaebench.initial import build_stack
-from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import MODELS, ImageShape
-from vaebench.stack import load_data, subject
+from vaebench.stack import check_support, load_data, subject
 
 FILLED_IN = {
     "plugin": "give the file with --plugin FILE.py",
@@ -170,9 +168,7 @@ def _check_gradings(config: RunConfig) -> None:
 def _checked_data(data: DataConfig, likelihood: str) -> tuple[str, int, ImageShape]:
     """Fingerprint, training images and their shape, of data that the likelihood supports."""
     dataset = load_data(data)
-    for part in PARTS:
-        described = f"{dataset.label!r} ({part}) with binarisation {data.observed!r}"
-        LIKELIHOODS[likelihood].check_support(dataset.observe(part), described)
+    check_support(dataset, likelihood)
     return dataset.fingerprint, len(dataset.train.x), dataset.image_shape
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +18,13 @@ OPTIONAL = (
     *("x_valid", "y_train", "y_valid", "y_test"),
     *("factors_train", "factors_valid", "factors_test"),
 )
-WHAT_TO_STORE = "store images as uint8 in [0, 255], or float in [0, 1], first axis the examples"
+WHAT_TO_STORE = (
+    "store 8-bit images with .astype(np.uint8), integers of another range divided by their white, "
+    "and counts with .astype(np.float32)"
+)
+CHUNK_BYTES = 1 << 20
+MAX_RATIO = 50.0
+"""Between the greatest values of two parts; one in [0, 255] beside one in [0, 1] has 255."""
 
 
 @dataclass(frozen=True)
@@ -41,61 +44,99 @@ class Arrays:
         return tuple(self.parts["x_train"].shape[1:])
 
 
+def chunks(x: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The rows of an array in parts of a few MiB, so that what is made of one is never large."""
+    num_rows = rows_at_once(x.nbytes // max(1, len(x)))
+    return (x[start : start + num_rows] for start in range(0, len(x), num_rows))
+
+
+def rows_at_once(row_bytes: int) -> int:
+    """How many rows of that size a chunk has."""
+    return max(1, CHUNK_BYTES // max(1, row_bytes))
+
+
 def fingerprint(arrays: Arrays) -> str:
     """16 hex digits of the hash of names, types, shapes and bytes."""
     digest = hashlib.sha256()
     for name, x in sorted(arrays.parts.items()):
         digest.update(f"{name} {x.dtype.str} {x.shape} ".encode())
-        digest.update(np.ascontiguousarray(x).data)
+        for rows in chunks(x):
+            digest.update(np.ascontiguousarray(rows).data)
     return digest.hexdigest()[:16]
 
 
-def read_npz(path: Path) -> Arrays:
-    """The checked arrays of an .npz file. Raises InputError that names the file and the fault."""
-    try:
-        with zipfile.ZipFile(path):
-            pass  # np.load takes other formats too
-        with np.load(path, allow_pickle=False) as stored:
-            parts = {name: stored[name] for name in (*REQUIRED, *OPTIONAL) if name in stored}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} must be an .npz of plain arrays; reading it: {error}") from error
-    return checked(Arrays(path.stem, parts, white=_white(path.stem, parts)))
-
-
-def checked(arrays: Arrays) -> Arrays:
-    """The same arrays. Raises InputError where images, labels and factors do not fit together."""
+def checked(arrays: Arrays, where: str = "") -> Arrays:
+    """The same arrays. Raises InputError where images, labels and factors do not fit together;
+    `where` names the file that they are of."""
     for name, values in arrays.parts.items():
         kind, _, part = name.partition("_")
-        CHECKS[kind](f"{arrays.label}: {name}", values, arrays, part)
+        CHECKS[kind](f"{where or arrays.label}: {name}", values, arrays, part)
+    _check_alike(where or arrays.label, arrays)
     return arrays
 
 
-def _white(label: str, parts: Mapping[str, NDArray[Any]]) -> float:
+def white_of(parts: Mapping[str, NDArray[Any]]) -> float:
     """255 for uint8, but 1 where no stored value is above 1: then the images are binary."""
-    missing = [name for name in REQUIRED if name not in parts]
-    if missing:
-        raise InputError(f"{label}: {missing[0]} is missing; a data set needs x_train and x_test")
     images = [x for name, x in parts.items() if name.startswith("x_")]
     if any(x.dtype != np.uint8 for x in images):
         return 1.0
     return 255.0 if max(x.max(initial=0) for x in images) > 1 else 1.0
 
 
+def number_bytes(name: str) -> int:
+    """Of the tensor that each number of an array becomes: float32 in images, else int64."""
+    return 4 if name.startswith("x_") else 8
+
+
+def is_binary(arrays: Arrays) -> bool:
+    """Whether every image is black and white as it is stored."""
+    images = (x for name, x in arrays.parts.items() if name.startswith("x_"))
+    return all(
+        bool(((rows == 0) | (rows == arrays.white)).all()) for x in images for rows in chunks(x)
+    )
+
+
+def written(value: Any) -> str:
+    """A number with as many digits as tell it from its neighbours in its own precision."""
+    return str(value).removesuffix(".0")
+
+
 def _check_images(what: str, x: NDArray[Any], arrays: Arrays, part: str) -> None:
-    if x.dtype != np.uint8 and x.dtype.kind != "f":
-        raise InputError(f"{what} must be uint8 or float; got {x.dtype}: {WHAT_TO_STORE}")
+    if x.dtype not in (np.uint8, np.bool_) and x.dtype.kind != "f":
+        raise InputError(f"{what} must be uint8, bool or float; got {x.dtype}: {WHAT_TO_STORE}")
     if x.ndim < 2 or x.size == 0 or len(x) < 2:
         raise InputError(f"{what} must hold two images or more; got an array of shape {x.shape}")
     if x.shape[1:] != arrays.image_shape:
         raise InputError(
             f"{what} must have images of one shape; got {x.shape[1:]} beside {arrays.image_shape}"
         )
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
+    low, high = x.min(), x.max()
+    if not (np.isfinite(low) and np.isfinite(high)):  # as soon as one value is not
         raise InputError(f"{what} must be finite; got NaN or infinity: remove those images")
-    if x.min() < 0 or x.max() > arrays.white:
+    if max(-float(low), float(high)) > np.finfo(np.float32).max:
         raise InputError(
-            f"{what} must lie in [0, {arrays.white:g}]; got [{x.min():g}, {x.max():g}]: "
-            f"{WHAT_TO_STORE}"
+            f"{what} must fit into float32; got [{written(low)}, {written(high)}]: rescale it"
+        )
+    if np.float32(low) == np.float32(high):
+        raise InputError(
+            f"{what} must have values that differ in float32; every one is {written(low)}, of "
+            f"which nothing can be learned: store other images, or rescale them"
+        )
+
+
+def _check_alike(where: str, arrays: Arrays) -> None:
+    """Raises InputError where the parts of a data set are on different scales."""
+    images = {name: x for name, x in arrays.parts.items() if name.startswith("x_")}
+    kinds = ", ".join(f"{name} is {x.dtype}" for name, x in images.items())
+    grey = [x.dtype == np.uint8 and x.max() > 1 for x in images.values()]
+    if any(grey) and not all(x.dtype == np.uint8 for x in images.values()):
+        raise InputError(f"{where}: all images must be stored alike; {kinds}: {WHAT_TO_STORE}")
+    highest = {name: max(-float(x.min()), float(x.max())) for name, x in images.items()}
+    least, most = (choose(highest, key=highest.__getitem__) for choose in (min, max))
+    if highest[most] > 2.0 and highest[most] > MAX_RATIO * highest[least]:
+        raise InputError(
+            f"{where}: all images must be on one scale; {most} goes up to {highest[most]:.3g} and "
+            f"{least} to {highest[least]:.3g}: rescale one of them"
         )
 
 

@@ -6,36 +6,33 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from vaebench.data.arrays import Arrays, fingerprint
-from vaebench.data.lookup import find, stamp
+from vaebench.data.arrays import fingerprint, is_binary
+from vaebench.data.lookup import Stamp, find, stamp
+from vaebench.data.parts import PARTS, Part, PartName, in_chunks, part_of, span, split, unit
 from vaebench.densities import NUM_LEVELS, nearest_level, on_levels
 from vaebench.errors import InputError
-from vaebench.noise import Noise, key, permutations
+from vaebench.noise import key
 
-PartName = Literal["train", "valid", "test"]
-PARTS: tuple[PartName, ...] = ("train", "valid", "test")
-VALID_FRACTION = 1 / 6
-
-
-@dataclass(frozen=True)
-class Part:
-    """N images as intensities in [0, 1], their labels and factors of variation where known."""
-
-    x: Tensor  # [N, P] float32
-    y: Tensor | None  # [N] int64
-    factors: Tensor | None = None  # [N, F] int64
+MOST_BLANK = 0.5
+"""Share of the images that a binarisation may leave without a feature."""
+REMEDIES = {
+    "threshold": "Rescale them, so that 0.5 lies between dark and bright, or take 'dynamic'",
+    "dynamic": "Rescale them to fill [0, 1], or choose a likelihood of grey values",
+}
+"""What to do where it leaves more, by binarisation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """What the loop and the evaluation read. Observations are what a likelihood is given."""
+    """What the loop and the evaluation read. Observations are what a likelihood is given.
+
+    `image_shape` are the stored axes of an image, from which its P pixels are flattened row-major.
+    """
 
     label: str
     image_shape: tuple[int, ...]
@@ -59,6 +56,13 @@ class Dataset:
         """
         return self.num_pixels * math.log(NUM_LEVELS) if self.dequantised else 0.0
 
+    @property
+    def greys(self) -> tuple[float, float]:
+        """The values that are drawn black and white: 0 and 1, or for a training part that goes
+        beyond them its least and greatest value."""
+        low, high = self.train.x.aminmax()
+        return (0.0, 1.0) if unit(self.train.x) else (float(low), float(high))
+
     def observe(self, name: PartName, epoch: int = 0) -> Tensor:
         """The binarised, dequantised or grey images of one part: [N, P] float32, a copy.
 
@@ -76,22 +80,22 @@ class Dataset:
 
 
 def _dynamic(x: Tensor, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(x.shape, generator=generator) < x).float()
+    return torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)).lt_(x)
 
 
 def _dequantise(x: Tensor, seed: int) -> Tensor:
     """(k + u) / 256 for intensities k / 255, u uniform: in the open (0, 1), also after rounding."""
-    u = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
+    y = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
+    for draws, grey in zip(in_chunks(y), in_chunks(x), strict=True):
+        draws.add_(nearest_level(grey))
     # rand has steps of 2^-24 and gives 0 itself; half a step stands for the lowest one.
-    y = nearest_level(x).add_(u).div_(NUM_LEVELS)
-    return y.clamp_(2.0**-25 / NUM_LEVELS, 1.0 - 2.0**-24)
+    return y.div_(NUM_LEVELS).clamp_(2.0**-25 / NUM_LEVELS, 1.0 - 2.0**-24)
 
 
 BINARISERS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "none": lambda x, seed: x,
     "static": lambda x, seed: x,
-    "threshold": lambda x, seed: (x > 0.5).float(),
+    "threshold": lambda x, seed: torch.gt(x, 0.5, out=torch.empty_like(x)),
     "dynamic": _dynamic,
 }
 """(intensities [N, P], seed) -> observations. Salakhutdinov & Murray 2008 draw statically, once;
@@ -116,79 +120,95 @@ def _load(
     valid_fraction: float | None,
     split_seed: int,
     dequantise: bool,
-    stored: tuple[str, int, int] | None,
+    stored: Stamp | None,
 ) -> Dataset:
     """`stored` is the stamp of the file: one that was written anew is read anew."""
-    arrays = find(name)
-    if binarisation == "static" and not _is_binary(arrays):
+    read = _read(name, valid_fraction, split_seed, stored)
+    if binarisation == "static" and not read.binary:
         raise InputError(
-            f"binarisation 'static' needs stored values of 0 and 1; {arrays.label!r} has others: "
+            f"binarisation 'static' needs stored values of 0 and 1; {read.label!r} has others: "
             f"choose none, dynamic or threshold"
         )
-    test = _part(arrays, "test")
-    train, valid = _split(arrays, valid_fraction, split_seed)
+    dataset = Dataset(
+        read.label,
+        read.image_shape,
+        binarisation,
+        read.fingerprint,
+        read.train,
+        read.valid,
+        read.test,
+        dequantise,
+    )
     if dequantise:
-        _check_dequantisable(arrays.label, binarisation, (train, valid, test))
-    return Dataset(
+        _check_dequantisable(dataset)
+    if binarisation in ("dynamic", "threshold"):
+        for part in PARTS:
+            _check_binarised(dataset, part)
+    return dataset
+
+
+class Read(NamedTuple):
+    """A data set as it is stored, before anything is made of its intensities."""
+
+    label: str
+    image_shape: tuple[int, ...]
+    fingerprint: str
+    binary: bool
+    train: Part
+    valid: Part
+    test: Part
+
+
+@functools.lru_cache(maxsize=4)
+def _read(name: str, valid_fraction: float | None, split_seed: int, stored: Stamp | None) -> Read:
+    """What every binarisation of a file shares. The arrays are given back once they are tensors."""
+    arrays = find(name)
+    train, valid = split(arrays, valid_fraction, split_seed)
+    return Read(
         arrays.label,
         arrays.image_shape,
-        binarisation,
         fingerprint(arrays),
+        is_binary(arrays),
         train,
         valid,
-        test,
-        dequantise,
+        part_of(arrays, "test"),
     )
 
 
-def _check_dequantisable(label: str, binarisation: str, parts: tuple[Part, ...]) -> None:
-    if binarisation != "none":
+# ------------------------------------------------------------------ what fits together
+
+
+def _check_dequantisable(data: Dataset) -> None:
+    if data.binarisation != "none":
         raise InputError(
-            f"dequantisation needs grey images; {label!r} has binarisation {binarisation!r}: "
-            f"set it to none, or dequantise to false"
+            f"dequantisation needs grey images; {data.label!r} has binarisation "
+            f"{data.binarisation!r}: set it to none, or dequantise to false"
         )
-    if not all(on_levels(part.x) for part in parts):
+    parts = (data.train, data.valid, data.test)
+    if not all(on_levels(rows) for part in parts for rows in in_chunks(part.x)):
         raise InputError(
             f"dequantisation needs intensities on the {NUM_LEVELS} levels k/{NUM_LEVELS - 1}; "
-            f"{label!r} has others: store images as uint8, or set dequantise to false"
+            f"{data.label!r} has others: store images as uint8, or set dequantise to false"
         )
 
 
-def _split(arrays: Arrays, valid_fraction: float | None, seed: int) -> tuple[Part, Part]:
-    """The training and validation parts: the data set's own, or a seeded split."""
-    train = _part(arrays, "train")
-    if "x_valid" in arrays.parts:
-        if valid_fraction is not None or seed:
-            raise InputError(
-                f"data set {arrays.label!r} has its own validation part; "
-                f"remove valid_fraction and split_seed"
-            )
-        return train, _part(arrays, "valid")
-    num_images = len(train.x)
-    num_valid = round(num_images * (valid_fraction or VALID_FRACTION))
-    if not 0 < num_valid < num_images:
+def _check_binarised(data: Dataset, name: PartName) -> None:
+    """Raises InputError where there are no intensities, or too dark or bright ones, to binarise."""
+    grey = getattr(data, name).x
+    named = f"binarisation {data.binarisation!r}"
+    if not unit(grey):
         raise InputError(
-            f"both parts of a split need an image; valid_fraction gives {num_valid} of {num_images}"
+            f"{named} needs intensities in [0, 1]; {data.label!r} ({name}) has values "
+            f"{span(grey)}: rescale or clip them, or set binarisation to none and choose a "
+            f"likelihood of such values (gaussian, laplace)"
         )
-    order = permutations(Noise((key("split", seed),)), num_images)[0]
-    return _take(train, order[num_valid:]), _take(train, order[:num_valid])
-
-
-def _part(arrays: Arrays, name: PartName) -> Part:
-    intensities = torch.from_numpy(arrays.parts[f"x_{name}"].astype(np.float32)) / arrays.white
-    y, factors = (_integers(arrays.parts.get(f"{kind}_{name}")) for kind in ("y", "factors"))
-    return Part(intensities.flatten(1), y, factors)
-
-
-def _integers(stored: NDArray[Any] | None) -> Tensor | None:
-    return None if stored is None else torch.from_numpy(stored.astype(np.int64))
-
-
-def _take(part: Part, rows: Tensor) -> Part:
-    y, factors = (None if of is None else of[rows] for of in (part.y, part.factors))
-    return Part(part.x[rows], y, factors)
-
-
-def _is_binary(arrays: Arrays) -> bool:
-    images = (x for name, x in arrays.parts.items() if name.startswith("x_"))
-    return all(bool(((x == 0) | (x == arrays.white)).all()) for x in images)
+    x = data.observe(name)
+    num_blank = int((x.amin(1) == x.amax(1)).sum())
+    alike = len(x) > 1 and all(bool((rows == x[:1]).all()) for rows in in_chunks(x))
+    if alike or num_blank > MOST_BLANK * len(x):
+        raise InputError(
+            f"{named} must leave something to learn; of {data.label!r} ({name}) {num_blank} of "
+            f"{len(x)} images come out all black or all white{', all the same' if alike else ''}: "
+            f"{100 * float(x.mean()):.3g}% of the pixels are white, of intensities {span(grey)}. "
+            f"{REMEDIES[data.binarisation]}"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaebench.data.arrays import Arrays, checked, read_npz
+from vaebench.data.arrays import Arrays, checked
+from vaebench.data.npz import read_npz
 from vaebench.data.shapes import shapes
-from vaebench.errors import InputError, near_match
+from vaebench.errors import InputError, first_line, near_match
 from vaebench.noise import Noise, key, permutations
 
 NUM_DIGITS_TEST = 360
+Stamp = tuple[str, int, int]
+"""Path, time in nanoseconds and size of a file."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,9 @@ def is_path(name: str) -> bool:
     return name.endswith(".npz") or os.sep in name
 
 
-def stamp(name: str) -> tuple[str, int, int] | None:
+def stamp(name: str) -> Stamp | None:
     """Path, time and size of the file that a data set is read from now, where there is one."""
-    path = Path(name) if is_path(name) else _stored(name)
+    path = Path(name) if is_path(name) else _stored(name) if name in SOURCES else None
     if path is None or not os.path.isfile(path):
         return None
     return str(path.resolve()), path.stat().st_mtime_ns, path.stat().st_size
@@ -63,17 +67,27 @@ def _stored(name: str) -> Path | None:
     return next((path for path in paths if os.path.isfile(path)), None)
 
 
+def _is_path(name: str) -> bool:
+    return name.endswith(".npz") or os.sep in name
+
+
 def _existing(path: Path) -> Path:
-    if not os.path.isfile(path):  # where Path.is_file raises, for names that no file can have
+    # Unlike Path's own, these functions take names with NUL and those that are too long.
+    if not os.path.isfile(path):
         raise InputError(
-            f"data set {path} must be an .npz file; there is none at {path.absolute()}"
+            f"data set {path} must be an .npz file; there is none at {os.path.abspath(path)}"
         )
     return path
 
 
 def _folders() -> list[Path]:
-    """$VAEBENCH_DATA, where it is set, then the cache."""
+    """$VAEBENCH_DATA, where it is set, then the cache. Raises InputError where it is no folder."""
     named = os.environ.get("VAEBENCH_DATA")
+    if named and not os.path.isdir(named):
+        raise InputError(
+            f"$VAEBENCH_DATA must name the folder that holds NAME.npz; {named!r} is none: "
+            f"correct it, or unset it"
+        )
     return [*([Path(named)] if named else []), _cache()]
 
 
@@ -94,24 +108,16 @@ def _fetch(name: str) -> Path:
         for part, (address, checksum) in SOURCES[name].files.items():
             stored = pooch.retrieve(address, checksum, path=_cache() / name, progressbar=True)
             arrays[part] = SOURCES[name].parse(Path(stored).read_bytes())
-        unfinished = target.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            with unfinished.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays)
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as unfinished:
+            np.savez_compressed(Path(unfinished) / target.name, allow_pickle=False, **arrays)
+            (Path(unfinished) / target.name).replace(target)
     except (OSError, ValueError) as error:
         folders = " or ".join(str(folder) for folder in _folders())
         raise InputError(
-            f"data set {name!r} could not be fetched ({_first_line(error)}): "
+            f"data set {name!r} could not be fetched ({first_line(error)}): "
             f"put {name}.npz with x_train and x_test into {folders}"
         ) from error
     return target
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]
 
 
 def _digits() -> Arrays:

@@ -35,7 +35,7 @@ from vaebench.noise import Noise, key
 from vaebench.plugins import load_file
 from vaebench.priors import PRIORS, BoundPrior
 from vaebench.results import Labels, Record
-from vaebench.stack import keep, load_data, lost, subject_by
+from vaebench.stack import check_support, keep, load_data, lost, subject_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +140,7 @@ def grade(entrant: Entrant, out: Path | None = None) -> Record:
         raise
     record = _record(entered, mark, "done", metrics=metrics)
     if out is not None:
-        keep(out, record.run, found, 0, entered.dataset.image_shape)
+        keep(out, record.run, found, 0, entered.dataset)
         results.write(out, record)
     return record
 
@@ -172,8 +172,7 @@ def enter(entrant: Entrant) -> Entered:
     data = convert(_data_table(entrant.data), DataConfig)
     dataset = load_data(data)
     likelihood = chosen(LIKELIHOODS, entrant.likelihood)
-    described = f"{dataset.label!r} (test) with binarisation {data.observed!r}"
-    LIKELIHOODS[likelihood.name].check_support(dataset.observe("test"), described)
+    check_support(dataset, likelihood.name)
     prior = entrant.prior
     return Entered(
         entrant,

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
+from vaebench.data import in_chunks, span
 from vaebench.errors import InputError, near_match
 from vaebench.hyper import Hyper, hyperparameters
 from vaebench.likelihoods.scales import Doubt, no_doubt
@@ -74,10 +75,10 @@ class Likelihood:
 
     def check_support(self, x: Tensor, described: str) -> None:
         """Raises InputError where x holds values that p(x|z) gives no probability to."""
-        if not self.support.contains(x):
+        if not all(self.support.contains(rows) for rows in in_chunks(x)):
             raise InputError(
                 f"likelihood {self.name!r} needs {self.support.description}; {described} has "
-                f"other values: {self.support.advice}"
+                f"other values, {span(x)}: {self.support.advice}"
             )
 
     def check(self) -> None:

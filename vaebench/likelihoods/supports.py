@@ -45,7 +45,8 @@ EIGHT_BIT = Support(
 UNIT = Support(
     "x in [0, 1]",
     lambda x: bool(((x >= 0) & (x <= 1)).all()),
-    "scale the intensities to [0, 1] or choose a likelihood of real values (gaussian, laplace)",
+    "clip or scale the intensities to [0, 1], or choose a likelihood of real values "
+    "(gaussian, laplace)",
     interval=(0.0, 1.0),
 )
 OPEN_UNIT = Support(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaebench.data import colour_axis
 from vaebench.models.entry import MODELS, ImageShape, Model, Networks, Sizes
 from vaebench.models.layers import (
     StackedConv,
@@ -102,13 +103,12 @@ def conv(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networ
 
 def planes(image_shape: ImageShape) -> Planes | None:
     """Channels, height and width of stored images: grey, or with a last axis of colours."""
-    match image_shape:
-        case (height, width):
-            return Planes(1, height, width)
-        case (height, width, 1 | 3 as channels):
-            return Planes(channels, height, width)
-        case _:
-            return None
+    if len(image_shape) == 2:
+        return Planes(1, *image_shape)
+    if colour_axis(image_shape) == -1:
+        height, width, channels = image_shape
+        return Planes(channels, height, width)
+    return None
 
 
 def _refuses_widths(widths: Sequence[int]) -> str:
@@ -120,9 +120,13 @@ def _refuses_widths(widths: Sequence[int]) -> str:
 def _refuses_images(image_shape: ImageShape, widths: Sequence[int]) -> str:
     shape = planes(image_shape)
     if shape is None:
+        stored = f"[N, {', '.join(map(str, image_shape))}]"
+        remedy = "store them so"
+        if colour_axis(image_shape) == 0:
+            remedy = "that is channels first, so store x.transpose(0, 2, 3, 1)"
         return (
-            f"it needs images [N, height, width] or [N, height, width, 3]; got [N, "
-            f"{', '.join(map(str, image_shape))}]: store them so, or choose model 'mlp'"
+            f"it needs images [N, height, width] or [N, height, width, 3]; got {stored}: "
+            f"{remedy}, or choose model 'mlp'"
         )
     most = min(shape.height, shape.width).bit_length() - 1
     if len(widths) <= most:

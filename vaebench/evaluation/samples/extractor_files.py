@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vaebench.data import Dataset
+from vaebench.data import Dataset, colour_axis
 from vaebench.errors import InputError
 from vaebench.evaluation.samples.features import Extractor, digest, fault_of
 from vaebench.user_code import copied
@@ -131,6 +131,11 @@ def _forms(image_shape: tuple[int, ...]) -> dict[str, Function]:
     match image_shape:
         case (height, width):
             return {"[N, 1, H, W]": lambda x: x.reshape(-1, 1, height, width), **flat}
+        case (channels, height, width) if colour_axis(image_shape) == 0:
+            return {
+                "[N, C, H, W] as stored": lambda x: x.reshape(-1, channels, height, width),
+                **flat,
+            }
         case (height, width, channels):
             return {
                 "[N, C, H, W]": lambda x: x.reshape(-1, height, width, channels).movedim(-1, 1),

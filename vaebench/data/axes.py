@@ -1,0 +1,21 @@
+"""What the axes of a stored image mean, which is read from their lengths alone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+COLOURS = (1, 3)
+"""Lengths of an axis that holds grey or colours."""
+
+
+def colour_axis(image_shape: tuple[int, ...]) -> Literal[0, -1] | None:
+    """The axis of a stored image that holds its grey or its colours: -1 for [H, W, C]; 0 for
+    [C, H, W], where the last one cannot be it; None for [H, W] and for what is no picture.
+    """
+    match image_shape:
+        case (_, _, channels) if channels in COLOURS:
+            return -1
+        case (channels, _, _) if channels in COLOURS:
+            return 0
+        case _:
+            return None
