@@ -69,6 +69,8 @@ class Prior:
     """Parameters that `prepare` makes, where these are others than the learned ones."""
     discrete: bool = False
     """Over one-hot codes; otherwise over real ones."""
+    unit_inputs: bool = False
+    """Made of the posteriors of images in [0, 1], so for data in that range alone."""
 
     @property
     def hyper(self) -> dict[str, Hyper]:
@@ -222,6 +224,7 @@ def _sample_vamp(
     learned={"pseudo_inputs": _pseudo_inputs},
     prepare=_encoded,
     prepared=("components",),
+    unit_inputs=True,
 )
 def vamp(z: Tensor, *, components: Distribution) -> Tensor:
     """The mixture of the posteriors of C trained pseudo-inputs. Its KL has no closed form."""

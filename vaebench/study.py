@@ -35,10 +35,12 @@ from vaebench.config import (
 )
 from vaebench.config.axes import FIELDS, always_set, axis_patches, check_disjoint, laid_over
 from vaebench.config.toml import check_plain, read_table, toml_value
+from vaebench.data import span, unit
 from vaebench.errors import InputError
 from vaebench.evaluation import check
 from vaebench.initial import build_stack
 from vaebench.models import MODELS, ImageShape
+from vaebench.priors import PRIORS
 from vaebench.stack import check_support, load_data, subject
 
 FILLED_IN = {
@@ -128,6 +130,7 @@ def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
     resolved = [_resolved(completed(config), checked) for config in configs]
     for config in {c.stack_key: c for c in resolved}.values():
         _check_gradings(config)
+        _check_prior(config)
     if not resolved:
         raise InputError("there must be a run; got no configurations")
     seen: dict[str, RunConfig] = {}
@@ -163,6 +166,16 @@ def _check_gradings(config: RunConfig) -> None:
     except MemoryError as error:
         raise InputError(f"a model must fit in memory ({error}): make [model] smaller") from error
     check(subject(model, dataset, [config]), config.evaluate.wanted)
+
+
+def _check_prior(config: RunConfig) -> None:
+    """Raises InputError for a prior that is made of images in [0, 1] where the data are others."""
+    name, dataset = config.prior.name, load_data(config.data)
+    if PRIORS[name].unit_inputs and not unit(dataset.train.x):
+        raise InputError(
+            f"prior {name!r} needs data in [0, 1], where its pseudo-inputs are; {dataset.label!r} "
+            f"has values {span(dataset.train.x)}: rescale them, or choose another prior"
+        )
 
 
 def _checked_data(data: DataConfig, likelihood: str) -> tuple[str, int, ImageShape]:

@@ -113,7 +113,7 @@ def _check_images(what: str, x: NDArray[Any], arrays: Arrays, part: str) -> None
     low, high = x.min(), x.max()
     if not (np.isfinite(low) and np.isfinite(high)):  # as soon as one value is not
         raise InputError(f"{what} must be finite; got NaN or infinity: remove those images")
-    if max(-float(low), float(high)) > np.finfo(np.float32).max:
+    if max(-float(low), float(high)) > float(np.finfo(np.float32).max):
         raise InputError(
             f"{what} must fit into float32; got [{written(low)}, {written(high)}]: rescale it"
         )

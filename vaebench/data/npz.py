@@ -67,7 +67,7 @@ def _member(path: Path, info: zipfile.ZipInfo) -> str:
 
 def _header(path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
     """The shape and type of a member, of which nothing else is read."""
-    with _one_error(_member(path, info)), file.open(info) as stored:
+    with _one_error(_member(path, info)), file.open(info.filename) as stored:
         version = np.lib.format.read_magic(stored)
         if version not in HEADERS:
             raise ValueError(f"version {version} of the .npy format, of arrays with named fields")
@@ -81,7 +81,7 @@ def _header(path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
 
 
 def _array(path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
-    with _one_error(_member(path, info)), file.open(info) as stored:
+    with _one_error(_member(path, info)), file.open(info.filename) as stored:
         array: NDArray[Any] = np.lib.format.read_array(stored, allow_pickle=False)
     return array
 

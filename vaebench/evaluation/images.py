@@ -22,7 +22,7 @@ Pictures = NDArray[Any]
 def grid_png(
     images: Tensor, image_shape: tuple[int, ...], greys: tuple[float, float] = (0.0, 1.0)
 ) -> bytes:
-    """A sheet of images [n, P], about as wide as high, at least 512 screen pixels wide.
+    """A sheet of images [n, P], about as wide as high, its longer side at least 512 screen pixels.
 
     `image_shape` is that of the stored images: [H, W], or with 1 or 3 channels last or first, in
     colour. Of other shapes each plane is drawn, one beside the other: of the first two axes where
@@ -37,7 +37,7 @@ def grid_png(
     sheet = _tiled(_pictures(x.reshape(len(x), *image_shape)), gap=1)
     pixels = np.round(255 * sheet).astype(np.uint8)
     picture = Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0])
-    scale = -(-MIN_SIDE // picture.width)
+    scale = -(-MIN_SIDE // max(picture.size))
     size = (picture.width * scale, picture.height * scale)
     stated = PngImagePlugin.PngInfo()
     if greys != (0.0, 1.0):

@@ -1,0 +1,70 @@
+"""How much memory a data set takes: counted from arrays and tensors, and refused by its headers."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from vaebench.data import PARTS, load, npz
+from vaebench.errors import InputError
+from vaebench.likelihoods import LIKELIHOODS
+from vaebench.memory import PeakBytes
+
+NUM_PIXELS = 64 * 64
+NUM_IMAGES = 1500
+
+
+def stored_as(dtype):
+    x = np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 64, 64), dtype=np.uint8)
+    return x.astype(dtype) if dtype == np.uint8 else (x / 255).round().astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.bool_, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("binarisation", "dequantise", "likelihood"),
+    [
+        ("none", False, "discretised_logistic"),
+        ("none", True, "beta"),
+        ("threshold", False, "bernoulli"),
+        ("dynamic", False, "bernoulli"),
+    ],
+)
+def test_reading_takes_at_most_three_times_the_data(
+    tmp_path, dtype, binarisation, dequantise, likelihood
+):
+    """The data's size is that of its float32 tensors, or of what is stored where that is more."""
+    x = stored_as(dtype)
+    np.savez(tmp_path / "x.npz", x_train=x[:-300], x_test=x[-300:])
+    size = max(x.nbytes, 4 * x.size)
+    del x
+    tracemalloc.start()
+    try:
+        with PeakBytes() as tensors:
+            data = load(str(tmp_path / "x.npz"), binarisation, dequantise=dequantise)
+            for part in PARTS:
+                LIKELIHOODS[likelihood].check_support(data.observe(part), part)
+        arrays = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The two peaks need not fall together: their sum is at least the peak of both.
+    assert arrays + tensors.peak <= 3 * size
+
+
+def test_binarisations_of_one_file_share_its_tensors(tmp_path):
+    x = stored_as(np.uint8)[:40]
+    np.savez(tmp_path / "x.npz", x_train=x[:20], x_test=x[20:])
+    grey, dynamic = (load(str(tmp_path / "x.npz"), name) for name in ("none", "dynamic"))
+    assert grey.train.x is dynamic.train.x
+
+
+def test_data_that_do_not_fit_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    path = tmp_path / "large.npz"
+    np.savez_compressed(path, x_train=np.zeros((64, 1024, 1024), np.uint8), x_test=np.zeros((2, 8)))
+    monkeypatch.setattr(npz, "available_bytes", lambda device: 300 << 20)
+    monkeypatch.setattr(npz, "_array", lambda *args: pytest.fail("it is read"))
+    message = (
+        r"large.npz must fit into memory: unpacked it has 0.0625 GiB, and 0.25 GiB as the float32 "
+        r"images and int64 labels that are worked with; 0.293 GiB are free: store fewer"
+    )
+    with pytest.raises(InputError, match=message):
+        load(str(path), "none")
