@@ -119,7 +119,10 @@ KINDS = {
     "no pixels": (X[:, :0], "two images or more; got an array of shape (12, 0, 4)"),
     "NaN": (np.where(X > 0.9, np.nan, X), "must be finite; got NaN or infinity"),
     "infinity": (np.where(X > 0.9, -np.inf, X), "must be finite; got NaN or infinity"),
-    "too large": (1e300 * X.astype(float), "must fit into float32; got [2.7385002467781304e+297, 9.97"),
+    "too large": (
+        1e300 * X.astype(float),
+        "must fit into float32; got [2.7385002467781304e+297, 9.97",
+    ),
     "all black": (np.zeros((12, 4, 4), np.uint8), "values that differ in float32; every one is 0,"),
     "all white": (np.full((12, 4, 4), 255, np.uint8), "every one is 255, of which nothing can be"),
     "all true": (np.ones((12, 4, 4), bool), "every one is True, of which nothing can be learned"),

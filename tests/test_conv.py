@@ -304,7 +304,16 @@ def test_no_widths_are_refused():
         ((9, 3), [2, 2], "9x3 pixels have room for at most 1; got 2 widths"),
         ((1, 9), [2], "1x9 pixels have room for at most 0; got 1 widths"),
         ((64,), [2], r"needs images \[N, height, width\] or .*; got \[N, 64\]: store them so"),
-        ((3, 8, 8), [2], r"got \[N, 3, 8, 8\]: store them so, or choose model 'mlp'"),
+        ((2, 8, 8), [2], r"got \[N, 2, 8, 8\]: store them so, or choose model 'mlp'"),
+        *(
+            (
+                (channels, 8, 8),
+                [2],
+                rf"got \[N, {channels}, 8, 8\]: that is channels first, so store "
+                r"x.transpose\(0, 2, 3, 1\), or choose model 'mlp'",
+            )
+            for channels in (1, 3)
+        ),
     ],
     ids=str,
 )

@@ -52,6 +52,15 @@ def test_colours_come_first(script):
     assert torch.equal(features_of(found, dataset.test.x), green.double())
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 2), (1, 2, 4)])
+def test_colours_that_are_stored_first_stay_first(script, shape):
+    dataset = dataset_of(shape=shape, labels=False)
+    extractor = extractor_for(dataset, script("def features(x): return x[:, 0, 1]"))
+    assert extractor.preprocessing == "intensities [N, C, H, W] as stored"
+    second_row = dataset.test.x.reshape(-1, *shape)[:, 0, 1]
+    assert torch.equal(features_of(extractor, dataset.test.x), second_row.double())
+
+
 def test_a_module_is_put_into_evaluation_and_hashed_with_its_weights(script):
     body = "torch.manual_seed({})\nfeatures = torch.nn.Sequential(torch.nn.Flatten(), "
     body += "torch.nn.BatchNorm1d(12), torch.nn.Dropout(0.5), torch.nn.Linear(12, 4))"

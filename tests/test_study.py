@@ -90,8 +90,8 @@ def test_an_axis_of_choices_sets_them(file):
 def test_grey_pixels_outside_the_training_part_are_found(tmp_path):
     import numpy as np
 
-    x = np.zeros((20, 4, 4), np.float32)
-    grey = x + 0.5
+    x = np.eye(4, dtype=np.float32)[None].repeat(20, 0)
+    grey = 0.5 * x
     for name, parts in {"t": (x, grey), "v": (x, x)}.items():
         extra = {"x_valid": grey} if name == "v" else {}
         np.savez(tmp_path / f"{name}.npz", x_train=parts[0], x_test=parts[1], **extra)
@@ -109,8 +109,8 @@ def test_a_file_written_anew_is_read_anew(tmp_path):
     path = tmp_path / "mine.npz"
     found = set()
     for i in range(2):
-        images = np.zeros((20, 4, 4), np.float32)
-        images[0, 0, 0] = i
+        images = np.eye(4, dtype=np.float32)[None].repeat(20, 0)
+        images[0, 0, 1] = i
         np.savez(path, x_train=images, x_test=images)
         (config,) = resolve([tiny(data={"name": str(path)})])
         found.add(config.data.fingerprint)

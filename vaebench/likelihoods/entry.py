@@ -78,7 +78,7 @@ class Likelihood:
         if not all(self.support.contains(rows) for rows in in_chunks(x)):
             raise InputError(
                 f"likelihood {self.name!r} needs {self.support.description}; {described} has "
-                f"other values, {span(x)}: {self.support.advice}"
+                f"other values: {self.support.advice}; its values go {span(x)}"
             )
 
     def check(self) -> None:

@@ -45,7 +45,7 @@ EIGHT_BIT = Support(
 UNIT = Support(
     "x in [0, 1]",
     lambda x: bool(((x >= 0) & (x <= 1)).all()),
-    "clip or scale the intensities to [0, 1], or choose a likelihood of real values "
+    "scale the intensities to [0, 1], clip them, or choose a likelihood of real values "
     "(gaussian, laplace)",
     interval=(0.0, 1.0),
 )
