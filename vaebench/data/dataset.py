@@ -18,8 +18,8 @@ from vaebench.densities import NUM_LEVELS, nearest_level, on_levels
 from vaebench.errors import InputError
 from vaebench.noise import key
 
-MOST_BLANK = 0.5
-"""Share of the images that a binarisation may leave without a feature."""
+MOST_BLANK = 0.9
+"""Share of the images of two pixels or more that a binarisation may leave without a feature."""
 REMEDIES = {
     "threshold": "Rescale them, so that 0.5 lies between dark and bright, or take 'dynamic'",
     "dynamic": "Rescale them to fill [0, 1], or choose a likelihood of grey values",
@@ -203,7 +203,7 @@ def _check_binarised(data: Dataset, name: PartName) -> None:
             f"likelihood of such values (gaussian, laplace)"
         )
     x = data.observe(name)
-    num_blank = int((x.amin(1) == x.amax(1)).sum())
+    num_blank = int((x.amin(1) == x.amax(1)).sum()) if x.shape[1] > 1 else 0
     alike = len(x) > 1 and all(bool((rows == x[:1]).all()) for rows in in_chunks(x))
     if alike or num_blank > MOST_BLANK * len(x):
         raise InputError(

@@ -47,7 +47,8 @@ class Entrant:
 
     `encode`: images [B, P] -> mean and log-variance of q(z|x), [B, D] each, or a Normal over z.
     `decode`: codes [n, D] -> what the likelihood is given: logits [n, P] for Bernoulli, means for
-    Gaussian, all that `vaebench list likelihoods` says. Both must be fit to be evaluated: no
+    Gaussian, all that `vaebench list likelihoods` says. The P pixels are the axes of a stored image
+    in row-major order: `x.reshape(-1, *image_shape)` is as the data set's file has it. Both must be fit to be evaluated: no
     dropout, no batch statistics. `likelihood`, `data` and `prior` are names, or tables as in a
     study; the data may also be the path of an .npz file or a DataConfig, and the prior a
     torch.distributions object. `evaluate`: the table of a study.
@@ -112,6 +113,8 @@ def evaluate(
 ) -> pd.DataFrame:
     """Grade a model trained elsewhere: its rows, as `vb.run` gives them.
 
+    `encode` is given, and `decode` gives, images as rows of P pixels: the axes that are stored,
+    [H, W, C] or [C, H, W] or others, flattened row-major, the last one fastest.
     Arguments and further ones (name, seed, evaluate, device) are the fields of `Entrant`. With
     `out`, the model is recorded there beside the runs of a study, to be compared with them.
     Raises InputError for what cannot be graded, which `out` also gets a record of.
