@@ -202,7 +202,7 @@ def _check_binarised(data: Dataset, name: PartName) -> None:
             f"{span(grey)}: rescale or clip them, or set binarisation to none and choose a "
             f"likelihood of such values (gaussian, laplace)"
         )
-    x = data.observe(name)
+    x = data.shared(name)
     num_blank = int((x.amin(1) == x.amax(1)).sum()) if x.shape[1] > 1 else 0
     alike = len(x) > 1 and all(bool((rows == x[:1]).all()) for rows in in_chunks(x))
     if alike or num_blank > MOST_BLANK * len(x):

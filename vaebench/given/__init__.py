@@ -48,10 +48,10 @@ class Entrant:
     `encode`: images [B, P] -> mean and log-variance of q(z|x), [B, D] each, or a Normal over z.
     `decode`: codes [n, D] -> what the likelihood is given: logits [n, P] for Bernoulli, means for
     Gaussian, all that `vaebench list likelihoods` says. The P pixels are the axes of a stored image
-    in row-major order: `x.reshape(-1, *image_shape)` is as the data set's file has it. Both must be fit to be evaluated: no
-    dropout, no batch statistics. `likelihood`, `data` and `prior` are names, or tables as in a
-    study; the data may also be the path of an .npz file or a DataConfig, and the prior a
-    torch.distributions object. `evaluate`: the table of a study.
+    in row-major order: `x.reshape(-1, *image_shape)` is as the data set's file has it. Both must
+    be fit to be evaluated: no dropout, no batch statistics. `likelihood`, `data` and `prior` are
+    names, or tables as in a study; the data may also be the path of an .npz file or a DataConfig,
+    and the prior a torch.distributions object. `evaluate`: the table of a study.
     """
 
     encode: Encode

@@ -75,7 +75,7 @@ class Likelihood:
 
     def check_support(self, x: Tensor, described: str) -> None:
         """Raises InputError where x holds values that p(x|z) gives no probability to."""
-        if not all(self.support.contains(rows) for rows in in_chunks(x)):
+        if not all(self.support.contains(rows.clone()) for rows in in_chunks(x)):
             raise InputError(
                 f"likelihood {self.name!r} needs {self.support.description}; {described} has "
                 f"other values: {self.support.advice}; its values go {span(x)}"

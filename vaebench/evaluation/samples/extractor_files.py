@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vaebench.data import Dataset, colour_axis
-from vaebench.errors import InputError
+from vaebench.errors import InputError, first_line
 from vaebench.evaluation.samples.features import Extractor, digest, fault_of
 from vaebench.user_code import copied
 
@@ -117,7 +117,7 @@ def _form(name: str, function: Function, dataset: Dataset) -> tuple[str, Functio
             with torch.no_grad():
                 fault = fault_of(function(shaped(x).clone()), len(x))
         except Exception as error:  # whatever it raises at a wrong shape
-            fault = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            fault = f"{type(error).__name__}: {first_line(error)}"
         if not fault:
             return form, shaped
         faults.append(f"of {form} it gave {fault}")
