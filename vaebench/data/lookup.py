@@ -67,10 +67,6 @@ def _stored(name: str) -> Path | None:
     return next((path for path in paths if os.path.isfile(path)), None)
 
 
-def _is_path(name: str) -> bool:
-    return name.endswith(".npz") or os.sep in name
-
-
 def _existing(path: Path) -> Path:
     # Unlike Path's own, these functions take names with NUL and those that are too long.
     if not os.path.isfile(path):
