@@ -21,8 +21,7 @@ LAYERS = [
     *("objectives", "terms", "schedules", "models", "likelihoods", "priors", "posteriors"),
     *("data", "kernels"),
     *("densities", "noise", "tape", "native", "memory", "tether"),
-    *("densities", "noise", "tape", "native", "memory", "tether"),
-    *("hyper", "definition", "registry", "errors", "shown", "user_code"),
+    *("hyper", "definition", "sources", "registry", "errors", "shown", "user_code"),
 ]
 """From the top down: a module imports those to its right, or its own folder."""
 FREE = {"__init__", "__main__"}

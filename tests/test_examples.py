@@ -7,7 +7,7 @@ import torch
 
 from vaebench.data import load
 from vaebench.given import grade, read
-from vaebench.plugins import load_file
+from vaebench.sources import load_file
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ONLY = {"num_samples": 200, "gradings": ["likelihood"]}

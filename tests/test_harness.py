@@ -220,14 +220,14 @@ def plugin(tmp_path):
 
 
 def forget() -> None:
-    from vaebench import plugins
     from vaebench.likelihoods import LIKELIHOODS
     from vaebench.objectives import OBJECTIVES
+    from vaebench.sources import surroundings
 
     for registry in (OBJECTIVES, LIKELIHOODS):
         for name in ("my_elbo", "raises", "dies", "my_bernoulli"):
             registry._entries.pop(name, None)
-    plugins._load_file.cache_clear()
+    surroundings._known.clear()
 
 
 def variant(study: Path, objective: str) -> Path:

@@ -11,13 +11,14 @@ from conftest import tiny
 from kills import HELD, contents, is_gone, number_in, start, stop, unfinished, wait_until
 
 import vaebench as vb
-from vaebench import plugins, results, stack
+from vaebench import results, stack
 from vaebench.cli.group import Group
 from vaebench.errors import StorageError
 from vaebench.executors import EXECUTORS, local
 from vaebench.executors.attempts import Attempt, after_death
 from vaebench.harness import train_all
 from vaebench.objectives import OBJECTIVES
+from vaebench.sources import surroundings
 from vaebench.stack import Job, perform, record_failure
 from vaebench.study import resolve
 from vaebench.train import train
@@ -67,7 +68,7 @@ def study(tmp_path, tiny_npz):
     plugin.write_text(HELD)
     yield Study(str(path), str(plugin), tmp_path / "out", tmp_path / "held at")
     OBJECTIVES._entries.pop("held", None)
-    plugins._load_file.cache_clear()
+    surroundings._known.clear()
 
 
 def assert_completes(study, kept):

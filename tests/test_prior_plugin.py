@@ -11,6 +11,7 @@ from vaebench.combinations import refusal
 from vaebench.config import parse
 from vaebench.errors import InputError
 from vaebench.priors import PRIORS
+from vaebench.sources import surroundings
 
 PLUGIN = '''
 import math
@@ -51,7 +52,7 @@ def plugin(tmp_path):
     path.write_text(PLUGIN)
     yield str(path)
     PRIORS._entries.pop("wide_normal", None)
-    plugins._load_file.cache_clear()
+    surroundings._known.clear()
     refusal.cache_clear()
 
 

@@ -17,6 +17,7 @@ from vaebench.errors import InputError
 from vaebench.executors import on_ray
 from vaebench.harness import train_all
 from vaebench.objectives import OBJECTIVES
+from vaebench.sources import surroundings
 from vaebench.stack import Job
 from vaebench.study import resolve
 
@@ -79,7 +80,7 @@ def plugin(tmp_path):
     plugins.load_plugins([str(path)])
     yield str(path)
     OBJECTIVES._entries.pop("deadly", None)
-    plugins._load_file.cache_clear()
+    surroundings._known.clear()
 
 
 def test_a_cluster_that_exists_is_joined_and_a_death_there_costs_its_culprit_alone(

@@ -23,6 +23,7 @@ from vaebench.models import weights
 from vaebench.objectives import OBJECTIVES
 from vaebench.plugins import known_to_workers, load_plugins
 from vaebench.priors import PRIORS
+from vaebench.sources import check_unchanged
 from vaebench.stack import SETTLED, Job, OnSteps, load_data, record_failure
 from vaebench.stacking import DEFAULT_SIZE, Plan, num_cores, plan
 from vaebench.study import expand, read, resolve
@@ -70,6 +71,8 @@ def run(
     start; a run that diverges or fails is a row with its reason.
     """
     load_plugins(plugins)
+    for file in plugins:
+        check_unchanged(file)
     if isinstance(study_or_configs, (str, Path)):
         study = read(Path(study_or_configs))
         name, configs = study.name, expand(study)

@@ -6,9 +6,9 @@ range to search and the values that are valid; the CLI, the sweeps and the check
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, get_args, get_type_hints
 
 from torch import Tensor
 
+from vaebench import sources
 from vaebench.definition import definition_fingerprint, innermost, is_of_no_file
 from vaebench.errors import InputError, near_match
 
@@ -82,16 +83,19 @@ def complete(what: str, declared: Mapping[str, Hyper], given: Mapping[str, Any])
 
 
 def source_fingerprint(function: Callable[..., Any]) -> str:
-    """Of the file that defines a registered function, for one from outside the package; else "".
+    """Of the file that defines a registered function, and of all of the user's that it imports.
 
-    It goes into a run's hash, so that an edited plugin is run again. A function that no file holds,
-    as in a notebook, counts by what it does.
+    "" for one of the package. It goes into a run's hash, so that an edited plugin is run again. A
+    function that no file holds, as in a notebook, counts by what it does.
     """
     if is_of_no_file(function):
         return definition_fingerprint(function)
     if function.__module__.startswith("vaebench."):
         return ""
-    return hashlib.sha256(Path(inspect.getfile(innermost(function))).read_bytes()).hexdigest()[:12]
+    inside = innermost(function)
+    # The module's own file: a function may be wrapped by one from another file.
+    file = getattr(sys.modules.get(inside.__module__), "__file__", None) or inspect.getfile(inside)
+    return sources.fingerprint(inside.__module__, Path(file))
 
 
 def _declared(annotation: Any) -> Hyper:

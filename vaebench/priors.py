@@ -23,6 +23,7 @@ from vaebench.posteriors import Distribution, Latent
 from vaebench.posteriors.categorical import Categorical
 from vaebench.posteriors.gaussian import DiagonalGaussian, FullGaussian
 from vaebench.registry import Registry, name_of
+from vaebench.sources import remember
 from vaebench.user_code import call
 
 
@@ -125,6 +126,7 @@ def prior(
                     f"its function; {near_match(given, declared)}"
                 )
         PRIORS.add(name, entry)
+        remember(function.__module__)
         return function
 
     return register

@@ -14,7 +14,7 @@ import torch
 
 from vaebench import kernels, results
 from vaebench.auto import COMPILE
-from vaebench.config import DataConfig, EvaluateConfig, RunConfig
+from vaebench.config import DataConfig, EvaluateConfig, RunConfig, plugin_fingerprint
 from vaebench.data import PARTS, Dataset, is_path, load
 from vaebench.environment import describe
 from vaebench.errors import InputError, StorageError
@@ -89,6 +89,7 @@ def record_failure(job: Job, reason: str) -> None:
 
 
 def _perform(job: Job, on_steps: OnSteps) -> None:
+    _check_plugins(job.configs)
     configs = [_rooted(config, job.cwd) for config in job.configs]
     dataset, device = load_data(configs[0].data), torch.device(job.device)
     check_isolated(configs, dataset, device)
@@ -192,6 +193,17 @@ def subject_by(settings: EvaluateConfig, model: Graded, dataset: Dataset, noise:
         num_images=settings.num_images,
         extractor=settings.extractor,
     )
+
+
+def _check_plugins(configs: Sequence[RunConfig]) -> None:
+    """Raises InputError where this process has other code than the runs are named by."""
+    for config in configs:
+        loaded = plugin_fingerprint(config)
+        if config.plugin and loaded != config.plugin:
+            raise InputError(
+                f"plugins must have fingerprint {config.plugin!r}; they have {loaded!r}: a file "
+                f"of theirs was edited after the study was read. Run the study again"
+            )
 
 
 def load_data(data: DataConfig) -> Dataset:

@@ -5,6 +5,7 @@ from vaebench.config.complete import (
     completed,
     evaluation_settings,
     parse,
+    plugin_fingerprint,
 )
 from vaebench.config.convert import convert
 from vaebench.config.places import CHOICES, SECTIONS, by_place, value_at, with_value
@@ -37,6 +38,7 @@ __all__ = [
     "flat",
     "observation_space",
     "parse",
+    "plugin_fingerprint",
     "value_at",
     "with_value",
 ]

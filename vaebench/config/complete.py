@@ -86,9 +86,7 @@ def completed(config: RunConfig) -> RunConfig:
         prior=completed_choice("prior", config.prior, prior.hyper),
         evaluate=_completed_evaluation(config.evaluate),
         rate_weight=_completed_value("rate_weight", config.rate_weight, RATE_WEIGHT),
-        plugin=_plugin_fingerprint(
-            objective.loss, likelihood.log_prob, prior.log_prob, *_graders(config.evaluate)
-        ),
+        plugin=plugin_fingerprint(config),
     )
     _check_combination(done, objective.counts)
     _check_ranked(done.evaluate)
@@ -164,12 +162,14 @@ def _check_dequantised(data: DataConfig, likelihood: Likelihood) -> None:
         )
 
 
-def _graders(evaluate: EvaluateConfig) -> list[Callable[..., Any]]:
-    return [GRADINGS[name].grade for name in evaluate.wanted]
-
-
-def _plugin_fingerprint(*functions: Callable[..., Any]) -> str:
-    """Of the files that define the functions, each once; "" where all are ours."""
+def plugin_fingerprint(config: RunConfig) -> str:
+    """Of the files that define its functions, with what they import; "" where all are ours."""
+    functions: list[Callable[..., Any]] = [
+        OBJECTIVES[config.objective.name].loss,
+        LIKELIHOODS[config.likelihood.name].log_prob,
+        PRIORS[config.prior.name].log_prob,
+        *(GRADINGS[name].grade for name in config.evaluate.wanted),
+    ]
     return "+".join(dict.fromkeys(filter(None, map(source_fingerprint, functions))))
 
 

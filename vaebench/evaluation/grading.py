@@ -17,6 +17,7 @@ from vaebench.noise import Noise
 from vaebench.posteriors import Distribution, Latent
 from vaebench.priors import BoundPrior
 from vaebench.registry import Registry, name_of
+from vaebench.sources import remember
 from vaebench.user_code import call, is_users
 
 
@@ -154,6 +155,7 @@ def grading(*, source: str, **facts: Any) -> Callable[[Grades], Grades]:
     def register(function: Grades) -> Grades:
         name = name_of(function)
         GRADINGS.add(name, Grading(name, function, source, **facts))
+        remember(function.__module__)
         return function
 
     return register

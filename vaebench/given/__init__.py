@@ -32,9 +32,9 @@ from vaebench.given.doubts import doubts_of, marked
 from vaebench.given.model import Decode, Encode, from_torch, given_model
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.noise import Noise, key
-from vaebench.plugins import load_file
 from vaebench.priors import PRIORS, BoundPrior
 from vaebench.results import Labels, Record
+from vaebench.sources import load_file
 from vaebench.stack import check_support, keep, load_data, lost, subject_by
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from vaebench.likelihoods.scales import Doubt, no_doubt
 from vaebench.likelihoods.supports import Support
 from vaebench.noise import Noise
 from vaebench.registry import Registry, name_of
+from vaebench.sources import remember
 from vaebench.user_code import call
 
 Measure = Literal["mass", "density"]
@@ -144,6 +145,7 @@ def likelihood(
         entry = Likelihood(name, function, source, measure, support, mean, **facts)
         entry.check()
         LIKELIHOODS.add(name, entry)
+        remember(function.__module__)
         return function
 
     return register

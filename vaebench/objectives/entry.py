@@ -14,6 +14,7 @@ from vaebench.errors import InputError, near_match
 from vaebench.hyper import Hyper, Scalar, hyperparameters
 from vaebench.posteriors.entry import Layers
 from vaebench.registry import Registry, name_of
+from vaebench.sources import remember
 from vaebench.terms import Terms
 from vaebench.user_code import copied, is_users
 
@@ -193,6 +194,7 @@ def objective(
         entry = Objective(name, function, source=source, bound=bound, **facts)
         entry.check()
         OBJECTIVES.add(name, entry)
+        remember(function.__module__)
         return function
 
     return register

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,9 +13,12 @@ from torch import Tensor, nn
 from vaebench.data import Dataset, colour_axis
 from vaebench.errors import InputError, first_line
 from vaebench.evaluation.samples.features import Extractor, digest, fault_of
+from vaebench.sources import load_anew
 from vaebench.user_code import copied
 
 Function = Callable[[Tensor], Tensor]
+Read = tuple[Function, str]
+"""A callable, and the fingerprint of a Python file with what it imports."""
 
 
 class Named(NamedTuple):
@@ -35,31 +36,26 @@ def named(name: str) -> Named:
     return Named(Path(name), "")
 
 
-def _scripted(file: Named) -> Function:
+def _scripted(file: Named) -> Read:
     with warnings.catch_warnings():
         # torch is about to drop TorchScript; files of it are still about.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return torch.jit.load(file.path, map_location="cpu").eval()
+        return torch.jit.load(file.path, map_location="cpu").eval(), ""
 
 
-def _exported(file: Named) -> Function:
+def _exported(file: Named) -> Read:
     from torch import export
 
-    return export.load(file.path).module()
+    return export.load(file.path).module(), ""
 
 
-def _defined(file: Named) -> Function:
-    module_name = f"vaebench_extractor_{file.path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, file.path)
-    assert spec is not None and spec.loader is not None, "of a .py file"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+def _defined(file: Named) -> Read:
+    module, mark = load_anew(file.path)
     function: Function = getattr(module, file.attribute)
-    return function.eval() if isinstance(function, nn.Module) else function
+    return (function.eval() if isinstance(function, nn.Module) else function), mark
 
 
-LOADERS: Mapping[str, Callable[[Named], Function]] = {
+LOADERS: Mapping[str, Callable[[Named], Read]] = {
     ".pt": _scripted,
     ".pt2": _exported,
     ".py": _defined,
@@ -89,22 +85,24 @@ def from_file(name: str, dataset: Dataset) -> Extractor:
     """
     file = named(name)
     try:
-        function = LOADERS[file.path.suffix](file)
+        function, mark = LOADERS[file.path.suffix](file)
     except Exception as error:  # whatever the file's own code raises
+        cause = error.__cause__ or error
         raise InputError(
-            f"extractor {name!r} must load; it raised {type(error).__name__}: {error}"
+            f"extractor {name!r} must load; it raised {type(cause).__name__}: {cause}"
         ) from error
     form, shaped = _form(name, function, dataset)
 
     def features(x: Tensor) -> Tensor:
         return copied(function(shaped(x).clone()))
 
+    text = file.path.read_bytes()
     state = function.state_dict() if isinstance(function, nn.Module) else {}
     weights = [w for w in state.values() if isinstance(w, Tensor)]
     return Extractor(
         features,
         ":".join(filter(None, (file.path.name, file.attribute))),
-        digest(file.path.read_bytes(), file.attribute, *weights),
+        digest(text, file.attribute, "" if mark == digest(text) else mark, *weights),
         f"intensities {form}",
     )
 

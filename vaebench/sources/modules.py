@@ -1,0 +1,89 @@
+"""What a Python file imports of the user's own files, found without running it."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import site
+import sys
+import sysconfig
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.machinery import SOURCE_SUFFIXES, ModuleSpec, PathFinder
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Module:
+    """A file by its dotted name, as the user's imports write it."""
+
+    name: str
+    path: Path
+    is_own: bool = False
+    """Loaded with the imports of its folder, not with Python's."""
+
+    @property
+    def package(self) -> str:
+        """What its relative imports start from."""
+        parent, _, last = self.name.rpartition(".")
+        return self.name if self.path.stem == "__init__" != last else parent
+
+    def imports(self, text: bytes) -> Iterator[str]:
+        """The dotted names that its text may import, at the top or within a function."""
+        for node in ast.walk(_parsed(text)) if self.path.suffix in SOURCE_SUFFIXES else ():
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                parents = self.package.split(".") if node.level else []
+                kept = parents[: len(parents) + 1 - node.level]
+                base = ".".join(filter(None, [*kept, node.module]))
+                yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
+
+
+def _parsed(text: bytes) -> ast.AST:
+    """Nothing of a text that cannot be parsed: running it says why."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(text)
+        except (SyntaxError, ValueError):
+            return ast.Module([], [])
+
+
+def specs(name: str, within: Sequence[str] | None) -> Iterator[ModuleSpec]:
+    """Of each package in a dotted name and of the module, as far as they are there.
+
+    `within`: the folders to look for the first in; None for where Python looks.
+    """
+    parts = name.split(".")
+    for i in range(1, len(parts) + 1):
+        spec = spec_of(".".join(parts[:i]), within)
+        if spec is None:
+            return
+        yield spec
+        if spec.submodule_search_locations is None:
+            return
+        within = list(spec.submodule_search_locations)
+
+
+def spec_of(name: str, within: Sequence[str] | None = None) -> ModuleSpec | None:
+    """Where an import would find a module, without importing anything."""
+    if within is not None:
+        return PathFinder.find_spec(name, within)
+    loaded: ModuleSpec | None = getattr(sys.modules.get(name), "__spec__", None)
+    candidates = (finder.find_spec(name, None) for finder in sys.meta_path)
+    return loaded or next(filter(None, candidates), None)
+
+
+def is_users(path: Path) -> bool:
+    """Whether a file is neither of the standard library, nor installed, nor of this suite."""
+    packages = {"site-packages", "dist-packages"} & set(path.parts)
+    return not packages and not any(path.is_relative_to(folder) for folder in _installed())
+
+
+@functools.cache
+def _installed() -> tuple[Path, ...]:
+    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
+    folders = [*map(sysconfig.get_path, kinds), site.getusersitepackages()]
+    return (*(Path(folder).resolve() for folder in folders), Path(__file__).resolve().parents[1])
