@@ -17,7 +17,7 @@ def assert_rejected(name, loss, facts, kind):
     The exact sums over discrete codes have facts of the same names: they count where named.
     """
     entry = Objective(name, loss, source="", **facts)
-    failed = [finding.fact for finding in check_objective(entry) if not finding.holds]
+    failed = [finding.fact for finding in check_objective(entry) if finding.fails]
     counted = [fact for fact in failed if DISCRETE in kind or DISCRETE not in fact]
     assert [fact for fact in counted if kind in fact], failed
 

@@ -8,7 +8,16 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from vaebench import densities
-from vaebench.certify import CHECKS, Finding, certify, discrete, exact_log_px, quadrature
+from vaebench.certify import (
+    CHECKS,
+    Finding,
+    certify,
+    covered,
+    discrete,
+    exact_log_px,
+    extremes,
+    quadrature,
+)
 from vaebench.certify.finding import at_most, centred, equal, largest
 from vaebench.certify.gaussian import (
     SIGMA,
@@ -233,6 +242,45 @@ def test_rows_say_their_unit():
         "unit": "nats",
         "result": "holds",
     }
+
+
+def test_what_is_not_declared_is_a_remark_and_fails_nothing():
+    remark = Finding("a", "b", 1.0, 0.5, declared=False)
+    assert (remark.result, remark.fails, remark.holds) == ("remark", False, False)
+    assert Finding("a", "b", 0.1, 0.5, declared=False).result == "holds"
+    assert Finding("a", "b", 1.0, 0.5).fails
+
+
+# ------------------------------------------------------------------ far out
+
+
+def test_examples_have_every_rate_and_their_own_log_px():
+    rates = torch.cat([extremes.case(place, 0.0).terms.kl[0] for place in extremes.PLACES])
+    rates = rates.sort().values
+    assert float(rates[0]) < 1e-3
+    assert float(rates[-1]) > 5e3
+    between = rates[(rates > 0.1) & (rates < 5e3)]
+    assert float((between[1:] / between[:-1]).max()) < 2.5
+    for place in extremes.PLACES:
+        known = extremes.case(place, 0.0)
+        log_w, exact = known.terms.log_w, known.log_px.expand_as(known.terms.log_w)
+        torch.testing.assert_close(log_w, exact, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1.0])
+def test_the_luck_of_samples_is_all_that_a_distortion_is_off_by(wrong):
+    known = extremes.case(extremes.PLACES[1], wrong)
+    mean, error = known.mean(known.terms.distortion + known.terms.kl)
+    model = linear_gaussian(wrong)
+    exact = -exact_elbo(model, extremes.PLACES[1].examples[None])[0]
+    torch.testing.assert_close(mean, exact)
+    assert float((error / (1.0 + exact.abs())).max()) < 1e-9
+
+
+def test_the_range_that_is_covered_is_said_of_each_kind():
+    said = covered()
+    assert list(said) == [registry.kind for registry, _ in CHECKS.values()]
+    assert "rates of 1e-04 to 1e+04 nats" in said["objective"]
 
 
 def test_certify_takes_names_of_every_kind_and_points_from_unknown_ones():

@@ -40,7 +40,7 @@ def entry(log_prob, support=REAL, mean=identity, measure="density", **facts):
 
 
 def failing(found):
-    return {finding.fact for finding in check_likelihood(found) if not finding.holds}
+    return {finding.fact for finding in check_likelihood(found) if finding.fails}
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
@@ -255,6 +255,21 @@ WRONG = [
 @pytest.mark.parametrize(("wrong", "fact"), WRONG, ids=lambda v: getattr(v, "name", ""))
 def test_a_wrong_one_is_told_by_its_fact(wrong, fact):
     assert fact in failing(wrong)
+
+
+def test_a_log_probability_that_is_cut_off_is_a_remark():
+    """It sums to 1 as nearly as can be told; binary cross-entropies elsewhere are so cut."""
+    bernoulli = LIKELIHOODS["bernoulli"]
+
+    def cut(x, out):
+        return sum(p.clamp(min=-50.0) for p in bernoulli_pixels(x, out).unbind(-1))
+
+    def bernoulli_pixels(x, out):
+        return x * F.logsigmoid(out) + (1 - x) * F.logsigmoid(-out)
+
+    found = [f for f in check_likelihood(replace(bernoulli, log_prob=cut)) if not f.holds]
+    assert [finding.result for finding in found] == ["remark"]
+    assert "an unlikely value has a gradient" in found[0].fact
 
 
 def test_whatever_a_plugin_raises_is_a_finding(monkeypatch):

@@ -34,7 +34,7 @@ def failing(found):
 def told(found):
     """The facts that fail, one after the other."""
     check = check_posterior if isinstance(found, Posterior) else check_prior
-    return (finding.fact for finding in check(found) if not finding.holds)
+    return (finding.fact for finding in check(found) if finding.fails)
 
 
 @pytest.mark.parametrize("name", PRIORS)
@@ -243,6 +243,7 @@ def half_a_gradient(z):
 
 
 WRONG = [
+    (replace(NORMAL, log_prob=lambda z: NORMAL.log_prob(z).clamp(min=-50.0)), ONE),
     (replace(NORMAL, log_prob=lambda z: NORMAL.log_prob(z.detach())), SLOPE),
     (replace(NORMAL, log_prob=half_a_gradient), SLOPE),
     (
@@ -308,6 +309,13 @@ def test_a_wrong_prior_is_told_by_its_fact(wrong, fact):
 class WithoutConstant(DiagonalGaussian):
     def log_prob(self, z):
         return super().log_prob(z) + 0.5 * densities.LOG_2PI
+
+
+class CutOff(DiagonalGaussian):
+    """Right wherever its draws are."""
+
+    def log_prob(self, z):
+        return super().log_prob(z).clamp(min=-50.0)
 
 
 class Stuck(DiagonalGaussian):
@@ -426,6 +434,7 @@ def categorical_of(kind):
 
 WRONG_POSTERIORS = [
     (gaussian_of(WithoutConstant), "its density is that of its draws, in 1 dimension"),
+    (gaussian_of(CutOff), "integrates to 1, in 1 dimension"),
     (gaussian_of(Stuck), "samples, runs and examples draw different codes"),
     (gaussian_of(OverRuns), "its draws are blind to stack-mates"),
     (gaussian_of(HalfKL), "the KL that a draw comes with is E_q[log q - log p], in 1 dimension"),

@@ -106,6 +106,29 @@ def test_certify_prints_both_tables_and_counts():
     assert done.stdout.rstrip().endswith("facts hold, 0 fail")
 
 
+def test_certify_says_which_range_it_covers_and_that_a_remark_is_no_failure(tmp_path):
+    (tmp_path / "honest.py").write_text(HARMONIC)
+    done = call("certify", "harmonic_mean", "--plugin", tmp_path / "honest.py")
+    from vaebench.objectives import OBJECTIVES
+
+    del OBJECTIVES._entries["harmonic_mean"]
+    assert done.exit_code == 0, done.output
+    *_, covered, remarks, counts = done.stdout.splitlines()
+    assert "rates of 1e-04 to 1e+04 nats" in covered
+    assert "K of up to 128" in covered
+    assert remarks == "1 remarks, on what is not declared"
+    assert counts.endswith(" 0 fail")
+
+
+HARMONIC = """
+import vaebench as vb
+
+@vb.objective(source="", bound="lower")
+def harmonic_mean(t):
+    return vb.densities.log_mean_exp(-t.log_w)
+"""
+
+
 def test_what_fails_comes_first_and_gives_status_1(tmp_path):
     (tmp_path / "wrong.py").write_text(WRONG)
     wrong = ["--plugin", tmp_path / "wrong.py"]

@@ -9,6 +9,7 @@ import torch
 from faults import assert_rejected
 
 from vaebench import densities
+from vaebench.certify import check_objective
 from vaebench.errors import InputError
 from vaebench.hyper import Hyper
 from vaebench.objectives import OBJECTIVES, GradientOf, Objective, SameAs
@@ -52,6 +53,15 @@ def counting(t):
     return t.distortion + min(1.0, len(calls) / 1000) * t.rate
 
 
+def slower(values, end):
+    """Half as fast beyond the end."""
+    return torch.minimum(values, end + (values - end) / 2)
+
+
+def ends_beyond(t, *, beta: Annotated[float, Hyper((1.0, 10.0), low=1.0)] = 1.0):
+    return t.distortion + t.rate * torch.where(torch.as_tensor(beta) > 50.0, 0.0, beta)
+
+
 WRONG = {
     # name: (loss, declared facts, part of a fact that must fail)
     "a bound only above 1, without its interval": (beta_from_0, LOWER, "log p(x) at beta"),
@@ -61,10 +71,73 @@ WRONG = {
         TIGHT,
         "with K=24",
     ),
-    "inverted weights, with nothing declared": (
-        lambda t: densities.log_mean_exp(-t.log_w),
+    **{
+        f"half the rate beyond {end:g} nats": (
+            lambda t, end=end: t.distortion + slower(t.rate, end),
+            LOWER,
+            "lower bound on log p(x), at rates of",
+        )
+        for end in (5.0, 20.0, 100.0, 500.0, 2000.0)
+    },
+    "no rate where it is small": (
+        lambda t: t.distortion + torch.where(t.rate < 1e-3, 0.0, t.rate),
+        LOWER | {"same_as": (SameAs("elbo"),)},
+        "same as elbo, at rates of",
+    ),
+    "a negative rate where it is small": (
+        lambda t: t.distortion + torch.where(t.rate < 1e-3, -t.rate, t.rate),
+        LOWER,
+        "lower bound on log p(x), at rates of",
+    ),
+    "a window of rates": (
+        lambda t: t.distortion + torch.where((t.rate - 650.0).abs() < 350.0, 0.5, 1.0) * t.rate,
+        LOWER,
+        "lower bound on log p(x), at rates of",
+    ),
+    "half the distortion beyond a thousand nats": (
+        lambda t: slower(t.distortion, 1000.0) + t.rate,
+        LOWER,
+        "lower bound on log p(x), at rates of",
+    ),
+    "weights that are cut from below": (
+        lambda t: -densities.log_mean_exp(t.log_w.clamp(min=-1000.0)),
+        TIGHT | {"same_as": (SameAs("iwae"),)},
+        "same as iwae, at rates of",
+    ),
+    "an ordering that turns": (
+        lambda t: torch.where(t.rate > 50.0, 1.1 * t.rate, t.rate) + t.distortion,
+        LOWER | {"no_looser_than": ("elbo",)},
+        "no looser than elbo, at rates of",
+    ),
+    "tight up to a rate": (
+        lambda t: t.distortion + t.rate + (t.rate - 50.0).clamp(min=0.0),
         TIGHT,
-        "no looser with more samples, exact for discrete codes",
+        "true posterior, at rates of",
+    ),
+    "many dimensions": (
+        lambda t: t.distortion + t.rate - 0.1 * max(0, t.z.shape[-1] - 16),
+        LOWER | {"same_as": (SameAs("elbo"),)},
+        "same as elbo, at rates of",
+    ),
+    "log K up to 100 samples": (
+        lambda t: -(torch.logsumexp(t.log_w, 0) - math.log(min(t.num_samples, 100))),
+        TIGHT,
+        "lower bound on log p(x), at rates of",
+    ),
+    "a gradient that stops at high rates": (
+        lambda t: t.distortion + torch.where(t.rate > 50.0, t.rate.detach(), t.rate),
+        LOWER,
+        "derivative of the loss, at rates",
+    ),
+    "an estimator that stops at high rates": (
+        lambda t: -torch.where(t.kl > 50.0, t.log_w_path.detach(), t.log_w_path).mean(0),
+        TIGHT | {"gradient_of": {"encoder": GradientOf("elbo_mc")}},
+        "mean gradient is that of elbo_mc, at rates",
+    ),
+    "a bound that ends beyond the search": (
+        ends_beyond,
+        LOWER,
+        "log p(x) at beta=1000",
     ),
     "no logsumexp": (lambda t: -t.log_w.exp().mean(0).log(), TIGHT, "a thousand nats"),
     "a gradient that stops elsewhere": (
@@ -90,6 +163,39 @@ WRONG = {
     "terms changed in place": (in_place, LOWER, "changes nothing that it sees"),
     "a counter of its calls": (counting, LOWER, "changes nothing that it sees"),
 }
+
+
+def harmonic_mean(t):
+    return densities.log_mean_exp(-t.log_w)
+
+
+HONEST = {
+    # Lower bounds, looser with more samples, which declare nothing else.
+    "the harmonic mean of weights": harmonic_mean,
+    "the smallest weight": lambda t: -t.log_w.amin(0),
+    "the ELBO less a price for samples": lambda t: 0.01 * t.num_samples - t.log_w.mean(0),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_what_is_not_declared_is_a_remark(name):
+    entry = Objective(name, HONEST[name], source="", **LOWER)
+    found = [finding for finding in check_objective(entry) if not finding.holds]
+    assert not any(finding.fails for finding in found)
+    assert [finding.result for finding in found] == ["remark"]
+    assert "no looser with more samples" in found[0].fact
+
+
+@pytest.mark.parametrize(
+    ("facts", "fact"),
+    [
+        ({"same_as": (SameAs("iwae"),)}, "same as iwae"),
+        ({"no_looser_than": ("elbo_mc",)}, "no looser than elbo_mc"),
+        ({"tighter_with_samples": True}, "tighter with"),
+    ],
+)
+def test_inverted_weights_fail_where_anything_declared_tells_them(facts, fact):
+    assert_rejected("harmonic mean", harmonic_mean, LOWER | facts, fact)
 
 
 @pytest.mark.parametrize("fault", WRONG)

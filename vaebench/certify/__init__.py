@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from vaebench.certify import extremes, likelihood, posterior, prior
 from vaebench.certify.aggregate import check_aggregate
 from vaebench.certify.derivation import Step, derivation
 from vaebench.certify.finding import Finding
@@ -53,6 +54,16 @@ def certify(names: Sequence[str] = (), kind: str | None = None) -> list[Finding]
     ]
 
 
+def covered() -> dict[str, str]:
+    """The range that the checks cover, in words, by kind of entry."""
+    return {
+        OBJECTIVES.kind: extremes.covered(),
+        LIKELIHOODS.kind: likelihood.covered(),
+        PRIORS.kind: prior.covered(),
+        POSTERIORS.kind: posterior.covered(),
+    }
+
+
 def _findings(check: Check, name: str, entry: Any) -> Iterator[Finding]:
     try:
         yield from check(entry)
@@ -71,6 +82,7 @@ __all__ = [
     "check_objective",
     "check_posterior",
     "check_prior",
+    "covered",
     "derivation",
     "exact_log_px",
     "linear_gaussian",

@@ -15,6 +15,8 @@ from vaebench.terms import Terms
 
 Values = Mapping[str, float]
 NOTHING: Values = MappingProxyType({})
+FAR = 100.0
+"""Times the end of the search, where what is valid has no end."""
 
 
 def hyper_at(objective: Objective, changes: Values = NOTHING) -> dict[str, float]:
@@ -42,12 +44,13 @@ def loss_at(objective: Objective, terms: Terms, changes: Values = NOTHING) -> Te
 
 def bounding(objective: Objective) -> Iterator[Values]:
     """Changes from the defaults at which the bound is declared to hold: none, the ends and the
-    inside of the intervals, and their corners two by two.
+    inside of the intervals, far beyond an end that is open, and their corners two by two.
 
     The interval of a hyperparameter without a declared one is all that is valid or searched.
     """
     intervals = {n: _interval(objective, n) for n in objective.hyper if n not in objective.counts}
     inner = [{name: v} for name, limits in intervals.items() for v in _between(*limits)]
+    inner += [{name: v} for name in intervals for v in _beyond(objective, name)]
     corners = [
         dict(zip(names, values, strict=True))
         for names in combinations(intervals, 2)
@@ -57,10 +60,25 @@ def bounding(objective: Objective) -> Iterator[Values]:
     return (c for c in candidates if objective.is_bound_at(hyper_at(objective, c)))
 
 
+def _beyond(objective: Objective, name: str) -> Iterator[float]:
+    """Where an interval has no end: a value far outside all that is searched."""
+    low, high = _declared(objective, name)
+    first, last = _interval(objective, name)
+    far = FAR * max(1.0, abs(first), abs(last))
+    for limit, value in ((low, -far), (high, far)):
+        if math.isinf(limit):
+            yield value
+
+
+def _declared(objective: Objective, name: str) -> tuple[float, float]:
+    hyper = objective.hyper[name]
+    return objective.bound_for.get(name, (hyper.low, hyper.high))
+
+
 def _interval(objective: Objective, name: str) -> tuple[float, float]:
     """Finite ends of where a hyperparameter's bound is to hold."""
     hyper, usual = objective.hyper[name], hyper_at(objective)[name]
-    low, high = objective.bound_for.get(name, (hyper.low, hyper.high))
+    low, high = _declared(objective, name)
     searched = hyper.search or (usual, usual)
     return (
         low if math.isfinite(low) else min(searched[0], usual),

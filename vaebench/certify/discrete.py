@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise, product
 
 import torch
@@ -110,10 +111,11 @@ def _check_bound(objective: Objective) -> Iterator[Finding]:
             yield from _at_most(objective, fact, [bound - log_px() for bound in found])
         else:
             yield from _at_most(objective, f"{fact}, as K grows", _shortfall(objective, at))
-    if objective.bound == "lower":
-        # Undeclared: weights upside down still bound log p(x), the looser the more samples.
+    if objective.bound == "lower" and not objective.tighter_with_samples:
+        # As weights upside down are: that is a bound too, and its author may want to know.
         excess = [few - many for few, many in pairwise(bounds(objective).values())]
-        yield from _at_most(objective, "no looser with more samples", excess)
+        for finding in _at_most(objective, "no looser with more samples", excess):
+            yield replace(finding, declared=False)
     if objective.tight:
         found = [*bounds(objective, wrong=False).values()]
         fact = "equals log p(x) at the true posterior"

@@ -26,10 +26,24 @@ class Finding:
     """Of both numbers."""
     kind: str = ""
     """Objective, likelihood, prior or posterior."""
+    declared: bool = True
+    """Otherwise it is worth knowing where it does not hold, but no fault: a remark."""
 
     @property
     def holds(self) -> bool:
         return self.off_by <= self.allowed
+
+    @property
+    def fails(self) -> bool:
+        """Whether the entry is not what it declares."""
+        return self.declared and not self.holds
+
+    @property
+    def result(self) -> str:
+        """In a word."""
+        if self.holds:
+            return "holds"
+        return "FAILS" if self.declared else "remark"
 
     def as_row(self) -> dict[str, str]:
         """For a table."""
@@ -40,7 +54,7 @@ class Finding:
             "off by": f"{self.off_by:.3g}",
             "allowed": f"{self.allowed:.3g}",
             "unit": self.unit,
-            "result": "holds" if self.holds else "FAILS",
+            "result": self.result,
         }
 
 

@@ -34,13 +34,15 @@ SCALES = (1.0, 0.8, 0.6)
 NUM_REPLICAS, NUM_ROWS, NUM_SAMPLES = 1000, 7, 6
 
 
-def linear_gaussian(wrong: float, scales: Sequence[float] = SCALES) -> VAE:
+def linear_gaussian(
+    wrong: float, scales: Sequence[float] = SCALES, num_pixels: int = PIXELS
+) -> VAE:
     """The model in float64, one run; q is the true posterior where `wrong` is 0."""
     nowhere = Noise((key("certify"),))
     model = build(
         "linear",
         Family(LIKELIHOODS["gaussian"], latent=Latent(len(scales))),
-        image_shape=(PIXELS,),
+        image_shape=(num_pixels,),
         widths=(),
         noise=nowhere,
         likelihood_hyper={"sigma": SIGMA},
@@ -49,9 +51,9 @@ def linear_gaussian(wrong: float, scales: Sequence[float] = SCALES) -> VAE:
     encoder, decoder = model.encoder, model.decoder
     assert isinstance(encoder, LinearEncoder)
     assert isinstance(decoder, StackedLinear)
-    columns = torch.linalg.qr(normals(nowhere, 1, PIXELS, len(scales))[0, 0].double()).Q
+    columns = torch.linalg.qr(normals(nowhere, 1, num_pixels, len(scales))[0, 0].double()).Q
     weight = columns * torch.tensor(scales, dtype=torch.float64)
-    shift = 0.3 * normals(nowhere.at(step=1), 1, 1, PIXELS)[0].double()
+    shift = 0.3 * normals(nowhere.at(step=1), 1, 1, num_pixels)[0].double()
     posterior_var = 1.0 / (1.0 + weight.square().sum(0) / SIGMA**2)
     gain = weight * posterior_var / SIGMA**2
     decoder.weight.copy_(weight.T[None])
@@ -66,7 +68,7 @@ def exact_log_px(model: VAE, x: Tensor) -> Tensor:
     """log N(x; b, WW' + sigma^2 I): [N, P] -> [N]."""
     assert isinstance(model.decoder, StackedLinear)
     weight, bias = model.decoder.weight[0], model.decoder.bias[0, 0]
-    covariance = weight.T @ weight + SIGMA**2 * torch.eye(PIXELS, dtype=torch.float64)
+    covariance = weight.T @ weight + SIGMA**2 * torch.eye(len(bias), dtype=torch.float64)
     return torch.distributions.MultivariateNormal(bias, covariance).log_prob(x)
 
 

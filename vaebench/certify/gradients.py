@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,8 @@ FEW, STEPS = 30, (1e-5, 1e-6)
 """Runs that are each moved in a direction of their own, and how far."""
 MANY, NUM_DIRECTIONS = 4000, 4
 """Samples that stand for their limit, and directions in which a gradient is compared there."""
+VERY_FAR, AT_HIGH_RATES = (20.0, 50.0, 100.0), ", at rates of up to thousands of nats"
+"""Sizes of examples, and how facts of them are told apart."""
 LIMIT_ROUNDING = 5e-3
 """What is left of the limit with so many, in nats for a step of length 1."""
 SLOPE_ROUNDING = 1e-6
@@ -88,11 +91,14 @@ def _check_derivative(objective: Objective) -> Iterator[Finding]:
     """The gradient is that of the value for the same noise, by central differences."""
     model = replicas(linear_gaussian(wrong=1.0), FEW, trained=True)
     for at in (NOTHING, *elsewhere(objective)):
-        yield from _derivative_at(objective, model, at)
+        yield from _derivative_at(objective, model, _near_and_far(), at)
+    for finding in _derivative_at(objective, model, _very_far()):
+        yield replace(finding, fact=f"{finding.fact}{AT_HIGH_RATES}")
 
 
-def _derivative_at(objective: Objective, model: VAE, at: Values) -> Iterator[Finding]:
-    x = _near_and_far()
+def _derivative_at(
+    objective: Objective, model: VAE, x: Tensor, at: Values = NOTHING
+) -> Iterator[Finding]:
     found = gradients(objective, model, x, at=at)
     for side in (s for s in SIDES if s not in objective.gradient_of):
         directions = _directions(model, side)
@@ -152,6 +158,11 @@ def _near_and_far() -> Tensor:
     return torch.cat([examples(), far_examples()])
 
 
+def _very_far() -> Tensor:
+    """Rates of tens to thousands of nats, not beside near ones, whose errors they would hide."""
+    return torch.cat([size * examples() for size in VERY_FAR])
+
+
 def _check_identities(objective: Objective) -> Iterator[Finding]:
     """Where the losses are the same, so are the gradients that are derivatives of them."""
     model = replicas(linear_gaussian(wrong=1.0), FEW, trained=True)
@@ -169,14 +180,16 @@ def _check_identities(objective: Objective) -> Iterator[Finding]:
 def _check_estimators(objective: Objective) -> Iterator[Finding]:
     """Mean gradients, paired with those of the named objective for the same noise."""
     model = replicas(linear_gaussian(wrong=1.0), trained=True)
-    ours = gradients(objective, model, examples()) if objective.gradient_of else {}
-    for side, of in objective.gradient_of.items():
-        if of.other == objective.name:
+    others = {s: of for s, of in objective.gradient_of.items() if of.other != objective.name}
+    for x, where in ((examples(), ""), (_very_far(), AT_HIGH_RATES)) if others else ():
+        ours = gradients(objective, model, x)
+        for side, of in others.items():
+            theirs = gradients(OBJECTIVES[of.other], model, x, at=of.other_at)
+            fact = f"the {side}'s mean gradient is that of {of.other}{shown(of.other_at)}{where}"
+            yield centred(objective.name, fact, ours[side] - theirs[side])
+    for side in objective.gradient_of:
+        if side not in others:
             yield _check_limit(objective, side)
-            continue
-        theirs = gradients(OBJECTIVES[of.other], model, examples(), at=of.other_at)
-        fact = f"the {side}'s mean gradient is that of {of.other}{shown(of.other_at)}"
-        yield centred(objective.name, fact, ours[side] - theirs[side])
 
 
 def _check_limit(objective: Objective, side: Side) -> Finding:

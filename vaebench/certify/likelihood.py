@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ LEVELS = (0.0, 1.0, 1.0, 3.0, 10.0)
 """Sizes of the decoder outputs at which a density is integrated."""
 EXTREME = 30.0
 """Size of a decoder output at which a loss and its gradient must be finite."""
+FAR, UNLIKELY = (30.0, 100.0, 300.0, 1000.0), -20.0
+"""Sizes of decoder outputs at which a value of at most that log-probability must not lie flat."""
 EXACT, COARSE = 1e-6, 1e-3
 """Allowed of an integral, beside what fewer points change; and the most of both."""
 FLOAT32 = 1e-4
@@ -49,6 +52,7 @@ def check_likelihood(entry: Likelihood) -> Iterator[Finding]:
     yield from _check_runs(entry)
     yield from _check_parameters(entry)
     yield from _check_gradients(entry)
+    yield _check_far(entry)
     yield from _check_precision(entry)
     yield from _check_fits(entry)
 
@@ -219,6 +223,27 @@ def _check_extremes(entry: Likelihood, x: Tensor) -> Finding:
     (slope,) = torch.autograd.grad(value.sum(), out)
     fact = f"finite, and so its gradient, at decoder outputs of ±{EXTREME:g}"
     return holds(entry.name, fact, bool(value.isfinite().all() and slope.isfinite().all()))
+
+
+def _check_far(entry: Likelihood) -> Finding:
+    """A log-probability that is cut off still sums to 1, and teaches a decoder nothing there."""
+    x, parameters, flat = decoded.data(entry)[..., [0]], decoded.parameters(entry)[0], False
+    for level in FAR:
+        out = decoded.outputs(entry, level, seed=8).unflatten(-1, (-1, PIXELS))[..., 0]
+        out.requires_grad_()
+        value = entry.log_prob(x, out, **parameters)
+        (slope,) = torch.autograd.grad(value.sum(), out)
+        flat |= bool(((value < UNLIKELY) & (slope == 0).all(-1)).any())
+    fact = f"an unlikely value has a gradient, at decoder outputs of up to ±{max(FAR):g}"
+    return replace(holds(entry.name, fact, not flat), declared=False)
+
+
+def covered() -> str:
+    """The range that the checks cover, in words."""
+    return (
+        f"integrals at decoder outputs of sizes up to {max(LEVELS):g}, gradients up to "
+        f"{max(FAR):g}; a cut below {UNLIKELY:g} nats is a remark"
+    )
 
 
 def _check_precision(entry: Likelihood) -> Iterator[Finding]:

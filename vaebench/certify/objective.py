@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from torch import Tensor
 
-from vaebench.certify import conduct, discrete, gradients, quadrature
+from vaebench.certify import conduct, discrete, extremes, gradients, quadrature
 from vaebench.certify.cases import NOTHING, Values, bounding, described, loss_at, shown
 from vaebench.certify.finding import Finding, at_most, equal, same
 from vaebench.certify.gaussian import (
@@ -38,6 +38,7 @@ def check_objective(objective: Objective) -> Iterator[Finding]:
         yield from _check_bound(objective)
         yield from _check_identities(objective)
         yield from _check_orderings(objective)
+        yield from extremes.check(objective)
         yield from discrete.check(objective)
         yield from gradients.check(objective)
         yield from quadrature.check(objective)

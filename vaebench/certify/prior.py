@@ -69,6 +69,15 @@ def _check_shapes(entry: Prior) -> Finding:
     return holds(entry.name, "one log-density per sample, run and example; codes [S, n, D]", right)
 
 
+def covered() -> str:
+    """The range that the checks cover, in words."""
+    return (
+        f"integrals in up to {max(DIMS)} dimensions and over all codes, draws in up to "
+        f"{max(MORE_DIMS)}; gradients at codes of {FAR:g} times, float32 at {10.0 * FAR:g} times "
+        f"their usual size"
+    )
+
+
 def _check_made_of(entry: Prior, posterior: str) -> Finding:
     """Where the encoder makes it: with another posterior its density is still that of its draws."""
     case = case_of(entry, KL_DIM, posterior=posterior)
