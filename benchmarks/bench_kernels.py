@@ -8,8 +8,8 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from vaebench.kernels.cases import OPERATIONS, Case, make_inputs
-from vaebench.kernels.gate import dispatched, gradients, upstream_of
+from vaebench.ops.check.cases import OPERATIONS, Case, make_inputs
+from vaebench.ops.check.correctness import dispatched, gradients, upstream_of
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 SIZES = [(128, 20), (512, 64), (4096, 128), (65536, 256)]  # rows, columns

@@ -9,9 +9,9 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from vaebench.config import parse
-from vaebench.initial import build_stack, streams
+from vaebench.config.build import build_stack, streams
+from vaebench.models.terms import compute_terms
 from vaebench.objectives import OBJECTIVES
-from vaebench.terms import compute_terms
 
 S, B, P = 5, 64, 64
 CASES = [

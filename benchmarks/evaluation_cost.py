@@ -16,9 +16,9 @@ import pandas as pd
 import torch
 
 from vaebench.config import parse
+from vaebench.config.build import build_stack, streams
 from vaebench.data import Dataset, Part
 from vaebench.evaluation import Subject, budget, evaluate
-from vaebench.initial import build_stack, streams
 
 NUM_TEST, SIDE = 10_000, 28
 GRADINGS: dict[str, Mapping[str, float]] = {

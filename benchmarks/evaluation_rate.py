@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from vaebench.config import parse
-from vaebench.environment import describe
+from vaebench.config.build import build_stack, streams
+from vaebench.core.memory import PeakBytes
 from vaebench.evaluation import bounds
-from vaebench.initial import build_stack, streams
-from vaebench.memory import PeakBytes
 from vaebench.models import VAE, StackedLinear
-from vaebench.noise import Noise, uniforms
+from vaebench.ops.noise import Noise, uniforms
+from vaebench.running.environment import describe
 
 NUM_SAMPLES, IMAGE_SHAPE, NUM_PIXELS = 5000, (28, 28), 784
 WHOLE = 10_000 * NUM_SAMPLES

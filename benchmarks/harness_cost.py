@@ -23,9 +23,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 
-from vaebench import curves, stack, train
-from vaebench.harness import train_all
-from vaebench.study import expand, read
+from vaebench.config.study import expand, read
+from vaebench.running import job as stack
+from vaebench.running.harness import train_all
+from vaebench.training import curves
+from vaebench.training import loop as train
 
 STUDY = Path("benchmarks/studies/digits.toml")
 SEEDS = "axes.seed=[0, 1, 2, 3, 4, 5]"

@@ -21,20 +21,20 @@ from typing import Any
 import pandas as pd
 import torch
 
-from vaebench.auto import always, never
 from vaebench.config import RunConfig, parse
-from vaebench.curves import Step
+from vaebench.config.build import build_stack, streams
+from vaebench.core.errors import InputError
 from vaebench.data import load
-from vaebench.environment import describe
-from vaebench.errors import InputError
 from vaebench.evaluation import bounds
-from vaebench.executors.local import SETTINGS
-from vaebench.initial import build_stack, streams
 from vaebench.models import VAE
-from vaebench.report.statistics import paired_difference
-from vaebench.stack import load_data
-from vaebench.step import MakeStride
-from vaebench.train import Progress, training_steps
+from vaebench.report.statistics.intervals import paired_difference
+from vaebench.running.environment import describe
+from vaebench.running.executors.local import SETTINGS
+from vaebench.running.job import load_data
+from vaebench.training.curves import Step
+from vaebench.training.loop import Progress, training_steps
+from vaebench.training.step import MakeStride
+from vaebench.training.stepping.auto import always, never
 
 STEPS: dict[str, MakeStride] = {"eager": never, "compiled": always}
 PRECISIONS = ("float32", "bfloat16")

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vaebench.report.crossed import (
+from vaebench.report.statistics.crossed_design import (
     ALPHA,
     Spread,
     ends,
@@ -25,8 +25,8 @@ from vaebench.report.crossed import (
     over_seeds_and_examples,
     p_value,
 )
-from vaebench.report.permutation import holm, sign_flip_p
-from vaebench.report.power import POWER, detectable
+from vaebench.report.statistics.permutation import holm, sign_flip_p
+from vaebench.report.statistics.power import POWER, detectable
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]

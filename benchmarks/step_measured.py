@@ -29,14 +29,14 @@ AT_ONCE = 40
 an epoch's end cuts them short."""
 NUM_WARM_UP = 2
 """Windows before the first that counts; the first of them compiles."""
-MARKED = {"vaebench.noise:_kept_normals": "noise", "vaebench.noise:_filled": "noise"}
+MARKED = {"vaebench.ops.noise:_kept_normals": "noise", "vaebench.ops.noise:_filled": "noise"}
 """Work that is no operator of PyTorch, so that the profiler does not see it by itself."""
 
 
 def new_loop(case: dict[str, Any]) -> Iterator[object]:
     """The package's own training loop over S runs: a step for every item that is asked for."""
     from vaebench.config import parse
-    from vaebench.stack import load_data
+    from vaebench.running.job import load_data
 
     raw = {
         "objective": "elbo",
@@ -47,24 +47,27 @@ def new_loop(case: dict[str, Any]) -> Iterator[object]:
     }
     configs = [parse({**raw, "seed": seed}) for seed in range(case["runs"])]
     dataset = load_data(configs[0].data)
-    build_stack = pkgutil.resolve_name("vaebench.train:build_stack")
+    build_stack = pkgutil.resolve_name("vaebench.training.loop:build_stack")
     pixels = list(signature(build_stack).parameters)[1]  # their number before, their shape now
     model = build_stack(configs, getattr(dataset, pixels), dataset.log_volume)
-    training_steps = pkgutil.resolve_name("vaebench.train:training_steps")
+    training_steps = pkgutil.resolve_name("vaebench.training.loop:training_steps")
     return iter(training_steps(model, configs, dataset, **_compiled() if case["compiled"] else {}))
 
 
 def _compiled() -> dict[str, Any]:
     """Arguments of the loop that the package has now: no code of before is compiled."""
     torch._inductor.config.cpp.enable_kernel_profile = True  # names its kernels to the profiler
-    return {"make_stride": pkgutil.resolve_name("vaebench.auto:always"), "at_once": AT_ONCE}
+    return {
+        "make_stride": pkgutil.resolve_name("vaebench.training.stepping.auto:always"),
+        "at_once": AT_ONCE,
+    }
 
 
 def mark_work() -> None:
     """Give names to what the profiler would not tell apart: minibatches, noise, the optimiser."""
-    train = pkgutil.resolve_name("vaebench.train")
+    train = pkgutil.resolve_name("vaebench.training.loop")
     train.batches = _marked_items("minibatch", train.batches)
-    optimise = sys.modules.get("vaebench.optimise", train)
+    optimise = sys.modules.get("vaebench.training.descent", train)
     optimise.StackAdam.step = _marked("optimiser", optimise.StackAdam.step)
     if in_c := getattr(optimise, "MoveInC", None):
         in_c.__call__ = _marked("Adam in C", in_c.__call__)
@@ -79,9 +82,9 @@ def mark_work() -> None:
 
 def _native() -> Any:
     """The package's functions in C, where it has any."""
-    if importlib.util.find_spec("vaebench.native") is None:
+    if importlib.util.find_spec("vaebench.ops.c") is None:
         return None
-    native = importlib.import_module("vaebench.native")
+    native = importlib.import_module("vaebench.ops.c")
     return native.functions() if native.library() else None
 
 

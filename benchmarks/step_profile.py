@@ -27,10 +27,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks.step_parts import PARTS, REST, Window, markdown, parts_s, summarise
+from vaebench.core.errors import InputError
 from vaebench.data import load
-from vaebench.environment import describe
-from vaebench.errors import InputError
-from vaebench.executors.local import SETTINGS
+from vaebench.running.environment import describe
+from vaebench.running.executors.local import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = Path(__file__).with_name("step_measured.py")

@@ -2,10 +2,10 @@
 
 import math
 
-from vaebench.noise import Noise, normals
-from vaebench.posteriors import Latent
-from vaebench.posteriors.gaussian import DiagonalGaussian
-from vaebench.terms import Terms
+from vaebench.models.posteriors import Latent
+from vaebench.models.posteriors.gaussian import DiagonalGaussian
+from vaebench.models.terms import Terms
+from vaebench.ops.noise import Noise, normals
 
 K, S, B, D = 4, 2, 5, 3
 N = 20

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from vaebench.certify import linear_gaussian
 from vaebench.config import RunConfig, parse
+from vaebench.diagnostics.certify import linear_gaussian
 from vaebench.models import VAE
 
 torch.set_num_threads(1)

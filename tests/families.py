@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import VAE, Family, build
-from vaebench.noise import Noise, key, normals
-from vaebench.posteriors import POSTERIORS, Distribution, Latent
-from vaebench.priors import PRIORS
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import POSTERIORS, Distribution, Latent
+from vaebench.models.priors import PRIORS
+from vaebench.ops.noise import Noise, key, normals
 
 KEYS = tuple(key(seed, "families") for seed in range(3))
 S, B, D, C, P, COMPONENTS = 3, 4, 2, 3, 7, 5

@@ -2,8 +2,8 @@
 
 import torch
 
-from vaebench.certify import check_objective
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
+from vaebench.diagnostics.certify import check_objective
 from vaebench.objectives import Objective, SameAs
 
 DISCRETE = "exact for discrete codes"

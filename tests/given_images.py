@@ -4,7 +4,7 @@ import torch
 
 from vaebench.data import Dataset, Part
 from vaebench.evaluation.grading import Subject
-from vaebench.noise import Noise
+from vaebench.ops.noise import Noise
 
 P = 9
 

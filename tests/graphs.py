@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaebench import native
-from vaebench.batches import Minibatches
-from vaebench.compiled.trace import Trace, trace_step, varying
 from vaebench.config import RunConfig
+from vaebench.config.build import build_stack
 from vaebench.data import Dataset
-from vaebench.initial import build_stack
 from vaebench.models import VAE
-from vaebench.noise import Noise
-from vaebench.optimise import Descent
-from vaebench.stack import load_data
-from vaebench.step import (
+from vaebench.ops import c as native
+from vaebench.ops.noise import Noise
+from vaebench.running.job import load_data
+from vaebench.training.descent import Descent
+from vaebench.training.loop import training_steps
+from vaebench.training.minibatches import Minibatches
+from vaebench.training.step import (
     Averages,
     Loss,
     MakeStride,
@@ -35,7 +35,7 @@ from vaebench.step import (
     drop,
     put,
 )
-from vaebench.train import training_steps
+from vaebench.training.stepping.compiled.trace import Trace, trace_step, varying
 
 
 class InterpretedStep:

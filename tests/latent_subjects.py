@@ -11,9 +11,9 @@ from torch import Tensor
 
 from vaebench.data import load
 from vaebench.evaluation.grading import Subject
-from vaebench.noise import Noise, uniforms
-from vaebench.posteriors import POSTERIORS, Distribution, Latent
-from vaebench.priors import STANDARD_NORMAL, BoundPrior
+from vaebench.models.posteriors import POSTERIORS, Distribution, Latent
+from vaebench.models.priors import STANDARD_NORMAL, BoundPrior
+from vaebench.ops.noise import Noise, uniforms
 
 N = 9
 NOISE = Noise(KEYS, step=7)

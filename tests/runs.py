@@ -10,20 +10,20 @@ import torch
 from conftest import tiny
 from torch import Tensor
 
-from vaebench.combinations import refusal
 from vaebench.config import RunConfig, TrainConfig
-from vaebench.curves import Step
-from vaebench.hyper import Hyper
-from vaebench.initial import build_stack
-from vaebench.likelihoods import BINARY, LIKELIHOODS, OPEN_UNIT
+from vaebench.config.build import build_stack
+from vaebench.config.compatibility import refusal
+from vaebench.core.hyper import Hyper
 from vaebench.models import VAE
+from vaebench.models.likelihoods import BINARY, LIKELIHOODS, OPEN_UNIT
+from vaebench.models.posteriors import POSTERIORS
+from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES
-from vaebench.optimise import gradient_norms
-from vaebench.posteriors import POSTERIORS
-from vaebench.priors import PRIORS
-from vaebench.stack import load_data
-from vaebench.step import Loss, MakeStride, OneByOne, TakeStep, eager
-from vaebench.train import training_steps
+from vaebench.running.job import load_data
+from vaebench.training.curves import Step
+from vaebench.training.descent import gradient_norms
+from vaebench.training.loop import training_steps
+from vaebench.training.step import Loss, MakeStride, OneByOne, TakeStep, eager
 
 K, NUM_STEPS, BATCH = 4, 5, 16
 """K is even, for the objectives that take their samples in two groups."""

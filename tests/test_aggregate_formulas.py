@@ -10,9 +10,10 @@ from by_hand import B, D, K, N, S, arbitrary_terms, log_normal, numbers
 from torch import nn
 from torch.nn import functional as F
 
-from vaebench.objectives import OBJECTIVES, aggregate
-from vaebench.posteriors.gaussian import DiagonalGaussian
-from vaebench.terms import Terms
+from vaebench.models.posteriors.gaussian import DiagonalGaussian
+from vaebench.models.terms import Terms
+from vaebench.objectives import OBJECTIVES
+from vaebench.objectives import aggregate_posterior as aggregate
 
 
 @pytest.fixture

@@ -8,16 +8,22 @@ import torch
 from conftest import tiny
 from families import within_error
 
-from vaebench.certify import linear_gaussian
-from vaebench.certify.gaussian import PIXELS, SIGMA, exact_log_px, examples, far_examples
+from vaebench.config.build import build_stack, streams
+from vaebench.core.errors import InputError
 from vaebench.data import load
-from vaebench.errors import InputError
+from vaebench.diagnostics.certify import linear_gaussian
+from vaebench.diagnostics.certify.exact.linear_gaussian import (
+    PIXELS,
+    SIGMA,
+    exact_log_px,
+    examples,
+    far_examples,
+)
 from vaebench.evaluation import Subject, evaluate
 from vaebench.evaluation.likelihood.annealed import annealed, of_images, refuses_discrete, simulated
 from vaebench.evaluation.likelihood.annealing import Plan
-from vaebench.initial import build_stack, streams
 from vaebench.models import select
-from vaebench.noise import Noise
+from vaebench.ops.noise import Noise
 
 NOISE = Noise((21,))
 

@@ -8,18 +8,18 @@ from click.testing import CliRunner
 from conftest import tiny
 
 from vaebench import results
-from vaebench.certify import linear_gaussian
-from vaebench.certify.gaussian import exact_log_px
 from vaebench.cli import main
+from vaebench.config.build import build_stack, streams
 from vaebench.data import load
+from vaebench.diagnostics.certify import linear_gaussian
+from vaebench.diagnostics.certify.exact.linear_gaussian import exact_log_px
 from vaebench.evaluation import Subject
 from vaebench.evaluation.likelihood.annealed import annealed, of_images, simulated
 from vaebench.evaluation.likelihood.annealing import Plan
 from vaebench.evaluation.likelihood.weights import log_mean_variance
 from vaebench.evaluation.samples.intervals import Z
-from vaebench.harness import train_all
-from vaebench.initial import build_stack, streams
-from vaebench.noise import Noise
+from vaebench.ops.noise import Noise
+from vaebench.running.harness import train_all
 
 NOISE = Noise((22,))
 NUM_GROUPS, GROUP = 500, 4

@@ -6,9 +6,8 @@ import pytest
 import torch
 from families import within_error
 
-from vaebench import densities
-from vaebench.certify import linear_gaussian
-from vaebench.certify.gaussian import exact_log_px, examples, far_examples
+from vaebench.diagnostics.certify import linear_gaussian
+from vaebench.diagnostics.certify.exact.linear_gaussian import exact_log_px, examples, far_examples
 from vaebench.evaluation.likelihood import annealing
 from vaebench.evaluation.likelihood.annealing import (
     Plan,
@@ -19,7 +18,8 @@ from vaebench.evaluation.likelihood.annealing import (
     temperatures,
 )
 from vaebench.evaluation.likelihood.hmc import Target
-from vaebench.noise import Noise, normals
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise, normals
 
 K = 20_000
 NOISE = Noise((21,))

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from vaebench.cli import main
+from vaebench.core.errors import InputError
 from vaebench.data import load, lookup
-from vaebench.errors import InputError
 
 X = np.random.default_rng(0).random((12, 4, 4)).astype(np.float32)
 LZMA, BZIP2, DEFLATED = zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED

@@ -10,10 +10,10 @@ from conftest import tiny
 
 from vaebench import results
 from vaebench.cli import main
-from vaebench.errors import InputError, InputWarning
-from vaebench.harness import run_all, train_all
+from vaebench.config.study import resolve
+from vaebench.core.errors import InputError, InputWarning
 from vaebench.results import Labels, Record, metric
-from vaebench.study import resolve
+from vaebench.running.harness import run_all, train_all
 
 GOOD, BAD = "0" * 16, "1" * 16
 SPACE = "digits/dynamic/mass/K=5/0"

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from vaebench.cli import main
-from vaebench.study import expand, read
+from vaebench.config.study import expand, read
 
 STUDY = """
 name = "s"

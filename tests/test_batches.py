@@ -5,8 +5,8 @@ import torch
 from conftest import tiny
 from runs import BATCH
 
-from vaebench.batches import batches
 from vaebench.data import Dataset, Part
+from vaebench.training.minibatches import batches
 
 NUM_IMAGES, NUM_BITS, NUM_GREY = 32, 5, 20
 

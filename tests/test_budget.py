@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import torch
 
+from vaebench.core.errors import InputError
 from vaebench.data import Dataset, Part
-from vaebench.errors import InputError
 from vaebench.evaluation import GRADINGS, Subject, budget
 from vaebench.evaluation.grading import Grading
-from vaebench.noise import Noise
+from vaebench.ops.noise import Noise
 
 N, P = 480, 4
 NOISE = Noise((1,))

@@ -7,13 +7,13 @@ import pytest
 import torch
 from runs import run_config, step_by_step
 
-from vaebench.initial import build_stack
-from vaebench.stack import load_data
-from vaebench.step import EagerStep, eager
-from vaebench.train import training_steps
+from vaebench.config.build import build_stack
+from vaebench.running.job import load_data
+from vaebench.training.loop import training_steps
+from vaebench.training.step import EagerStep, eager
 
 pytest.importorskip("triton")
-from vaebench import captured
+from vaebench.training.stepping import cuda_graph as captured
 
 RISING = {"name": "linear", "stop": 2.0, "over": 1.0}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vaebench.catalogue import catalogue
+from vaebench.diagnostics.catalogue import catalogue
 from vaebench.objectives import OBJECTIVES
 
 ROOT = Path(__file__).parents[1]

@@ -7,19 +7,9 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from vaebench import densities
-from vaebench.certify import (
-    CHECKS,
-    Finding,
-    certify,
-    covered,
-    discrete,
-    exact_log_px,
-    extremes,
-    quadrature,
-)
-from vaebench.certify.finding import at_most, centred, equal, largest
-from vaebench.certify.gaussian import (
+from vaebench.core.errors import InputError
+from vaebench.diagnostics.certify import CHECKS, Finding, certify, covered, exact_log_px
+from vaebench.diagnostics.certify.exact.linear_gaussian import (
     SIGMA,
     draws,
     exact_elbo,
@@ -29,11 +19,14 @@ from vaebench.certify.gaussian import (
     replicas,
     sampled,
 )
-from vaebench.certify.gradients import gradients
-from vaebench.errors import InputError
-from vaebench.noise import Noise, normals
+from vaebench.diagnostics.certify.finding import at_most, centred, equal, largest
+from vaebench.diagnostics.certify.objectives import discrete_model as discrete
+from vaebench.diagnostics.certify.objectives import extremes, quadrature
+from vaebench.diagnostics.certify.objectives.gradients import gradients
+from vaebench.models.terms import compute_terms
 from vaebench.objectives import OBJECTIVES
-from vaebench.terms import compute_terms
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise, normals
 
 N = 6
 

@@ -9,14 +9,14 @@ import torch
 from scipy.integrate import quad
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from vaebench import densities
-from vaebench.certify import check_aggregate
-from vaebench.certify.aggregate import ExactCritic, aggregate
-from vaebench.certify.population import LARGE, SMALL, minibatches
+from vaebench.diagnostics.certify import check_aggregate
+from vaebench.diagnostics.certify.exact.gaussian_population import LARGE, SMALL, minibatches
+from vaebench.diagnostics.certify.objectives.aggregate_posterior import ExactCritic, aggregate
+from vaebench.models.terms import Terms
 from vaebench.objectives import OBJECTIVES
-from vaebench.objectives import aggregate as objectives
+from vaebench.objectives import aggregate_posterior as objectives
 from vaebench.objectives.entry import Auxiliary
-from vaebench.terms import Terms
+from vaebench.ops import densities
 
 PENALISING = [name for name, entry in OBJECTIVES.items() if entry.penalises]
 

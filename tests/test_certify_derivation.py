@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from vaebench.certify import derivation, gaussian
-from vaebench.certify.derivation import _Numbers
+from vaebench.diagnostics.certify import derivation
+from vaebench.diagnostics.certify.derivation import _Numbers
+from vaebench.diagnostics.certify.exact import linear_gaussian as gaussian
 
 
 @pytest.fixture(scope="module")

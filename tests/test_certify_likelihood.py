@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vaebench import densities
-from vaebench.certify import check_likelihood
-from vaebench.hyper import Hyper
-from vaebench.likelihoods import (
+from vaebench.core.hyper import Hyper
+from vaebench.diagnostics.certify import check_likelihood
+from vaebench.models.likelihoods import (
     BINARY,
     EIGHT_BIT,
     LIKELIHOODS,
@@ -21,8 +20,9 @@ from vaebench.likelihoods import (
     Support,
     likelihood,
 )
-from vaebench.likelihoods.outputs import identity, per_run
-from vaebench.likelihoods.real import optimal_log_sigma
+from vaebench.models.likelihoods.outputs import identity, per_run
+from vaebench.models.likelihoods.real import optimal_log_sigma
+from vaebench.ops import densities
 
 Width = Annotated[float, Hyper((0.05, 2.0), low=1e-3)]
 HALF_LINE = Support(
@@ -273,7 +273,7 @@ def test_a_log_probability_that_is_cut_off_is_a_remark():
 
 
 def test_whatever_a_plugin_raises_is_a_finding(monkeypatch):
-    from vaebench.certify import certify
+    from vaebench.diagnostics.certify import certify
 
     def raises(x, out):
         raise TypeError("no")

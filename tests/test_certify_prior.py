@@ -8,15 +8,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vaebench import densities
-from vaebench.certify import check_posterior, check_prior
-from vaebench.hyper import Hyper, with_axis
-from vaebench.noise import normals, uniforms
-from vaebench.posteriors import POSTERIORS, Posterior
-from vaebench.posteriors.categorical import Categorical
-from vaebench.posteriors.flows import Autoregressive, Flow, Planar
-from vaebench.posteriors.gaussian import DiagonalGaussian
-from vaebench.priors import PRIORS, Prior, mixture_of_gaussians
+from vaebench.core.hyper import Hyper, with_axis
+from vaebench.diagnostics.certify import check_posterior, check_prior
+from vaebench.models.posteriors import POSTERIORS, Posterior
+from vaebench.models.posteriors.categorical import Categorical
+from vaebench.models.posteriors.flows import Autoregressive, Flow, Planar
+from vaebench.models.posteriors.gaussian import DiagonalGaussian
+from vaebench.models.priors import PRIORS, Prior
+from vaebench.models.priors.gaussian import mixture_of_gaussians
+from vaebench.ops import densities
+from vaebench.ops.noise import normals, uniforms
 
 Width = Annotated[float, Hyper((0.3, 3.0), low=1e-3)]
 NORMAL, UNIFORM = PRIORS["standard_normal"], PRIORS["uniform_categorical"]

@@ -8,8 +8,8 @@ from test_disentanglement_grading import Linear, graded, known_factors
 
 from vaebench.evaluation.codes.aggregate import _doubt
 from vaebench.evaluation.codes.chance import ONE_ACTIVE, no_better_than_chance
-from vaebench.evaluation.codes.coded import Coded, mig
-from vaebench.posteriors.gaussian import DiagonalGaussian
+from vaebench.evaluation.codes.factor_scores import Coded, mig
+from vaebench.models.posteriors.gaussian import DiagonalGaussian
 
 SUBSET = np.random.default_rng(1).permutation(GRID)[:150]
 FEW = known_factors(train=SUBSET, test=SUBSET)

@@ -133,7 +133,7 @@ def test_what_fails_comes_first_and_gives_status_1(tmp_path):
     (tmp_path / "wrong.py").write_text(WRONG)
     wrong = ["--plugin", tmp_path / "wrong.py"]
     done = call("certify", "gaussian", "bare_mse", *wrong, "--kind", "likelihoods")
-    from vaebench.likelihoods import LIKELIHOODS
+    from vaebench.models.likelihoods import LIKELIHOODS
 
     del LIKELIHOODS._entries["bare_mse"]
     assert done.exit_code == 1, done.output
@@ -153,7 +153,7 @@ def bare_mse(x, out):
 
 
 def test_kernels(tmp_path, monkeypatch):
-    from vaebench.kernels import race
+    from vaebench.ops.check import speed as race
 
     monkeypatch.setattr(race.race, "__defaults__", ((),))
     monkeypatch.setenv("TRITON_INTERPRET", "1")  # what compiles is tested in tests/kernels

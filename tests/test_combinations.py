@@ -13,15 +13,15 @@ import pytest
 import torch
 from runs import pairs, run_config, sampled, steps_of
 
-from vaebench.combinations import refusal
-from vaebench.errors import InputError
+from vaebench.config.build import streams
+from vaebench.config.compatibility import refusal
+from vaebench.core.errors import InputError
 from vaebench.evaluation.likelihood.bounds import bounds
-from vaebench.initial import streams
-from vaebench.likelihoods import LIKELIHOODS
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import POSTERIORS
+from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES
-from vaebench.posteriors import POSTERIORS
-from vaebench.priors import PRIORS
-from vaebench.stack import load_data
+from vaebench.running.job import load_data
 
 K = 2
 """The fewest samples that every objective can be trained with."""

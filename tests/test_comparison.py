@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 from vaebench.report.comparison import comparisons
-from vaebench.report.lines import ranked
-from vaebench.report.words import in_words
+from vaebench.report.sentences import in_words
+from vaebench.report.standings import ranked
 
 SPACE = "digits/dynamic/mass/0"
 UNITS = {"nll": "nats", "frechet": "squared feature units"}

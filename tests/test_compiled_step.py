@@ -21,17 +21,20 @@ from graphs import (
 )
 from runs import pairs, run_config, sampled, step_by_step, steps_of, two_values
 
-from vaebench import auto, kernels, native
-from vaebench.compiled import library, stride
-from vaebench.compiled.trace import trace_step
-from vaebench.initial import build_stack
-from vaebench.likelihoods import LIKELIHOODS
+from vaebench import ops as kernels
+from vaebench.config.build import build_stack
 from vaebench.models import MODELS, select
+from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.objectives import OBJECTIVES, objective
-from vaebench.optimise import gradient_norms
-from vaebench.stack import load_data
-from vaebench.step import EagerStep, eager
-from vaebench.train import training_steps
+from vaebench.ops import c as native
+from vaebench.running.job import load_data
+from vaebench.training.descent import gradient_norms
+from vaebench.training.loop import training_steps
+from vaebench.training.step import EagerStep, eager
+from vaebench.training.stepping import auto
+from vaebench.training.stepping.compiled import block as stride
+from vaebench.training.stepping.compiled import library
+from vaebench.training.stepping.compiled.trace import trace_step
 
 pytestmark = OF_COMPILING
 NUM_STEPS = 10

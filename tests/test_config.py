@@ -5,7 +5,7 @@ import pytest
 from conftest import tiny
 
 from vaebench.config import Choice, completed, parse
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 
 BASE = {"objective": "elbo", "likelihood": "bernoulli"}
 

@@ -12,16 +12,21 @@ from runs import BATCH, close, isolated, run_config, steps_of, trace
 from runs import K as NUM_SAMPLES
 
 from vaebench.config import parse
-from vaebench.errors import InputError
-from vaebench.gradients.copies import points, replicas
-from vaebench.likelihoods import LIKELIHOODS
+from vaebench.config.study import resolve
+from vaebench.core.errors import InputError
+from vaebench.diagnostics.gradients.replicas import points, replicas
 from vaebench.models import Family, build, select, weights
-from vaebench.models import layers as stacked
-from vaebench.models.convolutional import ConvDecoder, ConvEncoder
-from vaebench.models.layers import StackedConv, StackedConvTranspose, in_pieces, out_of_pieces
-from vaebench.noise import Noise, key
-from vaebench.posteriors import Latent
-from vaebench.study import resolve
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.networks import layers as stacked
+from vaebench.models.networks.convolutional import ConvDecoder, ConvEncoder
+from vaebench.models.networks.layers import (
+    StackedConv,
+    StackedConvTranspose,
+    in_pieces,
+    out_of_pieces,
+)
+from vaebench.models.posteriors import Latent
+from vaebench.ops.noise import Noise, key
 
 KEYS = tuple(key(seed, "conv") for seed in range(3))
 K, S, B, D, C, H, W = 2, 3, 5, 2, 3, 9, 7

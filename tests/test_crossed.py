@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vaebench.report.crossed import (
+from vaebench.report.statistics.crossed_design import (
     ALPHA,
     Spread,
     ends,

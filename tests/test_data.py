@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import SHARED_DATA
 
+from vaebench.core.errors import InputError
 from vaebench.data import load, lookup
-from vaebench.errors import InputError
 
 GOOD = {
     "x_train": np.random.default_rng(0).random((30, 4, 4)).astype(np.float32),

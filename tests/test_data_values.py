@@ -7,10 +7,10 @@ import pytest
 import torch
 from conftest import tiny
 
-from vaebench import stack
+from vaebench.config.study import resolve
+from vaebench.core.errors import InputError
 from vaebench.data import load
-from vaebench.errors import InputError
-from vaebench.study import resolve
+from vaebench.running import job as stack
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.random((60, 4, 4)).astype(np.float32)

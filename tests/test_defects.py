@@ -14,19 +14,25 @@ from by_hand import arbitrary_terms
 from conftest import tiny
 from torch.distributions import Normal
 
-from vaebench import densities
-from vaebench.certify import check_objective, conduct
-from vaebench.certify.finding import equal
-from vaebench.certify.gaussian import exact_elbo, examples, linear_gaussian, replicas
-from vaebench.curves import CURVES
+from vaebench.core.errors import InputError
 from vaebench.data import load
-from vaebench.errors import InputError
+from vaebench.diagnostics.certify import check_objective
+from vaebench.diagnostics.certify.exact.linear_gaussian import (
+    exact_elbo,
+    examples,
+    linear_gaussian,
+    replicas,
+)
+from vaebench.diagnostics.certify.finding import equal
+from vaebench.diagnostics.certify.objectives import behaviour as conduct
 from vaebench.evaluation.likelihood.bounds import bounds
-from vaebench.likelihoods import LIKELIHOODS
-from vaebench.noise import Noise, normals
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.terms import compute_terms
 from vaebench.objectives import OBJECTIVES, GradientOf, Objective, SameAs
-from vaebench.terms import compute_terms
-from vaebench.train import train
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise, normals
+from vaebench.training.curves import CURVES
+from vaebench.training.loop import train
 
 
 def failures(loss, **facts):

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import vaebench
-from vaebench.errors import InputError
-from vaebench.hyper import source_fingerprint
+from vaebench.core.errors import InputError
+from vaebench.core.hyper import source_fingerprint
 from vaebench.objectives import OBJECTIVES, objective
 
 
@@ -134,7 +134,10 @@ def test_the_module_may_have_no_name():
 
 
 def test_a_fingerprint_is_the_same_in_every_process():
-    text = KINDS["a set"][0] + "\nfrom vaebench.hyper import source_fingerprint as f\nprint(f(own))"
+    text = (
+        KINDS["a set"][0]
+        + "\nfrom vaebench.core.hyper import source_fingerprint as f\nprint(f(own))"
+    )
     path = str(Path(vaebench.__file__).parents[1])
     prints = {
         subprocess.run(

@@ -15,8 +15,8 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from vaebench import densities
-from vaebench.noise import Noise
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise
 
 K, S, B, D = 5, 3, 4, 7
 

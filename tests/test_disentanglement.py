@@ -7,7 +7,7 @@ import pytest
 from factorial import DRAWS, ENTANGLED, GRID, NUM_BINS, NUM_TREES, VALUES, F, N, standardised
 
 from vaebench.data import load
-from vaebench.evaluation.codes.coded import Coded, dci, mig, sap
+from vaebench.evaluation.codes.factor_scores import Coded, dci, mig, sap
 from vaebench.evaluation.codes.fixed_factor import beta_vae_score, factor_vae_score
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from factorial import DRAWS, GRID, NUM_BINS, NUM_TREES, F, N, standardised
 
-from vaebench.evaluation.codes.coded import Coded, _concentration, dci, mig, sap, top_gap
+from vaebench.evaluation.codes.factor_scores import Coded, _concentration, dci, mig, sap, top_gap
 from vaebench.evaluation.codes.fixed_factor import (
     beta_vae_score,
     factor_vae_score,

@@ -10,8 +10,8 @@ from factorial import ENTANGLED, GRID, F, N, standardised
 from vaebench.data import Part, load
 from vaebench.evaluation.codes.disentanglement import disentanglement, varying
 from vaebench.evaluation.grading import GRADINGS, Subject
-from vaebench.noise import Noise
-from vaebench.posteriors.gaussian import DiagonalGaussian
+from vaebench.models.posteriors.gaussian import DiagonalGaussian
+from vaebench.ops.noise import Noise
 
 
 class Linear:

@@ -10,18 +10,19 @@ from conftest import tiny
 from graphs import Interpreted
 from runs import step_by_step
 
-from vaebench import curves, results
+from vaebench import results
 from vaebench.cli import main
+from vaebench.config.schedules import SCHEDULES
 from vaebench.data import load
-from vaebench.harness import train_all
 from vaebench.report.comparison import comparisons
 from vaebench.report.figures import close, learning_curves
+from vaebench.report.sentences import in_words
 from vaebench.report.tables import footnotes, markdown, printable, summarise
-from vaebench.report.words import in_words
-from vaebench.schedules import SCHEDULES
-from vaebench.step import EagerStep, eager
-from vaebench.train import train
-from vaebench.trajectories import settled
+from vaebench.running.harness import train_all
+from vaebench.training import curves
+from vaebench.training.loop import train
+from vaebench.training.scalars import settled
+from vaebench.training.step import EagerStep, eager
 
 CPU = torch.device("cpu")
 NUM_STEPS = 10

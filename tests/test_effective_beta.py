@@ -8,10 +8,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from vaebench import densities
 from vaebench.cli import main
-from vaebench.effective_beta import ForeignLoss, num_pixels, translate
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
+from vaebench.diagnostics.effective_beta import ForeignLoss, num_pixels, translate
+from vaebench.ops import densities
 
 CELEBA = num_pixels(None, "3x64x64")
 PUBLISHED = {

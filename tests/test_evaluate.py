@@ -6,15 +6,15 @@ import pytest
 import torch
 from conftest import tiny
 
-from vaebench.certify.gaussian import exact_log_px
+from vaebench.config.build import build_stack, streams
 from vaebench.data import load
+from vaebench.diagnostics.certify.exact.linear_gaussian import exact_log_px
 from vaebench.evaluation import Subject, evaluate
-from vaebench.evaluation.codes.latent import active_units
+from vaebench.evaluation.codes.usage import active_units
 from vaebench.evaluation.images import grid_png
 from vaebench.evaluation.likelihood.bounds import bounds
-from vaebench.initial import build_stack, streams
 from vaebench.models import select
-from vaebench.noise import Noise, normals
+from vaebench.ops.noise import Noise, normals
 
 N = 23
 

@@ -12,14 +12,14 @@ from conftest import tiny
 from families import model_of
 from torch import nn
 
-from vaebench.certify.gaussian import replicas
+from vaebench.config.build import build_stack, streams
+from vaebench.core.memory import PeakBytes
+from vaebench.diagnostics.certify.exact.linear_gaussian import replicas
 from vaebench.evaluation.chunks import CACHE_BYTES, rows_within
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.evaluation.samples.drawn import prior_means
-from vaebench.initial import build_stack, streams
-from vaebench.memory import PeakBytes
-from vaebench.noise import Noise, normals, uniforms
-from vaebench.terms import compute_terms
+from vaebench.models.terms import compute_terms
+from vaebench.ops.noise import Noise, normals, uniforms
 
 N = 23
 NOISE = Noise((1,))

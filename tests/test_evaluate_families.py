@@ -8,15 +8,16 @@ import torch
 from families import KEYS, P, S, model_of
 from runs import pairs, run_config, steps_of
 
-from vaebench import densities, results
+from vaebench import results
+from vaebench.config.build import streams
 from vaebench.evaluation import Subject, evaluate, own
 from vaebench.evaluation.likelihood.bounds import bounds
-from vaebench.initial import streams
 from vaebench.models import select
-from vaebench.noise import Noise, uniforms
-from vaebench.posteriors import POSTERIORS
-from vaebench.stack import load_data
-from vaebench.terms import compute_terms
+from vaebench.models.posteriors import POSTERIORS
+from vaebench.models.terms import compute_terms
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise, uniforms
+from vaebench.running.job import load_data
 
 K, N = 20, 9
 NOISE = Noise(KEYS, step=7)

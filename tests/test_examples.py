@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from vaebench.core.sources import load_file
 from vaebench.data import load
-from vaebench.given import grade, read
-from vaebench.sources import load_file
+from vaebench.running.external import grade, read
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ONLY = {"num_samples": 200, "gradings": ["likelihood"]}

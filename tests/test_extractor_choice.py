@@ -6,8 +6,8 @@ import pytest
 import torch
 from labelled import dataset_of
 
+from vaebench.core.errors import InputError
 from vaebench.data import Part, load
-from vaebench.errors import InputError
 from vaebench.evaluation.samples.extractors import EXTRACTORS, auto, extractor_for
 
 

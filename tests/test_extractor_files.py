@@ -6,7 +6,7 @@ import pytest
 import torch
 from labelled import H, W, dataset_of, images
 
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 from vaebench.evaluation.samples.extractors import extractor_for, why_not
 from vaebench.evaluation.samples.features import features_of
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from labelled import dataset_of, images
 
+from vaebench.core.errors import InputError
 from vaebench.data import Part, load
-from vaebench.errors import InputError
 from vaebench.evaluation.samples.extractors import EXTRACTORS, extractor_for, why_not
 from vaebench.evaluation.samples.features import Extractor, digest, features_of
 

@@ -10,15 +10,15 @@ from torch import distributions
 from torch.nn import functional as F
 
 from vaebench import results
-from vaebench.batches import batches
+from vaebench.config.build import build_stack, streams
 from vaebench.evaluation import Subject, evaluate
 from vaebench.evaluation.likelihood.bounds import bounds
-from vaebench.initial import build_stack, streams
-from vaebench.likelihoods import LIKELIHOODS
-from vaebench.noise import Noise, key, normals
-from vaebench.optimise import AdamScalars, StackAdam
-from vaebench.stack import Job, load_data, perform
-from vaebench.train import train
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.ops.noise import Noise, key, normals
+from vaebench.running.job import Job, load_data, perform
+from vaebench.training.descent import AdamScalars, StackAdam
+from vaebench.training.loop import train
+from vaebench.training.minibatches import batches
 
 CPU = torch.device("cpu")
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from families import KEYS, B, S, images, model_of, q_of
 
-from vaebench import densities
-from vaebench.noise import Noise
-from vaebench.posteriors.flows import Planar
+from vaebench.models.posteriors.flows import Planar
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise
 
 K, D = 5, 3
 NOISE = Noise(KEYS, step=3)

@@ -4,17 +4,22 @@ import pytest
 import torch
 from families import KEYS, P, model_of
 
-from vaebench.certify import linear_gaussian
-from vaebench.certify.gaussian import exact_elbo, exact_log_px, examples, replicas
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
+from vaebench.diagnostics.certify import linear_gaussian
+from vaebench.diagnostics.certify.exact.linear_gaussian import (
+    exact_elbo,
+    exact_log_px,
+    examples,
+    replicas,
+)
 from vaebench.evaluation import Subject, evaluate
 from vaebench.evaluation.likelihood import gaps as gaps_module
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.evaluation.likelihood.gaps import gaps, refined
 from vaebench.models import select
-from vaebench.noise import Noise, uniforms
-from vaebench.optimise import AdamScalars
-from vaebench.posteriors import POSTERIORS
+from vaebench.models.posteriors import POSTERIORS
+from vaebench.ops.noise import Noise, uniforms
+from vaebench.training.descent import AdamScalars
 
 R = 60
 NOISE = Noise((40,))

@@ -11,9 +11,9 @@ import torch
 from torch import distributions as td
 
 import vaebench as vb
-from vaebench.errors import InputError
-from vaebench.given import Entrant, grade
-from vaebench.likelihoods import LIKELIHOODS
+from vaebench.core.errors import InputError
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.running.external import Entrant, grade
 
 DATA = {"name": "digits", "binarisation": "threshold"}
 SETTINGS = {"num_samples": 10, "num_images": 30, "gradings": ["likelihood", "latent", "samples"]}

@@ -11,13 +11,12 @@ import torch
 from click.testing import CliRunner
 from conftest import tiny
 
-from vaebench.certify import linear_gaussian
 from vaebench.cli import main
 from vaebench.config import Choice, parse
-from vaebench.errors import InputError
-from vaebench.gradients import measure, plan
-from vaebench.gradients.copies import SIDES, Point, parameters, replicas, with_objective
-from vaebench.gradients.moments import (
+from vaebench.core.errors import InputError
+from vaebench.diagnostics.certify import linear_gaussian
+from vaebench.diagnostics.gradients import measure, plan
+from vaebench.diagnostics.gradients.moments import (
     Moments,
     bias_t,
     cosine,
@@ -28,9 +27,16 @@ from vaebench.gradients.moments import (
     snr_of_parameters,
     snr_of_vector,
 )
-from vaebench.gradients.plan import target
+from vaebench.diagnostics.gradients.plan import target
+from vaebench.diagnostics.gradients.replicas import (
+    SIDES,
+    Point,
+    parameters,
+    replicas,
+    with_objective,
+)
 from vaebench.objectives import OBJECTIVES, objective
-from vaebench.report.gradient_tables import band, envelope, wide
+from vaebench.report.gradients.tables import band, envelope, wide
 
 R = 512
 GAUSSIAN = parse(
@@ -142,8 +148,8 @@ def test_stacks_of_any_size_hold_the_same_replicas():
 
 def test_replicas_have_the_gradient_of_the_training_loop():
     """Sum over the stack of the minibatch's mean: each replica as if it were alone."""
-    from vaebench.noise import Noise, key
-    from vaebench.terms import compute_terms
+    from vaebench.models.terms import compute_terms
+    from vaebench.ops.noise import Noise, key
 
     point = gaussian_point(wrong=1.0)
     config = with_objective(GAUSSIAN, Choice("elbo_mc"), 3)

@@ -11,17 +11,18 @@ from click.testing import CliRunner
 from conftest import tiny
 
 import vaebench as vb
-from vaebench import results, stack
+from vaebench import results
 from vaebench.cli import main
 from vaebench.config import evaluation_settings
+from vaebench.config.build import build_stack, streams
+from vaebench.config.study import resolve
+from vaebench.core.errors import InputError
 from vaebench.data import Dataset, Part
-from vaebench.errors import InputError
 from vaebench.evaluation import GRADINGS, Grade, Subject, chunks, evaluate, own
-from vaebench.harness import train_all
-from vaebench.initial import build_stack, streams
 from vaebench.models import select
-from vaebench.noise import Noise
-from vaebench.study import resolve
+from vaebench.ops.noise import Noise
+from vaebench.running import job as stack
+from vaebench.running.harness import train_all
 
 SMALL = {
     "annealed": {"num_temperatures": 12, "num_chains": 3, "num_examples": 5, "num_leapfrog": 3},

@@ -12,10 +12,10 @@ from conftest import tiny
 
 import vaebench as vb
 from vaebench import results
-from vaebench.errors import InputError
-from vaebench.executors import EXECUTORS
-from vaebench.harness import train_all
-from vaebench.stacking import stacks
+from vaebench.core.errors import InputError
+from vaebench.running.executors import EXECUTORS
+from vaebench.running.harness import train_all
+from vaebench.running.plan import stacks
 
 STUDY = """
 name = "tiny"
@@ -220,9 +220,9 @@ def plugin(tmp_path):
 
 
 def forget() -> None:
-    from vaebench.likelihoods import LIKELIHOODS
+    from vaebench.core.sources import surroundings
+    from vaebench.models.likelihoods import LIKELIHOODS
     from vaebench.objectives import OBJECTIVES
-    from vaebench.sources import surroundings
 
     for registry in (OBJECTIVES, LIKELIHOODS):
         for name in ("my_elbo", "raises", "dies", "my_bernoulli"):
@@ -306,7 +306,7 @@ def test_a_failed_run_is_tried_again_and_a_diverged_one_is_not(study, tmp_path, 
 
 
 def vb_resolved(*configs):
-    from vaebench.study import resolve
+    from vaebench.config.study import resolve
 
     return resolve(configs)
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from families import within_error
 
-from vaebench import densities
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 from vaebench.evaluation.likelihood.hmc import Point, Target, leapfrog, point_at, transition
-from vaebench.noise import Noise, normals
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise, normals
 
 K, S, B, D = 20_000, 2, 1, 2
 NOISE = Noise((4, 5))

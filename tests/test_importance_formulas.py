@@ -8,7 +8,7 @@ import pytest
 import torch
 from by_hand import B, K, S, arbitrary_terms, log_normal
 
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 from vaebench.objectives import OBJECTIVES
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from runs import NUM_STEPS, close, isolated, pairs, run_config, sampled, steps_of, trace, two_values
 
-from vaebench.likelihoods import LIKELIHOODS
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import POSTERIORS
 from vaebench.objectives import OBJECTIVES
-from vaebench.posteriors import POSTERIORS
 
 # ------------------------------------------------------------------ a stack and its runs alone
 

@@ -11,17 +11,18 @@ from conftest import tiny
 from kills import HELD, contents, is_gone, number_in, start, stop, unfinished, wait_until
 
 import vaebench as vb
-from vaebench import results, stack
+from vaebench import results
 from vaebench.cli.group import Group
-from vaebench.errors import StorageError
-from vaebench.executors import EXECUTORS, local
-from vaebench.executors.attempts import Attempt, after_death
-from vaebench.harness import train_all
+from vaebench.config.study import resolve
+from vaebench.core.errors import StorageError
+from vaebench.core.sources import surroundings
 from vaebench.objectives import OBJECTIVES
-from vaebench.sources import surroundings
-from vaebench.stack import Job, perform, record_failure
-from vaebench.study import resolve
-from vaebench.train import train
+from vaebench.running import job as stack
+from vaebench.running.executors import EXECUTORS, local
+from vaebench.running.executors.attempts import Attempt, after_death
+from vaebench.running.harness import train_all
+from vaebench.running.job import Job, perform, record_failure
+from vaebench.training.loop import train
 
 STUDY = """
 name = "held"
@@ -230,9 +231,11 @@ FAULTS = 5
 
 
 def with_fault(monkeypatch, code):
-    before, serving = local.WORKER.split("from vaebench.executors.local import serve")
+    before, serving = local.WORKER.split("from vaebench.running.executors.local import serve")
     monkeypatch.setattr(
-        local, "WORKER", f"{before}{code}\nfrom vaebench.executors.local import serve{serving}"
+        local,
+        "WORKER",
+        f"{before}{code}\nfrom vaebench.running.executors.local import serve{serving}",
     )
 
 
@@ -245,7 +248,7 @@ def test_workers_that_die_without_a_job_are_replaced_and_no_job_is_charged(
     tmp_path, tiny_npz, monkeypatch
 ):
     """Every way once, over four jobs of one worker; each run has one try only."""
-    monkeypatch.setattr("vaebench.executors.attempts.MAX_TRIES", 1)
+    monkeypatch.setattr("vaebench.running.executors.attempts.MAX_TRIES", 1)
     place = tmp_path / "faults"
     place.mkdir()
     with_fault(monkeypatch, FAULT.format(place=str(place)))

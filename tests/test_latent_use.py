@@ -8,12 +8,12 @@ from families import KEYS, D, S, model_of
 from latent_subjects import NOISE, Codes, observations, subject_of
 from runs import pairs
 
-from vaebench.evaluation.codes import latent as module
-from vaebench.evaluation.codes.latent import collapsed, latent, posterior_means
+from vaebench.evaluation.codes import usage as module
+from vaebench.evaluation.codes.usage import collapsed, latent, posterior_means
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.models import select
-from vaebench.noise import Noise
-from vaebench.posteriors import POSTERIORS
+from vaebench.models.posteriors import POSTERIORS
+from vaebench.ops.noise import Noise
 
 SPLIT = [
     pair

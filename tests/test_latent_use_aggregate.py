@@ -9,17 +9,17 @@ from families import KEYS, C, D, S, model_of, within_error
 from latent_subjects import NOISE, Codes, N, observations, subject_of
 from runs import pairs
 
-from vaebench import densities
-from vaebench.certify import population
-from vaebench.certify.aggregate import aggregate as exact_aggregate
+from vaebench.core.errors import InputError
 from vaebench.data import load
-from vaebench.errors import InputError
+from vaebench.diagnostics.certify.exact import gaussian_population as population
+from vaebench.diagnostics.certify.objectives.aggregate_posterior import aggregate as exact_aggregate
 from vaebench.evaluation.codes import aggregate as module
 from vaebench.evaluation.codes.aggregate import aggregate, evenly_spaced, information
 from vaebench.evaluation.grading import GRADINGS
 from vaebench.models import select
-from vaebench.noise import Noise, normals
-from vaebench.priors import PRIORS, BoundPrior
+from vaebench.models.priors import PRIORS, BoundPrior
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise, normals
 
 K = 3
 SCORED = [pair for pair in pairs() if pair[0] != "planar_flow"]

@@ -8,16 +8,16 @@ import torch
 from conftest import tiny
 from torch import distributions
 
-from vaebench.batches import batches
+from vaebench.config.build import build_stack, streams
 from vaebench.data import PARTS, Dataset, Part
 from vaebench.evaluation import Subject, evaluate, own
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.evaluation.samples.extractors import extractor_for
 from vaebench.evaluation.samples.features import features_of
 from vaebench.evaluation.samples.frechet import frechet, gaussian
-from vaebench.initial import build_stack, streams
-from vaebench.noise import Noise, normals
-from vaebench.train import train
+from vaebench.ops.noise import Noise, normals
+from vaebench.training.loop import train
+from vaebench.training.minibatches import batches
 
 CPU = torch.device("cpu")
 P, D = 16, 3

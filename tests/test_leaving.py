@@ -12,16 +12,16 @@ import torch
 from graphs import OF_COMPILING, Interpreted, needs_compiler
 from runs import BATCH, run_config, step_by_step, steps_of
 
-from vaebench import auto
-from vaebench import train as loop
 from vaebench.config import Choice
-from vaebench.curves import CURVES, NUM_LOGGED
-from vaebench.initial import build_stack
+from vaebench.config.build import build_stack
 from vaebench.models import select
-from vaebench.optimise import AdamScalars, Moments, StackAdam
-from vaebench.stack import load_data
-from vaebench.step import EagerStep, eager
-from vaebench.train import Progress, train, training_steps
+from vaebench.running.job import load_data
+from vaebench.training import loop
+from vaebench.training.curves import CURVES, NUM_LOGGED
+from vaebench.training.descent import AdamScalars, Moments, StackAdam
+from vaebench.training.loop import Progress, train, training_steps
+from vaebench.training.step import EagerStep, eager
+from vaebench.training.stepping import auto
 
 pytestmark = OF_COMPILING
 CPU = torch.device("cpu")

@@ -14,8 +14,8 @@ from torch.distributions import (
     Normal,
 )
 
-from vaebench.errors import InputError
-from vaebench.likelihoods import (
+from vaebench.core.errors import InputError
+from vaebench.models.likelihoods import (
     BINARY,
     EIGHT_BIT,
     LIKELIHOODS,
@@ -26,7 +26,7 @@ from vaebench.likelihoods import (
     Support,
     likelihood,
 )
-from vaebench.likelihoods.real import optimal_log_sigma
+from vaebench.models.likelihoods.real import optimal_log_sigma
 
 K, S, B, P = 3, 2, 4, 5
 ENTRIES = tuple(LIKELIHOODS.values())

@@ -12,13 +12,13 @@ import pytest
 from conftest import tiny
 
 import vaebench as vb
-from vaebench import regrade as regrading
 from vaebench import results
-from vaebench.errors import InputError, InputWarning
-from vaebench.harness import train_all
-from vaebench.regrade import Request, regrade
+from vaebench.config.study import resolve
+from vaebench.core.errors import InputError, InputWarning
 from vaebench.results import metric
-from vaebench.study import resolve
+from vaebench.running import regrade as regrading
+from vaebench.running.harness import train_all
+from vaebench.running.regrade import Request, regrade
 
 HOLDER = """
 import subprocess, sys, time

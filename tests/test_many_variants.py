@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from test_comparison import SPACE, rows_of
 
-from vaebench.report import gradient_figures
 from vaebench.report.figures import (
     HEIGHT,
     MOST_COLOURS,
@@ -19,7 +18,8 @@ from vaebench.report.figures import (
     rate_distortion,
     throughput,
 )
-from vaebench.report.gradient_lines import LINE_HEIGHT
+from vaebench.report.gradients import figures as gradient_figures
+from vaebench.report.gradients.curves import LINE_HEIGHT
 
 LONG = "beta_elbo(beta=linear(start=0.0, stop={}, over=0.5)) K=5, rate weight cyclical, iaf, vamp"
 

@@ -8,17 +8,18 @@ import torch
 from conftest import tiny
 from runs import pairs, run_config, sampled
 
-from vaebench import isolation, results
-from vaebench.errors import InputError
-from vaebench.gradients import measure, plan
-from vaebench.harness import train_all
-from vaebench.isolation import STAGES, check_isolated
-from vaebench.likelihoods import LIKELIHOODS
+from vaebench import results
+from vaebench.core.errors import InputError
+from vaebench.diagnostics.gradients import measure, plan
 from vaebench.models import MODELS
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import POSTERIORS
+from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES, Auxiliary
-from vaebench.posteriors import POSTERIORS
-from vaebench.priors import PRIORS
-from vaebench.stack import load_data
+from vaebench.running.harness import train_all
+from vaebench.running.job import load_data
+from vaebench.training import isolation
+from vaebench.training.isolation import STAGES, check_isolated
 
 CPU = torch.device("cpu")
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 from runs import pairs, run_config, sampled, steps_of
 
-from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import Family, StackedLinear, build, select
-from vaebench.noise import Noise, key
-from vaebench.posteriors import Latent
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import Latent
+from vaebench.ops.noise import Noise, key
 
 KEYS = tuple(key(seed, "models") for seed in range(3))
 K, S, B, D, P = 4, 3, 5, 2, 7

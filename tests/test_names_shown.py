@@ -9,16 +9,17 @@ from markdown_it import MarkdownIt
 from matplotlib import rcParams
 from test_report import record
 
-from vaebench import catalogue, results
+from vaebench import results
 from vaebench.cli import main
 from vaebench.cli.show import print_table, progress_bar
+from vaebench.core.registry import Registry
+from vaebench.core.shown import markdown as as_markdown
+from vaebench.core.shown import plain
+from vaebench.diagnostics import catalogue
 from vaebench.objectives import OBJECTIVES
-from vaebench.registry import Registry
 from vaebench.report import lettering
 from vaebench.report.lettering import LONGEST, lettered
 from vaebench.report.tables import made_with, markdown, summarise
-from vaebench.shown import markdown as as_markdown
-from vaebench.shown import plain
 
 HOSTILE = {
     "html": "<img src=x onerror=alert(1)><b>bold</b>",

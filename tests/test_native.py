@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vaebench import native
-from vaebench.native import build
+from vaebench.ops import c as native
+from vaebench.ops.c import build
 
 PROBLEM = native.problem()
 needs_compiler = pytest.mark.skipif(bool(PROBLEM), reason=PROBLEM)
@@ -95,14 +95,14 @@ def test_without_a_library_the_reason_is_said_once(
 ) -> None:
     monkeypatch.delenv("VAEBENCH_NATIVE", raising=False)
     reason = hindrance(monkeypatch, tmp_path)
-    with caplog.at_level(logging.WARNING, "vaebench.native"):
+    with caplog.at_level(logging.WARNING, "vaebench.ops.c"):
         assert native.library() is None
         assert native.problem() and reason in native.problem()
     assert len(caplog.records) == 1 and reason in caplog.text
 
 
 def test_nothing_is_built_at_import(empty_cache: Path) -> None:
-    command = [sys.executable, "-c", "import vaebench.kernels, vaebench.noise"]
+    command = [sys.executable, "-c", "import vaebench.ops, vaebench.noise"]
     subprocess.run(command, check=True)
     assert not empty_cache.exists()
 

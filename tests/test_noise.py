@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
-from vaebench import native
-from vaebench.noise import Noise, gumbels, key, normals, permutations, philox, uniform, uniforms
+from vaebench.ops import c as native
+from vaebench.ops.noise import Noise, gumbels, key, normals, permutations, philox, uniform, uniforms
 
 KEYS = tuple(key(seed, "test") for seed in range(3))
 FIRSTS = [

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from test_comparison import SPACE, rows_of
 
-from vaebench.report.aggregate import ranks_over_blocks
+from vaebench.report.across_spaces import ranks_over_blocks
 from vaebench.report.comparison import comparisons
+from vaebench.report.sentences import in_words
 from vaebench.report.tables import footnotes, markdown, printable, summarise
-from vaebench.report.words import in_words
 
 NOISE = np.random.default_rng(0).normal(size=5) * 0.1
 REASON = "they have no seed with a value in common"

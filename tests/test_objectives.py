@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from vaebench.certify import check_objective
-from vaebench.errors import InputError
-from vaebench.hyper import Hyper
-from vaebench.likelihoods import LIKELIHOODS
+from vaebench.core.errors import InputError
+from vaebench.core.hyper import Hyper
+from vaebench.diagnostics.certify import check_objective
 from vaebench.models import Family, build
-from vaebench.noise import Noise, key
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import Latent
+from vaebench.models.posteriors.gaussian import DiagonalGaussian
+from vaebench.models.terms import Terms, compute_terms
 from vaebench.objectives import OBJECTIVES, GradientOf, SameAs
 from vaebench.objectives.entry import Objective
-from vaebench.posteriors import Latent
-from vaebench.posteriors.gaussian import DiagonalGaussian
-from vaebench.terms import Terms, compute_terms
+from vaebench.ops.noise import Noise, key
 
 K, S, B, D, P = 4, 3, 5, 2, 7
 """All different, and K even, for two groups."""

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vaebench.report.crossed import over_seeds, p_value
-from vaebench.report.permutation import MOST_EXACT, holm, least_p, sign_flip_p
+from vaebench.report.statistics.crossed_design import over_seeds, p_value
+from vaebench.report.statistics.permutation import MOST_EXACT, holm, least_p, sign_flip_p
 
 
 def by_hand(d):

@@ -19,11 +19,11 @@ from families import (
     within_error,
 )
 
-from vaebench import densities
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 from vaebench.models import select
-from vaebench.noise import Noise
-from vaebench.posteriors import POSTERIORS, Latent
+from vaebench.models.posteriors import POSTERIORS, Latent
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise
 
 K, MANY = 5, 20_000
 NOISE = Noise(KEYS, step=3)

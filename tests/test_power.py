@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vaebench.report.crossed import Spread, ends, over_seeds, over_seeds_and_examples
-from vaebench.report.power import detectable, effect_size, seeds_to_detect
+from vaebench.report.statistics.crossed_design import (
+    Spread,
+    ends,
+    over_seeds,
+    over_seeds_and_examples,
+)
+from vaebench.report.statistics.power import detectable, effect_size, seeds_to_detect
 
 NUM = 10_000
 POWER_ERROR = 4 * (0.8 * 0.2 / NUM) ** 0.5

@@ -6,12 +6,13 @@ import pytest
 from runs import run_config
 
 import vaebench as vb
-from vaebench import plugins, results
-from vaebench.combinations import refusal
+from vaebench import results
 from vaebench.config import parse
-from vaebench.errors import InputError
-from vaebench.priors import PRIORS
-from vaebench.sources import surroundings
+from vaebench.config.compatibility import refusal
+from vaebench.core import plugins
+from vaebench.core.errors import InputError
+from vaebench.core.sources import surroundings
+from vaebench.models.priors import PRIORS
 
 PLUGIN = '''
 import math

@@ -22,12 +22,12 @@ from families import (
 from runs import pairs, run_config, sampled, steps_of
 from scipy import stats
 
-from vaebench import densities
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 from vaebench.models import select
-from vaebench.noise import Noise
-from vaebench.posteriors import POSTERIORS, Latent
-from vaebench.priors import PRIORS, prior
+from vaebench.models.posteriors import POSTERIORS, Latent
+from vaebench.models.priors import PRIORS, prior
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise
 
 K, MANY = 5, 20_000
 NOISE = Noise(KEYS, step=4)

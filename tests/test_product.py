@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaebench import native
-from vaebench.compiled.trace import product_operation
+from vaebench.ops import c as native
+from vaebench.training.stepping.compiled.trace import product_operation
 
 needs_native = pytest.mark.skipif(bool(native.problem()), reason=native.problem())
 EPS = 2.0**-24

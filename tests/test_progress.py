@@ -3,10 +3,10 @@
 import pytest
 from conftest import tiny
 
-from vaebench import harness
 from vaebench.cli import show
-from vaebench.harness import Meter, train_all
-from vaebench.study import resolve
+from vaebench.config.study import resolve
+from vaebench.running import harness
+from vaebench.running.harness import Meter, train_all
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ import torch
 from conftest import tiny
 from given_images import NOISE, REAL, P, dataset_of, images, subject_of
 
+from vaebench.config.build import build_stack, streams
+from vaebench.core.errors import InputError
 from vaebench.data import Part, load
-from vaebench.errors import InputError
 from vaebench.evaluation import budget, evaluate
 from vaebench.evaluation.grading import GRADINGS, Subject
 from vaebench.evaluation.samples import drawn
 from vaebench.evaluation.samples.quality import samples
 from vaebench.evaluation.samples.two_sample import two_sample
-from vaebench.initial import build_stack, streams
 from vaebench.models import select
-from vaebench.noise import Noise
+from vaebench.ops.noise import Noise
 
 NAMES = ["frechet", "kid", "precision", "recall", "density", "coverage", "memorised"]
 

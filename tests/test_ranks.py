@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from vaebench.report.aggregate import interquartile_means, ranks_over_blocks
-from vaebench.report.bootstrap import interquartile_mean
+from vaebench.report.across_spaces import interquartile_means, ranks_over_blocks
 from vaebench.report.critical_difference import critical_difference, joined
-from vaebench.report.ranks import leaders, mean_ranks
+from vaebench.report.statistics.bootstrap import interquartile_mean
+from vaebench.report.statistics.ranks import leaders, mean_ranks
 
 
 def test_a_group_goes_as_far_as_its_first_reaches():

@@ -8,13 +8,13 @@ import pytest
 import torch
 from by_hand import B, K, S, arbitrary_terms, numbers
 
-from vaebench.errors import InputError
-from vaebench.likelihoods import LIKELIHOODS
+from vaebench.core.errors import InputError
 from vaebench.models import Family, build
-from vaebench.noise import Noise
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import Latent
+from vaebench.models.terms import compute_terms
 from vaebench.objectives import OBJECTIVES
-from vaebench.posteriors import Latent
-from vaebench.terms import compute_terms
+from vaebench.ops.noise import Noise
 
 
 @pytest.fixture

@@ -11,15 +11,16 @@ import pytest
 from conftest import tiny
 from kills import contents
 
-from vaebench import plugins, results
+from vaebench import results
 from vaebench.config import parse
-from vaebench.errors import InputError
-from vaebench.executors import on_ray
-from vaebench.harness import train_all
+from vaebench.config.study import resolve
+from vaebench.core import plugins
+from vaebench.core.errors import InputError
+from vaebench.core.sources import surroundings
 from vaebench.objectives import OBJECTIVES
-from vaebench.sources import surroundings
-from vaebench.stack import Job
-from vaebench.study import resolve
+from vaebench.running.executors import on_ray
+from vaebench.running.harness import train_all
+from vaebench.running.job import Job
 
 HEAD = """
 import sys

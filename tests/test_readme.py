@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vaebench.study import expand, read
+from vaebench.config.study import expand, read
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -1,7 +1,7 @@
 import pytest
 
-from vaebench.errors import InputError
-from vaebench.registry import Registry
+from vaebench.core.errors import InputError
+from vaebench.core.registry import Registry
 
 
 @pytest.fixture

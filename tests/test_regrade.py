@@ -11,10 +11,10 @@ import torch
 from conftest import tiny
 
 from vaebench import results
-from vaebench.errors import InputError
-from vaebench.harness import train_all
-from vaebench.regrade import Request, foretell, regrade
-from vaebench.study import resolve
+from vaebench.config.study import resolve
+from vaebench.core.errors import InputError
+from vaebench.running.harness import train_all
+from vaebench.running.regrade import Request, foretell, regrade
 
 GIVEN = "0" * 16
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from faults import IWAE, assert_rejected, grouped, normalised
 
-from vaebench import densities
-from vaebench.hyper import Hyper
+from vaebench.core.hyper import Hyper
 from vaebench.objectives import GradientOf, SameAs
+from vaebench.ops import densities
 
 IWAE_GRADIENTS = {"gradient_of": {"encoder": GradientOf("iwae"), "decoder": GradientOf("iwae")}}
 STL = {

@@ -8,11 +8,11 @@ import pytest
 import torch
 from faults import assert_rejected
 
-from vaebench import densities
-from vaebench.certify import check_objective
-from vaebench.errors import InputError
-from vaebench.hyper import Hyper
+from vaebench.core.errors import InputError
+from vaebench.core.hyper import Hyper
+from vaebench.diagnostics.certify import check_objective
 from vaebench.objectives import OBJECTIVES, GradientOf, Objective, SameAs
+from vaebench.ops import densities
 
 LOWER = {"bound": "lower"}
 TIGHT = {"bound": "lower", "tight": True}

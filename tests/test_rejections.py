@@ -7,9 +7,9 @@ import pytest
 import torch
 from faults import DISCRETE, IWAE, assert_rejected, grouped, normalised
 
-from vaebench import densities
-from vaebench.hyper import Hyper
+from vaebench.core.hyper import Hyper
 from vaebench.objectives import Auxiliary, SameAs
+from vaebench.ops import densities
 
 HAIR = 1e-4
 """Nats, far below the sampling error of any expectation."""

@@ -7,12 +7,12 @@ from scipy import stats
 
 from vaebench import results
 from vaebench.config import digest
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 from vaebench.report import examples_of, write_report
 from vaebench.report.comparison import comparisons
-from vaebench.report.statistics import mean_interval, paired_difference
+from vaebench.report.sentences import in_words
+from vaebench.report.statistics.intervals import mean_interval, paired_difference
 from vaebench.report.tables import footnotes, markdown, printable, summarise
-from vaebench.report.words import in_words
 from vaebench.results import Labels, Record, metric
 
 

@@ -7,11 +7,12 @@ import pytest
 
 from vaebench import results
 from vaebench.config import digest
-from vaebench.errors import InputError
-from vaebench.report import examples_of, figures, names, write_report
+from vaebench.core.errors import InputError
+from vaebench.report import examples_of, figures, write_report
+from vaebench.report import labels as names
 from vaebench.report.comparison import comparisons
-from vaebench.report.lines import ranked, unequal
-from vaebench.report.words import in_words
+from vaebench.report.sentences import in_words
+from vaebench.report.standings import ranked, unequal
 from vaebench.results import Labels, Record, metric
 
 SPACE = "digits/threshold/mass/0"

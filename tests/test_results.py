@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vaebench import results
-from vaebench.errors import InputError, StorageError
+from vaebench.core.errors import InputError, StorageError
 from vaebench.results import Labels, Record, metric
 
 LABELS = Labels(

@@ -7,9 +7,9 @@ import torch
 from families import KEYS, model_of
 from test_likelihoods import parameters, quadrature
 
-from vaebench.errors import InputError
-from vaebench.likelihoods import LIKELIHOODS, REAL, likelihood
-from vaebench.noise import Noise, normals
+from vaebench.core.errors import InputError
+from vaebench.models.likelihoods import LIKELIHOODS, REAL, likelihood
+from vaebench.ops.noise import Noise, normals
 
 K, S, B, P = 8000, 2, 2, 3
 NOISE = Noise((11, 12))

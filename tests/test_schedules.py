@@ -8,9 +8,9 @@ import pytest
 import torch
 from runs import NUM_STEPS, run_config, steps_of, two_values
 
-from vaebench.errors import InputError
+from vaebench.config.schedules import SCHEDULES, cyclical, linear, sigmoid
+from vaebench.core.errors import InputError
 from vaebench.objectives import OBJECTIVES
-from vaebench.schedules import SCHEDULES, cyclical, linear, sigmoid
 
 FROM_1_TO_3 = {"start": 1.0, "stop": 3.0}
 

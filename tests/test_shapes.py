@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from vaebench.core.errors import InputError
 from vaebench.data import load, lookup
 from vaebench.data.shapes import DEGREES, FACTORS, PLACES, SCALES, SIDE, rendered, shapes
-from vaebench.errors import InputError
 
 SIZES = tuple(FACTORS.values())
 

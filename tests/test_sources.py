@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from labelled import dataset_of
 
-from vaebench import given, sources
-from vaebench.errors import InputError
+from vaebench.core import sources
+from vaebench.core.errors import InputError
+from vaebench.core.hyper import source_fingerprint
+from vaebench.core.sources import surroundings
 from vaebench.evaluation.samples.extractors import extractor_for
-from vaebench.hyper import source_fingerprint
-from vaebench.sources import surroundings
+from vaebench.running import external as given
 
 REPOSITORY = Path(__file__).parent.parent
 

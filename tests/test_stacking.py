@@ -5,10 +5,13 @@ import pytest
 import torch
 from conftest import tiny
 
-from vaebench import harness, memory, results, stacking
-from vaebench.initial import build_stack
-from vaebench.stacking import Plan, best_size, plan, stacks
-from vaebench.study import resolve
+from vaebench import results
+from vaebench.config.build import build_stack
+from vaebench.config.study import resolve
+from vaebench.core import memory
+from vaebench.running import harness
+from vaebench.running import plan as stacking
+from vaebench.running.plan import Plan, best_size, plan, stacks
 
 CPU = torch.device("cpu")
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from runs import BATCH, isolated, run_config, steps_of
 
-from vaebench.likelihoods import LIKELIHOODS
 from vaebench.models import Family, build
-from vaebench.noise import Noise, key, normals
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import Latent
+from vaebench.models.terms import Terms, compute_terms
 from vaebench.objectives import OBJECTIVES
-from vaebench.optimise import clip_gradients
-from vaebench.posteriors import Latent
-from vaebench.terms import Terms, compute_terms
+from vaebench.ops.noise import Noise, key, normals
+from vaebench.training.descent import clip_gradients
 
 # ------------------------------------------------------------------ GECO
 
@@ -109,8 +109,8 @@ def test_the_loop_gives_each_the_gradient_of_its_own_loss():
 
 
 def first_batch(configs):
-    from vaebench.batches import batches
-    from vaebench.stack import load_data
+    from vaebench.running.job import load_data
+    from vaebench.training.minibatches import batches
 
     return next(batches(configs, load_data(configs[0].data), torch.zeros(())))[0]
 

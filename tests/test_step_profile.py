@@ -22,7 +22,10 @@ from benchmarks.step_parts import (
     summarise,
 )
 from benchmarks.step_profile import figure
-from vaebench import native, noise, optimise, train
+from vaebench.ops import c as native
+from vaebench.ops import noise
+from vaebench.training import descent as optimise
+from vaebench.training import loop as train
 
 BACKWARD = "autograd::engine::evaluate_function: BaddbmmBackward0 | BaddbmmBackward0"
 

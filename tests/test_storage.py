@@ -15,11 +15,11 @@ from conftest import tiny
 
 from vaebench import results
 from vaebench.cli import main
+from vaebench.config.study import resolve
+from vaebench.core.errors import InputError, StorageError
 from vaebench.data import lookup
-from vaebench.errors import InputError, StorageError
-from vaebench.harness import train_all
 from vaebench.results import files
-from vaebench.study import resolve
+from vaebench.running.harness import train_all
 
 STUDY = """
 name = "s"
@@ -128,8 +128,8 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(study, tmp_p
     out = tmp_path / "out"
     assert call("run", study, "--out", out, "--executor", "inline").exit_code == 0
     monkeypatch.setattr(files.tempfile, "NamedTemporaryFile", refusing(errno.EROFS))
-    monkeypatch.setattr("vaebench.regrade.evaluate", None)
-    monkeypatch.setattr("vaebench.kernels.gate.gate", None)
+    monkeypatch.setattr("vaebench.running.regrade.evaluate", None)
+    monkeypatch.setattr("vaebench.ops.check.correctness.gate", None)
     for command in (
         ("run", study, "--out", out),
         ("evaluate", out, "--keep"),
@@ -203,7 +203,7 @@ main()
 
 
 def test_a_file_that_cannot_be_opened_is_one_line(study, monkeypatch):
-    monkeypatch.setattr("vaebench.study.read", refusing(errno.EMFILE))
+    monkeypatch.setattr("vaebench.config.study.read", refusing(errno.EMFILE))
     done = call("run", study)
     assert done.exit_code == 2
     assert done.stderr == (

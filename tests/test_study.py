@@ -3,8 +3,8 @@
 import pytest
 from conftest import tiny
 
-from vaebench.errors import InputError
-from vaebench.study import expand, read, resolve
+from vaebench.config.study import expand, read, resolve
+from vaebench.core.errors import InputError
 
 STUDY = """
 name = "s"

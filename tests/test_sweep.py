@@ -10,11 +10,11 @@ from optuna.trial import TrialState
 from pandas import read_csv
 
 from vaebench import results
-from vaebench.errors import InputError
-from vaebench.harness import silent
-from vaebench.space import search_space
-from vaebench.study import expand, read
-from vaebench.sweep import Outcome, _trial_runs, open_study, search, sweep
+from vaebench.config.study import expand, read
+from vaebench.core.errors import InputError
+from vaebench.running.harness import silent
+from vaebench.running.search_space import search_space
+from vaebench.running.sweep import Outcome, _trial_runs, open_study, search, sweep
 
 SPACE = {"x": FloatDistribution(-3.0, 3.0), "y": FloatDistribution(0.1, 10.0, log=True)}
 
@@ -259,7 +259,7 @@ def test_the_best_of_another_search_goes_before_the_first_trial(study, tmp_path,
     def killed(*arguments):
         raise KilledError
 
-    monkeypatch.setattr("vaebench.sweep.search", killed)
+    monkeypatch.setattr("vaebench.running.sweep.search", killed)
     with pytest.raises(KilledError):
         sweep(study(), out, 4, executor="inline")
     assert (out / "best.toml").exists()  # this search has trials, and it is their best
@@ -375,7 +375,7 @@ def test_nothing_to_tune_is_said(study, tmp_path):
 
 def test_an_interrupted_sweep_says_how_many_trials_have_ended(study, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("vaebench.harness.plan", raising(KeyboardInterrupt))
+        patch.setattr("vaebench.running.harness.plan", raising(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt) as caught:
             sweep(piwae(study), tmp_path / "out", 8, executor="inline")
     of_runs, of_trials = caught.value.__notes__

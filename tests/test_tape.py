@@ -6,12 +6,13 @@ import pytest
 import torch
 from runs import pairs, run_config, sampled, steps_of
 
-from vaebench import densities, native, noise
-from vaebench.initial import streams
-from vaebench.noise import Noise, gumbels, normals, uniforms
+from vaebench.config.build import streams
+from vaebench.models.terms import compute_terms
 from vaebench.objectives import OBJECTIVES
-from vaebench.tape import Player, Recorder
-from vaebench.terms import compute_terms
+from vaebench.ops import c as native
+from vaebench.ops import densities, noise
+from vaebench.ops.noise import Noise, gumbels, normals, uniforms
+from vaebench.ops.noise_tape import Player, Recorder
 
 HERE = Noise((3, 4), step=5, first_sample=6, first_row=7)
 THERE = Noise((8, 9, 10), step=50, first_sample=1, first_row=2)

@@ -4,14 +4,14 @@ import pytest
 import torch
 from runs import run_config
 
-from vaebench.initial import build_stack
-from vaebench.likelihoods import LIKELIHOODS
+from vaebench.config.build import build_stack
 from vaebench.models import Family, build
-from vaebench.noise import Noise
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import Latent
+from vaebench.models.priors import PRIORS
+from vaebench.models.terms import compute_terms
 from vaebench.objectives import OBJECTIVES
-from vaebench.posteriors import Latent
-from vaebench.priors import PRIORS
-from vaebench.terms import compute_terms
+from vaebench.ops.noise import Noise
 
 K, B = 4, 6
 X = (torch.rand(2, B, 64, generator=torch.Generator().manual_seed(0)) < 0.3).double()

@@ -4,10 +4,10 @@ import pytest
 import torch
 from conftest import tiny
 
-from vaebench import timing
-from vaebench.memory import PeakBytes
-from vaebench.study import resolve
-from vaebench.timing import NUM_ROUNDS, Lap, _baseline, _ratio, timing_pass
+from vaebench.config.study import resolve
+from vaebench.core.memory import PeakBytes
+from vaebench.running import timing
+from vaebench.running.timing import NUM_ROUNDS, Lap, _baseline, _ratio, timing_pass
 
 MIB = 2**20
 

@@ -8,15 +8,16 @@ import torch
 from conftest import tiny
 from runs import step_by_step
 
-from vaebench import densities, kernels
-from vaebench.batches import batches
+from vaebench import ops as kernels
+from vaebench.config.build import build_stack
+from vaebench.core.errors import InputError
 from vaebench.data import load
-from vaebench.errors import InputError
-from vaebench.initial import build_stack
-from vaebench.optimise import clip_gradients, gradient_norms
-from vaebench.stack import load_data
-from vaebench.step import EagerStep
-from vaebench.train import train, training_steps
+from vaebench.ops import densities
+from vaebench.running.job import load_data
+from vaebench.training.descent import clip_gradients, gradient_norms
+from vaebench.training.loop import train, training_steps
+from vaebench.training.minibatches import batches
+from vaebench.training.step import EagerStep
 
 CPU = torch.device("cpu")
 VARIANTS = {

@@ -9,20 +9,20 @@ from conftest import tiny
 from torch import distributions as td
 
 import vaebench as vb
-from vaebench import noise as random_numbers
+from vaebench.config.build import build_stack, streams
+from vaebench.core.user_code import call, copied, is_users
 from vaebench.data import load
 from vaebench.evaluation import GRADINGS, Subject, evaluate
 from vaebench.evaluation.samples.extractors import extractor_for
 from vaebench.evaluation.samples.features import features_of
-from vaebench.given import Entrant, enter, grade
-from vaebench.given import subject as subject_of
-from vaebench.initial import build_stack, streams
-from vaebench.likelihoods import LIKELIHOODS
-from vaebench.noise import Noise, normals
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.priors import PRIORS, BoundPrior
 from vaebench.objectives import OBJECTIVES
-from vaebench.priors import PRIORS, BoundPrior
-from vaebench.train import train
-from vaebench.user_code import call, copied, is_users
+from vaebench.ops import noise as random_numbers
+from vaebench.ops.noise import Noise, normals
+from vaebench.running.external import Entrant, enter, grade
+from vaebench.running.external import subject as subject_of
+from vaebench.training.loop import train
 
 GREY = {"name": "digits"}
 EVALUATE = {"num_samples": 6, "num_images": 40}

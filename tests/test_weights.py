@@ -6,11 +6,11 @@ import pytest
 import torch
 from families import within_error
 
-from vaebench.certify import linear_gaussian
-from vaebench.certify.gaussian import beside, examples, replicas
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
+from vaebench.diagnostics.certify import linear_gaussian
+from vaebench.diagnostics.certify.exact.linear_gaussian import beside, examples, replicas
 from vaebench.evaluation.likelihood.bounds import bounds
-from vaebench.evaluation.likelihood.likelihood import doubts
+from vaebench.evaluation.likelihood.held_out import doubts
 from vaebench.evaluation.likelihood.weights import (
     Weights,
     khat,
@@ -18,8 +18,8 @@ from vaebench.evaluation.likelihood.weights import (
     pareto_shape,
     tail_size,
 )
-from vaebench.noise import Noise, normals, uniforms
-from vaebench.terms import compute_terms
+from vaebench.models.terms import compute_terms
+from vaebench.ops.noise import Noise, normals, uniforms
 
 S, B = 2, 5
 SHAPES = [-0.4, 0.1, 0.5, 0.9, 1.5]

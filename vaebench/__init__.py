@@ -14,33 +14,33 @@ _HOMES = {
     "Auxiliary": "objectives",
     "Choice": "config",
     "DataConfig": "config",
-    "Entrant": "given",
+    "Entrant": "running.external",
     "EvaluateConfig": "config",
     "GradientOf": "objectives",
-    "Hyper": "hyper",
-    "InputError": "errors",
+    "Hyper": "core.hyper",
+    "InputError": "core.errors",
     "ModelConfig": "config",
-    "REAL": "likelihoods",
+    "REAL": "models.likelihoods",
     "RunConfig": "config",
     "SameAs": "objectives",
-    "Scalar": "hyper",
+    "Scalar": "core.hyper",
     "Subject": "evaluation",
-    "Support": "likelihoods",
-    "Terms": "terms",
+    "Support": "models.likelihoods",
+    "Terms": "models.terms",
     "TrainConfig": "config",
-    "densities": "densities",
-    "likelihood": "likelihoods",
+    "densities": "ops.densities",
+    "likelihood": "models.likelihoods",
     "examples": "results",
     "Grade": "evaluation",
-    "evaluate": "given",
+    "evaluate": "running.external",
     "grading": "evaluation",
     "load": "results",
-    "normals": "noise",
+    "normals": "ops.noise",
     "objective": "objectives",
-    "prior": "priors",
-    "run": "harness",
-    "uniforms": "noise",
-    "with_axis": "hyper",
+    "prior": "models.priors",
+    "run": "running.harness",
+    "uniforms": "ops.noise",
+    "with_axis": "core.hyper",
 }
 __all__ = sorted(_HOMES)
 
@@ -49,7 +49,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'vaebench' has no attribute {name!r}")
     home = import_module(f"vaebench.{_HOMES[name]}")
-    return home if name == _HOMES[name] else getattr(home, name)
+    return home if name == _HOMES[name].rpartition(".")[2] else getattr(home, name)
 
 
 def __dir__() -> list[str]:

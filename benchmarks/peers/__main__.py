@@ -20,7 +20,7 @@ from benchmarks.peers.page import page
 from benchmarks.peers.race import Course, Plan, Result, race
 from benchmarks.peers.work import Size
 from benchmarks.peers.worker import ONE_THREAD
-from vaebench.environment import describe
+from vaebench.running.environment import describe
 
 SMOKE = Plan(num_rounds=3, lap_seconds=0.05)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers.work import Prepared, Size, Work
-from vaebench import native
+from vaebench.ops import c as native
 
 Product = tuple[Tensor, Tensor, Tensor]
 """Left [S, m, k], right [S, k, n], and where their product goes [S, m, n]."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers.work import Size
+from vaebench.core.errors import InputError
 from vaebench.data import load
-from vaebench.errors import InputError
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
 NUM_RANDOM = {"x_train": 20_000, "x_test": 1_000}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from benchmarks.peers.work import LEARNING_RATE, Prepared, Weights, Work
-from vaebench.auto import always, never
 from vaebench.config import RunConfig, parse
-from vaebench.initial import build_stack
-from vaebench.stack import load_data
-from vaebench.step import MakeStride
-from vaebench.train import training_steps
+from vaebench.config.build import build_stack
+from vaebench.running.job import load_data
+from vaebench.training.loop import training_steps
+from vaebench.training.step import MakeStride
+from vaebench.training.stepping.auto import always, never
 
 ENDLESS = 10_000_000
 LAYERS = {

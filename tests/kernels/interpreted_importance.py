@@ -12,9 +12,8 @@ import torch
 from interpreter import Guarded, assert_close, random_like
 from torch import Tensor
 
-from vaebench import densities
-from vaebench.kernels import importance
-from vaebench.kernels.fused import importance_weights
+from vaebench.ops import densities
+from vaebench.ops.gpu import importance, importance_weights
 
 # numpy, which the interpreter computes with, warns of log 0 and 0 / 0, in lanes beyond the last row
 # and where all samples have no weight.

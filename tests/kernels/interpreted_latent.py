@@ -16,10 +16,12 @@ import torch
 from interpreter import Guarded, as_leaf, assert_close, random_like
 from torch import Tensor
 
-from vaebench import densities
-from vaebench.kernels import fused, latent_launch, launch, reparam_kl, reparam_log_probs
-from vaebench.kernels.fused import reparameterise_kl
-from vaebench.noise import Noise, normals
+from vaebench.ops import densities
+from vaebench.ops import gpu as fused
+from vaebench.ops.gpu import latent_kl as reparam_kl
+from vaebench.ops.gpu import latent_launch, launch, reparameterise_kl
+from vaebench.ops.gpu import latent_log_probs as reparam_log_probs
+from vaebench.ops.noise import Noise, normals
 
 KEYS = (3, 2**63 - 1, 2**62 + 2**32)
 OP = torch.ops.vaebench

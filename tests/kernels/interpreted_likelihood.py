@@ -13,8 +13,9 @@ import torch
 from interpreter import FP32, Guarded, as_leaf, assert_close, random_like
 from torch import Tensor
 
-from vaebench import densities
-from vaebench.kernels import fused, likelihood
+from vaebench.ops import densities
+from vaebench.ops import gpu as fused
+from vaebench.ops.gpu import likelihood
 
 OP = torch.ops.vaebench
 SHAPES = [(5, 2, 300, 1), (2, 3, 5, 7), (1, 3, 37, 20), (3, 2, 1, 64), (50, 1, 2, 100)]

@@ -1,4 +1,4 @@
-"""The normals that the kernels make in registers, by Triton's interpreter: those of vaebench.noise.
+"""The normals that the kernels make in registers, by Triton's interpreter: those of vaebench.ops.noise.
 
 `test_interpreted.py` runs this file in a process of its own, with TRITON_INTERPRET=1.
 """
@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaebench.kernels.fused import reparameterise_kl
-from vaebench.noise import Noise, normals, philox, uniform
+from vaebench.ops.gpu import reparameterise_kl
+from vaebench.ops.noise import Noise, normals, philox, uniform
 
 KEYS = (3, 2**63 - 1, 2**62 + 2**32)
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vaebench import densities
-from vaebench.kernels import fused
-from vaebench.noise import Noise
+from vaebench.ops import densities
+from vaebench.ops import gpu as fused
+from vaebench.ops.noise import Noise
 
 # numpy, which the interpreter computes with, warns of log 0 in lanes beyond the last row.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")

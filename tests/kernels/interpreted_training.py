@@ -12,13 +12,14 @@ import torch
 from runs import step_by_step
 from torch import Tensor
 
-from vaebench import densities, kernels
+from vaebench import ops as kernels
 from vaebench.config import RunConfig, parse
-from vaebench.initial import build_stack
-from vaebench.kernels import fused
-from vaebench.stack import load_data
-from vaebench.step import EagerStep
-from vaebench.train import training_steps
+from vaebench.config.build import build_stack
+from vaebench.ops import densities
+from vaebench.ops import gpu as fused
+from vaebench.running.job import load_data
+from vaebench.training.loop import training_steps
+from vaebench.training.step import EagerStep
 
 STEPS = 50
 

@@ -16,15 +16,16 @@ import torch  # noqa: E402 (triton may be missing)
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.backends.driver import DriverBase  # noqa: E402
 
-from vaebench.kernels import latent, latent_launch, launch  # noqa: E402
-from vaebench.kernels.builds import (  # noqa: E402
+from vaebench.ops.check.builds import (
     Build,
     builds,
     importance_builds,
     latent_builds,
     likelihood_builds,
 )
-from vaebench.kernels.resources import TARGETS, accesses, compile_for, resources  # noqa: E402
+from vaebench.ops.check.resources import TARGETS, accesses, compile_for, resources  # noqa: E402
+from vaebench.ops.gpu import latent_kernels as latent  # noqa: E402
+from vaebench.ops.gpu import latent_launch, launch
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("TRITON_INTERPRET") == "1", reason="TRITON_INTERPRET=1: kernels cannot compile"

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaebench import densities, native
-from vaebench.kernels import cpu, cpu_native
-from vaebench.noise import Noise
+from vaebench.ops import c as native
+from vaebench.ops import cpu, densities
+from vaebench.ops.c import fused as cpu_native
+from vaebench.ops.noise import Noise
 
 KEYS = (3, 2**63 - 1)
 SHAPES = [(1, 2, 5, 1), (3, 2, 5, 7), (50, 1, 2, 20), (1, 2, 1, 257)]  # K, S, B, D

@@ -12,11 +12,12 @@ import torch
 from test_cpu import FP32, KEYS, LATENT, SHAPES, check, latent, parameters, pixels
 from torch import Tensor
 
-from vaebench import densities, native
-from vaebench.errors import InputError
-from vaebench.kernels import cpu, cpu_native
-from vaebench.native import build
-from vaebench.noise import Noise
+from vaebench.core.errors import InputError
+from vaebench.ops import c as native
+from vaebench.ops import cpu, densities
+from vaebench.ops.c import build
+from vaebench.ops.c import fused as cpu_native
+from vaebench.ops.noise import Noise
 
 pytestmark = pytest.mark.skipif(bool(native.problem()), reason=native.problem())
 

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from vaebench import densities, kernels, native
-from vaebench.kernels import cpu, cpu_native, dispatch
-from vaebench.noise import Noise
-from vaebench.tape import Recorder
+from vaebench import ops as kernels
+from vaebench.ops import c as native
+from vaebench.ops import cpu, densities, dispatch
+from vaebench.ops.c import fused as cpu_native
+from vaebench.ops.noise import Noise
+from vaebench.ops.noise_tape import Recorder
 
 NOISE = Noise((3, 4))
 X = torch.rand(2, 5, 7)
@@ -53,7 +55,7 @@ def test_names_and_signatures_are_those_of_the_reference(op: str) -> None:
 @pytest.mark.parametrize("op", kernels.OPERATIONS)
 def test_signatures_of_the_kernels(op: str) -> None:
     pytest.importorskip("triton", reason="the kernels need triton, which is not installed")
-    from vaebench.kernels import fused
+    from vaebench.ops import gpu as fused
 
     assert inspect.signature(getattr(fused, op)) == inspect.signature(getattr(densities, op))
 
@@ -87,7 +89,7 @@ def test_float32_on_a_cpu(
         monkeypatch.setattr(native, "_loaded", lambda: (None, "no compiler"))
     given = arguments(op)
     native.library()  # which says its own, once
-    with caplog.at_level(logging.INFO, "vaebench.kernels"):
+    with caplog.at_level(logging.INFO, "vaebench.ops"):
         got, _ = (getattr(kernels, op)(*given) for _ in range(2))
     for a, b in zip(_tuple(got), _tuple(getattr(densities, op)(*given)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)

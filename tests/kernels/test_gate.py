@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaebench import densities, kernels
-from vaebench.kernels.cases import OPERATIONS, Case, make_inputs
-from vaebench.kernels.gate import gate, upstream_of
-from vaebench.noise import Noise
+from vaebench import ops as kernels
+from vaebench.ops import densities
+from vaebench.ops.check.cases import OPERATIONS, Case, make_inputs
+from vaebench.ops.check.correctness import gate, upstream_of
+from vaebench.ops.noise import Noise
 
 KEYS = {"op", "size", "dtype", "backend", "direction", "metric", "value", "unit", "status"}
 KEYS |= {"device", "torch", "triton"}

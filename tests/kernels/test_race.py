@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from vaebench import densities
-from vaebench.kernels import race as timing
-from vaebench.kernels import tables
-from vaebench.kernels.cases import OPERATIONS, Case
-from vaebench.kernels.gate import Op, Row
+from vaebench.ops import densities
+from vaebench.ops.check import speed as timing
+from vaebench.ops.check import tables
+from vaebench.ops.check.cases import OPERATIONS, Case
+from vaebench.ops.check.correctness import Op, Row
 
 KEYS = {"op", "size", "dtype", "backend", "direction", "metric", "value", "unit", "status"}
 KEYS |= {"device", "torch", "triton"}
@@ -142,4 +142,4 @@ def test_the_public_functions_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "_in", lambda case, ops: seen.append(ops) or real(case, ops))
     case = Case(KL, 1, 1, 3, 4, torch.float32, torch.device("cpu"))
     timing._backends(case, compiled=False)
-    assert [ops.__name__ for ops in seen] == ["vaebench.densities", "vaebench.kernels"]
+    assert [ops.__name__ for ops in seen] == ["vaebench.ops.densities", "vaebench.kernels"]

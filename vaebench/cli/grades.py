@@ -11,10 +11,10 @@ import click
 from vaebench.cli.group import main, say
 from vaebench.cli.options import PATH, plugin_option, toml_values
 from vaebench.cli.show import print_line, print_table, progress_bar
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 
 if TYPE_CHECKING:
-    from vaebench.regrade import Request
+    from vaebench.running.regrade import Request
 
 FIGURE = ("metric", "value", "low", "high", "unit", "protocol", "trust")
 SHOWN = ("run", "likelihood", "variant", "seed", *FIGURE)
@@ -52,7 +52,7 @@ def evaluate(
     plugins: tuple[str, ...],
 ) -> None:
     """Grade the recorded runs of a folder again, or a model that a FILE.py defines."""
-    from vaebench.plugins import load_plugins
+    from vaebench.core.plugins import load_plugins
 
     load_plugins(plugins)
     if budget and (keep or out):
@@ -62,14 +62,14 @@ def evaluate(
             raise InputError("--run and --keep are for recorded runs; a model is kept by --out")
         _of_model(target, samples, gradings, budget, out)
     else:
-        from vaebench.regrade import Request
+        from vaebench.running.regrade import Request
 
         _of_runs(Request(target, runs, samples, gradings), keep, budget, out)
 
 
 def _of_runs(request: Request, keep: bool, budget: bool, out: Path | None) -> None:
     from vaebench import results
-    from vaebench.regrade import foretell, regrade
+    from vaebench.running.regrade import foretell, regrade
 
     if budget:
         return _show_budget({row["grading"]: row["seconds"] for row in foretell(request)})
@@ -93,7 +93,7 @@ def _of_runs(request: Request, keep: bool, budget: bool, out: Path | None) -> No
 def _of_model(
     path: Path, samples: int | None, gradings: list[Any], budget: bool, out: Path | None
 ) -> None:
-    from vaebench.given import foretell, grade, read
+    from vaebench.running.external import foretell, grade, read
 
     settings: dict[str, Any] = {} if samples is None else {"num_samples": samples}
     entrant = read(path, **settings, **({"gradings": gradings} if gradings else {}))

@@ -10,8 +10,8 @@ import click
 from vaebench import __version__
 from vaebench.cli import streams
 from vaebench.cli.signals import COMMAND, ending_by_signals
-from vaebench.errors import InputError, near_match
-from vaebench.shown import plain
+from vaebench.core.errors import InputError, near_match
+from vaebench.core.shown import plain
 
 MAX_HALF = 600
 """Characters at either end of a message that is cut."""

@@ -20,10 +20,10 @@ from vaebench.cli.show import print_line, print_table
 def kernels(compiled: bool, out: Path | None) -> None:
     """Check the fused operations against float64 on this machine, then time them."""
     from vaebench import results
-    from vaebench.environment import default_device
-    from vaebench.kernels import tables
-    from vaebench.kernels.gate import gate
-    from vaebench.kernels.race import race
+    from vaebench.ops.check import tables
+    from vaebench.ops.check.correctness import gate
+    from vaebench.ops.check.speed import race
+    from vaebench.running.environment import default_device
 
     if out:
         results.writable(out)  # before the work
@@ -49,8 +49,8 @@ def _compiled_kernels() -> list[dict[str, Any]]:
     if importlib.util.find_spec("triton") is None or os.environ.get("TRITON_INTERPRET") == "1":
         print_line("the kernels were not compiled: that needs triton, without TRITON_INTERPRET")
         return []
-    from vaebench.kernels.resources import compiled_rows
-    from vaebench.kernels.tables import resource_table
+    from vaebench.ops.check.resources import compiled_rows
+    from vaebench.ops.check.tables import resource_table
 
     rows = compiled_rows()
     print_table("compiled for sm_90, float32, bytes per element", resource_table(rows))

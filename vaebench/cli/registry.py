@@ -11,7 +11,7 @@ import click
 from vaebench.cli.group import main
 from vaebench.cli.options import plugin_option
 from vaebench.cli.show import print_line, print_table
-from vaebench.errors import InputError, near_match
+from vaebench.core.errors import InputError, near_match
 
 KINDS_WITH_FACTS = ("objectives", "likelihoods", "priors", "posteriors")
 
@@ -23,8 +23,8 @@ KINDS_WITH_FACTS = ("objectives", "likelihoods", "priors", "posteriors")
 @plugin_option
 def list_(kind: str | None, as_json: bool, as_markdown: bool, plugins: tuple[str, ...]) -> None:
     """List what is registered, of one KIND or of all."""
-    from vaebench.catalogue import catalogue, markdown
-    from vaebench.plugins import load_plugins
+    from vaebench.core.plugins import load_plugins
+    from vaebench.diagnostics.catalogue import catalogue, markdown
 
     load_plugins(plugins)
     kinds = catalogue()
@@ -54,9 +54,9 @@ def certify(
     Then derive the ELBO, equation by equation, with the numbers of both sides. A remark is of what
     an entry does not declare: it is no failure.
     """
-    from vaebench.certify import certify as check
-    from vaebench.certify import covered, derivation
-    from vaebench.plugins import load_plugins
+    from vaebench.core.plugins import load_plugins
+    from vaebench.diagnostics.certify import certify as check
+    from vaebench.diagnostics.certify import covered, derivation
 
     load_plugins(plugins)
     findings, steps = check(names, kind), derivation()
@@ -117,7 +117,7 @@ def effective_beta(
 
     Elsewhere: scale * reconstruction + kl_weight * KL, both reduced over the batch in one way.
     """
-    from vaebench.effective_beta import ForeignLoss, num_pixels, translate
+    from vaebench.diagnostics.effective_beta import ForeignLoss, num_pixels, translate
 
     foreign = ForeignLoss(
         loss=loss,

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaebench.shown import plain
+from vaebench.core.shown import plain
 
 if TYPE_CHECKING:
-    from vaebench.harness import Meter
+    from vaebench.running.harness import Meter
 
 RUNS_EVERY_S, STEPS_EVERY_S = 5.0, 30.0
 """The least time between two lines, outside a terminal."""
@@ -30,7 +30,7 @@ def progress_bar(what: str, total: int) -> Iterator[Meter]:
 
 @contextmanager
 def _lines(what: str, total: int) -> Iterator[Meter]:
-    from vaebench.harness import Meter
+    from vaebench.running.harness import Meter
 
     start = last = time.monotonic()
     num_done, runs, is_shown = 0, "", True
@@ -65,7 +65,7 @@ def _bar(what: str, total: int) -> Iterator[Meter]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from vaebench.harness import Meter
+    from vaebench.running.harness import Meter
 
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 import click
 
-from vaebench.errors import InputWarning
+from vaebench.core.errors import InputWarning
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import click
 from vaebench.cli.group import main, one_line
 from vaebench.cli.options import PATH, plugin_option, set_option, study_options, whole_numbers
 from vaebench.cli.show import print_line, print_lines, print_table, progress_bar
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 
 
 @main.command()
@@ -30,9 +30,9 @@ def run(
     plugins: tuple[str, ...],
 ) -> None:
     """Train, evaluate and time every run of STUDY. Runs that OUT already holds are kept."""
-    from vaebench.harness import run_all
-    from vaebench.plugins import load_plugins
-    from vaebench.study import expand, read
+    from vaebench.config.study import expand, read
+    from vaebench.core.plugins import load_plugins
+    from vaebench.running.harness import run_all
 
     load_plugins(plugins)
     read_study = read(study, overrides)
@@ -80,7 +80,7 @@ def compare(folder: Path, metric: str, margin: float | None, against: str | None
     from vaebench import results
     from vaebench.report import examples_of
     from vaebench.report.comparison import comparisons
-    from vaebench.report.words import in_words
+    from vaebench.report.sentences import in_words
 
     rows = results.load(folder)
     table = comparisons(rows, examples_of(folder), metric, margin, against)
@@ -116,9 +116,9 @@ def gradients(
 ) -> None:
     """Measure bias, variance and signal-to-noise of each variant's gradient, against K and cost."""
     from vaebench import results
-    from vaebench.gradients import measure, plan, read_configs
-    from vaebench.plugins import load_plugins
-    from vaebench.study import read
+    from vaebench.config.study import read
+    from vaebench.core.plugins import load_plugins
+    from vaebench.diagnostics.gradients import measure, plan, read_configs
 
     try:
         from vaebench.report.gradients import printable, refusals, write_gradients
@@ -156,11 +156,11 @@ def sweep(
 ) -> None:
     """Tune the variant of STUDY over its declared ranges. Goes on where it was stopped."""
     try:
-        from vaebench.sweep import sweep as tune
+        from vaebench.running.sweep import sweep as tune
     except ModuleNotFoundError as error:
         raise InputError(f"sweeps need {error.name}: install the extra, .[sweep]") from error
-    from vaebench.plugins import load_plugins
-    from vaebench.study import read
+    from vaebench.config.study import read
+    from vaebench.core.plugins import load_plugins
 
     load_plugins(plugins)
     read_study = read(study, overrides)

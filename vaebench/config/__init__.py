@@ -9,7 +9,7 @@ from vaebench.config.complete import (
 )
 from vaebench.config.convert import convert
 from vaebench.config.places import CHOICES, SECTIONS, by_place, value_at, with_value
-from vaebench.config.run import RunConfig, observation_space
+from vaebench.config.run_config import RunConfig, observation_space
 from vaebench.config.sections import (
     Choice,
     DataConfig,

@@ -10,8 +10,8 @@ from msgspec.structs import fields
 from vaebench.config.complete import hyper_places
 from vaebench.config.convert import elsewhere
 from vaebench.config.places import CHOICES, by_place, with_value
-from vaebench.config.run import RunConfig
-from vaebench.errors import InputError, near_match
+from vaebench.config.run_config import RunConfig
+from vaebench.core.errors import InputError, near_match
 
 FIELDS = tuple(field.encode_name for field in fields(RunConfig))
 Patch = Mapping[str, Any]

@@ -7,21 +7,21 @@ from typing import Any, cast
 
 import msgspec
 
-from vaebench.combinations import refusal
+from vaebench.config.compatibility import refusal
 from vaebench.config.convert import convert, long_form
 from vaebench.config.places import CHOICES
-from vaebench.config.run import RunConfig
+from vaebench.config.run_config import RunConfig
+from vaebench.config.schedules import SCHEDULES
 from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig
-from vaebench.errors import InputError, near_match
+from vaebench.core.errors import InputError, near_match
+from vaebench.core.hyper import Hyper, complete, hyperparameters, source_fingerprint
+from vaebench.core.registry import Registry
 from vaebench.evaluation import GRADINGS
-from vaebench.hyper import Hyper, complete, hyperparameters, source_fingerprint
-from vaebench.likelihoods import LIKELIHOODS, Likelihood
 from vaebench.models import MODELS
+from vaebench.models.likelihoods import LIKELIHOODS, Likelihood
+from vaebench.models.posteriors import POSTERIORS
+from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES, Objective
-from vaebench.posteriors import POSTERIORS
-from vaebench.priors import PRIORS
-from vaebench.registry import Registry
-from vaebench.schedules import SCHEDULES
 
 RATE_WEIGHT = Hyper(low=0.0)
 SEVERAL = 'several values are an axis: [axes] "{place}" = {values}'

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Struct
 
-from vaebench.errors import InputError, near_match
+from vaebench.core.errors import InputError, near_match
 
 
 class Spot(Struct, frozen=True):

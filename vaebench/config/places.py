@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 
 SECTIONS = ("data", "model", "train", "evaluate")
 """Tables of a run that are laid over one another key by key."""

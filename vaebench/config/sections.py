@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta, Struct
 
+from vaebench.config.schedules import SCHEDULES
+from vaebench.core.hyper import hyperparameters
 from vaebench.evaluation import USUAL
-from vaebench.hyper import hyperparameters
-from vaebench.posteriors import Latent
-from vaebench.schedules import SCHEDULES
+from vaebench.models.posteriors import Latent
 
 LARGEST = 2**63 - 1
 """Of a whole number: what the JSON of a record can hold."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 
 MAX_DEPTH = 16
 """Levels of tables and lists; what follows goes through them by recursion."""

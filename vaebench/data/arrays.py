@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 
 MAX_CLASSES = 10_000
 REQUIRED = ("x_train", "x_test")

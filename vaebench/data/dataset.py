@@ -11,12 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vaebench.core.errors import InputError
 from vaebench.data.arrays import fingerprint, is_binary
 from vaebench.data.lookup import Stamp, find, stamp
 from vaebench.data.parts import PARTS, Part, PartName, in_chunks, part_of, span, split, unit
-from vaebench.densities import NUM_LEVELS, nearest_level, on_levels
-from vaebench.errors import InputError
-from vaebench.noise import key
+from vaebench.ops.densities import NUM_LEVELS, nearest_level, on_levels
+from vaebench.ops.noise import key
 
 MOST_BLANK = 0.9
 """Share of the images of two pixels or more that a binarisation may leave without a feature."""

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vaebench.core.errors import InputError, first_line, near_match
 from vaebench.data.arrays import Arrays, checked
 from vaebench.data.npz import read_npz
 from vaebench.data.shapes import shapes
-from vaebench.errors import InputError, first_line, near_match
-from vaebench.noise import Noise, key, permutations
+from vaebench.ops.noise import Noise, key, permutations
 
 NUM_DIGITS_TEST = 360
 Stamp = tuple[str, int, int]

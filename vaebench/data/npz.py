@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vaebench.core.errors import InputError, closest, first_line
+from vaebench.core.memory import available_bytes
 from vaebench.data.arrays import OPTIONAL, REQUIRED, Arrays, checked, number_bytes, white_of
-from vaebench.errors import InputError, closest, first_line
-from vaebench.memory import available_bytes
 
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vaebench.core.errors import InputError
 from vaebench.data.arrays import Arrays, rows_at_once, written
-from vaebench.errors import InputError
-from vaebench.noise import Noise, key, permutations
+from vaebench.ops.noise import Noise, key, permutations
 
 PartName = Literal["train", "valid", "test"]
 PARTS: tuple[PartName, ...] = ("train", "valid", "test")

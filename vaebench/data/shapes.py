@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaebench.data.arrays import Arrays, checked
-from vaebench.noise import Noise, key, permutations
+from vaebench.ops.noise import Noise, key, permutations
 
 Numbers = NDArray[np.float64]
 

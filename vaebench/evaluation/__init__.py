@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vaebench.core.hyper import source_fingerprint
 from vaebench.evaluation import codes, likelihood, samples
 from vaebench.evaluation.budget import budget
 from vaebench.evaluation.grading import (
@@ -24,7 +25,6 @@ from vaebench.evaluation.grading import (
 )
 from vaebench.evaluation.likelihood.bounds import Bounds, bounds
 from vaebench.evaluation.samples.drawn import prior_means
-from vaebench.hyper import source_fingerprint
 
 NUM_SHOWN = 64
 USUAL: Mapping[str, Mapping[str, float]] = {

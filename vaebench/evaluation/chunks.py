@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from vaebench.memory import PeakBytes
+from vaebench.core.memory import PeakBytes
 
 CACHE_BYTES = 6 << 20
 """Of a chunk on a CPU: what the decoder wrote is still in the cache when it is read."""

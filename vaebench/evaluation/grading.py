@@ -9,16 +9,16 @@ from typing import Any, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
 
+from vaebench.core.errors import InputError
+from vaebench.core.hyper import Hyper, complete, hyperparameters
+from vaebench.core.registry import Registry, name_of
+from vaebench.core.sources import remember
+from vaebench.core.user_code import call, is_users
 from vaebench.data import Dataset, PartName
-from vaebench.errors import InputError
-from vaebench.hyper import Hyper, complete, hyperparameters
-from vaebench.likelihoods import Likelihood
-from vaebench.noise import Noise
-from vaebench.posteriors import Distribution, Latent
-from vaebench.priors import BoundPrior
-from vaebench.registry import Registry, name_of
-from vaebench.sources import remember
-from vaebench.user_code import call, is_users
+from vaebench.models.likelihoods import Likelihood
+from vaebench.models.posteriors import Distribution, Latent
+from vaebench.models.priors import BoundPrior
+from vaebench.ops.noise import Noise
 
 
 class Graded(Protocol):

@@ -3,10 +3,10 @@
 Shapes: x [S, B, P], z [K, S, B, D], decoder output [K, S, B, n P], n numbers for each pixel.
 """
 
-from vaebench.models import affine, convolutional
-from vaebench.models.affine import LinearEncoder
-from vaebench.models.entry import MODELS, ImageShape
-from vaebench.models.layers import StackedLinear
+from vaebench.models.networks import affine, convolutional
+from vaebench.models.networks.affine import LinearEncoder
+from vaebench.models.networks.entry import MODELS, ImageShape
+from vaebench.models.networks.layers import StackedLinear
 from vaebench.models.vae import VAE, Family, build, put_back, select, weights
 
 __all__ = [

@@ -15,15 +15,15 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from vaebench.hyper import Scalar
-from vaebench.likelihoods import Likelihood
-from vaebench.models.entry import MODELS, ImageShape, Networks, Sizes
-from vaebench.models.layers import StackedLinear, widest
-from vaebench.noise import Noise
-from vaebench.posteriors import POSTERIORS, Distribution, Latent, Posterior
-from vaebench.posteriors.entry import Layers
-from vaebench.priors import PRIORS, BoundPrior, Prior, PriorShape
-from vaebench.user_code import call
+from vaebench.core.hyper import Scalar
+from vaebench.core.user_code import call
+from vaebench.models.likelihoods import Likelihood
+from vaebench.models.networks.entry import MODELS, ImageShape, Networks, Sizes
+from vaebench.models.networks.layers import StackedLinear, widest
+from vaebench.models.posteriors import POSTERIORS, Distribution, Latent, Posterior
+from vaebench.models.posteriors.entry import Layers
+from vaebench.models.priors import PRIORS, BoundPrior, Prior, PriorShape
+from vaebench.ops.noise import Noise
 
 
 @dataclass(frozen=True)

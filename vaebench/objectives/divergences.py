@@ -8,11 +8,11 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from vaebench import densities
-from vaebench.hyper import Hyper, Scalar
+from vaebench.core.hyper import Hyper, Scalar
+from vaebench.models.terms import Terms
 from vaebench.objectives.entry import GradientOf, SameAs, objective
 from vaebench.objectives.importance import ELBO_OF_ONE_SAMPLE
-from vaebench.terms import Terms
+from vaebench.ops import densities
 
 
 @objective(

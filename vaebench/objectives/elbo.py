@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaebench.models.terms import Terms
 from vaebench.objectives.entry import GradientOf, SameAs, objective
-from vaebench.terms import Terms
 
 
 @objective(

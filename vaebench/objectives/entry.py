@@ -10,13 +10,13 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from vaebench.errors import InputError, near_match
-from vaebench.hyper import Hyper, Scalar, hyperparameters
-from vaebench.posteriors.entry import Layers
-from vaebench.registry import Registry, name_of
-from vaebench.sources import remember
-from vaebench.terms import Terms
-from vaebench.user_code import copied, is_users
+from vaebench.core.errors import InputError, near_match
+from vaebench.core.hyper import Hyper, Scalar, hyperparameters
+from vaebench.core.registry import Registry, name_of
+from vaebench.core.sources import remember
+from vaebench.core.user_code import copied, is_users
+from vaebench.models.posteriors.entry import Layers
+from vaebench.models.terms import Terms
 
 Bound = Literal["lower", "upper", "none"]
 Side = Literal["encoder", "decoder"]

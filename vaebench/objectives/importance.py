@@ -10,11 +10,12 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from vaebench import densities, kernels
-from vaebench.errors import InputError
-from vaebench.hyper import Hyper, Scalar
+from vaebench import ops as kernels
+from vaebench.core.errors import InputError
+from vaebench.core.hyper import Hyper, Scalar
+from vaebench.models.terms import Terms
 from vaebench.objectives.entry import GradientOf, SameAs, objective
-from vaebench.terms import Terms
+from vaebench.ops import densities
 
 ELBO_OF_ONE_SAMPLE = SameAs("elbo_mc", num_samples=1)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaebench import results
-from vaebench.errors import InputError
-from vaebench.report.aggregate import interquartile_means, ranks_over_blocks
+from vaebench.core.errors import InputError
+from vaebench.report.across_spaces import interquartile_means, ranks_over_blocks
 from vaebench.report.comparison import comparisons
-from vaebench.report.lines import KEYS, RANKED_BY, Examples
+from vaebench.report.standings import KEYS, RANKED_BY, Examples
 from vaebench.report.tables import made_with, markdown, summarise
 
 if TYPE_CHECKING:

@@ -6,18 +6,11 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vaebench.errors import InputError, near_match
-from vaebench.report.crossed import ALPHA
-from vaebench.report.lines import (
-    RANKED_BY,
-    Examples,
-    Line,
-    metric_lines,
-    no_examples,
-    ranked,
-)
+from vaebench.core.errors import InputError, near_match
 from vaebench.report.pairs import Family, Pair, family, pair
-from vaebench.report.power import detectable, effect_size, seeds_to_detect
+from vaebench.report.standings import RANKED_BY, Examples, Line, metric_lines, no_examples, ranked
+from vaebench.report.statistics.crossed_design import ALPHA
+from vaebench.report.statistics.power import detectable, effect_size, seeds_to_detect
 
 if TYPE_CHECKING:
     import pandas as pd

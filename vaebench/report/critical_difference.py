@@ -10,7 +10,7 @@ from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from vaebench.report.lettering import lettered
-from vaebench.report.ranks import MeanRanks
+from vaebench.report.statistics.ranks import MeanRanks
 
 WIDTH, LINE_HEIGHT = 6.0, 0.24
 """In inches."""

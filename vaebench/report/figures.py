@@ -18,9 +18,9 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from vaebench.report.labels import line_names
 from vaebench.report.lettering import lettered
-from vaebench.report.names import line_names
-from vaebench.report.statistics import mean_interval
+from vaebench.report.statistics.intervals import mean_interval
 
 HEIGHT = 3.6
 LINE_HEIGHT = 0.25

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from vaebench.report.comparison import DIFFER, NOT_COMPARED, families, verdict
-from vaebench.report.lines import RANKED_BY, Examples, metric_lines
-from vaebench.report.ranks import leaders
+from vaebench.report.standings import RANKED_BY, Examples, metric_lines
+from vaebench.report.statistics.ranks import leaders
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from pathlib import Path
 from matplotlib import font_manager, rcParams
 from matplotlib.ft2font import FT2Font
 
-from vaebench.shown import plain
+from vaebench.core.shown import plain
 
 LOG = logging.getLogger("vaebench.report")
 

@@ -9,10 +9,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from vaebench.errors import InputError
-from vaebench.report.crossed import Spread, ends, over_seeds, over_seeds_and_examples, p_value
-from vaebench.report.lines import Examples, Line, Run
-from vaebench.report.permutation import holm, sign_flip_p
+from vaebench.core.errors import InputError
+from vaebench.report.standings import Examples, Line, Run
+from vaebench.report.statistics.crossed_design import (
+    Spread,
+    ends,
+    over_seeds,
+    over_seeds_and_examples,
+    p_value,
+)
+from vaebench.report.statistics.permutation import holm, sign_flip_p
 
 Array = NDArray[np.float64]
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from vaebench.core.shown import markdown as as_markdown
 from vaebench.report.comparison import MAY_DIFFER
 from vaebench.report.groups import grouped
-from vaebench.report.lines import (
+from vaebench.report.labels import differing, line_names
+from vaebench.report.pairs import EARLIER
+from vaebench.report.standings import (
     Examples,
     no_examples,
     ranked,
@@ -16,10 +19,7 @@ from vaebench.report.lines import (
     unequal,
     with_newer,
 )
-from vaebench.report.names import differing, line_names
-from vaebench.report.pairs import EARLIER
 from vaebench.report.training import endings
-from vaebench.shown import markdown as as_markdown
 
 if TYPE_CHECKING:
     import pandas as pd

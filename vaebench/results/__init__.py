@@ -38,11 +38,7 @@ from vaebench.results.record import (
     metrics,
     parts,
 )
-from vaebench.results.rows import (
-    curves,
-    frame,
-    load,
-)
+from vaebench.results.rows import curves, frame, load
 
 __all__ = [
     "UNITS",

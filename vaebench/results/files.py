@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vaebench.errors import InputError, StorageError
+from vaebench.core.errors import InputError, StorageError
 
 ABANDONED_AFTER_S = 3600.0
 """A temporary file this old, or of a date this far ahead, belongs to no writer that still runs."""

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from vaebench.errors import InputError, InputWarning
+from vaebench.core.errors import InputError, InputWarning
 from vaebench.results.files import PARTS, clear, storing, writable, write_atomically
 from vaebench.results.lock import changing
 from vaebench.results.reading import ID, read_record, read_timings

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from vaebench.errors import InputError, InputWarning
+from vaebench.core.errors import InputError, InputWarning
 from vaebench.results.files import storing
 
 

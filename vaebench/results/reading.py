@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 from vaebench.results.record import Record
 
 ID = re.compile("[0-9a-f]{16}")

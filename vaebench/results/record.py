@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 from vaebench.results.folder import records, timings
 from vaebench.results.reading import LARGEST
 from vaebench.results.record import Metric, Record, Training

@@ -9,14 +9,14 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from vaebench import kernels
-from vaebench.errors import InputError
+from vaebench import ops as kernels
+from vaebench.core.errors import InputError
+from vaebench.core.hyper import Hyper
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading
-from vaebench.hyper import Hyper
-from vaebench.noise import Noise
-from vaebench.posteriors import Distribution
-from vaebench.priors import vamp
+from vaebench.models.posteriors import Distribution
+from vaebench.models.priors.gaussian import vamp
+from vaebench.ops.noise import Noise
 
 CEILING = 0.9
 """Of log N: a mutual information above this share of it says more of N than of the code."""

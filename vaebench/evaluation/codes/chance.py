@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vaebench.evaluation.codes.coded import Coded, Numbers
+from vaebench.evaluation.codes.factor_scores import Coded, Numbers
 
 NUM_ORDERS = 10
 """Random orders of the factors, each of which makes them unrelated to the codes."""

@@ -11,18 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaebench.core.hyper import Hyper
 from vaebench.data import Dataset, Part, PartName
-from vaebench.evaluation.codes.chance import (
-    Score,
-    complete_by_definition,
-    no_better_than_chance,
-)
-from vaebench.evaluation.codes.coded import Coded, Integers, Numbers, dci, mig, sap
+from vaebench.evaluation.codes.chance import Score, complete_by_definition, no_better_than_chance
+from vaebench.evaluation.codes.factor_scores import Coded, Integers, Numbers, dci, mig, sap
 from vaebench.evaluation.codes.fixed_factor import beta_vae_score, factor_vae_score
-from vaebench.evaluation.codes.latent import ACTIVE, MEAN, is_active, posterior_means
+from vaebench.evaluation.codes.usage import ACTIVE, MEAN, is_active, posterior_means
 from vaebench.evaluation.grading import Grade, Subject, grading
-from vaebench.hyper import Hyper
-from vaebench.noise import key
+from vaebench.ops.noise import key
 
 PARTS: tuple[PartName, ...] = ("train", "test")
 MAX_VALUES = 100

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vaebench.evaluation.codes.coded import Coded, Integers, Numbers
+from vaebench.evaluation.codes.factor_scores import Coded, Integers, Numbers
 
 LARGE_STEPS = 1000
 """Of the logistic regression, which ends long before."""

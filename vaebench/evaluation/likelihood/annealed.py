@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 
-from vaebench import densities
+from vaebench.core.hyper import Hyper
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading, runs_alone
 from vaebench.evaluation.likelihood.annealing import (
@@ -25,8 +25,8 @@ from vaebench.evaluation.likelihood.checked import checked_log_px_z
 from vaebench.evaluation.likelihood.hmc import Target, point_at
 from vaebench.evaluation.likelihood.weights import for_many, log_mean_variance
 from vaebench.evaluation.samples.intervals import normal
-from vaebench.hyper import Hyper
-from vaebench.noise import Noise
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise
 
 Count = Annotated[int, Hyper(low=1)]
 FEWEST_CHAINS = 2

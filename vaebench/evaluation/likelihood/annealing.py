@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vaebench.evaluation.likelihood.hmc import STREAM_STEPS, Point, Target, point_at, transition
-from vaebench.noise import Noise
+from vaebench.ops.noise import Noise
 
 SCHEDULE_ENDS = 4.0
 """delta of the sigmoid schedule, as in the code of Wu et al. 2017."""

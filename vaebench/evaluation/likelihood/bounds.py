@@ -11,16 +11,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vaebench import kernels
+from vaebench import ops as kernels
+from vaebench.core.memory import keep_freed_memory
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Graded, runs_alone
 from vaebench.evaluation.likelihood.checked import checked_log_px_z
 from vaebench.evaluation.likelihood.weights import Weights, khat
-from vaebench.memory import keep_freed_memory
-from vaebench.noise import Noise
-from vaebench.posteriors import Distribution
-from vaebench.priors import BoundPrior
-from vaebench.terms import Terms
+from vaebench.models.posteriors import Distribution
+from vaebench.models.priors import BoundPrior
+from vaebench.models.terms import Terms
+from vaebench.ops.noise import Noise
 
 IMAGES_AT_ONCE = 8
 """Images of a chunk, at least: the encoder and the prior are prepared once for all of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 from vaebench.evaluation.grading import Graded
 
 ROUNDING = 1e-5

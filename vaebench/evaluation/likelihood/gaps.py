@@ -7,17 +7,17 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from vaebench import kernels
+from vaebench import ops as kernels
+from vaebench.core.hyper import Hyper
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading, runs_alone
 from vaebench.evaluation.likelihood.annealed import Count, refuses_discrete
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.evaluation.likelihood.checked import checked_log_px_z
-from vaebench.evaluation.likelihood.likelihood import doubts
-from vaebench.hyper import Hyper
-from vaebench.noise import Noise
-from vaebench.optimise import AdamScalars, Moments, fused_adam
-from vaebench.terms import Terms
+from vaebench.evaluation.likelihood.held_out import doubts
+from vaebench.models.terms import Terms
+from vaebench.ops.noise import Noise
+from vaebench.training.descent import AdamScalars, Moments, fused_adam
 
 STEP_SAMPLES = 8
 """Posterior samples of a step of the refinement."""

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vaebench.errors import InputError
-from vaebench.noise import Noise, normals, uniforms
+from vaebench.core.errors import InputError
+from vaebench.ops.noise import Noise, normals, uniforms
 
 JITTER = 0.2
 """Steps vary by this share, so that no trajectory comes back to its start each time (Neal 2011,

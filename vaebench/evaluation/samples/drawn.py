@@ -12,7 +12,7 @@ from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject
 from vaebench.evaluation.samples.features import Extractor, digest
 from vaebench.evaluation.samples.intervals import Estimate
-from vaebench.noise import Noise, key, permutations
+from vaebench.ops.noise import Noise, key, permutations
 
 DRAWN = "means of p(x|z), z from the prior"
 NOT_FINITE = "the model's images have NaN or infinity"

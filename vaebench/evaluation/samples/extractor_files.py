@@ -10,11 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vaebench.core.errors import InputError, first_line
+from vaebench.core.sources import load_anew
+from vaebench.core.user_code import copied
 from vaebench.data import Dataset, colour_axis
-from vaebench.errors import InputError, first_line
 from vaebench.evaluation.samples.features import Extractor, digest, fault_of
-from vaebench.sources import load_anew
-from vaebench.user_code import copied
 
 Function = Callable[[Tensor], Tensor]
 Read = tuple[Function, str]

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import torch
 
+from vaebench.core.errors import InputError, near_match
 from vaebench.data import Dataset
-from vaebench.errors import InputError, near_match
 from vaebench.evaluation.grading import Subject
 from vaebench.evaluation.samples.classifier import classifier, classifier_that_learned
 from vaebench.evaluation.samples.extractor_files import from_file, named, why_no_file

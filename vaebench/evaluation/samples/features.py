@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaebench.errors import InputError
+from vaebench.core.errors import InputError
 from vaebench.evaluation.chunks import CACHE_BYTES, rows_within
 
 

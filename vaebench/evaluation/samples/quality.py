@@ -9,16 +9,10 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from vaebench.core.hyper import Hyper
 from vaebench.data import Dataset
 from vaebench.evaluation.grading import Grade, Subject, grading
-from vaebench.evaluation.samples.drawn import (
-    DRAWN,
-    Drawn,
-    drawn,
-    fingerprint,
-    some,
-    too_few,
-)
+from vaebench.evaluation.samples.drawn import DRAWN, Drawn, drawn, fingerprint, some, too_few
 from vaebench.evaluation.samples.extractors import extractor_for, raw, refusal
 from vaebench.evaluation.samples.features import Extractor, digest, features_of
 from vaebench.evaluation.samples.fidelity import Balls, balls, compared
@@ -26,7 +20,6 @@ from vaebench.evaluation.samples.frechet import Gaussian, frechet, gaussian
 from vaebench.evaluation.samples.intervals import Estimate, joined, share
 from vaebench.evaluation.samples.kernel_distance import Kernels, kernels_of, kid
 from vaebench.evaluation.samples.memorised import NEARER, copies
-from vaebench.hyper import Hyper
 
 NUM_NEIGHBOURS = 5
 PER_EXAMPLE = "recall", "coverage"

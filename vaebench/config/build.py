@@ -1,0 +1,60 @@
+"""A stack of runs before its first step: its model and its streams of random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vaebench.config import Choice, RunConfig
+from vaebench.models import VAE, Family, ImageShape, build
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import POSTERIORS
+from vaebench.models.priors import PRIORS
+from vaebench.objectives import OBJECTIVES
+from vaebench.ops.noise import Noise, key
+
+
+def streams(configs: Sequence[RunConfig], name: str) -> Noise:
+    """The random numbers of each run, of one purpose. Runs with one seed share them."""
+    return Noise(tuple(key(c.seed, name) for c in configs))
+
+
+def build_stack(
+    configs: Sequence[RunConfig], image_shape: ImageShape, log_volume: float = 0.0
+) -> VAE:
+    """A new model for the stack, each run initialised from its own seed.
+
+    `log_volume`: that of the data set, which is not 0 where it is dequantised.
+    """
+    first = configs[0]
+    auxiliary = OBJECTIVES[first.objective.name].auxiliary
+    network = auxiliary.network if auxiliary else None
+    family = Family(
+        LIKELIHOODS[first.likelihood.name],
+        POSTERIORS[first.posterior.name],
+        PRIORS[first.prior.name],
+        first.model.latent,
+        first.model.num_components,
+        network,
+    )
+    return build(
+        first.model.name,
+        family,
+        image_shape=image_shape,
+        widths=first.model.widths,
+        noise=streams(configs, "init"),
+        likelihood_hyper=_stacked([c.likelihood for c in configs]),
+        prior_hyper=_stacked([c.prior for c in configs]),
+        log_volume=log_volume,
+        bfloat16=first.train.precision == "bfloat16",
+    )
+
+
+def _stacked(choices: Sequence[Choice]) -> dict[str, Tensor]:
+    """The numbers of each run, by name: [S, 1] each."""
+    return {
+        name: torch.tensor([[choice.hyper[name]] for choice in choices], dtype=torch.float64)
+        for name in choices[0].hyper
+    }

@@ -1,0 +1,119 @@
+"""RunConfig: everything that decides a run's numbers; the hash of its canonical JSON is its id."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from vaebench.config.compatibility import EVERYTHING
+from vaebench.config.sections import (
+    LARGEST,
+    AtLeastOne,
+    Choice,
+    DataConfig,
+    EvaluateConfig,
+    ModelConfig,
+    TrainConfig,
+    digest,
+    flat,
+    text,
+)
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.objectives import OBJECTIVES
+
+PROTOCOL = 2
+"""Raised when the same configuration would give other numbers, so that old records do not pass."""
+
+
+class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One run. Frozen and complete: what is not here does not change its numbers."""
+
+    objective: Choice
+    likelihood: Choice
+    posterior: Choice = Choice("diagonal_gaussian")
+    prior: Choice = Choice("standard_normal")
+    num_samples: AtLeastOne = 1
+    """K posterior samples per example in training."""
+    rate_weight: float | Choice = 1.0
+    """The warm-up: a weight on the rate, usually a schedule, that any objective can be given."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    seed: Annotated[int, Meta(ge=0, le=LARGEST)] = 0
+    plugin: str = ""
+    """Fingerprint of the files that define objective and likelihood, where these are not ours;
+    filled in when a study is read."""
+
+    @property
+    def id(self) -> str:
+        """16 hex digits of the hash of the canonical JSON; a data set counts by its bytes."""
+        identity = msgspec.to_builtins(self) | {"protocol": PROTOCOL}
+        identity["data"] = identity["data"] | {"name": self.data.label}
+        identity["train"] = _train_identity(self.train)
+        return digest(identity)
+
+    @property
+    def variant(self) -> str:
+        """What is compared, for tables: the objective with its K, hyperparameters and warm-up, and
+        posterior and prior where they are not the usual ones."""
+        samples = f" K={self.num_samples}" if self.num_samples > 1 else ""
+        warm_up = "" if self.rate_weight == 1.0 else f", rate weight {text(self.rate_weight)}"
+        family = "".join(
+            f", {choice}"
+            for choice, usual in zip((self.posterior, self.prior), EVERYTHING, strict=True)
+            if choice.name != usual
+        )
+        return f"{self.objective}{samples}{warm_up}{family}"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What else decides the numbers, beside variant, likelihood, data and seed: flat."""
+        settings = flat(model=self.model, train=self.train, evaluate=self.evaluate)
+        if self.train.keep == "last":
+            del settings["train.keep"]  # earlier records do not have it
+        return settings | ({"plugin": self.plugin} if self.plugin else {})
+
+    @property
+    def observation_space(self) -> str:
+        """Runs are ranked only against runs with the same one."""
+        measure = LIKELIHOODS[self.likelihood.name].measure
+        return observation_space(self.data, measure, self.evaluate.num_samples)
+
+    @property
+    def stack_key(self) -> str:
+        """Runs with the same one differ only in seed and scalars, and can train side by side."""
+        shape = msgspec.to_builtins(self)
+        shape["train"] = shape["train"] | dict.fromkeys(TRAIN_SCALARS, 0)
+        counts = {n: self.objective.hyper[n] for n in OBJECTIVES[self.objective.name].counts}
+        for name in ("objective", "likelihood", "posterior", "prior"):
+            shape[name] = shape[name]["name"]
+        shape["counts"] = counts
+        return digest(shape | {"seed": 0, "rate_weight": 0})
+
+
+TRAIN_SCALARS = ("learning_rate", "max_grad_norm", "weight_decay", "patience", "keep")
+"""Settings of training in which the runs of one stack may differ."""
+
+
+def _train_identity(train: TrainConfig) -> dict[str, Any]:
+    """The settings of training as the hash sees them: runs whose numbers are what they were before
+    `keep`, and before patience waited for schedules, have the ids that they had."""
+    identity: dict[str, Any] = msgspec.to_builtins(train)
+    if train.keep == "last":
+        del identity["keep"]
+    if train.patience is not None:
+        identity["patience"] = {"points": train.patience, "counted": "once schedules have ended"}
+    return identity
+
+
+def observation_space(data: DataConfig, measure: str, num_samples: int) -> str:
+    """Same data, same kind of density, and as many samples in the NLL, which is a tighter bound
+    with more: only then are two NLLs compared. `measure`: of the likelihood, mass or density."""
+    split = "" if data.valid_fraction is None else f"/valid {data.valid_fraction:g}"
+    split += f"/split {data.split_seed}" if data.split_seed else ""
+    of_images = "mass" if data.dequantise else measure
+    told = f"{data.label}/{data.observed}{split}/{of_images}/K={num_samples}"
+    return f"{told}/{data.fingerprint[:8]}"

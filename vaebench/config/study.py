@@ -1,0 +1,246 @@
+"""A study (TOML) -> a list of RunConfig.
+
+name = "digits"
+[base]                 # a RunConfig, in part
+[axes]                 # the product of these
+seed = [0, 1, 2]                                     # sets the field of that name
+"train.learning_rate" = [1e-3, 3e-4]                 # or of that dotted name, quoted or not
+variant = [{objective = "elbo"}, {objective = "iwae", num_samples = 5}]
+                                                     # tables are laid over the base
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from vaebench.config import (
+    CHOICES,
+    SECTIONS,
+    DataConfig,
+    RunConfig,
+    by_place,
+    completed,
+    convert,
+    parse,
+    value_at,
+    with_value,
+)
+from vaebench.config.axes import FIELDS, always_set, axis_patches, check_disjoint, laid_over
+from vaebench.config.build import build_stack
+from vaebench.config.toml import check_plain, read_table, toml_value
+from vaebench.core.errors import InputError
+from vaebench.data import span, unit
+from vaebench.evaluation import check
+from vaebench.models import MODELS, ImageShape
+from vaebench.models.priors import PRIORS
+from vaebench.running.job import check_support, load_data, subject
+
+FILLED_IN = {
+    "plugin": "give the file with --plugin FILE.py",
+    "data.fingerprint": "it is computed from the data",
+}
+"""Fields that are computed when a study is read, with what to do instead of setting them."""
+MAX_NAME_BYTES = 200
+"""Of a study's name: file systems take 255, and words are added to it."""
+
+
+class SearchRange(Struct, frozen=True, forbid_unknown_fields=True):
+    """A range of a sweep, for a field that does not declare one."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+class SweepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a sweep of this study minimises and over what, beside the declared ranges."""
+
+    target: Literal["nll", "elbo"] = "nll"
+    """On the validation part: the NLL, or minus the beta = 1 ELBO."""
+    space: dict[str, SearchRange] = {}
+    batch: Annotated[int, Meta(ge=1)] = 4
+    """Trials asked for at once, and trained side by side."""
+    seed: Annotated[int, Meta(ge=0)] = 0
+
+
+class Study(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a study file holds."""
+
+    name: str
+    """Letters, digits, _ . - only, the first no . or -: it names files."""
+    base: dict[str, Any] = {}
+    axes: dict[str, Any] = {}
+    sweep: SweepConfig = SweepConfig()
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a name that is not safe as that of a folder."""
+        fits = re.fullmatch(r"\w[\w.-]*", self.name) and len(self.name.encode()) <= MAX_NAME_BYTES
+        if not fits:
+            raise InputError(
+                f"a study's name must be letters, digits, _ . - only, the first no . or -, at most "
+                f"{MAX_NAME_BYTES} bytes: it names files; got {self.name!r}: choose another"
+            )
+
+
+def read(path: Path, overrides: Sequence[str] = ()) -> Study:
+    """A study file with `key=value` laid over it. Raises InputError that names file or key.
+
+    Fields may be named with and without quotes: "train.learning_rate" and train.learning_rate.
+    """
+    table = _opened(read_table(path))
+    for override in overrides:
+        table = _overridden(table, override)
+    try:
+        check_plain(table)
+        study = convert(table, Study, places=[f"base.{name}" for name in FIELDS])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    _check_used(overrides, study.axes)
+    return study
+
+
+def expand(study: Study) -> list[RunConfig]:
+    """Every run of the study, checked against its data. Raises InputError."""
+    axes = [axis_patches(name, values) for name, values in by_place(study.axes).items()]
+    check_disjoint(axes)
+    _check_seed(study)
+    base = laid_over({}, by_place(study.base))
+    tables = [laid_over(base, *combination) for combination in itertools.product(*axes)]
+    for table in tables:
+        _check_own(table)
+    return resolve([parse(table) for table in tables])
+
+
+def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """The configurations with their data's fingerprint, checked against that data.
+
+    Raises InputError for data that cannot be had, values outside the likelihood's support, a batch
+    larger than the training part, images that the model does not take, and two runs that are the
+    same.
+    """
+    checked = functools.cache(_checked_data)  # for this call only: the file may change
+    resolved = [_resolved(completed(config), checked) for config in configs]
+    for config in {c.stack_key: c for c in resolved}.values():
+        _check_gradings(config)
+        _check_prior(config)
+    if not resolved:
+        raise InputError("there must be a run; got no configurations")
+    seen: dict[str, RunConfig] = {}
+    for config in resolved:
+        if config.id in seen:
+            raise InputError(
+                f"runs must differ; {config.variant} seed {config.seed} is there twice"
+            )
+        seen[config.id] = config
+    return resolved
+
+
+def _resolved(
+    config: RunConfig, checked: Callable[[DataConfig, str], tuple[str, int, ImageShape]]
+) -> RunConfig:
+    fingerprint, num_images, image_shape = checked(config.data, config.likelihood.name)
+    if config.train.batch_size > num_images:
+        raise InputError(
+            f"train.batch_size must be at most the {num_images} training images; "
+            f"got {config.train.batch_size}"
+        )
+    if reason := MODELS[config.model.name].refuses_images(image_shape, config.model.widths):
+        raise InputError(f"model {config.model.name!r} is refused: {reason}")
+    data = msgspec.structs.replace(config.data, fingerprint=fingerprint)
+    return msgspec.structs.replace(config, data=data)
+
+
+def _check_gradings(config: RunConfig) -> None:
+    """Raises InputError for a grading that the run's model or data cannot be graded by."""
+    dataset = load_data(config.data)
+    try:
+        model = build_stack([config], dataset.image_shape, dataset.log_volume)
+    except MemoryError as error:
+        raise InputError(f"a model must fit in memory ({error}): make [model] smaller") from error
+    check(subject(model, dataset, [config]), config.evaluate.wanted)
+
+
+def _check_prior(config: RunConfig) -> None:
+    """Raises InputError for a prior that is made of images in [0, 1] where the data are others."""
+    name, dataset = config.prior.name, load_data(config.data)
+    if PRIORS[name].unit_inputs and not unit(dataset.train.x):
+        raise InputError(
+            f"prior {name!r} needs data in [0, 1], where its pseudo-inputs are; {dataset.label!r} "
+            f"has values {span(dataset.train.x)}: rescale them, or choose another prior"
+        )
+
+
+def _checked_data(data: DataConfig, likelihood: str) -> tuple[str, int, ImageShape]:
+    """Fingerprint, training images and their shape, of data that the likelihood supports."""
+    dataset = load_data(data)
+    check_support(dataset, likelihood)
+    return dataset.fingerprint, len(dataset.train.x), dataset.image_shape
+
+
+def _check_used(overrides: Sequence[str], axes: Mapping[str, Any]) -> None:
+    """An override of the base that every entry of an axis replaces would do nothing."""
+    overridden = [override.partition("=")[0].strip() for override in overrides]
+    for name, places in always_set(axes):
+        replaced = tuple(f"base.{place}." for place in places)  # with all that lies within
+        if unused := [key for key in overridden if f"{key}.".startswith(replaced)]:
+            raise InputError(f"--set {unused[0]} does nothing, axes.{name} sets it: set that")
+
+
+def _check_seed(study: Study) -> None:
+    """A seed that an axis always replaces would do nothing."""
+    for name, places in always_set(study.axes):
+        if "seed" in places and "seed" in study.base:
+            raise InputError(f"base.seed does nothing, axes.{name} sets it: remove one of them")
+
+
+def _check_own(table: Mapping[str, Any]) -> None:
+    """Raises InputError for fields that are not the user's to set."""
+    for place in by_place(table):
+        if place in FILLED_IN:
+            raise InputError(f"{place} is filled in when a study is read: {FILLED_IN[place]}")
+
+
+def _opened(table: dict[str, Any]) -> dict[str, Any]:
+    """The table of a study, the axes and ranges in it by their dotted places."""
+    opened = dict(table)
+    if isinstance(base := table.get("base"), dict):
+        opened["base"] = laid_over({}, by_place(base))
+    if isinstance(axes := table.get("axes"), dict):
+        opened["axes"] = by_place(axes)
+    sweep = table.get("sweep")
+    if isinstance(sweep, dict) and isinstance(space := sweep.get("space"), dict):
+        opened["sweep"] = {**sweep, "space": by_place(space, _holds_ranges)}
+    return opened
+
+
+def _holds_ranges(place: str, table: dict[str, Any]) -> bool:
+    """A part of a run or a schedule, not yet a range."""
+    of_run = place in (*SECTIONS, *CHOICES) or all(isinstance(v, dict) for v in table.values())
+    return of_run and not set(table) & set(SearchRange.__struct_fields__)
+
+
+def _overridden(table: dict[str, Any], override: str) -> dict[str, Any]:
+    """The opened table of a study with KEY=VALUE laid over it. Raises InputError."""
+    key, equals, text = (part.strip() for part in override.partition("="))
+    names, value = key.split("."), toml_value(text)
+    if not equals or not all(names):
+        raise InputError(f"--set needs KEY=VALUE, as in axes.seed=3; got {override!r}")
+    if names[0] not in Study.__struct_fields__:
+        meant = f"base.{key}" if names[0] in FIELDS else "base.train.num_steps"
+        raise InputError(
+            f"--set needs a key that begins with name, base, axes or sweep, as {meant} does; "
+            f"got {key!r}"
+        )
+    for held in ("axes", "sweep.space"):  # by dotted places, so that what follows is one key
+        below = value_at(table, held)
+        if key.startswith(f"{held}.") and isinstance(below, dict):
+            return with_value(table, held, {**below, key.removeprefix(f"{held}."): value})
+    return with_value(table, key, value)

@@ -1,0 +1,107 @@
+"""Hyperparameters: the signature of a registered function is its configuration.
+
+`beta: Annotated[Scalar, Hyper(search=(0.1, 10.0), log=True, low=0.0)] = 4.0` gives a default, a
+range to search and the values that are valid; the CLI, the sweeps and the checks read them here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from torch import Tensor
+
+from vaebench.core import sources
+from vaebench.core.definition import definition_fingerprint, innermost, is_of_no_file
+from vaebench.core.errors import InputError, near_match
+
+Scalar = float | Tensor
+"""One value, or one per stacked run: a float or an [S, 1] tensor."""
+
+
+def with_axis(value: Scalar) -> Scalar:
+    """One value, or one per run with an axis more, [S, 1] -> [S, 1, 1]: beside [S, B, D]."""
+    return value[..., None] if isinstance(value, Tensor) else value
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """One scalar hyperparameter: its range to search, the interval that is valid, its default.
+
+    `integer`, read off the annotation, marks a count: one for all runs of a stack, no schedule.
+    """
+
+    search: tuple[float, float] | None = None
+    log: bool = False
+    low: float = -math.inf
+    high: float = math.inf
+    default: float | None = None
+    integer: bool = False
+
+    def check(self, name: str, value: float) -> None:
+        """Raises InputError where value is outside the valid interval, not finite or no count."""
+        if not (math.isfinite(value) and self.low <= value <= self.high):
+            raise InputError(
+                f"{name} must be finite, in [{self.low:g}, {self.high:g}]; got {value:g}"
+            )
+        if self.integer and value != int(value):
+            raise InputError(f"{name} must be a whole number; got {value:g}")
+
+
+def hyperparameters(function: Callable[..., Any]) -> dict[str, Hyper]:
+    """The keyword-only parameters of a registered function, by name."""
+    hints = get_type_hints(innermost(function), include_extras=True)
+    return {
+        name: replace(
+            _declared(hints.get(name)),
+            default=_default(parameter),
+            integer=int in (hints.get(name), *get_args(hints.get(name))),
+        )
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+
+
+def complete(what: str, declared: Mapping[str, Hyper], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given values with the defaults of those left out, in declared order.
+
+    Raises InputError for an unknown hyperparameter or a missing one.
+    """
+    for name in given:
+        if name not in declared:
+            raise InputError(f"{what} has no hyperparameter {name!r}; {near_match(name, declared)}")
+    values = {name: given.get(name, hyper.default) for name, hyper in declared.items()}
+    missing = [name for name, value in values.items() if value is None]
+    if missing:
+        raise InputError(f"{what} needs a value for {missing[0]!r}, which has no default: give one")
+    return values
+
+
+def source_fingerprint(function: Callable[..., Any]) -> str:
+    """Of the file that defines a registered function, and of all of the user's that it imports.
+
+    "" for one of the package. It goes into a run's hash, so that an edited plugin is run again. A
+    function that no file holds, as in a notebook, counts by what it does.
+    """
+    if is_of_no_file(function):
+        return definition_fingerprint(function)
+    if function.__module__.startswith("vaebench."):
+        return ""
+    inside = innermost(function)
+    # The module's own file: a function may be wrapped by one from another file.
+    file = getattr(sys.modules.get(inside.__module__), "__file__", None) or inspect.getfile(inside)
+    return sources.fingerprint(inside.__module__, Path(file))
+
+
+def _declared(annotation: Any) -> Hyper:
+    found = [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Hyper)]
+    return found[0] if found else Hyper()
+
+
+def _default(parameter: inspect.Parameter) -> float | None:
+    return None if parameter.default is parameter.empty else float(parameter.default)

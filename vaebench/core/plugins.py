@@ -1,0 +1,36 @@
+"""Objectives, likelihoods and priors from outside: files by path, packages by entry point."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+
+from vaebench.core.sources import load_file, names
+
+GROUP = "vaebench.plugins"
+"""Entry points of this group are loaded in every process."""
+
+
+def load_plugins(files: Iterable[str]) -> None:
+    """Run each file and installed entry point of the group vaebench.plugins, once per process.
+
+    Their decorators register what they define. Raises InputError for a file that cannot be run.
+    """
+    _load_installed()
+    for file in files:
+        load_file(file)
+
+
+def known_to_workers(module: str, files: Iterable[str]) -> bool:
+    """Whether a worker that loads these files has this module's registrations."""
+    installed = (plugin.module.partition(".")[0] for plugin in entry_points(group=GROUP))
+    return module.partition(".")[0] in {"vaebench", *installed} or any(
+        module in names(file) for file in files
+    )
+
+
+@functools.cache
+def _load_installed() -> None:
+    for plugin in entry_points(group=GROUP):
+        plugin.load()

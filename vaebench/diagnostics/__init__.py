@@ -1,0 +1,1 @@
+"""What can be known of a registered entry without running a study."""

@@ -1,0 +1,177 @@
+"""What is registered, as plain tables: for `vaebench list` and the documentation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from vaebench.config.compatibility import refusal
+from vaebench.config.schedules import SCHEDULES
+from vaebench.core.hyper import Hyper, hyperparameters
+from vaebench.core.shown import markdown as as_markdown
+from vaebench.data.lookup import NAMES
+from vaebench.evaluation import GRADINGS
+from vaebench.models import MODELS
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import POSTERIORS
+from vaebench.models.priors import PRIORS
+from vaebench.objectives import OBJECTIVES, Objective
+from vaebench.running.executors import EXECUTORS
+
+Lines = list[dict[str, str]]
+
+
+def catalogue() -> dict[str, Lines]:
+    """One line per entry of every registry, by kind."""
+    return {
+        "objectives": [_objective(entry) for entry in OBJECTIVES.values()],
+        "likelihoods": [
+            {
+                "name": entry.name,
+                "support": entry.support.description,
+                "measure": entry.measure,
+                "hyperparameters": _hypers(entry.hyper),
+                "trained": ", ".join([*entry.learned, *entry.fitted]),
+                "source": entry.source,
+                "what": _summary(entry.log_prob),
+            }
+            for entry in LIKELIHOODS.values()
+        ],
+        "posteriors": [
+            {
+                "name": entry.name,
+                "codes": "one-hot" if entry.discrete else "real",
+                "closed-form KL to": ", ".join(_closed_form_priors(entry.name)),
+                "hyperparameters": _hypers(entry.hyper),
+                "source": entry.source,
+                "what": _summary(entry.distribution),
+            }
+            for entry in POSTERIORS.values()
+        ],
+        "priors": [
+            {
+                "name": entry.name,
+                "codes": "one-hot" if entry.discrete else "real",
+                "hyperparameters": _hypers(entry.hyper),
+                "trained": ", ".join(entry.learned),
+                "source": entry.source,
+                "what": _summary(entry.log_prob),
+            }
+            for entry in PRIORS.values()
+        ],
+        "gradings": [
+            {
+                "name": name,
+                "hyperparameters": _hypers(entry.hyper),
+                "source": entry.source,
+                "what": _summary(entry.grade),
+            }
+            for name, entry in GRADINGS.items()
+        ],
+        "schedules": [
+            {"name": name, "parameters": _hypers(hyperparameters(f)), "what": _summary(f)}
+            for name, f in SCHEDULES.items()
+        ],
+        "models": [
+            {"name": name, "what": _summary(entry.networks)} for name, entry in MODELS.items()
+        ],
+        "datasets": [{"name": name} for name in NAMES],
+        "executors": [{"name": name, "what": _summary(f)} for name, f in EXECUTORS.items()],
+    }
+
+
+def markdown(kinds: Mapping[str, Lines]) -> str:
+    """Kinds of the catalogue as a page: a table for each."""
+    sections = (f"## {kind}\n\n{_markdown_table(lines)}\n" for kind, lines in kinds.items())
+    return "\n".join(["# What is registered\n", MADE_BY, *sections])
+
+
+MADE_BY = (
+    "Made by `vaebench list --markdown`; the facts are those that `vaebench certify` checks.\n"
+)
+
+
+def _markdown_table(lines: Lines) -> str:
+    rows = [list(lines[0]), ["---"] * len(lines[0]), *(list(line.values()) for line in lines)]
+    return "\n".join(f"| {' | '.join(map(as_markdown, row))} |" for row in rows)
+
+
+def _objective(entry: Objective) -> dict[str, str]:
+    return {
+        "name": entry.name,
+        "bound": _bound(entry),
+        "K > 1": _samples(entry),
+        "needs": ", ".join(_needs(entry)),
+        "hyperparameters": _hypers(entry.hyper),
+        "same as": ", ".join(
+            f"{s.other}{_at(s.other_at)}{' if ' if s.at or s.num_samples else ''}"
+            f"{_conditions(s.at, s.num_samples)}{'' if s.exact else ' in expectation'}"
+            for s in entry.same_as
+        ),
+        "source": entry.source,
+        "what": entry.summary.replace(": [S, B] nats", ""),
+    }
+
+
+def _bound(entry: Objective) -> str:
+    if entry.bound == "none":
+        return "none"
+    limits = (f" for {name} in [{a:g}, {b:g}]" for name, (a, b) in entry.bound_for.items())
+    when = " as K grows" if entry.bound == "upper" else ""
+    return f"{entry.bound}{when}{', tight' if entry.tight else ''}{''.join(limits)}"
+
+
+def _samples(entry: Objective) -> str:
+    """Whether it needs more than one sample to be what it is."""
+    if entry.min_samples > 1:
+        return f"needed (K >= {entry.min_samples})"
+    limits = [same.other for same in entry.same_as if same.num_samples == 1]
+    return f"else {limits[0]}" if limits else "free"
+
+
+def _needs(entry: Objective) -> Iterator[str]:
+    """What it needs beside samples with their densities, found by trying a posterior and a prior
+    that lack just that. No objective needs labels.
+    """
+    if _refused(entry, "full_gaussian", "standard_normal"):
+        yield "a Gaussian q(z|x) with independent dimensions"
+    elif _refused(entry, "diagonal_gaussian", "mixture_of_gaussians"):
+        yield "closed-form KL"
+    elif _refused(entry, "planar_flow", "mixture_of_gaussians"):
+        yield "log q(z|x) at any z"
+    if entry.auxiliary:
+        yield "a discriminator (trained beside the model)"
+    if entry.of_batch:
+        yield "the whole minibatch"
+
+
+def _refused(entry: Objective, posterior: str, prior: str) -> bool:
+    counts = tuple((name, 1) for name in entry.counts)
+    num_samples = max(2, entry.min_samples)
+    return bool(refusal(entry.name, "bernoulli", posterior, prior, num_samples, counts))
+
+
+def _closed_form_priors(posterior: str) -> Iterator[str]:
+    return (prior for prior in PRIORS if not refusal("elbo", "bernoulli", posterior, prior))
+
+
+def _at(values: Mapping[str, float]) -> str:
+    inside = ", ".join(f"{name}={value:g}" for name, value in values.items())
+    return f"({inside})" if inside else ""
+
+
+def _conditions(at: Mapping[str, float], num_samples: int | None) -> str:
+    named = [f"{name}={value:g}" for name, value in at.items()]
+    return ", ".join([*named, *([f"K={num_samples}"] if num_samples else [])])
+
+
+def _hypers(declared: Mapping[str, Hyper]) -> str:
+    return ", ".join(
+        name if hyper.default is None else f"{name}={hyper.default:g}"
+        for name, hyper in declared.items()
+    )
+
+
+def _summary(function: Callable[..., Any]) -> str:
+    return (inspect.getdoc(function) or "").partition("\n")[0]

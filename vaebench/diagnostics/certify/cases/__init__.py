@@ -1,0 +1,1 @@
+"""Inputs on which entries are checked."""

@@ -1,0 +1,97 @@
+"""Posteriors of random numbers, as an encoder gives them, and draws of them.
+
+Shapes: numbers [S, B, R], z [K, S, B, D].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from vaebench.core.hyper import Scalar
+from vaebench.diagnostics.certify.compare import two_values
+from vaebench.models import VAE, Family, build, select
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import Distribution, Latent, Posterior
+from vaebench.models.priors import PRIORS
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise, normals
+
+ROWS = 2
+MODERATE, EXTREME = 0.7, 4.0
+"""Sizes of the numbers. At the first scales differ by about 2, and gates are neither open nor shut;
+at the second a map that must be kept invertible would not be so by itself."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """q(z|x) of S runs, with what it was made of."""
+
+    family: Posterior
+    latent: Latent
+    noise: Noise
+    model: VAE
+    numbers: Tensor
+    hyper: Mapping[str, Scalar]
+
+    @cached_property
+    def q(self) -> Distribution:
+        return self.family.distribution(self.numbers, self.latent, self.model.network, **self.hyper)
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Of q: the numbers, and the weights of its network where it has one."""
+        network = self.model.network
+        return [self.numbers, *(network.parameters() if network else ())]
+
+    def draw(self, num_samples: int) -> tuple[Tensor, Tensor]:
+        """True samples, and log q(z|x) of each."""
+        with torch.no_grad():
+            made = self.q.draw(self.noise, num_samples, densities, False)
+            return made.z, self.q.log_prob(made.z) if made.log_qz_x is None else made.log_qz_x
+
+    def alone(self, run: int) -> Made:
+        """The same of one run."""
+        hyper = {n: v[[run]] if isinstance(v, Tensor) else v for n, v in self.hyper.items()}
+        model = select(self.model, [run])
+        noise = Noise((self.noise.keys[run],))
+        return Made(self.family, self.latent, noise, model, self.numbers[[run]], hyper)
+
+
+def made(
+    family: Posterior,
+    latent: Latent,
+    noise: Noise,
+    hyper: Mapping[str, Scalar] = MappingProxyType({}),
+    *,
+    num_rows: int = ROWS,
+    size: float = MODERATE,
+) -> Made:
+    """Random numbers of S runs and a network of random weights, made into q(z|x)."""
+    defaults = {name: two_values(h)[0] for name, h in family.hyper.items()}
+    numbers = size * normals(noise.at(step=50), 1, num_rows, family.num_inputs(latent))[0].double()
+    prior = PRIORS["uniform_categorical" if family.discrete else "standard_normal"]
+    parts = Family(LIKELIHOODS["bernoulli"], family, prior, latent)
+    model = build("mlp", parts, image_shape=(1,), widths=(), noise=noise).double()
+    return Made(family, latent, noise, model, numbers.requires_grad_(), {**defaults, **hyper})
+
+
+def ratios(z: Tensor, log_q: Tensor) -> Tensor:
+    """p(z) / q(z) of narrow Gaussians p within q, whose expectations are 1: [K, S, B, n].
+
+    Half as wide as q, around its mean and one deviation of p to either side in every direction.
+    """
+    dim = z.shape[-1]
+    mean, centred = z.mean(0), z - z.mean(0)
+    covariance = torch.einsum("ksbi,ksbj->sbij", centred, centred) / len(z)
+    scale = 0.5 * torch.linalg.cholesky(covariance)
+    shifts = torch.cat([torch.zeros(1, dim).double(), torch.eye(dim).double(), -torch.eye(dim)])
+    log_p = [
+        densities.cholesky_gaussian_log_prob(z, mean + scale @ shift, scale) for shift in shifts
+    ]
+    return (torch.stack(log_p, -1) - log_q[..., None]).exp()

@@ -1,0 +1,114 @@
+"""The metrics of one variant, K, checkpoint and side, each with unit, error and protocol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from vaebench.diagnostics.gradients import moments as read
+from vaebench.diagnostics.gradients.moments import Estimate, Moments, Summary, estimate
+from vaebench.diagnostics.gradients.replicas import Point
+from vaebench.diagnostics.gradients.timing import Lap
+from vaebench.objectives.entry import Side
+from vaebench.running.environment import describe
+
+Line = dict[str, Any]
+"""A metric with its value, unit and whatever else its row says."""
+
+
+def spread(ours: Moments, lap: Lap, mean: int) -> Iterator[Line]:
+    """Signal, noise and what they cost; the mean gradient is direction `mean`."""
+    num_evaluations = lap.config.num_samples * lap.config.train.batch_size
+    replicas_told = f"{int(ours.num.sum())} replicas"
+    noise = estimate(ours, lambda s: s.noise)
+    signal = estimate(ours, read.norm)
+    of_parameters = estimate(ours, read.snr_of_parameters)
+    of_vector = estimate(ours, read.snr_of_vector)
+    yield _line("gradient_norm", signal, "nats", replicas_told)
+    yield _line("variance", noise, "nats^2", f"trace, {replicas_told}")
+    per_parameter = _scaled(noise, 1.0 / ours.directions.shape[0])
+    yield _line("variance_per_parameter", per_parameter, "nats^2", replicas_told)
+    yield _line("snr", of_parameters, "1", f"mean over parameters, {replicas_told}")
+    yield _line("dsnr", read.directional_snr(ours, mean), "1", replicas_told)
+    yield _line("snr_vector", of_vector, "1", replicas_told)
+    for cost, each, unit in (
+        (num_evaluations, "evaluation", "evaluations"),
+        (lap.median_s, "second", "s"),
+    ):
+        told = f"one gradient costs {cost:.3g} {unit}"
+        root = _scaled(of_vector, cost**-0.5)
+        yield _line(f"variance_x_{each}s", _scaled(noise, cost), f"nats^2 {unit}", told)
+        yield _line(f"snr_per_sqrt_{each}", root, f"1/sqrt({unit})", told)
+        yield _line(f"{each}s_to_snr_1", _budget(of_vector, cost), unit, told)
+
+
+def _budget(snr: Estimate, cost: float) -> Estimate:
+    """What must be spent on averaging repeated gradients until signal and noise are equal."""
+    if not snr.value > 0.0:
+        return Estimate(math.inf, math.inf)
+    value = cost / snr.value**2
+    return Estimate(value, 2.0 * value * snr.standard_error / snr.value)
+
+
+def bias(ours: Moments, theirs: Moments, named: str, guide: int) -> Iterator[Line]:
+    """Against the gradient that this one is declared to have in expectation.
+
+    Directions count from `guide`, that of the gradient itself.
+    """
+    other = theirs.summary()
+    told = f"against {named}, {int(theirs.num.sum())} independent replicas"
+    yield _line("bias_relative", estimate(ours, lambda s: read.distance(s, other)), "1", told)
+    seen = Estimate(read.resolution(ours.summary(), other), 0.0)
+    yield _line("bias_resolution", seen, "1", told)
+    t = read.bias_t(ours, theirs)[guide:].tolist()
+    for i, value in enumerate(t):
+        along = "along the gradient" if i == 0 else f"along random direction {i}"
+        yield _line("bias_t", Estimate(value, 1.0), "1", f"{told}, {along}")
+
+
+def against_log_px(ours: Moments, tightest: Moments | str, side: Side) -> Iterator[Line]:
+    """The decoder's against the gradient of log p(x), in which q(z|x) has no part."""
+    if side == "encoder" or isinstance(tightest, str):
+        reason = tightest if isinstance(tightest, str) else "q(z|x) does not change log p(x)"
+        yield {"metric": "log_px_relative_error", "status": "refused", "reason": reason}
+        return
+    exact = tightest.summary()
+    told = f"to the gradient of log p(x), by iwae, {int(tightest.num.sum())} replicas"
+    scale = read.norm(exact)
+
+    def noise(s: Summary) -> float:
+        return math.sqrt(s.noise) / scale
+
+    yield _line(
+        "log_px_relative_error", estimate(ours, lambda s: read.distance(s, exact)), "1", told
+    )
+    yield _line("log_px_cosine", estimate(ours, lambda s: read.cosine(s, exact)), "1", told)
+    yield _line("log_px_relative_noise", estimate(ours, noise), "1", told)
+
+
+def time(lap: Lap, point: Point) -> Iterator[Line]:
+    """What one gradient costs, with the machine it was timed on."""
+    environment = ", ".join(f"{k} {v}" for k, v in describe(str(point.x.device)).items())
+    told = f"a single model, 1 thread, {len(lap.times_s)} interleaved rounds; {environment}"
+    for name, seconds in (
+        ("gradient_time", lap.median_s),
+        ("gradient_time_q20", lap.quantile_s(0.2)),
+        ("gradient_time_q80", lap.quantile_s(0.8)),
+    ):
+        yield _line(name, Estimate(1e3 * seconds, math.nan), "ms", told)
+
+
+def _scaled(e: Estimate, factor: float) -> Estimate:
+    return Estimate(e.value * factor, e.standard_error * factor)
+
+
+def _line(metric: str, e: Estimate, unit: str, protocol: str) -> Line:
+    """Numbers that are not finite are none: JSON has no others."""
+    return {
+        "metric": metric,
+        "value": e.value if math.isfinite(e.value) else None,
+        "standard_error": e.standard_error if math.isfinite(e.standard_error) else None,
+        "unit": unit,
+        "protocol": protocol,
+    }

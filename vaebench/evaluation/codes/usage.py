@@ -1,0 +1,142 @@
+"""How much of the latent space is used."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vaebench.core.errors import InputError
+from vaebench.evaluation.chunks import bytes_for, rows_within
+from vaebench.evaluation.grading import Grade, Graded, Subject, grading
+from vaebench.models.posteriors import Distribution
+from vaebench.models.priors import BoundPrior
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise
+
+ACTIVE = 0.01
+EPSILON, DELTA = 0.01, 0.01
+"""A dimension is collapsed where its KL is below EPSILON nats for all but a share of DELTA."""
+NUM_MEAN_SAMPLES = 16
+"""Behind the posterior mean of a flow, which has no formula for it."""
+MEAN = f"posterior mean (of {NUM_MEAN_SAMPLES} samples where it has no formula)"
+
+
+NO_FORMULA = "the KL of posterior and prior has no formula for each dimension"
+
+
+class Used(NamedTuple):
+    """Of N images of S runs."""
+
+    mu: Tensor  # [S, N, D] posterior means
+    kl: Tensor | None  # [S, N, D] KL[q(z_d|x) || p(z_d)], None where it has no formula
+    error: Tensor  # [S] squared error of E[x|z] at the posterior mean, per pixel
+
+
+@grading(source="Burda et al. 2016, section 5.2; Lucas et al. 2019")
+def latent(subject: Subject) -> list[Grade]:
+    """Active and collapsed dimensions, the rate of each, and what the posterior mean gives back."""
+    used = reconstructed(subject.model, subject.observed("test"), subject.noise)
+    active = f"test, variance of the {MEAN} > {ACTIVE}"
+    return [
+        Grade("active_units", active_units(used.mu), active),
+        Grade("mse", used.error, f"test, x against E[x|z] at the {MEAN}, per pixel"),
+        *_of_dimensions(subject.model.num_runs, used.kl),
+    ]
+
+
+def _of_dimensions(num_runs: int, kl: Tensor | None) -> list[Grade]:
+    """The grades of the KL of each dimension [S, N, D]; without a formula no value."""
+    absent = "" if kl is not None else NO_FORMULA
+    kl = torch.full((num_runs, 1, 1), math.nan) if kl is None else kl
+    rates = kl.mean(1, dtype=torch.float64)  # [S, D]
+    share = f"test, share of dimensions with Pr_x[KL < {EPSILON} nats] >= 1 - {DELTA}"
+    told = "test, mean over dimensions of the mean KL"
+    parts = None if absent else rates
+    return [
+        Grade("collapsed", collapsed(kl), share, absent=absent),
+        Grade(
+            "rate_per_dimension",
+            rates.mean(-1),
+            told,
+            absent=absent,
+            parts=parts,
+            axis="dimension",
+        ),
+    ]
+
+
+def active_units(mu: Tensor) -> Tensor:
+    """Dimensions whose posterior mean varies over the data by more than 0.01: [S, N, D] -> [S].
+
+    Burda et al. 2016, section 5.2: Var_x(E_q[z]) > 0.01.
+    """
+    return is_active(mu).sum(-1)
+
+
+def is_active(mu: Tensor) -> Tensor:
+    """Which dimensions these are: [S, N, D] -> bool [S, D]."""
+    return mu.var(dim=1) > ACTIVE
+
+
+def collapsed(kl: Tensor) -> Tensor:
+    """The share of (epsilon, delta)-collapsed dimensions: KL [S, N, D] in nats -> [S].
+
+    Lucas et al. 2019, "Don't Blame the ELBO!": Pr_x[KL[q(z_d|x) || p(z_d)] < epsilon] >= 1 - delta.
+    NaN where a KL is.
+    """
+    used = (kl >= EPSILON).sum(1) > DELTA * kl.shape[1]
+    share = 1.0 - used.double().mean(-1)
+    return share.masked_fill(kl.isnan().any(-1).any(-1), math.nan)
+
+
+def reconstructed(model: Graded, x: Tensor, noise: Noise) -> Used:
+    """What the images x [N, P] use of the latent space; chunk by chunk."""
+    prior = model.prior()
+
+    def used(images: Tensor, noise: Noise) -> Used:
+        return _used(model, prior, images, noise)
+
+    num_rows = rows_within(bytes_for(x.device), lambda: used(x[:1], noise))
+    parts = [
+        used(x[first : first + num_rows], noise.at(row=first))
+        for first in range(0, len(x), num_rows)
+    ]
+    mu, kl, errors = zip(*parts, strict=True)
+    split = [part for part in kl if part is not None]
+    error = torch.stack(errors).sum(0) / x.numel()
+    return Used(torch.cat(mu, 1), torch.cat(split, 1) if split else None, error)
+
+
+def _used(model: Graded, prior: BoundPrior, x: Tensor, noise: Noise) -> Used:
+    """Of a few images; the error as a sum."""
+    q = model.posterior(x.expand(model.num_runs, *x.shape))
+    mu = posterior_mean(q, noise)
+    error = (x - model.mean_image(mu[None])[0]).square().sum((-1, -2))
+    return Used(mu, prior.kl_per_dimension(q), error)
+
+
+@torch.no_grad()
+def posterior_means(model: Graded, x: Tensor, noise: Noise) -> Tensor:
+    """The mean of q(z|x) of the images x [N, P]: [S, N, D], chunk by chunk."""
+
+    def mean(images: Tensor, noise: Noise) -> Tensor:
+        stacked = images.expand(model.num_runs, *images.shape)
+        return posterior_mean(model.posterior(stacked), noise)
+
+    num_rows = rows_within(bytes_for(x.device), lambda: mean(x[:1], noise))
+    parts = (
+        mean(x[first : first + num_rows], noise.at(row=first))
+        for first in range(0, len(x), num_rows)
+    )
+    return torch.cat(list(parts), 1)
+
+
+def posterior_mean(q: Distribution, noise: Noise) -> Tensor:
+    """The mean of q(z|x), of samples where there is no formula: [S, B, D]."""
+    try:
+        return q.mean
+    except InputError:
+        return q.draw(noise, NUM_MEAN_SAMPLES, densities, relaxed=False).z.mean(0)

@@ -1,0 +1,33 @@
+"""Likelihoods of pixels in {0, 1}. Shapes: x [S, B, P], out [K, S, B, P], result [K, S, B]."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaebench import ops as kernels
+from vaebench.models.likelihoods.entry import likelihood
+from vaebench.models.likelihoods.outputs import uniforms_beside
+from vaebench.models.likelihoods.scales import like_probabilities
+from vaebench.models.likelihoods.supports import BINARY
+from vaebench.ops.noise import Noise
+
+
+def _bernoulli_sample(out: Tensor, noise: Noise) -> Tensor:
+    return (uniforms_beside(out, noise) < torch.sigmoid(out)).to(out)
+
+
+@likelihood(
+    source="Kingma & Welling 2014, appendix C.1",
+    measure="mass",
+    support=BINARY,
+    mean=torch.sigmoid,
+    sample=_bernoulli_sample,
+    doubt=like_probabilities,
+)
+def bernoulli(x: Tensor, out: Tensor) -> Tensor:
+    """Independent pixels in {0, 1}; the decoder gives logits.
+
+    On grey pixels the same formula is no likelihood: use continuous_bernoulli.
+    """
+    return kernels.bernoulli_log_prob(x, out)

@@ -1,0 +1,120 @@
+"""Discrete codes: D categorical variables of C values, one-hot, and their relaxation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaebench.core.hyper import Hyper, Scalar, with_axis
+from vaebench.models.posteriors.entry import POSTERIORS, Draw, Latent, Posterior, Wanted, no_formula
+from vaebench.ops.noise import Noise, gumbels
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """D independent variables; a code is D one-hot vectors of C, side by side.
+
+    The gradient of a sample is that of its relaxation (straight through): biased, less so as the
+    temperature falls, and noisier. Where `trains_relaxed`, training sees the relaxation itself.
+    """
+
+    log_probs: Tensor  # [S, B, D, C] normalised over C
+    temperature: Scalar
+    trains_relaxed: bool
+
+    def draw(
+        self,
+        noise: Noise,
+        num_samples: int,
+        ops: ModuleType,
+        relaxed: bool,
+        wanted: Wanted = "kl",
+    ) -> Draw:
+        num_rows, num_variables, num_classes = self.log_probs.shape[1:]
+        g = gumbels(noise, num_samples, num_rows, num_variables * num_classes).to(self.log_probs)
+        scores = self.log_probs + g.unflatten(-1, (num_variables, num_classes))
+        soft = torch.softmax(scores / with_axis(with_axis(self.temperature)), -1)
+        if relaxed and self.trains_relaxed:
+            return Draw(soft.flatten(-2))
+        hard = F.one_hot(scores.argmax(-1), num_classes).to(soft)
+        return Draw((hard + (soft - soft.detach())).flatten(-2))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        if self.trains_relaxed and not _is_one_hot(z):
+            raise no_formula(
+                "gumbel_softmax",
+                "log q(z|x) of a relaxed code",
+                "choose an objective of the closed-form KL, as elbo, or posterior 'categorical'",
+            )
+        return (z.unflatten(-1, self.log_probs.shape[-2:]) * self.log_probs).sum((-1, -2))
+
+    def stopped(self) -> Categorical:
+        raise no_formula(
+            "gumbel_softmax" if self.trains_relaxed else "categorical",
+            "the path derivative, as its codes are discrete",
+            "choose an objective that is not a path-derivative estimator",
+        )
+
+    @property
+    def num_examples(self) -> int:
+        return self.log_probs.shape[1]
+
+    @property
+    def mean(self) -> Tensor:
+        return self.log_probs.exp().flatten(-2)
+
+    @property
+    def log_var(self) -> Tensor:
+        p = self.log_probs.exp()
+        return (p * (1.0 - p)).clamp_min(1e-30).log().flatten(-2)  # p may round to 1
+
+
+Temperature = Annotated[Scalar, Hyper((0.2, 2.0), log=True, low=0.01)]
+
+
+def categorical(
+    numbers: Tensor, latent: Latent, network: nn.Module | None, *, temperature: Temperature = 0.5
+) -> Categorical:
+    """Discrete codes in training and evaluation, the gradient straight through the relaxation."""
+    return Categorical(_log_probs(numbers, latent), temperature, trains_relaxed=False)
+
+
+def gumbel_softmax(
+    numbers: Tensor, latent: Latent, network: nn.Module | None, *, temperature: Temperature = 0.5
+) -> Categorical:
+    """Relaxed codes in training, with the KL of the discrete ones; discrete ones in evaluation.
+
+    The distortion it trains on is that of the relaxed model, so its loss is no bound for the
+    discrete model that is graded.
+    """
+    return Categorical(_log_probs(numbers, latent), temperature, trains_relaxed=True)
+
+
+def _log_probs(numbers: Tensor, latent: Latent) -> Tensor:
+    return torch.log_softmax(numbers.unflatten(-1, (latent.dim, latent.num_classes)), -1)
+
+
+def _is_one_hot(z: Tensor) -> bool:
+    return bool(((z == 0) | (z == 1)).all())
+
+
+for _family, _source in (
+    (categorical, "Jang et al. 2017, section 2.2 (straight-through)"),
+    (gumbel_softmax, "Jang et al. 2017, eq. 2, with the categorical KL of section 4.2"),
+):
+    POSTERIORS.add(
+        _family.__name__,
+        Posterior(
+            _family.__name__,
+            _family,
+            source=_source,
+            num_inputs=lambda latent: latent.dim * latent.num_classes,
+            code_width=lambda latent: latent.dim * latent.num_classes,
+            discrete=True,
+        ),
+    )

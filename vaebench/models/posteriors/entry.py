@@ -1,0 +1,112 @@
+"""What a family of posteriors is: numbers from the encoder -> a distribution over z."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Literal, NamedTuple, Protocol, Self
+
+from torch import Tensor, nn
+
+from vaebench.core.errors import InputError
+from vaebench.core.hyper import Hyper, hyperparameters
+from vaebench.core.registry import Registry
+from vaebench.ops.noise import Noise
+
+
+@dataclass(frozen=True)
+class Latent:
+    """The sizes of a latent code, as a configuration gives them."""
+
+    dim: int
+    """D: dimensions, or categorical variables."""
+    num_classes: int = 10
+    """Values of each categorical variable."""
+    flow_steps: int = 2
+    """Maps that a flow posterior is composed of."""
+
+
+Wanted = Literal["kl", "log_qz_x", "log_qz_x_path"]
+"""What is asked of a draw beside z: the KL, or densities of the samples."""
+
+
+class Draw(NamedTuple):
+    """K samples, with what came for nothing while they were drawn."""
+
+    z: Tensor  # [K, S, B, D]
+    log_qz_x: Tensor | None = None  # [K, S, B]
+    log_qz_x_path: Tensor | None = None  # [K, S, B] with gradient through z alone
+    log_standard_normal: Tensor | None = None  # [K, S, B] log N(z; 0, I)
+    kl_to_standard_normal: Tensor | None = None  # [S, B]
+
+
+class Distribution(Protocol):
+    """q(z|x) for one batch of S runs."""
+
+    def draw(
+        self,
+        noise: Noise,
+        num_samples: int,
+        ops: ModuleType,
+        relaxed: bool,
+        wanted: Wanted = "kl",
+    ) -> Draw:
+        """K samples, differentiable in the parameters. `ops`: kernels, or densities.
+
+        `relaxed`: where a family trains on relaxed samples, these; otherwise true ones. `wanted`:
+        what a family that can should give with them in one pass.
+        """
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z|x): [K, S, B, D] -> [K, S, B]. Raises InputError where no formula exists."""
+
+    def stopped(self) -> Self:
+        """The same distribution, its parameters without gradient."""
+
+    @property
+    def num_examples(self) -> int:
+        """B."""
+
+    @property
+    def mean(self) -> Tensor:
+        """E[z]: [S, B, D]. Raises InputError where no formula exists."""
+
+    @property
+    def log_var(self) -> Tensor:
+        """log Var[z_d] of each dimension: [S, B, D]. Raises InputError where no formula exists."""
+
+
+Layers = Callable[[int, int], nn.Module]
+"""Makes the next affine layer of S runs: (inputs, outputs) -> layer."""
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """One entry of the registry: how numbers from the encoder become a distribution."""
+
+    name: str
+    distribution: Callable[..., Distribution]
+    """(numbers [S, B, R], sizes, network, **hyper) -> q(z|x)."""
+    source: str
+    num_inputs: Callable[[Latent], int]
+    """R: what the encoder gives for each example."""
+    code_width: Callable[[Latent], int] = lambda latent: latent.dim
+    """Numbers per code z, as the decoder sees it."""
+    network: Callable[[Latent, Layers], nn.Module] | None = None
+    """Trained parts beside the encoder, where the family has any."""
+    discrete: bool = False
+    """Over one-hot codes; otherwise over real ones."""
+
+    @property
+    def hyper(self) -> dict[str, Hyper]:
+        """The scalars of the family, by name."""
+        return hyperparameters(self.distribution)
+
+
+POSTERIORS: Registry[Posterior] = Registry("posterior")
+
+
+def no_formula(family: str, what: str, instead: str) -> InputError:
+    """The refusal of a quantity that a family has no closed form for."""
+    return InputError(f"posterior {family!r} has no closed form for {what}: {instead}")

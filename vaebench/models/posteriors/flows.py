@@ -1,0 +1,245 @@
+"""Flow posteriors: a diagonal Gaussian pushed through invertible maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import NoReturn, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaebench.models.posteriors.entry import (
+    POSTERIORS,
+    Draw,
+    Latent,
+    Layers,
+    Posterior,
+    Wanted,
+    no_formula,
+)
+from vaebench.models.posteriors.gaussian import DiagonalGaussian
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise, normals
+
+
+class Map(Protocol):
+    """An invertible map of codes [K, S, B, D]."""
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The image and log |det J| [K, S, B]."""
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The pre-image, and log |det J| of `forward` there. Raises InputError: no formula."""
+
+    def stopped(self) -> Map:
+        """The same map, its parameters without gradient."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The distribution of maps[-1](... maps[0](z0)), z0 from a diagonal Gaussian."""
+
+    base: DiagonalGaussian
+    maps: tuple[Map, ...]
+
+    def draw(
+        self,
+        noise: Noise,
+        num_samples: int,
+        ops: ModuleType,
+        relaxed: bool,
+        wanted: Wanted = "kl",
+    ) -> Draw:
+        eps = normals(noise, num_samples, *self.base.mu.shape[-2:]).to(self.base.mu)
+        z = densities.reparameterise(self.base.mu, self.base.log_var, eps)
+        log_q = self.base.log_prob(z)
+        for step in self.maps:
+            z, log_det = step.forward(z)
+            log_q = log_q - log_det
+        return Draw(z, log_qz_x=log_q)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        log_dets = []
+        for step in reversed(self.maps):
+            z, log_det = step.inverse(z)
+            log_dets.append(log_det)
+        return self.base.log_prob(z) - torch.stack(log_dets).sum(0)
+
+    def stopped(self) -> Flow:
+        return Flow(self.base.stopped(), tuple(step.stopped() for step in self.maps))
+
+    @property
+    def num_examples(self) -> int:
+        return self.base.num_examples
+
+    @property
+    def mean(self) -> Tensor:
+        self._refuse("its mean")
+
+    @property
+    def log_var(self) -> Tensor:
+        self._refuse("its variance")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise no_formula("of flows", what, "choose posterior 'diagonal_gaussian'")
+
+
+LEAST_SLOPE = 1e-4
+"""Of a planar map along w: 1 + w'u is above it."""
+SMALLEST = 1e-12
+"""Squared norm of w, below which a planar map needs no care: there w'u is 0."""
+
+
+@dataclass(frozen=True)
+class Planar:
+    """z + u tanh(w'z + b), with u moved so that w'u > -1 keeps it invertible."""
+
+    u: Tensor  # [S, B, D]
+    w: Tensor  # [S, B, D]
+    b: Tensor  # [S, B, 1]
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        wu = (self.w * self.u).sum(-1, keepdim=True)
+        squared_norm = self.w.square().sum(-1, keepdim=True)
+        # What w'u is moved to. It is not computed from the moved u, which rounds to beyond -1.
+        allowed = F.softplus(wu).clamp_min(LEAST_SLOPE) - 1.0
+        moved = torch.where(squared_norm > SMALLEST, allowed, wu)
+        u = self.u + (moved - wu) * self.w / squared_norm.clamp_min(SMALLEST)
+        h = torch.tanh((self.w * z).sum(-1, keepdim=True) + self.b)
+        slope = (1.0 - h.square()) * moved
+        return z + u * h, torch.log1p(slope)[..., 0]
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        raise no_formula(
+            "planar_flow",
+            "log q(z|x) at a given z, as the map has no inverse in closed form",
+            "choose an objective that needs it only at its own samples, as elbo_mc or iwae, and a "
+            "prior other than vamp",
+        )
+
+    def stopped(self) -> Planar:
+        return Planar(self.u.detach(), self.w.detach(), self.b.detach())
+
+
+@dataclass(frozen=True)
+class Autoregressive:
+    """z'_d = g_d z_d + (1 - g_d) m_d, gate g and m functions of z_1 .. z_{d-1}; then reversed."""
+
+    hidden: tuple[Tensor, Tensor]  # masked weight [S, D, H] and bias [S, 1, H]
+    out: tuple[Tensor, Tensor]  # masked weight [S, H, 2D] and bias [S, 1, 2D]
+    context: Tensor  # [S, B, H]
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        gate_logit, m = self._conditioner(z)
+        gate = torch.sigmoid(gate_logit)
+        return (gate * z + (1.0 - gate) * m).flip(-1), F.logsigmoid(gate_logit).sum(-1)
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """One dimension after the other: D evaluations of the network."""
+        image = z.flip(-1)
+        found = torch.zeros_like(image)
+        for d in range(image.shape[-1]):
+            gate_logit, m = self._conditioner(found)
+            gate = torch.sigmoid(gate_logit)
+            # A code far from any draw may shut a gate: then it is as good as impossible, not NaN.
+            solved = ((image - (1.0 - gate) * m) / gate).nan_to_num(0.0, FAR, -FAR).clamp(-FAR, FAR)
+            found = torch.cat([found[..., :d], solved[..., d:]], -1)
+        return found, F.logsigmoid(self._conditioner(found)[0]).sum(-1)
+
+    def stopped(self) -> Autoregressive:
+        hidden, out = ((weight.detach(), bias.detach()) for weight, bias in (self.hidden, self.out))
+        return Autoregressive(hidden, out, self.context.detach())
+
+    def _conditioner(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Gate logits and means of each dimension, from those before it: [K, S, B, D] twice."""
+        hidden = torch.relu(_affine(z, *self.hidden) + self.context)
+        gate_logit, m = _affine(hidden, *self.out).chunk(2, -1)
+        return gate_logit + OPEN, m
+
+
+FAR = 1e15
+"""Where a pre-image ends: its square is still a number in float32."""
+OPEN = 1.5
+"""Gates start mostly open, so that a flow starts near the identity (Kingma et al. 2016, 4)."""
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Each run's own affine map: [K, S, N, in] -> [K, S, N, out]."""
+    return torch.einsum("ksni,sio->ksno", x, weight) + bias
+
+
+def planar_flow(numbers: Tensor, latent: Latent, network: nn.Module | None) -> Flow:
+    """Planar maps whose parameters the encoder gives for each x."""
+    sizes = [latent.dim, latent.dim, *[latent.dim, latent.dim, 1] * latent.flow_steps]
+    mu, log_var, *rest = numbers.split(sizes, dim=-1)
+    maps = tuple(Planar(*rest[i : i + 3]) for i in range(0, len(rest), 3))
+    return Flow(DiagonalGaussian(mu, log_var), maps)
+
+
+def iaf(numbers: Tensor, latent: Latent, network: nn.Module | None) -> Flow:
+    """Inverse autoregressive maps: masked networks shared by all x, with a context of each x."""
+    assert isinstance(network, MaskedNetworks)
+    mu, log_var, context = numbers.split([latent.dim, latent.dim, _width(latent)], dim=-1)
+    return Flow(DiagonalGaussian(mu, log_var), network(context))
+
+
+def _width(latent: Latent) -> int:
+    """Hidden units of a masked network."""
+    return max(16, 4 * latent.dim)
+
+
+class MaskedNetworks(nn.Module):
+    """One masked network of one hidden layer for each map (MADE, Germain et al. 2015)."""
+
+    def __init__(self, latent: Latent, layers: Layers) -> None:
+        super().__init__()
+        dim, width = latent.dim, _width(latent)
+        self.hidden = nn.ModuleList(layers(dim, width) for _ in range(latent.flow_steps))
+        self.out = nn.ModuleList(layers(width, 2 * dim) for _ in range(latent.flow_steps))
+        inputs, units = torch.arange(1, dim + 1), torch.arange(width) % dim
+        # Unit of degree d sees inputs 1 .. d; output d sees the units of degree below d.
+        masks = {"sees": inputs[:, None] <= units, "feeds": units[:, None] < inputs.repeat(2)}
+        num_runs = next(self.parameters()).shape[0]
+        for name, mask in masks.items():
+            self.register_buffer(name, mask.float().repeat(num_runs, 1, 1), persistent=False)
+
+    def forward(self, context: Tensor) -> tuple[Map, ...]:
+        """The maps for the contexts [S, B, H] of a batch."""
+        sees, feeds = self.get_buffer("sees"), self.get_buffer("feeds")
+        return tuple(
+            Autoregressive(_masked(hidden, sees), _masked(out, feeds), context)
+            for hidden, out in zip(self.hidden, self.out, strict=True)
+        )
+
+
+def _masked(layer: nn.Module, mask: Tensor) -> tuple[Tensor, Tensor]:
+    weight, bias = layer.weight, layer.bias  # where a step is traced, these are no Parameters
+    assert isinstance(weight, Tensor) and isinstance(bias, Tensor)
+    return weight * mask, bias
+
+
+def _register(posteriors: Sequence[Posterior]) -> None:
+    for entry in posteriors:
+        POSTERIORS.add(entry.name, entry)
+
+
+_register(
+    [
+        Posterior(
+            "planar_flow",
+            planar_flow,
+            source="Rezende & Mohamed 2015, eq. 10 and appendix A.1",
+            num_inputs=lambda latent: 2 * latent.dim + latent.flow_steps * (2 * latent.dim + 1),
+        ),
+        Posterior(
+            "iaf",
+            iaf,
+            source="Kingma et al. 2016, eq. 9 to 14",
+            num_inputs=lambda latent: 2 * latent.dim + _width(latent),
+            network=MaskedNetworks,
+        ),
+    ]
+)

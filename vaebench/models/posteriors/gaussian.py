@@ -1,0 +1,130 @@
+"""Gaussian posteriors: independent dimensions, or a full covariance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from vaebench.models.posteriors.entry import POSTERIORS, Draw, Latent, Posterior, Wanted
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise, normals
+
+
+@dataclass(frozen=True)
+class DiagonalGaussian:
+    """N(mu, diag(exp(log_var)))."""
+
+    mu: Tensor  # [S, B, D]
+    log_var: Tensor  # [S, B, D]
+
+    def draw(
+        self,
+        noise: Noise,
+        num_samples: int,
+        ops: ModuleType,
+        relaxed: bool,
+        wanted: Wanted = "kl",
+    ) -> Draw:
+        given = self.mu, self.log_var, noise, num_samples
+        if wanted == "kl":
+            z, kl = ops.reparameterise_kl(*given)
+            return Draw(z, kl_to_standard_normal=kl)
+        path = wanted == "log_qz_x_path"
+        z, log_q, log_p = ops.reparameterise_log_probs(*given, path=path)
+        return Draw(z, None if path else log_q, log_q if path else None, log_p)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return densities.gaussian_log_prob(z, self.mu, self.log_var)
+
+    def stopped(self) -> DiagonalGaussian:
+        return DiagonalGaussian(self.mu.detach(), self.log_var.detach())
+
+    @property
+    def num_examples(self) -> int:
+        return self.mu.shape[1]
+
+    @property
+    def mean(self) -> Tensor:
+        return self.mu
+
+
+@dataclass(frozen=True)
+class FullGaussian:
+    """N(mu, L L')."""
+
+    mu: Tensor  # [S, B, D]
+    cholesky: Tensor  # [S, B, D, D] lower triangular, its diagonal above 0
+
+    def draw(
+        self,
+        noise: Noise,
+        num_samples: int,
+        ops: ModuleType,
+        relaxed: bool,
+        wanted: Wanted = "kl",
+    ) -> Draw:
+        eps = normals(noise, num_samples, *self.mu.shape[-2:]).to(self.mu)
+        z = self.mu + (self.cholesky @ eps[..., None])[..., 0]
+        return Draw(z, kl_to_standard_normal=densities.cholesky_gaussian_kl(self.mu, self.cholesky))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return densities.cholesky_gaussian_log_prob(z, self.mu, self.cholesky)
+
+    def stopped(self) -> FullGaussian:
+        return FullGaussian(self.mu.detach(), self.cholesky.detach())
+
+    @property
+    def num_examples(self) -> int:
+        return self.mu.shape[1]
+
+    @property
+    def mean(self) -> Tensor:
+        return self.mu
+
+    @property
+    def log_var(self) -> Tensor:
+        return self.cholesky.square().sum(-1).log()
+
+
+def diagonal_gaussian(
+    numbers: Tensor, latent: Latent, network: nn.Module | None
+) -> DiagonalGaussian:
+    """Independent dimensions: mu and log_var from the encoder."""
+    mu, log_var = numbers.chunk(2, dim=-1)
+    return DiagonalGaussian(mu, log_var)
+
+
+def full_gaussian(numbers: Tensor, latent: Latent, network: nn.Module | None) -> FullGaussian:
+    """Any covariance: mu, log-variances and the triangle below them, scaled row by row."""
+    mu, log_var, below = numbers.split([latent.dim, latent.dim, _num_below(latent)], dim=-1)
+    rows, columns = torch.tril_indices(latent.dim, latent.dim, -1)
+    unit = torch.eye(latent.dim, dtype=mu.dtype, device=mu.device).repeat(*mu.shape[:-1], 1, 1)
+    unit[..., rows, columns] = below
+    return FullGaussian(mu, torch.exp(0.5 * log_var)[..., None] * unit)
+
+
+def _num_below(latent: Latent) -> int:
+    return latent.dim * (latent.dim - 1) // 2
+
+
+POSTERIORS.add(
+    "diagonal_gaussian",
+    Posterior(
+        "diagonal_gaussian",
+        diagonal_gaussian,
+        source="Kingma & Welling 2014, eq. 9",
+        num_inputs=lambda latent: 2 * latent.dim,
+    ),
+)
+POSTERIORS.add(
+    "full_gaussian",
+    Posterior(
+        "full_gaussian",
+        full_gaussian,
+        source="Kingma & Welling 2019, section 2.5.1",
+        num_inputs=lambda latent: 2 * latent.dim + _num_below(latent),
+    ),
+)

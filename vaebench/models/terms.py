@@ -1,0 +1,278 @@
+"""Terms: all that an objective may see of one training step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType, ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from vaebench import ops as kernels
+from vaebench.core.errors import InputError
+from vaebench.core.hyper import Scalar, with_axis
+from vaebench.models import VAE
+from vaebench.models.posteriors import Distribution, Latent
+from vaebench.models.posteriors.entry import Draw, Wanted
+from vaebench.models.posteriors.gaussian import DiagonalGaussian
+from vaebench.models.priors import STANDARD_NORMAL, BoundPrior
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise
+
+PRIOR_DRAWS = 1 << 31
+"""The number of the posterior sample from which on the noise serves draws of the prior."""
+NO_SIZES = Latent(0)
+NOTHING_DRAWN = Draw(torch.empty(0))
+SMALLEST = 1e-20
+"""Of a weight that the gradient of z is divided by: far below any that matters, far above 0."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """B examples through K posterior samples of S runs; densities in nats.
+
+    The terms of one step serve one loss: `estimator` marks z for the backward pass. What a choice
+    of posterior and prior has no formula for raises InputError that says what to choose instead.
+    `rate_weight` is the warm-up of the training loop: it scales the rate, and within `log_w` the
+    two densities of z, so that a schedule on it reaches every objective. Evaluation leaves it at 1.
+    """
+
+    q: Distribution
+    """q(z|x) of this batch, with its parameters: for a Gaussian mu and log_var [S, B, D]."""
+    z: Tensor  # [K, S, B, D] samples of q(z|x)
+    log_px_z: Tensor  # [K, S, B]
+    prior: BoundPrior = STANDARD_NORMAL
+    rate_weight: Scalar = 1.0
+    num_examples: int = 0
+    """N: size of the training part, for estimates of the aggregate posterior."""
+    latent: Latent = NO_SIZES
+    family: str = "diagonal_gaussian"
+    """Name of the posterior, for messages."""
+    noise: Noise | None = None
+    auxiliary: nn.Module | None = None
+    """The network that the objective declares, trained beside the model: [S, n, D] -> [S, n, ·]."""
+    drawn: Draw = NOTHING_DRAWN
+    """What came with the samples."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """(S, B): the shape of every loss."""
+        return self.log_px_z.shape[1:]
+
+    @property
+    def num_samples(self) -> int:
+        """K."""
+        return self.log_px_z.shape[0]
+
+    @property
+    def mu(self) -> Tensor:
+        """The mean of q(z|x): [S, B, D]."""
+        return self.q.mean
+
+    @property
+    def log_var(self) -> Tensor:
+        """The log-variance of each dimension of q(z|x): [S, B, D]."""
+        return self.q.log_var
+
+    # ------------------------------------------------------------------ densities of the samples
+
+    @cached_property
+    def log_pz(self) -> Tensor:
+        """log p(z) of each sample: [K, S, B]."""
+        drawn = self.drawn.log_standard_normal if _is_standard(self.prior) else None
+        return self.prior.log_prob(self.z) if drawn is None else drawn
+
+    @cached_property
+    def log_qz_x(self) -> Tensor:
+        """log q(z|x) of each sample: [K, S, B]."""
+        return self.q.log_prob(self.z) if self.drawn.log_qz_x is None else self.drawn.log_qz_x
+
+    @cached_property
+    def log_qz_x_path(self) -> Tensor:
+        """The same, its gradient through z alone, not through q's own parameters: [K, S, B]."""
+        drawn = self.drawn.log_qz_x_path
+        return self.q.stopped().log_prob(self.z) if drawn is None else drawn
+
+    @cached_property
+    def log_qz_x_score(self) -> Tensor:
+        """The same, its gradient through q's own parameters alone, not through z: [K, S, B]."""
+        return self.q.log_prob(self.z.detach())
+
+    @cached_property
+    def log_ratio(self) -> Tensor:
+        """log p(z) - log q(z|x) of each sample, without the warm-up: [K, S, B]."""
+        return self.log_pz - self.log_qz_x
+
+    @cached_property
+    def log_w(self) -> Tensor:
+        """Log importance weights log p(x|z) + log p(z) - log q(z|x): [K, S, B]."""
+        return self.log_px_z + self.rate_weight * self.log_ratio
+
+    @cached_property
+    def log_w_path(self) -> Tensor:
+        """Log importance weights with q's own parameters stopped: [K, S, B]."""
+        return self.log_px_z + self.rate_weight * (self.log_pz - self.log_qz_x_path)
+
+    def estimator(
+        self, bound: Tensor, *, decoder: Tensor, path: Tensor, score: Tensor | None = None
+    ) -> Tensor:
+        """The value of `bound` [S, B] with the gradient of sum_k weight_k log w_k.
+
+        The weight is another on each way that the gradient takes: `decoder` for the generative
+        parameters, `path` through z, `score` for q's own parameters in log q(z|x) (None: 0).
+        Weights are [K, S, B], without gradient, those of the decoder not negative. Once for the
+        terms of a step: raises InputError where an objective calls it again.
+        """
+        decoder = decoder.clamp_min(SMALLEST)
+        if self.z.requires_grad:
+            self._mark_once()
+            self.z.register_hook(lambda gradient: gradient * (path / decoder)[..., None])
+        # Densities that came with the draw have their gradient past z, where no hook is.
+        of_z = decoder if self.drawn.log_qz_x_path is None else path
+        log_ratio = self.rate_weight * (self.log_pz - self.log_qz_x_path)
+        total = (decoder * self.log_px_z + of_z * log_ratio).sum(0)
+        if score is not None:
+            total = total - (score * self.rate_weight * self.log_qz_x_score).sum(0)
+        return bound.detach() + (total - total.detach())
+
+    def _mark_once(self) -> None:
+        if "_marked" in vars(self):
+            raise InputError(
+                "the terms of a step serve one estimator, which marks z; this objective made two: "
+                "weigh the log weights once, by the sum of both weights"
+            )
+        object.__setattr__(self, "_marked", True)
+
+    # ------------------------------------------------------------------ rate and distortion
+
+    @cached_property
+    def distortion(self) -> Tensor:
+        """-E_q[log p(x|z)], averaged over the samples: [S, B]."""
+        return -self.log_px_z.mean(0)
+
+    @cached_property
+    def kl(self) -> Tensor:
+        """KL[q(z|x) || p(z)] in closed form, without the warm-up: [S, B]."""
+        kl = self.closed_form_kl
+        if kl is None:
+            raise InputError(
+                f"KL[q(z|x) || p(z)] has no closed form for {self._pair}: "
+                f"choose elbo_mc, which samples it"
+            )
+        return kl
+
+    @property
+    def closed_form_kl(self) -> Tensor | None:
+        """KL[q(z|x) || p(z)] [S, B], or None where there is no formula."""
+        drawn = self.drawn.kl_to_standard_normal if _is_standard(self.prior) else None
+        return self.prior.kl(self.q) if drawn is None else drawn
+
+    @cached_property
+    def kl_or_estimate(self) -> Tensor:
+        """The KL in closed form, or the mean of log q(z|x) - log p(z) where there is none: [S, B].
+
+        For grades and curves; an objective says which of the two it means.
+        """
+        kl = self.closed_form_kl
+        return -self.log_ratio.mean(0) if kl is None else kl
+
+    @cached_property
+    def rate(self) -> Tensor:
+        """KL[q(z|x) || p(z)], weighted: [S, B]."""
+        return self.rate_weight * self.kl
+
+    @cached_property
+    def rate_per_dimension(self) -> Tensor:
+        """The weighted KL of each latent dimension: [S, B, D]."""
+        parts = self.prior.kl_per_dimension(self.q)
+        if parts is None:
+            raise InputError(
+                f"the KL does not split over dimensions for {self._pair}: "
+                f"choose posterior 'diagonal_gaussian' and prior 'standard_normal'"
+            )
+        return with_axis(self.rate_weight) * parts
+
+    # ------------------------------------------------------------------ the aggregate posterior
+
+    @cached_property
+    def pairwise_log_q(self) -> Tensor:
+        """log q(z_i[d] | x_j) of every code i and example j, by dimension: [K, S, B, B, D]."""
+        q = self.q
+        if not isinstance(q, DiagonalGaussian):
+            raise InputError(
+                "densities of the aggregate posterior by dimension need one that is independent "
+                f"over dimensions; got {self.family!r}: choose posterior 'diagonal_gaussian'"
+            )
+        return densities.gaussian_log_prob(
+            self.z[..., :, None, :, None], q.mu[:, None, :, :, None], q.log_var[:, None, :, :, None]
+        )
+
+    @cached_property
+    def prior_z(self) -> Tensor:
+        """As many codes of the prior as there are examples: [S, B, D]."""
+        assert self.noise is not None, "terms that are not of a step hold no prior draws"
+        noise = self.noise.at(sample=self.noise.first_sample + PRIOR_DRAWS)
+        return self.prior.sample(noise, self.shape[1], self.latent).to(self.z)
+
+    def judge(self, z: Tensor) -> Tensor:
+        """The auxiliary network's outputs for codes [S, n, D], its own parameters stopped."""
+        if self.auxiliary is None:
+            raise InputError(
+                "there is no auxiliary network: the objective must declare it (auxiliary=...)"
+            )
+        stopped = {name: p.detach() for name, p in self.auxiliary.named_parameters()}
+        outputs: Tensor = torch.func.functional_call(self.auxiliary, stopped, (z,))
+        return outputs
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the loss has asked of these samples: the next step can draw it in one pass."""
+        asked = {"log_qz_x", "log_qz_x_path"} & vars(self).keys()
+        if asked == {"log_qz_x_path"}:
+            return "log_qz_x_path"
+        return "log_qz_x" if asked == {"log_qz_x"} else "kl"
+
+    @property
+    def _pair(self) -> str:
+        return f"posterior {self.family!r} and prior {self.prior.entry.name!r}"
+
+
+def _is_standard(prior: BoundPrior) -> bool:
+    return prior.entry.name == STANDARD_NORMAL.entry.name  # a copied model has a copy of its entry
+
+
+def compute_terms(
+    model: VAE,
+    x: Tensor,
+    noise: Noise,
+    *,
+    num_samples: int = 1,
+    rate_weight: Scalar = 1.0,
+    posterior_hyper: Mapping[str, Scalar] = MappingProxyType({}),
+    num_examples: int = 0,
+    training: bool = False,
+    wanted: Wanted = "kl",
+    ops: ModuleType = kernels,
+) -> Terms:
+    """Encode x [S, B, P], draw K samples, decode.
+
+    `training` takes relaxed samples and closed-form fits of the batch where the model has such.
+    `wanted`: what to draw with the samples. `ops`: kernels, or the reference, densities.
+    """
+    q, prior = model.posterior(x, training, **posterior_hyper), model.prior()
+    draw = q.draw(noise, num_samples, ops, training, wanted if _is_standard(prior) else "kl")
+    return Terms(
+        q,
+        draw.z,
+        model.log_px_z(x, draw.z, training=training),
+        prior,
+        rate_weight=rate_weight,
+        num_examples=num_examples or x.shape[1],
+        latent=model.family.latent,
+        family=model.family.posterior.name,
+        noise=noise,
+        auxiliary=model.auxiliary,
+        drawn=draw,
+    )

@@ -1,0 +1,253 @@
+"""Objectives of the aggregate posterior q(z), the mean of q(z|x) over the data."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaebench.core.hyper import Hyper, Scalar, with_axis
+from vaebench.models.posteriors.entry import Layers
+from vaebench.models.terms import PRIOR_DRAWS, Terms
+from vaebench.objectives.entry import Auxiliary, SameAs, objective
+from vaebench.ops import densities
+from vaebench.ops.noise import uniforms
+
+Weight = Annotated[Scalar, Hyper((1.0, 20.0), log=True, low=0.0)]
+
+
+def _decomposed(
+    t: Terms, log_weights: Tensor, alpha: Scalar, beta: Scalar, gamma: Scalar
+) -> Tensor:
+    """Distortion plus the parts of the rate, log q(z) estimated with weights [B, B]: [S, B] nats.
+
+    Chen et al. 2018, eq. 2: index-code mutual information, total correlation, dimension-wise KL.
+    """
+    log_qz = torch.logsumexp(t.pairwise_log_q.sum(-1) + log_weights, -1)  # [K, S, B]
+    log_qz_d = torch.logsumexp(t.pairwise_log_q + log_weights[..., None], -2).sum(-1)
+    information = (t.log_qz_x - log_qz).mean(0)
+    correlation = (log_qz - log_qz_d).mean(0)
+    by_dimension = (log_qz_d - t.log_pz).mean(0)
+    rate = alpha * information + beta * correlation + gamma * by_dimension
+    return t.distortion + t.rate_weight * rate
+
+
+@objective(
+    source="Chen et al. 2018, eq. 4, minibatch-weighted sampling of eq. 3",
+    bound="none",
+    same_as=(SameAs("elbo_mc", at={"alpha": 1.0, "beta": 1.0, "gamma": 1.0}),),
+    of_batch=True,
+    penalises={
+        "alpha": lambda a: a.mutual_information + math.log(a.num_examples),
+        "beta": lambda a: a.total_correlation + (a.latent_dim - 1) * math.log(a.num_examples),
+        "gamma": lambda a: a.dimension_kl - a.latent_dim * math.log(a.num_examples),
+    },
+)
+def beta_tc(t: Terms, *, alpha: Weight = 1.0, beta: Weight = 6.0, gamma: Weight = 1.0) -> Tensor:
+    """Distortion plus the weighted parts of the rate, log q(z) by minibatch weighting: [S, B] nats.
+
+    Every example of the minibatch weighs 1 / (N B), N the size of the training part. That is too
+    low by log N and more: with the whole training part as the minibatch, each log q is off by
+    exactly -log N, constants that move the loss and not its gradient.
+    """
+    num_rows = t.shape[1]
+    log_weights = t.z.new_full((num_rows, num_rows), -math.log(t.num_examples * num_rows))
+    return _decomposed(t, log_weights, alpha, beta, gamma)
+
+
+@objective(
+    source="Chen et al. 2018, eq. 4, minibatch stratified sampling of appendix C",
+    bound="none",
+    same_as=(SameAs("elbo_mc", at={"alpha": 1.0, "beta": 1.0, "gamma": 1.0}),),
+    of_batch=True,
+    penalises={
+        "alpha": lambda a: a.mutual_information,
+        "beta": lambda a: a.total_correlation,
+        "gamma": lambda a: a.dimension_kl,
+    },
+)
+def beta_tc_stratified(
+    t: Terms, *, alpha: Weight = 1.0, beta: Weight = 6.0, gamma: Weight = 1.0
+) -> Tensor:
+    """Distortion plus the weighted parts of the rate, log q(z) by stratified sampling: [S, B] nats.
+
+    q(z) is estimated without bias, its logarithm is not: low where few examples share the region
+    of z. Small minibatches understate the mutual information's counterpart accordingly.
+    """
+    return _decomposed(t, _stratified(t).to(t.z), alpha, beta, gamma)
+
+
+def _stratified(t: Terms) -> Tensor:
+    """log weights [B, B] of example j for the code of i: own 1/N, others 1/M, the last the rest.
+
+    M = B - 1 others; the last is the neighbour before i, and has (N - M) / (N M).
+    """
+    num_rows, num = t.shape[1], t.num_examples
+    others = max(1, num_rows - 1)
+    weights = torch.full((num_rows, num_rows), 1.0 / others, dtype=torch.float64)
+    rows = torch.arange(num_rows)
+    weights[rows, rows - 1] = max(num - others, 1) / (num * others)
+    weights[rows, rows] = 1.0 / num
+    return weights.log()
+
+
+Width = Annotated[Scalar, Hyper(low=0.01)]
+
+
+@objective(
+    source="Zhao et al. 2019, the InfoVAE objective, with MMD as the divergence",
+    bound="none",
+    same_as=(SameAs("elbo", at={"alpha": 0.0, "lam": 1.0}),),
+    of_batch=True,
+    penalises={
+        "alpha": lambda a: a.rbf_mmd(1.0 / (2.0 * a.latent_dim)) - a.rate,
+        "lam": lambda a: a.rbf_mmd(1.0 / (2.0 * a.latent_dim)),
+    },
+)
+def info_vae(
+    t: Terms,
+    *,
+    alpha: Annotated[Scalar, Hyper((0.0, 1.0), high=1.0)] = 0.0,
+    lam: Annotated[Scalar, Hyper((1.0, 1000.0), log=True, low=0.0)] = 10.0,
+    width: Width = 1.0,
+) -> Tensor:
+    """Distortion plus (1 - alpha) rate plus (alpha + lam - 1) MMD^2 of q(z) and p(z): [S, B] nats.
+
+    The kernel is exp(-d^2 / (2 width^2 D)), the estimate unbiased over the minibatch, which makes
+    it noisy, and below 0 at times. MMD^2 is no number of nats: lam is what makes it one. The
+    paper's MMD-VAE is alpha = 1, without a rate.
+    """
+    scale = 1.0 / (2.0 * t.z.shape[-1] * _squared(with_axis(width)))
+    mmd = densities.squared_mmd(t.z, t.prior_z, lambda squared: torch.exp(-scale * squared))
+    weight = alpha + lam - 1.0
+    return t.distortion + (1.0 - alpha) * t.rate + weight * mmd.mean(0)[:, None]
+
+
+@objective(
+    source="Tolstikhin et al. 2018, algorithm 2 and section 4, inverse multiquadratics kernel",
+    bound="none",
+    same_as=(SameAs("reconstruction_only", at={"lam": 0.0}),),
+    ignores_rate=True,
+    of_batch=True,
+    penalises={"lam": lambda a: a.imq_mmd(2.0 * a.latent_dim)},
+)
+def wae_mmd(
+    t: Terms,
+    *,
+    lam: Annotated[Scalar, Hyper((1.0, 1000.0), log=True, low=0.0)] = 10.0,
+    width: Width = 1.0,
+) -> Tensor:
+    """Distortion plus lam MMD^2 of q(z) and p(z), no rate: [S, B] nats.
+
+    The kernel is C / (C + d^2), C = 2 D width^2, the estimate unbiased over the minibatch. Nothing
+    keeps q(z|x) from the narrowest: then its rate, and the ELBO it is graded by, grow without end.
+    """
+    c = 2.0 * t.z.shape[-1] * _squared(with_axis(width))
+    mmd = densities.squared_mmd(t.z, t.prior_z, lambda squared: c / (c + squared))
+    return t.distortion + lam * mmd.mean(0)[:, None]
+
+
+def _squared(value: Scalar) -> Scalar:
+    return value * value
+
+
+def _away_from_identity(covariance: Tensor, off_diagonal: Scalar, diagonal: Scalar) -> Tensor:
+    """Kumar et al. 2018, eq. 6: weighted squares of [S, D, D] less the identity; [S, 1]."""
+    on = covariance.diagonal(dim1=-2, dim2=-1)
+    off_squares = covariance.square().sum((-1, -2)) - on.square().sum(-1)
+    return off_diagonal * off_squares[:, None] + diagonal * (on - 1.0).square().sum(-1)[:, None]
+
+
+def _covariance(mu: Tensor) -> Tensor:
+    """Of the means over the minibatch, divided by B: [S, B, D] -> [S, D, D]."""
+    centred = mu - mu.mean(1, keepdim=True)
+    return centred.mT @ centred / mu.shape[1]
+
+
+DipWeight = Annotated[Scalar, Hyper((1.0, 100.0), log=True, low=0.0)]
+
+
+@objective(
+    source="Kumar et al. 2018, eq. 6, DIP-VAE-I",
+    bound="lower",
+    same_as=(SameAs("elbo", at={"off_diagonal": 0.0, "diagonal": 0.0}),),
+    of_batch=True,
+    penalises={
+        "off_diagonal": lambda a: a.off_diagonal_squares(a.mean_covariance),
+        "diagonal": lambda a: a.diagonal_squares(a.mean_covariance),
+    },
+)
+def dip_vae_i(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight = 100.0) -> Tensor:
+    """The ELBO plus penalties that bring the covariance of the means to the identity: [S, B] nats.
+
+    Variances of q(z|x) are free, so that E[z z'] may still be anything.
+    """
+    penalty = _away_from_identity(_covariance(t.mu), off_diagonal, diagonal)
+    return t.distortion + t.rate + penalty
+
+
+@objective(
+    source="Kumar et al. 2018, eq. 7, DIP-VAE-II",
+    bound="lower",
+    same_as=(SameAs("elbo", at={"off_diagonal": 0.0, "diagonal": 0.0}),),
+    of_batch=True,
+    penalises={
+        "off_diagonal": lambda a: a.off_diagonal_squares(a.covariance),
+        "diagonal": lambda a: a.diagonal_squares(a.covariance),
+    },
+)
+def dip_vae_ii(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight = 10.0) -> Tensor:
+    """The ELBO plus penalties that bring the covariance of q(z) to the identity: [S, B] nats.
+
+    Second moments only: dependence of a higher order is free. Noisy in small minibatches.
+    """
+    covariance = _covariance(t.mu) + torch.diag_embed(t.log_var.exp().mean(1))
+    return t.distortion + t.rate + _away_from_identity(covariance, off_diagonal, diagonal)
+
+
+CRITIC_WIDTH, CRITIC_LAYERS, LEAK = 128, 3, 0.2
+
+
+def _critic(width: int, layers: Layers) -> nn.Module:
+    """An MLP with one output. Kim & Mnih use 6 layers of 1000 units, for images of 64 x 64."""
+    hidden: list[nn.Module] = []
+    for num_inputs in (width, *[CRITIC_WIDTH] * (CRITIC_LAYERS - 1)):
+        hidden += [layers(num_inputs, CRITIC_WIDTH), nn.LeakyReLU(LEAK)]
+    return nn.Sequential(*hidden, layers(CRITIC_WIDTH, 1))
+
+
+def _critic_loss(t: Terms) -> Tensor:
+    """Cross-entropy of telling codes from codes with their dimensions shuffled: [S, B // 2].
+
+    Kim & Mnih 2018, algorithm 2; the two halves of the minibatch serve as its two batches.
+    """
+    assert t.noise is not None, "terms that are not of a step have no draws"
+    assert t.auxiliary is not None, "this objective declares its network"
+    half = t.shape[1] // 2
+    codes, others = t.z[0, :, :half].detach(), t.z[0, :, half : 2 * half].detach()
+    noise = t.noise.at(sample=t.noise.first_sample + PRIOR_DRAWS)
+    order = uniforms(noise, others.shape[-1], half).argsort(-1).mT.to(others.device)
+    shuffled = others.gather(1, order)  # each dimension in an order of its own
+    real, fake = (t.auxiliary(z)[..., 0] for z in (codes, shuffled))
+    return 0.5 * (F.softplus(-real) + F.softplus(fake))
+
+
+@objective(
+    source="Kim & Mnih 2018, eq. 2 and 3",
+    bound="none",
+    same_as=(SameAs("elbo", at={"gamma": 0.0}),),
+    auxiliary=Auxiliary(_critic, _critic_loss),
+    penalises={"gamma": lambda a: a.total_correlation},
+)
+def factor_vae(t: Terms, *, gamma: Weight = 6.0) -> Tensor:
+    """The ELBO plus gamma times the total correlation of q(z), by a discriminator: [S, B] nats.
+
+    Its log-odds that a code is of q(z), not of the product of its marginals, is the integrand of
+    the total correlation where the discriminator is optimal; one that lags makes it too low.
+    """
+    log_odds = t.judge(t.z.transpose(0, 1).flatten(1, 2))[..., 0]  # [S, K B]
+    correlation = log_odds.unflatten(1, (t.num_samples, -1)).mean(1)
+    return t.distortion + t.rate + gamma * correlation

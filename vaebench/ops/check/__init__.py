@@ -1,0 +1,1 @@
+"""Kernels checked against float64, timed, and their use of resources."""

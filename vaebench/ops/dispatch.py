@@ -1,0 +1,175 @@
+"""Which implementation an operation takes, said once in the log and kept for the record.
+
+`triton`: on a GPU, what the kernels take. `cpu native`: on a CPU in float32, in C. `cpu`: there
+too, in PyTorch, with the reason where it stands in for C. `reference`: everything else, with the
+reason.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from types import ModuleType
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+
+from vaebench.core.memory import PeakBytes
+from vaebench.ops import c as native
+from vaebench.ops import cpu, densities
+from vaebench.ops.c import fused as cpu_native
+from vaebench.ops.noise import Noise
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""What the kernels read and write; they compute in float32."""
+
+LOG = logging.getLogger("vaebench.ops")
+
+_taken: dict[str, set[str]] = {}
+_said: set[tuple[str, str]] = set()
+
+
+def paths() -> dict[str, str]:
+    """The path that each operation has taken in this process, for the record.
+
+    An operation within torch.compile leaves no entry: it is traced, not called.
+    """
+    return {op: ", ".join(sorted(ways)) for op, ways in sorted(_taken.items())}
+
+
+def forget_paths() -> None:
+    """Begin a record anew. What the log has said it does not say again."""
+    _taken.clear()
+
+
+def note(op: str, way: str) -> None:
+    """For the record: an operation has gone this way. The log says it once."""
+    _taken.setdefault(op, set()).add(way)
+    if (op, way) not in _said:
+        _said.add((op, way))
+        LOG.info("%s takes its path %s", op, way)
+
+
+def namespace(op: str, first: Tensor, problem: Callable[[], str | None]) -> ModuleType:
+    """The module whose `op` to call for tensors like `first`; a `problem` rules the others out.
+
+    It is asked for only where there are others: small steps feel every check.
+    """
+    way, module = _on_gpu(first) if first.is_cuda else _on_cpu(op, first)
+    if module is not densities and (reason := problem()):
+        way, module = _reference(reason)
+    if not torch.compiler.is_compiling():
+        note(op, way)
+    return module
+
+
+def latent_problem(mu: Tensor, log_var: Tensor, noise: Noise) -> str | None:
+    """Why no fused version takes these, or None."""
+    if mu.ndim != 3 or mu.shape != log_var.shape:
+        return f"mu {tuple(mu.shape)} and log_var {tuple(log_var.shape)}"
+    if len(mu) != len(noise.keys):
+        return f"{len(noise.keys)} keys for {len(mu)} runs"
+    if noise.tape is not None:
+        return "numbers from a tape"
+    if mu.device != log_var.device:
+        return f"mu on {mu.device} and log_var on {log_var.device}"
+    return None if mu.dtype == log_var.dtype else f"{_dtype(mu)} mu and {_dtype(log_var)} log_var"
+
+
+def pixel_problem(x: Tensor, a: Tensor, b: Tensor | None = None) -> str | None:
+    """Why no fused version takes pixels x for the parameters a and b, or None."""
+    if x.requires_grad:
+        return "a gradient to the pixels"
+    if x.dtype not in (*DTYPES, torch.uint8) or (b is not None and b.dtype not in DTYPES):
+        return "pixels or parameters in " + _dtype(x if b is None or b.dtype in DTYPES else b)
+    if x.device != a.device or (b is not None and b.device != a.device):
+        return "pixels and parameters on several devices"
+    if x.shape == a.shape[1:] and (b is None or b.shape == a.shape):
+        return None if a.ndim <= 4 else "more than four axes"  # as a rule, and told in no time
+    if a.ndim > 4 or not _fits(x, a) or x.shape[-1] != a.shape[-1]:
+        return f"pixels {tuple(x.shape)} for parameters {tuple(a.shape)}"
+    if b is not None and not _fits(b, a):
+        return f"parameters {tuple(a.shape)} and {tuple(b.shape)}"
+    return None
+
+
+def _fits(x: Tensor, a: Tensor) -> bool:
+    """Whether x broadcasts to the shape of a."""
+    axes = zip(reversed(x.shape), reversed(a.shape), strict=False)
+    return x.ndim <= a.ndim and all(n in (1, m) for n, m in axes)
+
+
+def _reference(reason: str) -> tuple[str, ModuleType]:
+    return "reference: " + reason, densities
+
+
+def _on_gpu(first: Tensor) -> tuple[str, ModuleType]:
+    """The path of a tensor on a GPU and its module, if the shapes allow."""
+    if first.dtype not in DTYPES:
+        return _reference(_dtype(first))
+    if _in_transform():
+        return _reference("a torch.func transform")
+    if not _has_triton():
+        return _reference("triton is not installed")
+    from vaebench.ops import gpu as fused  # imports triton, which CPU machines may lack
+
+    return "triton", fused
+
+
+def _on_cpu(op: str, first: Tensor) -> tuple[str, ModuleType]:
+    """The path of an operation on a CPU and its module, if the shapes allow.
+
+    torch.compile does better with the reference, whose steps it can fuse; and a dispatch mode, such
+    as traces, would not see what C does.
+    """
+    if first.dtype != torch.float32 or not first.is_cpu:
+        return _reference(_described(first.dtype, first.device.type))
+    if torch.compiler.is_compiling() or _is_traced():
+        return _reference("torch.compile")
+    if _in_transform():
+        return _reference("a torch.func transform")
+    problem = native.problem()
+    return _own_paths(problem).get(op) or _reference(f"not native: {problem}")
+
+
+def _is_traced() -> bool:
+    """Whether a dispatch mode is at work that must see every operation; counting bytes need not."""
+    if not torch._C._len_torch_dispatch_stack():
+        return False
+    modes = _get_current_dispatch_mode_stack()
+    return any(not isinstance(mode, PeakBytes) for mode in modes)
+
+
+@lru_cache
+def _own_paths(problem: str) -> dict[str, tuple[str, ModuleType]]:
+    """Name and module of an operation's own path on a CPU; a `problem` keeps native ones away."""
+    if not problem:
+        by_hand = dict.fromkeys(cpu.__all__, ("cpu", cpu))
+        return by_hand | dict.fromkeys(cpu_native.__all__, ("cpu native", cpu_native))
+    stands_in = f"cpu, not native: {problem}"
+    return {op: (stands_in if op in cpu_native.__all__ else "cpu", cpu) for op in cpu.__all__}
+
+
+@lru_cache(maxsize=1)
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def _in_transform() -> bool:
+    """Whether vmap, grad or another transform of torch.func is at work: the kernels have no rules
+    for it. Dynamo cannot trace the question, and answers it by tracing the transform itself."""
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def _dtype(x: Tensor) -> str:
+    return str(x.dtype).removeprefix("torch.")
+
+
+@lru_cache
+def _described(dtype: torch.dtype, device: str) -> str:
+    return f"{str(dtype).removeprefix('torch.')} on {device}"

@@ -1,0 +1,249 @@
+"""Counter-based random numbers: pure functions of (key, step, sample, row, column).
+
+Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.4),
+with the key of a run and the counter words (column // 4, row, sample, step); the four words of one
+output serve four neighbouring columns. Nothing has a state: a batch, a chunk, a stack or a resumed
+run sees the numbers that it would see alone. The words are the same everywhere; normals are made of
+them in numpy here, in C where `native` has a library, and in the Triton kernels, and agree to 2e-6.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vaebench.ops import c as native
+from vaebench.ops.noise_tape import Make, Player, Recorder
+
+Words = NDArray[np.uint64]  # 32-bit words, held in 64 bits so that products are exact
+
+MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+KEY_STEPS = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+LOW, SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+CACHED_ROWS = 512
+BLOCK = 1 << 16
+"""Numbers made at once: enough to hide the cost of a call, few enough to stay in the cache."""
+
+
+def key(*parts: int | str) -> int:
+    """A 63-bit Philox key for a named stream, e.g. key(seed, "train")."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Where to read in the streams of S runs: one key per run, the first counter of each axis."""
+
+    keys: tuple[int, ...]
+    step: int = 0
+    first_sample: int = 0
+    first_row: int = 0
+    tape: Recorder | Player | None = None
+    """What hands out the numbers in place of the functions below, where a step is traced."""
+
+    def __post_init__(self) -> None:
+        counters = (self.step, self.first_sample, self.first_row)
+        assert all(0 <= c <= 0xFFFFFFFF for c in counters), "a counter is one 32-bit word"
+
+    def named(self, *names: str | int) -> Noise:
+        """Streams of their own for a purpose, one for each run: no counter is read twice."""
+        return replace(self, keys=tuple(key(k, *names) for k in self.keys))
+
+    def at(
+        self, *, step: int | None = None, sample: int | None = None, row: int | None = None
+    ) -> Noise:
+        """The same streams, read from there on; what is not named stays as it is."""
+        return Noise(
+            self.keys,
+            self.step if step is None else step,
+            self.first_sample if sample is None else sample,
+            self.first_row if row is None else row,
+            self.tape,
+        )
+
+
+def philox(key: Words, counter: tuple[Words, Words, Words, Words]) -> tuple[Words, ...]:
+    """Four 32-bit words per counter; key and counter words broadcast."""
+    a, b, c, d = counter
+    k0, k1 = key & LOW, key >> SHIFT
+    for _ in range(10):
+        p, q = a * MULTIPLIERS[0], c * MULTIPLIERS[1]
+        a, b = _xor(q >> SHIFT, b, k0), np.bitwise_and(q, LOW, out=q)
+        c, d = _xor(p >> SHIFT, d, k1), np.bitwise_and(p, LOW, out=p)
+        k0, k1 = (k0 + KEY_STEPS[0]) & LOW, (k1 + KEY_STEPS[1]) & LOW
+    return a, b, c, d
+
+
+def _xor(words: Words, *others: Words) -> Words:
+    """In place, once the words have the full shape: half the time of the generator is memory's."""
+    for other in others:
+        fits = np.broadcast_shapes(words.shape, other.shape) == words.shape
+        words = np.bitwise_xor(words, other, out=words if fits else None)
+    return words
+
+
+def uniform(words: Words) -> NDArray[np.float32]:
+    """Words as float32 in [0, 1), by the rule of triton.language.rand: the sign bit folds over."""
+    signed = words.astype(np.uint32).view(np.int32)
+    signed ^= signed >> 31
+    numbers = signed.astype(np.float32)
+    numbers *= np.float32(4.6566127342e-10)
+    return numbers
+
+
+def normal_pair(u: NDArray[np.float32], v: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """Two normals from two uniforms (Box & Muller 1958); u is kept from 0, so that |eps| < 5.68.
+
+    The angle is taken from the opposite point of the circle: half as large, it keeps more digits.
+    """
+    radius = np.maximum(u, np.float32(1e-7))
+    np.log(radius, out=radius)
+    radius *= np.float32(-2.0)
+    np.negative(np.sqrt(radius, out=radius), out=radius)
+    angle = v - np.float32(0.5)
+    angle *= np.float32(2.0 * np.pi)
+    cos, sin = np.cos(angle), np.sin(angle, out=angle)
+    cos *= radius
+    sin *= radius
+    return cos, sin
+
+
+def _taped(make: Make) -> Make:
+    """The function, or where the noise has a tape, what that hands out."""
+
+    @functools.wraps(make)
+    def draw(noise: Noise, *sizes: int) -> Tensor:
+        return (
+            make(noise, *sizes)
+            if noise.tape is None
+            else noise.tape(make, replace(noise, tape=None), sizes)
+        )
+
+    return draw
+
+
+@_taped
+def normals(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> Tensor:
+    """Standard normals of S runs: [K, S, B, D], float32."""
+    if library := native.library():
+        return _filled(library.vaebench_normals, noise, num_samples, num_rows, num_columns)
+    block_steps = BLOCK // (num_samples * len(noise.keys) * num_rows * num_columns)
+    if block_steps < 2:
+        return _make_normals(noise, 1, num_samples, num_rows, num_columns)[0]
+    block = replace(noise, step=noise.step - noise.step % block_steps)
+    made = _kept_normals(block, block_steps, num_samples, num_rows, num_columns)
+    return made[noise.step - block.step].clone()  # whoever reads them may work in place
+
+
+@_taped
+def uniforms(noise: Noise, num_rows: int, num_columns: int) -> Tensor:
+    """Uniforms in [0, 1) of S runs: [S, B, D], float32."""
+    return _make_uniforms(noise, 1, num_rows, num_columns)[0]
+
+
+@_taped
+def gumbels(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> Tensor:
+    """Standard Gumbel variables of S runs: [K, S, B, D], float32. -log(-log u), u kept from 0."""
+    u = _make_uniforms(noise, num_samples, num_rows, num_columns)
+    return -torch.log(-torch.log(u.clamp_min(1e-10)))
+
+
+def permutations(noise: Noise, length: int) -> Tensor:
+    """One random order of range(length) per run: [S, length], int64.
+
+    That of the words, equal ones in the order they came in: a sort of pairs (word, position).
+    """
+    words = _row_of_words(noise, length)
+    if library := native.library():
+        orders, room = np.empty(words.shape, np.int64), np.empty(length, np.uint64)
+        library.vaebench_orders(*words.shape, *(a.ctypes.data for a in (words, room, orders)))
+        return torch.from_numpy(orders)
+    pairs = words.astype(np.uint64) << SHIFT | np.arange(length, dtype=np.uint64)
+    return torch.from_numpy((np.sort(pairs) & LOW).astype(np.int64))
+
+
+def _row_of_words(noise: Noise, length: int) -> NDArray[np.uint32]:
+    """The words of one row of each run: [S, length]."""
+    if library := native.library():
+        words = _filled(library.vaebench_words, noise, 1, 1, length)[0, :, 0]
+        return words.numpy().view(np.uint32)
+    lanes = [words[0, 0, :, 0] for words in _words(noise, 1, 1, 1, length)]
+    return np.stack(lanes, -1).reshape(len(noise.keys), -1)[:, :length].astype(np.uint32)
+
+
+def place(
+    noise: Noise, num_samples: int, num_rows: int, num_columns: int
+) -> tuple[ctypes.Array[ctypes.c_uint64] | int, ...]:
+    """Where native code is to read, as its functions take it: see `Place` in native/noise.h."""
+    counters = noise.step, noise.first_sample, noise.first_row
+    shape = num_samples, len(noise.keys), num_rows, num_columns
+    return native.words(noise.keys), *counters, *shape
+
+
+def _filled(
+    fill: Callable[..., None], noise: Noise, samples: int, rows: int, columns: int
+) -> Tensor:
+    """[K, S, B, D], by a function of the native library."""
+    made = np.empty((samples, len(noise.keys), rows, columns), np.float32)
+    fill(*place(noise, samples, rows, columns), made.ctypes.data)
+    return torch.from_numpy(made)
+
+
+def _make_uniforms(noise: Noise, samples: int, rows: int, columns: int) -> Tensor:
+    """[K, S, B, D]."""
+    if library := native.library():
+        return _filled(library.vaebench_uniforms, noise, samples, rows, columns)
+    lanes = [uniform(words) for words in _words(noise, 1, samples, rows, columns)]
+    return _columns(lanes, columns)[0]
+
+
+def _make_normals(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> Tensor:
+    """The normals of a block of steps: [T, K, S, B, D]. In pieces of rows that fit a cache."""
+    shape = (steps, samples, len(noise.keys), rows, -(-columns // 4), 4)
+    made = np.empty(shape, np.float32)
+    for first in range(0, rows, CACHED_ROWS):
+        num = min(CACHED_ROWS, rows - first)
+        words = _words(noise.at(row=noise.first_row + first), steps, samples, num, columns)
+        a, b, c, d = (uniform(w) for w in words)
+        for lane, numbers in enumerate((*normal_pair(a, b), *normal_pair(c, d))):
+            made[..., first : first + num, :, lane] = numbers
+    flat = made.reshape(*shape[:4], -1)[..., :columns]
+    return torch.from_numpy(np.ascontiguousarray(flat))
+
+
+_kept_normals = functools.lru_cache(maxsize=64)(_make_normals)
+"""Kept for the steps that follow: at most 64 blocks, of a quarter of a MiB each."""
+
+
+def _words(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> tuple[Words, ...]:
+    """Philox words, each [T, K, S, B, ceil(D / 4)]."""
+
+    def axis(first: int, length: int, position: int) -> Words:
+        shape = [1] * 5
+        shape[position] = length
+        return np.arange(first, first + length, dtype=np.uint64).reshape(shape)
+
+    counter = (
+        axis(0, -(-columns // 4), 4),
+        axis(noise.first_row, rows, 3),
+        axis(noise.first_sample, samples, 1),
+        axis(noise.step, steps, 0),
+    )
+    return philox(np.array(noise.keys, dtype=np.uint64).reshape(-1, 1, 1), counter)
+
+
+def _columns(lanes: list[NDArray[np.float32]], num_columns: int) -> Tensor:
+    """Four lanes [..., Q] -> columns [..., D], lane after lane within each quad."""
+    joined = np.stack(np.broadcast_arrays(*lanes), -1)
+    flat = joined.reshape(*joined.shape[:-2], -1)[..., :num_columns]
+    return torch.from_numpy(np.ascontiguousarray(flat))

@@ -1,0 +1,1 @@
+"""The statistics of comparison: intervals, tests, ranks and power."""

@@ -1,0 +1,1 @@
+"""Studies run: from configurations to records, on one machine or many."""

@@ -1,0 +1,46 @@
+"""Where numbers were made: versions and hardware, for the records."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import torch
+
+from vaebench.ops import c as native
+
+
+@functools.cache
+def describe(device: str) -> dict[str, str]:
+    """Versions, processor, whether there is native code for it, and device."""
+    versions = {name: _version(name) for name in ("vaebench", "torch", "triton", "numpy")}
+    return {
+        **versions,
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "processor": _processor(),
+        "native": f"no: {native.problem()}" if native.problem() else "yes",
+        "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
+    }
+
+
+def default_device() -> torch.device:
+    """The accelerator, where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")

@@ -1,0 +1,61 @@
+"""Why the numbers of a model from elsewhere may be on another scale than they are read on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from vaebench.evaluation import Grade, Subject, bounds
+from vaebench.ops.noise import Noise
+from vaebench.running.external.model import Given
+
+NUM_JUDGED = 200
+"""Test images that a model is judged by, at most."""
+NUM_SAMPLES = 4
+ERRORS = 3.0
+"""Standard errors that an ELBO must be higher by."""
+
+
+@torch.no_grad()
+def doubts_of(subject: Subject) -> str:
+    """Why the model's figures should not be trusted, from what it gives for some test images."""
+    model, x = subject.model, subject.observed("test")[:NUM_JUDGED]
+    assert isinstance(model, Given), "a model from elsewhere"
+    numbers = model.encoded(x[None])
+    out = model.outputs(numbers.chunk(2, -1)[0][None])
+    reasons = (model.likelihood.doubt(x[None], out), _of_spread(model, x, numbers, subject.noise))
+    return "; ".join(filter(None, reasons))
+
+
+def _of_spread(model: Given, x: Tensor, numbers: Tensor, noise: Noise) -> str:
+    """Whether encode's log-variances look like standard deviations or variances.
+
+    These are positive, so that q would be wider than N(0, 1) in each dimension for each image. In
+    doubt only where they also fit better when read so: by an ELBO that is higher beyond its error.
+    The reading that fits best is named.
+    """
+    mu, spread = numbers.chunk(2, -1)
+    if not bool((spread > 0).all()):
+        return ""
+
+    def elbo(log_var: Tensor) -> Tensor:
+        read = torch.cat([mu, log_var], -1)
+        return bounds(model, x, noise, num_samples=NUM_SAMPLES, numbers=read).elbo
+
+    readings = {
+        "standard deviations they give a higher ELBO: if they are, give 2 torch.log(sigma)": 2.0,
+        "variances they give a higher ELBO: if they are, give torch.log(variance)": 1.0,
+    }
+    gains = {words: elbo(power * spread.log()) - elbo(spread) for words, power in readings.items()}
+    words, gain = max(gains.items(), key=lambda item: float(item[1].mean()))
+    if not bool(gain.mean() > ERRORS * gain.std() / gain.shape[-1] ** 0.5):
+        return ""
+    return f"the log-variances of encode are all positive, and read as {words}"
+
+
+def marked(grade: Grade, doubt: str) -> Grade:
+    """The grade of one run, with a doubt beside those that it has."""
+    own = grade.doubts or ("",)
+    return replace(grade, doubts=tuple("; ".join(filter(None, (doubt, each))) for each in own))

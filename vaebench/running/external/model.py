@@ -1,0 +1,264 @@
+"""A model trained elsewhere, as the evaluation sees it: a stack of one run.
+
+Its two functions see plain batches: encode takes images [B, P], decode takes codes [n, D].
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution as TorchDistribution
+from torch.distributions import Independent, Normal
+
+from vaebench.core.errors import InputError
+from vaebench.core.user_code import call
+from vaebench.data import Dataset
+from vaebench.evaluation.likelihood.checked import checked_log_px_z
+from vaebench.models.likelihoods import Likelihood
+from vaebench.models.posteriors import Distribution, Latent
+from vaebench.models.posteriors.gaussian import DiagonalGaussian
+from vaebench.models.priors import BoundPrior, Prior
+from vaebench.ops.noise import Noise, key
+
+NUM_TRIED = 3
+"""Images that a model is tried with before it is graded."""
+
+Encode = Callable[[Tensor], Any]
+"""Images [B, P] -> mean and log-variance of q(z|x), [B, D] each, or a Normal over z."""
+Decode = Callable[[Tensor], Tensor]
+"""Codes [n, D] -> the numbers that the likelihood is given, n of each row alike: [n, n P]."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What `evaluation.Graded` asks for, of two functions and the names of two distributions.
+
+    The functions are handed copies. Whatever precision they give is graded as float32.
+    """
+
+    encode: Encode
+    decode: Decode
+    likelihood: Likelihood
+    likelihood_hyper: Mapping[str, float]
+    bound_prior: BoundPrior
+    latent: Latent
+    like: Tensor
+    num_outputs: int
+    """Of each row of decode: P, times the numbers that the likelihood has for a pixel."""
+    log_volume: float = 0.0
+    num_runs: int = 1
+
+    def encoded(self, x: Tensor) -> Tensor:
+        """[1, B, P] -> mean and log-variance, side by side: [1, B, 2D]."""
+        return torch.cat(_gaussian(self.encode, x[0], self.latent.dim), -1)[None]
+
+    def distribution(self, numbers: Tensor) -> Distribution:
+        """q(z|x) of mean and log-variance [1, B, 2D]."""
+        return DiagonalGaussian(*numbers.chunk(2, -1))
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """q(z|x) of images [1, B, P]."""
+        return self.distribution(self.encoded(x))
+
+    def prior(self) -> BoundPrior:
+        """p(z)."""
+        return self.bound_prior
+
+    def log_px_z(self, x: Tensor, z: Tensor) -> Tensor:
+        """[1, B, P], [K, 1, B, D] -> [K, 1, B], in nats."""
+        log_prob, out = self.likelihood.log_prob, self.outputs(z)
+        return call(log_prob, x, out, **self.likelihood_hyper) - self.log_volume
+
+    def mean_image(self, z: Tensor) -> Tensor:
+        """[K, 1, n, D] -> [K, 1, n, P]."""
+        return call(self.likelihood.mean, self.outputs(z))
+
+    def sample_image(self, z: Tensor, noise: Noise) -> Tensor:
+        """Images drawn from p(x|z): [K, 1, n, D] -> [K, 1, n, P]."""
+        return self.likelihood.draw(self.outputs(z), noise, **self.likelihood_hyper)
+
+    def of_run(self, run: int) -> Given:
+        """Itself: there is one."""
+        return self
+
+    def outputs(self, z: Tensor) -> Tensor:
+        """What decode gives, in the precision of z: [K, 1, n, D] -> [K, 1, n, num_outputs]."""
+        rows = z.flatten(0, -2)
+        out = _called("decode", self.decode, rows)
+        if not _is_real(out):
+            raise InputError(f"decode must give a tensor of real numbers; it gave {_said(out)}")
+        if out.numel() != len(rows) * self.num_outputs or out.shape[:1] != rows.shape[:1]:
+            raise InputError(
+                f"decode must give [{len(rows)}, {self.num_outputs}] for codes of shape "
+                f"{tuple(rows.shape)} under likelihood {self.likelihood.name!r}; it gave "
+                f"{tuple(out.shape)}"
+            )
+        # A copy: the next call may overwrite what this one gave.
+        return out.to(z, copy=True).reshape(*z.shape[:-1], self.num_outputs)
+
+
+@torch.no_grad()
+def given_model(
+    encode: Encode,
+    decode: Decode,
+    likelihood: Likelihood,
+    likelihood_hyper: Mapping[str, float],
+    prior: BoundPrior,
+    dataset: Dataset,
+    device: str,
+) -> tuple[Given, str]:
+    """The model, tried on a few test images, and a mark that tells it from others.
+
+    Raises InputError for what cannot be graded: another shape, NaN, parts that still change from
+    call to call or with the batch, a log-probability above 0.
+    """
+    own = [*likelihood.learned, *likelihood.fitted]
+    if own:
+        raise InputError(
+            f"likelihood {likelihood.name!r} learns {own[0]} in training, which a model from "
+            f"elsewhere cannot hand over: name one that is told it, as {{name = 'gaussian', "
+            f"sigma = 0.1}}"
+        )
+    x = dataset.observe("test")[:NUM_TRIED].to(device)
+    mu, _ = _gaussian(encode, x)
+    model = Given(
+        encode,
+        decode,
+        likelihood,
+        likelihood_hyper,
+        prior,
+        Latent(mu.shape[-1]),
+        mu.new_zeros(()),
+        dataset.num_pixels * likelihood.outputs_per_pixel,
+        dataset.log_volume,
+    )
+    return model, _tried(model, x[None])
+
+
+def _tried(model: Given, x: Tensor) -> str:
+    """A mark of the model, of what it gives for a few images.
+
+    Raises InputError where it is no function of its inputs, row by row, or not finite.
+    """
+    numbers = model.encoded(x)
+    z = numbers.chunk(2, -1)[0][None]
+    log_px_z, log_pz = checked_log_px_z(model, x, z), model.prior().log_prob(z)
+    for what, values in (("encode", numbers), ("log p(x|z)", log_px_z), ("log p(z)", log_pz)):
+        if not bool(torch.isfinite(values).all()):
+            raise InputError(
+                f"{what} must be finite; on the first test images it is not: look for logarithms "
+                f"of 0, and logits of probabilities that are 0 or 1"
+            )
+    fewer = {
+        "encode": (model.encoded(x[:, :2]), numbers[:, :2]),
+        "decode": (model.log_px_z(x[:, :2], z[:, :, :2]), log_px_z[..., :2]),
+    }
+    for what, (among_fewer, among_all) in fewer.items():
+        if not torch.allclose(among_fewer, among_all, rtol=1e-3, atol=1e-4):
+            raise InputError(
+                f"{what} must give each image the same whenever it is asked and whatever is beside "
+                f"it; it does not: turn dropout and batch statistics off, as model.eval() does"
+            )
+    seen = torch.cat([numbers.flatten(), log_px_z.flatten(), log_pz.flatten()])
+    return hashlib.sha256(seen.double().cpu().numpy().tobytes()).hexdigest()[:12]
+
+
+def _called(what: str, function: Callable[[Tensor], Any], given: Tensor) -> Any:
+    """What a function of the user's gives for a copy. Raises InputError where it raises."""
+    try:
+        return function(given.clone())
+    except InputError:
+        raise
+    except Exception as error:
+        first_line = str(error).strip().partition("\n")[0]
+        dtype = str(given.dtype).removeprefix("torch.")
+        raise InputError(
+            f"{what} must take {dtype} of shape {tuple(given.shape)} on {given.device}; it raised "
+            f"{type(error).__name__}: {first_line}: where it computes in another precision, "
+            f"convert within it, as by x.double()"
+        ) from error
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Tensor) and not value.is_complex() and value.layout is torch.strided
+
+
+def _said(value: Any) -> str:
+    """What a value is, in words."""
+    if isinstance(value, Tensor):
+        return (
+            f"a tensor of {str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
+        )
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__} of {len(value)}: {', '.join(map(_said, value))}"
+    return type(value).__name__
+
+
+def _gaussian(encode: Encode, x: Tensor, dim: int | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance [B, D] that an encoder gives for images [B, P], in their precision.
+
+    Raises InputError.
+    """
+    found = _called("encode", encode, x)
+    if isinstance(found, Independent):
+        found = found.base_dist
+    if isinstance(found, Normal):
+        found = found.loc, 2.0 * found.scale.log()
+    match found:
+        case (mu, log_var) if _is_real(mu) and _is_real(log_var):
+            pass
+        case _:
+            raise InputError(
+                f"encode must give mean and log-variance of q(z|x), two tensors of real numbers, "
+                f"or a Normal over z; it gave {_said(found)}: wrap it, as in lambda x: "
+                f"(net(x).mu, net(x).log_var)"
+            )
+    fits = mu.ndim == 2 and len(mu) == len(x) and mu.shape[1] == (dim or max(1, mu.shape[1]))
+    if not (fits and mu.shape == log_var.shape):
+        raise InputError(
+            f"encode must give mean and log-variance of shape [{len(x)}, {dim or 'D'}] for "
+            f"{len(x)} images; it gave {tuple(mu.shape)} and {tuple(log_var.shape)}"
+        )
+    return mu.to(x), log_var.to(x)
+
+
+def from_torch(prior: TorchDistribution) -> BoundPrior:
+    """A prior that is a torch.distributions object over a code, or over each of its numbers.
+
+    Raises InputError for a batch of distributions over codes.
+    """
+    over_codes = len(prior.event_shape) > 0
+    if over_codes and prior.batch_shape:
+        raise InputError(
+            f"a prior must be one distribution over z; got a batch of shape "
+            f"{tuple(prior.batch_shape)}: give one of them"
+        )
+    shape = prior.batch_shape + prior.event_shape
+    with torch.random.fork_rng(devices=[]):
+        like = prior.sample()  # for its precision and its device
+
+    def log_prob(z: Tensor) -> Tensor:
+        if shape and shape[-1] != z.shape[-1]:
+            raise InputError(
+                f"the prior must be over the {z.shape[-1]} numbers of a code; it is over "
+                f"{shape[-1]}"
+            )
+        finite = z.isfinite().all(-1)
+        # The distributions of torch raise for NaN, which a rejected proposal may hold.
+        real = torch.where(finite[..., None], z, 0.0).to(like)
+        log_pz = _called("the prior's log_prob", prior.log_prob, real).to(z)
+        return torch.where(finite, log_pz if over_codes else log_pz.sum(-1), torch.nan)
+
+    def sample(noise: Noise, num_rows: int, latent: Latent) -> Tensor:
+        seed = key(*noise.keys, noise.step, noise.first_sample, noise.first_row)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            drawn = prior.sample(torch.Size([num_rows] if shape else [num_rows, latent.dim]))
+        return drawn.clone()[None]
+
+    return BoundPrior(Prior("given", log_prob, "given", sample), {})

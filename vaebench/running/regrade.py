@@ -1,0 +1,220 @@
+"""Recorded runs graded again from their weights, with more samples or by other gradings."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from vaebench import results
+from vaebench.config import RunConfig, convert, evaluation_settings
+from vaebench.config.build import build_stack
+from vaebench.core.errors import InputError, InputWarning, StorageError, near_match
+from vaebench.evaluation import Evaluation, Subject, budget, evaluate
+from vaebench.models import VAE
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.priors import PRIORS
+from vaebench.results import Metric, Record
+from vaebench.running.environment import default_device
+from vaebench.running.job import load_data, subject
+from vaebench.running.plan import stacks
+
+Configured = tuple[Record, RunConfig]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which runs of a folder to grade, and how, where not as they were."""
+
+    folder: Path
+    runs: Sequence[str] = ()
+    """Their ids; all that are done where there are none."""
+    num_samples: int | None = None
+    gradings: Sequence[Any] = ()
+    """As in a study: names, or tables with scalars. Those of the runs where there are none."""
+
+
+def regrade(request: Request, *, keep: bool = False) -> list[dict[str, Any]]:
+    """A row per run and metric. `keep`: the figures go into the records, beside the others.
+
+    A run that cannot be graded, for its record, its data or its weights, is one row without a
+    metric whose `trust` says why, and the others are graded. Raises InputError for a request that
+    cannot be met, as for a run that is not there, and where figures of another K would be kept:
+    K is part of what a record is compared by.
+    """
+    if keep and request.num_samples is not None:
+        raise InputError(
+            "figures are kept at the K of their run alone, as runs are compared at one K: "
+            "leave out --samples or --keep"
+        )
+    wanted = _wanted(request)
+    if keep:
+        results.prepare(request.folder)
+    fit, unfit = _parted(request.folder, wanted, keep)
+    rows = [_refusal(record, reason) for record, reason in unfit]
+    for records, configs in _stacks(fit):
+        try:
+            evaluation = evaluate(*_graded(request, records, configs))
+        except InputError as error:
+            if request.gradings or request.num_samples is not None:
+                raise  # the request's fault; else it is what these runs were graded by
+            rows += [_refusal(record, str(error)) for record in records]
+            continue
+        for i, record in enumerate(records):
+            metrics = results.metrics(evaluation.grades, i)
+            rows += [_row(record, metric) for metric in metrics]
+            if keep and (reason := _added(request.folder, record, evaluation, i)):
+                rows.append(_refusal(record, reason))
+    return rows
+
+
+def foretell(request: Request) -> list[dict[str, Any]]:
+    """How long each grading of the request will take, over all its runs: rows."""
+    seconds: dict[str, float] = {}
+    fit, unfit = _parted(request.folder, _wanted(request), keep=False)
+    for record, reason in unfit:
+        warnings.warn(f"left out: {record.run}: {reason}", InputWarning, stacklevel=2)
+    for records, configs in _stacks(fit):
+        for name, value in budget(*_graded(request, records, configs)).items():
+            seconds[name] = seconds.get(name, 0.0) + value
+    return [{"grading": name, "seconds": value} for name, value in seconds.items()]
+
+
+def _wanted(request: Request) -> list[Record]:
+    """The records to grade. Raises InputError."""
+    folder = request.folder
+    done = {r.run: r for r in results.records(folder) if r.status == "done"}
+    for run in request.runs:
+        if run not in done:
+            raise InputError(f"no finished run {run!r} in {folder}; {near_match(run, done)}")
+        if not done[run].config:
+            raise InputError(
+                f"{run!r} is a model from elsewhere, of which no weights are recorded: evaluate "
+                f"its file"
+            )
+    trained = {run: record for run, record in done.items() if record.config}
+    if not trained:
+        raise InputError(f"{folder} must hold finished runs; it has none: run a study first")
+    return [trained[run] for run in dict.fromkeys(request.runs) or trained]
+
+
+def _parted(
+    folder: Path, records: Sequence[Record], keep: bool
+) -> tuple[list[Configured], list[tuple[Record, str]]]:
+    """The runs that can be graded with their configurations, and the others with the reason."""
+    fit, unfit = [], []
+    for record in records:
+        try:
+            fit.append((record, _checked(folder, record, keep)))
+        except InputError as error:
+            unfit.append((record, str(error)))
+    return fit, unfit
+
+
+def _checked(folder: Path, record: Record, keep: bool) -> RunConfig:
+    """A run's configuration, once all that grading reads of the run is in order. Raises
+    InputError."""
+    config: RunConfig = convert(record.config, RunConfig)
+    expected = _shapes(config)
+    weights = _weights(folder, record)
+    if {name: tuple(w.shape) for name, w in weights.items()} != expected:
+        raise InputError(
+            f"the weights of {record.run} must have the shapes of its configuration; they are "
+            f"another model's: delete its record and run it again"
+        )
+    if not all(w.isfinite().all() for w in weights.values()):
+        raise InputError(
+            f"the weights of {record.run} must be finite; they are not: delete its record and "
+            f"run it again"
+        )
+    if keep:
+        results.examples(folder, record.run)  # which the new ones are to join
+    return config
+
+
+def _shapes(config: RunConfig) -> dict[str, tuple[int, ...]]:
+    """Of the weights of one run. Raises InputError where no model can be made of it."""
+    for registry, choice in ((LIKELIHOODS, config.likelihood), (PRIORS, config.prior)):
+        if missing := registry[choice.name].hyper.keys() - choice.hyper.keys():
+            raise InputError(f"its {choice.name!r} must have {', '.join(sorted(missing))}")
+    try:
+        return {name: tuple(w.shape) for name, w in _new([config]).state_dict().items()}
+    except InputError:
+        raise
+    except Exception as error:  # whatever stops a model that nobody vouches for from being made
+        raise InputError(f"no model can be made of its configuration: {error!r}") from error
+
+
+def _new(configs: Sequence[RunConfig]) -> VAE:
+    dataset = load_data(configs[0].data)
+    return build_stack(configs, dataset.image_shape, dataset.log_volume)
+
+
+def _stacks(runs: Sequence[Configured]) -> Iterator[tuple[list[Record], list[RunConfig]]]:
+    """Records that are graded side by side. Files have the record's own name for the run: that of
+    its configuration changes when settings are added, and two records may then have it."""
+    records = {id(config): record for record, config in runs}
+    for configs in stacks([config for _, config in runs]):
+        yield [records[id(config)] for config in configs], configs
+
+
+def _graded(
+    request: Request, records: Sequence[Record], configs: Sequence[RunConfig]
+) -> tuple[Subject, Mapping[str, Mapping[str, float]]]:
+    """A stack with its recorded weights, and the gradings that are asked for."""
+    changes: dict[str, Any] = {"gradings": request.gradings} if request.gradings else {}
+    if request.num_samples is not None:
+        changes["num_samples"] = request.num_samples
+    settings = evaluation_settings(msgspec.to_builtins(configs[0].evaluate) | changes)
+    model = _new(configs).to(default_device())
+    weights = [_weights(request.folder, record) for record in records]
+    model.load_state_dict({name: torch.cat([w[name] for w in weights]) for name in weights[0]})
+    graded = subject(model, load_data(configs[0].data), configs)
+    return replace(graded, num_samples=settings.num_samples), settings.wanted
+
+
+def _added(folder: Path, record: Record, evaluation: Evaluation, position: int) -> str:
+    """Add a run's figures to its record; why they could not be, where the record has changed."""
+    metrics = results.metrics(evaluation.grades, position)
+    try:
+        results.add(folder, record, metrics, results.parts(evaluation.grades, position))
+    except StorageError:
+        raise  # the next run's would fare no better
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _refusal(record: Record, reason: str) -> dict[str, Any]:
+    return _row(record, Metric("", None, "", None, trust=reason))
+
+
+def _row(record: Record, metric: Metric) -> dict[str, Any]:
+    labels = record.labels
+    return {
+        "run": record.run,
+        "variant": labels.variant,
+        "likelihood": labels.likelihood,
+        "seed": labels.seed,
+        "study": record.study,
+        **msgspec.structs.asdict(metric),
+    }
+
+
+def _weights(folder: Path, record: Record) -> dict[str, Tensor]:
+    """What a run's file of weights holds, by name. Raises InputError where that is no tensors."""
+    content = results.read_weights(folder, record)
+    try:
+        loaded = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        return {str(name): weights.detach() for name, weights in loaded.items()}
+    except Exception as error:  # torch has no list of what a damaged file makes it raise
+        raise InputError(
+            f"the weights file of {record.run} is damaged: delete its record and run it again"
+        ) from error

@@ -1,0 +1,165 @@
+"""The timing pass: quiet, interleaved, after the training runs and apart from them.
+
+Every variant's own training loop runs in this process, on one thread, a few steps at a time and in
+turn, so that whatever else the machine does falls on all of them alike.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from msgspec.structs import replace
+
+from vaebench.config import RunConfig
+from vaebench.config.build import build_stack
+from vaebench.core.memory import PeakBytes
+from vaebench.models import VAE
+from vaebench.results import Metric, Record, metric
+from vaebench.running.environment import describe
+from vaebench.running.job import labels, load_data
+from vaebench.training.curves import Step
+from vaebench.training.loop import Progress, training_steps
+
+NUM_ROUNDS = 11
+NUM_WARM_UP = 10
+ROUND_SECONDS = 0.06
+SEED_STRIDE = 1_000_003
+BASELINE = "elbo"
+
+
+@dataclass
+class Lap:
+    """One variant in the race: its stack, its loop, and its step time of each round."""
+
+    configs: Sequence[RunConfig]
+    model: VAE
+    loop: Iterator[Step[Progress]]
+    num_steps: int = 1
+    times_ms: list[float] = field(default_factory=list)  # per step and run
+
+
+def timing_pass(
+    variants: Sequence[Sequence[RunConfig]], study: str, device: str, num_threads: int = 1
+) -> list[Record]:
+    """Time the training step of each variant, given the runs it is stacked of."""
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    gc.disable()
+    try:
+        laps = [_warmed_up(i, configs, device) for i, configs in enumerate(variants)]
+        memory = [_peak_memory(lap, device) for lap in laps]
+        for _ in range(NUM_ROUNDS):
+            for lap in laps:
+                lap.times_ms.append(_timed(lap, lap.num_steps, device))
+    finally:
+        gc.enable()
+        torch.set_num_threads(threads_before)
+    return [
+        _record(lap, _baseline(lap, laps), peak, study, device, num_threads)
+        for lap, peak in zip(laps, memory, strict=True)
+    ]
+
+
+def _warmed_up(index: int, configs: Sequence[RunConfig], device: str) -> Lap:
+    dataset = load_data(configs[0].data)
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
+    # Noise is kept for the runs that share it; here every variant must make its own.
+    own_seeds = [replace(c, seed=c.seed + SEED_STRIDE * (index + 1)) for c in configs]
+
+    def endless() -> Iterator[Step[Progress]]:
+        while True:
+            yield from training_steps(model, own_seeds, dataset)
+
+    lap = Lap(configs, model, endless())
+    _timed(lap, NUM_WARM_UP, device)
+    step_ms = _timed(lap, NUM_WARM_UP, device) * len(configs)
+    lap.num_steps = max(2, round(1e3 * ROUND_SECONDS / step_ms))
+    return lap
+
+
+def _timed(lap: Lap, num_steps: int, device: str) -> float:
+    """Milliseconds per step and run."""
+    _synchronise(device)
+    start = time.perf_counter()
+    for _ in range(num_steps):
+        next(lap.loop)
+    _synchronise(device)
+    return 1e3 * (time.perf_counter() - start) / (num_steps * len(lap.configs))
+
+
+def _synchronise(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+
+
+def _peak_memory(lap: Lap, device: str) -> float:
+    """MiB per run: parameters, Adam's two moments, and the tensors of one step at their peak."""
+    weights = sum(p.numel() * p.element_size() for p in lap.model.parameters())
+    if device.startswith("cuda"):
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        next(lap.loop)
+        in_step = torch.cuda.max_memory_allocated(device) - before
+    else:
+        with PeakBytes() as counted:
+            next(lap.loop)
+        in_step = counted.peak
+    return (3 * weights + in_step) / len(lap.configs) / 2**20
+
+
+def _baseline(lap: Lap, laps: Sequence[Lap]) -> Lap:
+    """The plain elbo on the same data with the same likelihood, settings and number of runs; where
+    there is none, the first of these."""
+    same = [other for other in laps if _conditions(other) == _conditions(lap)]
+    return next((other for other in same if other.configs[0].variant == BASELINE), same[0])
+
+
+def _conditions(lap: Lap) -> tuple[object, ...]:
+    first = lap.configs[0]
+    return first.likelihood, first.data, first.settings, len(lap.configs)
+
+
+def _record(
+    lap: Lap, baseline: Lap, peak: float, study: str, device: str, num_threads: int
+) -> Record:
+    config = lap.configs[0]
+    protocol = (
+        f"{len(lap.configs)} runs stacked, eager steps, {num_threads} thread, "
+        f"{NUM_ROUNDS} interleaved rounds, per run"
+    )
+    against = f"{protocol}, against {baseline.configs[0].variant}"
+    return Record(
+        run=f"timing-{config.id}",
+        study=study,
+        labels=labels(config, seed=None),
+        config={"runs": [c.id for c in lap.configs]},
+        status="done",
+        metrics=[
+            *_times(lap.times_ms, config.train.batch_size, protocol),
+            metric("step_time_ratio", _ratio(lap, baseline), against),
+            metric("peak_memory", peak, protocol),
+        ],
+        environment=describe(device),
+    )
+
+
+def _times(times_ms: Sequence[float], batch_size: int, protocol: str) -> list[Metric]:
+    median = statistics.median(times_ms)
+    q20, q80 = np.quantile(times_ms, (0.2, 0.8))
+    return [
+        metric("step_time", median, protocol),
+        metric("step_time_q20", float(q20), protocol),
+        metric("step_time_q80", float(q80), protocol),
+        metric("examples_per_s", 1e3 * batch_size / median, protocol),
+    ]
+
+
+def _ratio(lap: Lap, baseline: Lap) -> float:
+    pairs = zip(lap.times_ms, baseline.times_ms, strict=True)
+    return statistics.median(mine / theirs for mine, theirs in pairs)

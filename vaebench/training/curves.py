@@ -1,0 +1,171 @@
+"""What is kept of training: learning curves, and which runs are to go on."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from vaebench.config import RunConfig
+from vaebench.config.build import streams
+from vaebench.data import Dataset
+from vaebench.evaluation.likelihood.bounds import bounds
+from vaebench.models import VAE, put_back, select
+from vaebench.ops.noise import Noise
+from vaebench.training.descent import gradient_norms
+from vaebench.training.scalars import settled
+from vaebench.training.step import Measured
+
+NUM_LOGGED = 40
+"""Points of a learning curve."""
+NUM_CURVE_IMAGES = 1000
+"""Validation images behind each point, at most."""
+CURVES = ("step", "loss_nats", "rate_nats", "distortion_nats", "grad_norm", "valid_elbo_nats")
+
+Curve = dict[str, list[float]]
+"""Of one run: a value for each point, by name."""
+P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How far a run of a stack went, and which of its weights are kept."""
+
+    steps: int
+    """That were taken."""
+    kept: int
+    """So many steps had been taken when the weights were what is kept of them."""
+
+
+@dataclass(frozen=True)
+class Step(Generic[P]):
+    """What one training step did, after others that were taken with it."""
+
+    index: int
+    losses: Tensor  # [T, S] mean over the batch, of those others and of it
+    terms: Measured
+    grad_norm: Tensor | None  # [S] before clipping; None: the model has the gradients
+    progress: P
+    """What the step after it goes on from."""
+
+    @property
+    def loss(self) -> Tensor:
+        """Its own: [S]."""
+        return self.losses[-1]
+
+
+class Log:
+    """The curves of S runs. Losses are read at the points alone: to read one waits for it."""
+
+    def __init__(
+        self, configs: Sequence[RunConfig], dataset: Dataset, on_steps: Callable[[int], None]
+    ) -> None:
+        self.configs, self.on_steps = configs, on_steps
+        self.num_steps = configs[0].train.num_steps
+        self.steps_left = self.num_steps * len(configs)
+        self.every = max(1, self.num_steps // NUM_LOGGED)
+        self.x_valid = dataset.observe("valid")[:NUM_CURVE_IMAGES]
+        self.curves: list[Curve] = [{name: [] for name in CURVES} for _ in configs]
+        self.settled = [settled(config) for config in configs]
+        self.diverged_at: dict[int, int] = {}
+        self.best: dict[int, VAE] = {}
+        self.unread: list[Tensor] = []
+        self.runs: Sequence[int] = range(len(configs))
+
+    def runs_leave(self, step: Step[P], model: VAE, runs: Sequence[int]) -> bool:
+        """Take note of a step of these runs. Whether some of them are to leave after it."""
+        self.unread.append(step.losses)
+        self.runs = runs
+        if step.index % self.every != self.every - 1:
+            return False
+        self._read_losses(step.index)
+        noise = streams([self.configs[run] for run in runs], "curve")
+        for name, values in _point(step, model, self.x_valid, noise).items():
+            for run, value in zip(runs, values.tolist(), strict=True):
+                self.curves[run][name].append(value)
+        self._keep_best(model, runs)
+        gone = [run for run in runs if not self.goes_on(run)]
+        self._report(self.every * len(runs) + (self.num_steps - step.index - 1) * len(gone))
+        return bool(gone)
+
+    def goes_on(self, run: int) -> bool:
+        """Whether a run has neither diverged nor run out of patience."""
+        return run not in self.diverged_at and not self._is_out_of_patience(run)
+
+    def finish(self, model: VAE) -> None:
+        """A run whose last steps, or weights, left the reals has diverged too. The best weights of
+        those that keep them are put in the place of the last."""
+        self._read_losses(self.num_steps - 1)
+        if self.steps_left:  # those after the last point
+            self._report(self.steps_left)
+        for run, finite in enumerate(_finite_weights(model).tolist()):
+            if not finite:
+                self.diverged_at.setdefault(run, self.num_steps - 1)
+        for run, best in self.best.items():
+            put_back(model, best, [run])
+
+    def ending(self, run: int) -> Ending | None:
+        """How a run ended; None for one that diverged."""
+        if run in self.diverged_at:
+            return None
+        steps, elbos = self._counted(run)
+        last = self.num_steps if self.goes_on(run) else int(self.curves[run]["step"][-1])
+        return Ending(last, int(steps[elbos.index(max(elbos))]) if run in self.best else last)
+
+    def _keep_best(self, model: VAE, runs: Sequence[int]) -> None:
+        """Copy the weights of those runs that keep their best and are there now."""
+        for position, run in enumerate(runs):
+            _, elbos = self._counted(run)
+            is_best = bool(elbos) and elbos[-1] > max([-math.inf, *elbos[:-1]])
+            if self.configs[run].train.keep == "best" and is_best:
+                self.best[run] = select(model, [position])
+
+    def _counted(self, run: int) -> tuple[list[float], list[float]]:
+        """Steps and validation ELBOs of the points since every schedule has ended."""
+        curve = self.curves[run]
+        first = bisect.bisect_right(curve["step"], self.settled[run])
+        elbos = [e if math.isfinite(e) else -math.inf for e in curve["valid_elbo_nats"][first:]]
+        return curve["step"][first:], elbos
+
+    def _report(self, steps: int) -> None:
+        """Runs that leave have no more steps to wait for."""
+        self.steps_left -= steps
+        self.on_steps(steps)
+
+    def _read_losses(self, index: int) -> None:
+        """Of the steps up to `index` that have not been read."""
+        if not self.unread:
+            return
+        lost = ~torch.cat(self.unread).isfinite()
+        first = index + 1 - len(lost) + lost.int().argmax(0)
+        found = zip(self.runs, lost.any(0).tolist(), first.tolist(), strict=True)
+        self.diverged_at |= {run: step for run, diverged, step in found if diverged}
+        self.unread = []
+
+    def _is_out_of_patience(self, run: int) -> bool:
+        patience, (_, elbos) = self.configs[run].train.patience, self._counted(run)
+        if patience is None or len(elbos) <= patience:
+            return False
+        return max(elbos[-patience:]) <= max(elbos[:-patience])
+
+
+def _point(step: Step[P], model: VAE, x_valid: Tensor, noise: Noise) -> dict[str, Tensor]:
+    """One point of the learning curves: [S] each."""
+    return {
+        "step": torch.full_like(step.loss, step.index + 1),
+        "loss_nats": step.loss,
+        "rate_nats": step.terms.kl_or_estimate.detach().mean(-1),
+        "distortion_nats": step.terms.distortion.detach().mean(-1),
+        "grad_norm": gradient_norms(model) if step.grad_norm is None else step.grad_norm,
+        "valid_elbo_nats": bounds(model, x_valid.to(step.loss), noise, num_samples=1).elbo.mean(-1),
+    }
+
+
+def _finite_weights(model: VAE) -> Tensor:
+    """Whether all parameters of each run are finite: [S]."""
+    return torch.stack([p.flatten(1).isfinite().all(1) for p in model.parameters()]).all(0)

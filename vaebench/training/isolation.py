@@ -1,0 +1,275 @@
+"""Whether what users' files define keeps the runs of a stack apart: tried before it is trained.
+
+A run is one configuration with one id, whatever it trains beside. A function of the user's own that
+reduces over the runs (axis S) would give one id as many values as there are sizes of stacks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from msgspec.structs import replace
+from torch import Tensor
+
+from vaebench.config import RunConfig
+from vaebench.config.build import build_stack, streams
+from vaebench.core.errors import InputError
+from vaebench.core.registry import Registry
+from vaebench.data import Dataset
+from vaebench.models import MODELS, VAE, select
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import POSTERIORS
+from vaebench.models.priors import PRIORS
+from vaebench.models.terms import Terms
+from vaebench.objectives import OBJECTIVES
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise
+from vaebench.training.minibatches import batches
+from vaebench.training.scalars import scalars
+from vaebench.training.step import Loss, Scalars, initial_state
+
+
+class Precision(NamedTuple):
+    """How a step is tried."""
+
+    dtype: torch.dtype
+    examples: int | None
+    """At most so many of the batch; None: all."""
+    tolerance: float
+    """Share of the largest number within which two are one."""
+
+
+PRECISIONS = (Precision(torch.float64, 32, 1e-6), Precision(torch.float32, None, 1e-4))
+"""The second is as in training, for functions that the first is strange to."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training step of some runs that have learned nothing yet."""
+
+    model: VAE
+    x: Tensor  # [S, B, P]
+    noise: Noise
+    loss: Loss
+    scalars: Scalars
+
+    def terms(self) -> Terms:
+        """Anew for each use: the terms of a step serve one loss."""
+        return self.loss.terms(self.model, self.x, self.noise, self.scalars, ops=densities)
+
+    def numbers(self, stage: Stage) -> list[Tensor]:
+        """What a stage gives for each run, and the gradient of that: [S, ...] each."""
+        value = stage.compute(self)
+        if not value.requires_grad:
+            return [value]
+        gradients = torch.autograd.grad(
+            value.sum(), [*self.model.parameters()], allow_unused=True, materialize_grads=True
+        )
+        return [value.detach(), *gradients]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a step."""
+
+    registry: Registry[Any]
+    """Of the entry that it is made by."""
+    what: str
+    compute: Callable[[Trial], Tensor]
+    """-> what it gives for each run: [S, ...]."""
+
+    def name(self, config: RunConfig) -> str:
+        """Of the entry in a configuration."""
+        return str(getattr(config, self.registry.kind).name)
+
+
+def _runs_first(of_samples: Tensor) -> Tensor:
+    return of_samples.transpose(0, 1)
+
+
+def _drawn_image(trial: Trial) -> Tensor:
+    return _runs_first(trial.model.sample_image(trial.terms().z, trial.noise))
+
+
+def _drawn_code(trial: Trial) -> Tensor:
+    return trial.model.prior().sample(trial.noise, trial.x.shape[1], trial.model.latent)
+
+
+def _next_state(trial: Trial) -> Tensor:
+    state = trial.loss.next_state(trial.terms(), trial.scalars)
+    return torch.cat([*state.values()], -1)
+
+
+def _auxiliary_loss(trial: Trial) -> Tensor:
+    auxiliary = trial.loss.objective.auxiliary
+    assert auxiliary is not None
+    return auxiliary.loss(trial.terms())
+
+
+STAGES = (
+    Stage(MODELS, "code", lambda t: t.model.encoded(t.x, training=True)),
+    Stage(POSTERIORS, "z", lambda t: _runs_first(t.terms().z)),
+    Stage(POSTERIORS, "log q(z|x)", lambda t: _runs_first(t.terms().log_qz_x)),
+    Stage(PRIORS, "log p(z)", lambda t: _runs_first(t.terms().log_pz)),
+    Stage(PRIORS, "KL", lambda t: t.terms().kl_or_estimate),
+    Stage(MODELS, "image", lambda t: _runs_first(t.model.decode(t.terms().z, training=True))),
+    Stage(LIKELIHOODS, "log p(x|z)", lambda t: _runs_first(t.terms().log_px_z)),
+    Stage(LIKELIHOODS, "mean image", lambda t: _runs_first(t.model.mean_image(t.terms().z))),
+    Stage(LIKELIHOODS, "drawn image", _drawn_image),
+    Stage(PRIORS, "drawn code", _drawn_code),
+    Stage(OBJECTIVES, "next state", _next_state),
+    Stage(OBJECTIVES, "loss", lambda t: t.loss.objective(t.terms(), **t.scalars.objective)),
+    Stage(OBJECTIVES, "auxiliary loss", _auxiliary_loss),
+)
+"""In the order of a step: the first that mixes runs is the culprit."""
+
+
+def check_isolated(configs: Sequence[RunConfig], dataset: Dataset, device: torch.device) -> None:
+    """Raises InputError where a part from outside the package gives a run other numbers, or another
+    gradient, beside another run than alone.
+
+    Tried on two runs with different seeds, however many the stack has. A stage that raises is left
+    to training, which says so: what cannot take two runs is not trained beside another.
+    """
+    if not _has_foreign_part(configs[0]):
+        return
+    pair = configs[0], replace(configs[-1], seed=_other_seed(configs))
+    untried: Sequence[Stage] = STAGES
+    with torch.random.fork_rng(devices=[]):  # who draws from it is to find it as it was
+        for precision in PRECISIONS:
+            steps = list(_steps(pair, dataset, device, precision))
+            untried = [s for s in untried if not _is_isolated(s, steps, precision, pair[0])]
+
+
+def _other_seed(configs: Sequence[RunConfig]) -> int:
+    """Of the second run: two with the same weights would hide a mean over them."""
+    first, last = configs[0].seed, configs[-1].seed
+    return last if last != first else int(first == 0)
+
+
+def _has_foreign_part(config: RunConfig) -> bool:
+    entries = [stage.registry[stage.name(config)] for stage in STAGES]
+    return any(not _is_ours(function) for entry in entries for function in _functions(entry))
+
+
+def _functions(part: Any) -> Iterator[Callable[..., Any]]:
+    """All that an entry of a registry is made of."""
+    if isinstance(part, functools.partial):
+        yield part.func
+    elif dataclasses.is_dataclass(part):
+        for field in dataclasses.fields(part):
+            yield from _functions(getattr(part, field.name))
+    elif isinstance(part, Mapping):
+        for value in part.values():
+            yield from _functions(value)
+    elif callable(part):
+        yield part
+
+
+def _is_ours(function: Callable[..., Any]) -> bool:
+    """Or torch's own, as torch.sigmoid is, which names no module."""
+    module = getattr(function, "__module__", None) or "torch"
+    return module.partition(".")[0] in ("vaebench", "torch")
+
+
+Step = tuple[Trial, list[Trial]]
+"""Of runs side by side, and of each alone."""
+
+
+def _steps(
+    configs: Sequence[RunConfig], dataset: Dataset, device: torch.device, precision: Precision
+) -> Iterator[Step]:
+    """A step with the scalars of the first, and one with those of the last and the state after one:
+    at the start a schedule may be at 0, and the states of all runs are alike."""
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume)
+    model = model.to(device, precision.dtype)
+    both = _first_step(model, configs, dataset, precision)
+    alone = [
+        _first_step(select(model, [run]), [config], dataset, precision)
+        for run, config in enumerate(configs)
+    ]
+    yield both, alone
+    try:
+        yield (
+            _last_step(both, configs),
+            [_last_step(t, [c]) for t, c in zip(alone, configs, strict=True)],
+        )
+    except Exception:  # whatever a function of the user's may raise, training meets it too
+        return
+
+
+def _first_step(
+    model: VAE, configs: Sequence[RunConfig], dataset: Dataset, precision: Precision
+) -> Trial:
+    first, place = configs[0], next(model.parameters())
+    objective = OBJECTIVES[first.objective.name]
+    x = next(batches(configs, dataset, place))[0][:, : precision.examples]
+    loss = Loss(objective, first.num_samples, len(dataset.train.x), first.stack_key)
+    state = initial_state(objective, len(configs), place)
+    of_step = scalars(configs, place)(0).with_state(state)
+    return Trial(model, x.to(place.dtype), streams(configs, "train"), loss, of_step)
+
+
+def _last_step(first: Trial, configs: Sequence[RunConfig]) -> Trial:
+    """With the state that the first step leaves."""
+    state = first.loss.next_state(first.terms(), first.scalars)
+    of_step = scalars(configs, first.x)(configs[0].train.num_steps - 1)
+    return dataclasses.replace(first, scalars=of_step.with_state(state))
+
+
+def _is_isolated(
+    stage: Stage, steps: Sequence[Step], precision: Precision, config: RunConfig
+) -> bool:
+    """Whether it could be tried. Raises InputError where it mixes runs."""
+    for both, alone in steps:
+        try:
+            difference = _difference(stage, both, alone, precision.tolerance)
+        except Exception:
+            return False
+        if difference:
+            raise InputError(
+                f"{stage.registry.kind} {stage.name(config)!r} must keep the runs of a stack apart "
+                f"(axis S); beside another run it gives {difference}: reduce the K samples (axis 0 "
+                f"of [K, S, B]) or the B examples (the last axis) and never all axes at once"
+            )
+    return True
+
+
+def _difference(stage: Stage, both: Trial, alone: Sequence[Trial], tolerance: float) -> str:
+    """What a run is given beside another that it is not given alone; "" where nothing, or where it
+    is not the same twice alone either."""
+    stacked = both.numbers(stage)
+    for run, trial in enumerate(alone):
+        single = trial.numbers(stage)
+        if (words := _compared(stage.what, stacked, run, single, tolerance)) and not _compared(
+            stage.what, trial.numbers(stage), 0, single, tolerance
+        ):
+            return words
+    return ""
+
+
+def _compared(
+    what: str, stacked: Sequence[Tensor], run: int, single: Sequence[Tensor], tolerance: float
+) -> str:
+    (value, *slopes), (other, *other_slopes) = [t[run] for t in stacked], [t[0] for t in single]
+    if not _close([value], [other], tolerance):
+        at = (value - other).abs().nan_to_num(nan=torch.inf).argmax()
+        return (
+            f"the {what} {value.flatten()[at]:.6g} where alone it gives {other.flatten()[at]:.6g}"
+        )
+    same = _close(slopes, other_slopes, tolerance)
+    return "" if same else f"another gradient of its {what} than alone"
+
+
+def _close(some: Sequence[Tensor], others: Sequence[Tensor], tolerance: float) -> bool:
+    sizes = [t.abs().nan_to_num(0.0, 0.0).max().item() for t in (*some, *others) if t.numel()]
+    allowed = tolerance * max([0.0, *sizes])
+    return all(
+        torch.allclose(a, b, rtol=0.0, atol=allowed, equal_nan=True)
+        for a, b in zip(some, others, strict=True)
+    )

@@ -1,0 +1,105 @@
+"""The training loop: S runs that differ in seed and scalars, side by side, never mixed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from vaebench.config import RunConfig
+from vaebench.config.build import build_stack, streams
+from vaebench.core.memory import keep_freed_memory
+from vaebench.data import Dataset
+from vaebench.models import VAE, put_back, select
+from vaebench.objectives import OBJECTIVES
+from vaebench.training.curves import Curve, Ending, Log, Step
+from vaebench.training.descent import AdamScalars, Descent, Moments
+from vaebench.training.minibatches import batches
+from vaebench.training.scalars import scalars
+from vaebench.training.step import Loss, MakeStride, State, eager, initial_state
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stack has come: with its weights, all that the next step needs."""
+
+    index: int = 0
+    moments: Moments | None = None
+    state: State | None = None
+
+    def of(self, runs: Sequence[int]) -> Progress:
+        """That of some runs of the stack, copied."""
+        moments = self.moments.of(runs) if self.moments else None
+        state = {name: t[list(runs)] for name, t in self.state.items()} if self.state else {}
+        return Progress(self.index, moments, state)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A stack after training. A run that stopped early, or diverged, has a shorter curve."""
+
+    model: VAE
+    curves: tuple[Curve, ...]
+    diverged_at: tuple[int | None, ...]
+    """The step of each run whose loss left the reals."""
+    endings: tuple[Ending | None, ...]
+    """None for a run that diverged."""
+
+
+def training_steps(
+    model: VAE,
+    configs: Sequence[RunConfig],
+    dataset: Dataset,
+    make_stride: MakeStride = eager,
+    start: Progress = Progress(),
+    at_once: int = 1,
+) -> Iterator[Step[Progress]]:
+    """THE loop: up to the next multiple of `at_once` steps for every item that is asked for."""
+    keep_freed_memory()
+    first = configs[0]
+    objective = OBJECTIVES[first.objective.name]
+    place = next(model.parameters())
+    scalars_at = scalars(configs, place)
+    state = start.state or initial_state(objective, len(configs), place)
+    loss = Loss(objective, first.num_samples, len(dataset.train.x), first.stack_key)
+    adam = [AdamScalars(c.train.learning_rate, c.train.weight_decay) for c in configs]
+    limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
+    descent = Descent(model, adam, limits, start.moments)
+    take = make_stride(model, loss, descent, first.train.num_steps - start.index)
+    noise = streams(configs, "train")
+
+    for some in batches(configs, dataset, place, start.index, at_once):
+        of_steps = [scalars_at(index) for index in some.steps]
+        losses, measured, norms, state = take(some, noise.at(step=some.first), of_steps, state)
+        progress = Progress(some.steps.stop, descent.moments, state)
+        yield Step(some.steps[-1], losses, measured, norms, progress)
+
+
+def train(
+    configs: Sequence[RunConfig],
+    dataset: Dataset,
+    device: torch.device,
+    on_steps: Callable[[int], None] = lambda steps: None,
+    make_stride: MakeStride = eager,
+) -> Trained:
+    """Train a stack to the end. A run that diverges or stops early leaves it; the others go on
+    as if it had never been there. The model has the weights that each run keeps."""
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
+    log = Log(configs, dataset, on_steps)
+    runs, part, progress = list(range(len(configs))), model, Progress()
+    while runs:
+        own = [configs[i] for i in runs]
+        steps = training_steps(part, own, dataset, make_stride, progress, log.every)
+        last = next((step for step in steps if log.runs_leave(step, part, runs)), None)
+        put_back(model, part, runs)
+        if last is None:
+            break
+        staying = [position for position, run in enumerate(runs) if log.goes_on(run)]
+        part, progress = select(part, staying), last.progress.of(staying)
+        runs = [runs[position] for position in staying]
+    log.finish(model)
+    everyone = range(len(configs))
+    diverged_at = tuple(log.diverged_at.get(run) for run in everyone)
+    return Trained(model, tuple(log.curves), diverged_at, tuple(map(log.ending, everyone)))

@@ -1,0 +1,83 @@
+"""Scalars over the steps of training: numbers and schedules of S runs, as the loop reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from vaebench.config import Choice, RunConfig
+from vaebench.config.schedules import SCHEDULES
+from vaebench.core.hyper import Scalar
+from vaebench.objectives import OBJECTIVES
+from vaebench.training.step import Scalars
+
+
+def scalars(configs: Sequence[RunConfig], place: Tensor) -> Callable[[int], Scalars]:
+    """All scalars of the runs' losses over the steps of training."""
+    first = configs[0]
+    counts = OBJECTIVES[first.objective.name].counts
+    hyper = trajectories([c.objective for c in configs], first, place, counts)
+    posterior_hyper = trajectories([c.posterior for c in configs], first, place)
+    rate_weight = trajectory([c.rate_weight for c in configs], first, place)
+
+    def at_step(step: int) -> Scalars:
+        return Scalars(
+            {name: value(step) for name, value in hyper.items()},
+            {name: value(step) for name, value in posterior_hyper.items()},
+            rate_weight(step),
+        )
+
+    return at_step
+
+
+def trajectories(
+    choices: Sequence[Choice], config: RunConfig, place: Tensor, counts: Sequence[str] = ()
+) -> dict[str, Callable[[int], Scalar]]:
+    """Each hyperparameter of the runs over the steps of training; a count is one int for all."""
+    first = choices[0]
+
+    def over_training(name: str) -> Callable[[int], Scalar]:
+        if name in counts:
+            value = first.hyper[name]
+            assert not isinstance(value, Choice), "a count has no schedule"
+            return lambda step: int(value)
+        return trajectory([choice.hyper[name] for choice in choices], config, place)
+
+    return {name: over_training(name) for name in first.hyper}
+
+
+def trajectory(
+    values: Sequence[float | Choice], config: RunConfig, place: Tensor
+) -> Callable[[int], Scalar]:
+    """A scalar of each run over the steps of training: step -> float or [S, 1]."""
+    if all(value == values[0] for value in values) and not isinstance(values[0], Choice):
+        constant = float(values[0])
+        return lambda step: constant
+    num_steps = config.train.num_steps
+    table = torch.tensor([_at_each_step(value, num_steps) for value in values]).to(place)
+    return lambda step: table[:, step, None]
+
+
+def settled(config: RunConfig) -> int:
+    """The first step from which no schedule of the run changes its value any more; 0 without one.
+
+    By the values, rounded as the loop reads them: so it holds of any schedule. One that still
+    changes at the last step never settles before it.
+    """
+    values = (*config.objective.hyper.values(), *config.posterior.hyper.values())
+    schedules = [v for v in (*values, config.rate_weight) if isinstance(v, Choice)]
+    if not schedules:
+        return 0
+    num_steps = config.train.num_steps
+    table = torch.tensor([_at_each_step(schedule, num_steps) for schedule in schedules])
+    changes = (table[:, 1:] != table[:, :-1]).any(0).nonzero()
+    return int(changes.max()) + 1 if len(changes) else 0
+
+
+def _at_each_step(value: float | Choice, num_steps: int) -> list[float]:
+    if not isinstance(value, Choice):
+        return [value] * num_steps
+    schedule = SCHEDULES[value.name]
+    return [schedule(step / num_steps, **value.hyper) for step in range(num_steps)]

@@ -1,0 +1,1 @@
+"""The ways to take training steps, one contract: eager, compiled, as a CUDA graph."""

@@ -1,0 +1,167 @@
+"""The step of one run as a graph of PyTorch's operations."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaebench.core.hyper import Scalar
+from vaebench.models import VAE, select
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise
+from vaebench.ops.noise_tape import Asked, Player, Recorder
+from vaebench.training.step import Loss, Scalars
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A step of one run as a graph, with tensors to try it on.
+
+    (parameters, buffers, x [1, B, P], numbers, scalars [1, 1]) in a row -> loss [1],
+    kl_or_estimate and distortion [1, B], gradients, the state, where there is any [1, n].
+    """
+
+    graph: torch.fx.GraphModule
+    example: list[Tensor]
+    asked: tuple[Asked, ...]
+    """The random numbers of a step."""
+    moved: tuple[bool, ...]
+    """Whether a parameter has a gradient, for each."""
+
+
+def trace_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scalars) -> Trace:
+    """The arguments are those of a step of a stack, whose first run is traced; nothing changes."""
+    from torch.fx.experimental.proxy_tensor import make_fx  # half a second, and few runs compile
+
+    x, noise = x[:1], replace(noise, keys=noise.keys[:1])
+    scalars = scalars.mapped(_of_first_run)
+    step = _Step(select(model, [0]), loss)
+    tensors = dict(step.named_parameters()) | dict(step.named_buffers())
+    num_learned = len(list(step.parameters()))
+    asked = _asked(step, tensors, x, noise, scalars)
+    moved: list[bool] = []
+
+    def body(*inputs: Tensor) -> list[Tensor]:
+        given = iter(inputs)
+        named = {name: next(given) for name in tensors}
+        learned = [t.requires_grad_() for t in itertools.islice(named.values(), num_learned)]
+        x = next(given)
+        tape = Player(iter([next(given) for _ in asked]))
+        arguments = x, replace(noise, tape=tape), _replaced(scalars, given)
+        mean_loss, total, kl, distortion, *state = torch.func.functional_call(
+            step, named, arguments
+        )
+        gradients = torch.autograd.grad(total, learned, allow_unused=True)
+        moved[:] = [gradient is not None for gradient in gradients]
+        # In one tensor, so that no output is another's memory, or an input's.
+        together = [torch.cat(state, -1)] if state else []
+        found = [mean_loss, kl, distortion, *gradients, *together]
+        return [t.detach().to(x.dtype).contiguous() for t in found if t is not None]
+
+    numbers = (draw.at(noise).to(x) for draw in asked)
+    values = (v if isinstance(v, Tensor) else x.new_full((1, 1), v) for v in varying(scalars))
+    example = [t.detach().clone() for t in (*tensors.values(), x, *numbers, *values)]
+    # On stand-ins of no values, some operations (one_hot) do without a look at them. Tables that an
+    # objective keeps are real: recording the step has made them.
+    tracer = make_fx(body, _replacements(), tracing_mode="fake", _allow_non_fake_inputs=True)
+    graph = tracer(*example)
+    return Trace(graph, example, asked, tuple(moved))
+
+
+def varying(scalars: Scalars) -> Iterator[Scalar]:
+    """All but the counts, which are part of the graph."""
+    return (value for value in scalars.values() if not isinstance(value, int))
+
+
+def _of_first_run(value: Scalar) -> Scalar:
+    return value[:1] if isinstance(value, Tensor) else value
+
+
+def _replaced(scalars: Scalars, values: Iterator[Tensor]) -> Scalars:
+    """Other values for those that vary, in the order of `varying`."""
+    return scalars.mapped(lambda value: value if isinstance(value, int) else next(values))
+
+
+def _asked(
+    step: _Step, tensors: Mapping[str, Tensor], x: Tensor, noise: Noise, scalars: Scalars
+) -> tuple[Asked, ...]:
+    """The random numbers that a step asks for."""
+    recorder = Recorder(noise.step, noise.keys)
+    copies = {name: t.detach().clone() for name, t in tensors.items()}
+    arguments = x, replace(noise, tape=recorder), scalars
+    torch.func.functional_call(step, copies, arguments)
+    return tuple(recorder.asked)
+
+
+class _Step(nn.Module):
+    """The step with the model as its part, whose tensors functional_call can exchange."""
+
+    def __init__(self, model: VAE, loss: Loss) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, x: Tensor, noise: Noise, scalars: Scalars) -> list[Tensor]:
+        """Loss of each run, what is differentiated, kl_or_estimate, distortion, the state."""
+        terms = self.loss.terms(self.model, x, noise, scalars, ops=densities)
+        loss, total = self.loss(terms, scalars)
+        state = self.loss.next_state(terms, scalars)
+        ordered = (state[name] for name in self.loss.objective.state)
+        return [loss, total, terms.kl_or_estimate, terms.distortion, *ordered]
+
+
+def _replacements() -> dict[Any, Any]:
+    """What stands in a graph for some operations of PyTorch in float32."""
+    product, aten = product_operation(), torch.ops.aten
+
+    def bmm(a: Tensor, b: Tensor) -> Tensor:
+        return product(a, b) if a.dtype == torch.float32 else NotImplemented
+
+    def baddbmm(bias: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        # Apart from the product, the sum joins the activation that follows.
+        return product(a, b) + bias if a.dtype == torch.float32 else NotImplemented
+
+    def cross_entropy(
+        logits: Tensor, target: Tensor, weight: None = None, pos_weight: None = None, mean: int = 1
+    ) -> Tensor:
+        if logits.dtype != torch.float32 or mean or (weight, pos_weight) != (None, None):
+            return NotImplemented
+        return logits.clamp_min(0.0) - logits * target + _log1p(torch.exp(-logits.abs()))
+
+    return {
+        aten.bmm.default: bmm,
+        aten.baddbmm.default: baddbmm,
+        aten.binary_cross_entropy_with_logits.default: cross_entropy,
+    }
+
+
+def _log1p(x: Tensor) -> Tensor:
+    """log(1 + x) of x in [0, 1], to 2 units in the last place: 2 artanh(s) at s = x / (2 + x),
+    which is 2 (s + s^3/3 + s^5/5 + ...) with s <= 1/3. A general log1p has more x to think of."""
+    s = x / (x + 2.0)
+    square = s * s
+    sum_ = torch.full_like(s, 2.0 / 13.0)
+    for power in (11.0, 9.0, 7.0, 5.0, 3.0, 1.0):
+        sum_ = sum_ * square + 2.0 / power
+    return sum_ * s
+
+
+@functools.cache
+def product_operation() -> Any:
+    """`vaebench::product`: [S, M, K] and [S, K, N] -> [S, M, N]. PyTorch's own where no compiled
+    code runs it."""
+    library = torch.library.Library("vaebench", "FRAGMENT")
+    library.define("product(Tensor a, Tensor b) -> Tensor")
+    library.impl("product", lambda a, b: torch.bmm(a, b).contiguous(), "CPU")
+    product_operation.library = library  # type: ignore[attr-defined]  # it ends with its library
+
+    def shape(a: Tensor, b: Tensor) -> Tensor:
+        return a.new_empty(a.shape[0], a.shape[1], b.shape[2])
+
+    torch.library.register_fake("vaebench::product", shape, lib=library)
+    return torch.ops.vaebench.product.default
