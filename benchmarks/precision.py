@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from vaebench.config import RunConfig, parse
-from vaebench.config.build import build_stack, streams
+from vaebench.config.build import build_stack, load_data, streams
 from vaebench.core.errors import InputError
 from vaebench.data import load
 from vaebench.evaluation import bounds
@@ -30,7 +30,6 @@ from vaebench.models import VAE
 from vaebench.report.statistics.intervals import paired_difference
 from vaebench.running.environment import describe
 from vaebench.running.executors.local import SETTINGS
-from vaebench.running.job import load_data
 from vaebench.training.curves import Step
 from vaebench.training.loop import Progress, training_steps
 from vaebench.training.step import MakeStride

@@ -36,7 +36,7 @@ MARKED = {"vaebench.ops.noise:_kept_normals": "noise", "vaebench.ops.noise:_fill
 def new_loop(case: dict[str, Any]) -> Iterator[object]:
     """The package's own training loop over S runs: a step for every item that is asked for."""
     from vaebench.config import parse
-    from vaebench.running.job import load_data
+    from vaebench.config.build import load_data
 
     raw = {
         "objective": "elbo",

@@ -13,29 +13,18 @@ import torch
 from torch import Tensor
 
 from vaebench.config import RunConfig
-from vaebench.config.build import build_stack
+from vaebench.config.build import build_stack, load_data
 from vaebench.data import Dataset
 from vaebench.models import VAE
 from vaebench.ops import c as native
 from vaebench.ops.noise import Noise
-from vaebench.running.job import load_data
 from vaebench.training.descent import Descent
 from vaebench.training.loop import training_steps
 from vaebench.training.minibatches import Minibatches
-from vaebench.training.step import (
-    Averages,
-    Loss,
-    MakeStride,
-    OneByOne,
-    Scalars,
-    State,
-    Stride,
-    Taken,
-    TakeStride,
-    drop,
-    put,
-)
+from vaebench.training.scalars import Scalars, State
+from vaebench.training.step import Averages, Loss, MakeStride, Stride, Taken, TakeStride
 from vaebench.training.stepping.compiled.trace import Trace, trace_step, varying
+from vaebench.training.stepping.eager import OneByOne, drop, put
 
 
 class InterpretedStep:

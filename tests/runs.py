@@ -11,7 +11,7 @@ from conftest import tiny
 from torch import Tensor
 
 from vaebench.config import RunConfig, TrainConfig
-from vaebench.config.build import build_stack
+from vaebench.config.build import build_stack, load_data
 from vaebench.config.compatibility import refusal
 from vaebench.core.hyper import Hyper
 from vaebench.models import VAE
@@ -19,11 +19,11 @@ from vaebench.models.likelihoods import BINARY, LIKELIHOODS, OPEN_UNIT
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES
-from vaebench.running.job import load_data
 from vaebench.training.curves import Step
 from vaebench.training.descent import gradient_norms
 from vaebench.training.loop import training_steps
-from vaebench.training.step import Loss, MakeStride, OneByOne, TakeStep, eager
+from vaebench.training.step import Loss, MakeStride, TakeStep
+from vaebench.training.stepping.eager import OneByOne, eager
 
 K, NUM_STEPS, BATCH = 4, 5, 16
 """K is even, for the objectives that take their samples in two groups."""

@@ -8,9 +8,9 @@ from graphs import assert_alike, history, interpreted
 from runs import run_config
 
 from vaebench import ops as kernels
-from vaebench.training.step import eager
 from vaebench.training.stepping import auto
 from vaebench.training.stepping.compiled.trace import trace_step
+from vaebench.training.stepping.eager import eager
 
 NUM_STEPS, FIRST, LAST = 14, 1, 4
 """Of a run, and of those that are timed."""

@@ -7,13 +7,12 @@ import torch
 from graphs import Interpreted, history
 from runs import run_config, steps_of
 
-from vaebench.config.build import build_stack, streams
+from vaebench.config.build import build_stack, load_data, streams
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.models import MODELS
 from vaebench.models.networks.layers import StackedLayer
 from vaebench.objectives import OBJECTIVES
-from vaebench.running.job import load_data
-from vaebench.training.step import eager
+from vaebench.training.stepping.eager import eager
 
 CLOSE = {"rtol": 0.02, "atol": 0.05}
 """Of a loss in nats. A number of bfloat16 has 8 bits: each is off by up to 0.4 %."""

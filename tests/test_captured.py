@@ -7,10 +7,9 @@ import pytest
 import torch
 from runs import run_config, step_by_step
 
-from vaebench.config.build import build_stack
-from vaebench.running.job import load_data
+from vaebench.config.build import build_stack, load_data
 from vaebench.training.loop import training_steps
-from vaebench.training.step import EagerStep, eager
+from vaebench.training.stepping.eager import EagerStep, eager
 
 pytest.importorskip("triton")
 from vaebench.training.stepping import cuda_graph as captured

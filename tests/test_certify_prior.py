@@ -15,7 +15,7 @@ from vaebench.models.posteriors.categorical import Categorical
 from vaebench.models.posteriors.flows import Autoregressive, Flow, Planar
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
 from vaebench.models.priors import PRIORS, Prior
-from vaebench.models.priors.gaussian import mixture_of_gaussians
+from vaebench.models.priors.mixtures import mixture_of_gaussians
 from vaebench.ops import densities
 from vaebench.ops.noise import normals, uniforms
 

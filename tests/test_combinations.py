@@ -13,7 +13,7 @@ import pytest
 import torch
 from runs import pairs, run_config, sampled, steps_of
 
-from vaebench.config.build import streams
+from vaebench.config.build import load_data, streams
 from vaebench.config.compatibility import refusal
 from vaebench.core.errors import InputError
 from vaebench.evaluation.likelihood.bounds import bounds
@@ -21,7 +21,6 @@ from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES
-from vaebench.running.job import load_data
 
 K = 2
 """The fewest samples that every objective can be trained with."""

@@ -22,19 +22,18 @@ from graphs import (
 from runs import pairs, run_config, sampled, step_by_step, steps_of, two_values
 
 from vaebench import ops as kernels
-from vaebench.config.build import build_stack
+from vaebench.config.build import build_stack, load_data
 from vaebench.models import MODELS, select
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.objectives import OBJECTIVES, objective
 from vaebench.ops import c as native
-from vaebench.running.job import load_data
 from vaebench.training.descent import gradient_norms
 from vaebench.training.loop import training_steps
-from vaebench.training.step import EagerStep, eager
 from vaebench.training.stepping import auto
 from vaebench.training.stepping.compiled import block as stride
 from vaebench.training.stepping.compiled import library
 from vaebench.training.stepping.compiled.trace import trace_step
+from vaebench.training.stepping.eager import EagerStep, eager
 
 pytestmark = OF_COMPILING
 NUM_STEPS = 10
@@ -305,7 +304,7 @@ def test_each_run_has_its_limit_and_the_norm_is_the_one_before(kind, limits):
 
 
 @needs_compiler
-def test_a_state_moves_from_step_to_step_and_from_stride_to_stride():
+def test_a_state_moves_from_step_to_step_and_from_block_to_block():
     multipliers = torch.cat([s["multiplier"] for s in compiled(stack_of("geco"), 1).states], 1)
     assert (multipliers.diff() != 0).all()
 

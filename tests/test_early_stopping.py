@@ -22,7 +22,7 @@ from vaebench.running.harness import train_all
 from vaebench.training import curves
 from vaebench.training.loop import train
 from vaebench.training.scalars import settled
-from vaebench.training.step import EagerStep, eager
+from vaebench.training.stepping.eager import EagerStep, eager
 
 CPU = torch.device("cpu")
 NUM_STEPS = 10
@@ -103,8 +103,8 @@ def scripted(monkeypatch):
             return SimpleNamespace(elbo=left[: model.num_runs, None])
 
         monkeypatch.setattr(curves, "bounds", bounds)
-        stride = make or step_by_step(Keeping)
-        result = train(configs, load("digits", "dynamic"), CPU, make_stride=stride)
+        blocks = make or step_by_step(Keeping)
+        result = train(configs, load("digits", "dynamic"), CPU, make_blocks=blocks)
         return result, [*states, result.model.state_dict()]
 
     return run

@@ -9,7 +9,7 @@ from families import KEYS, P, S, model_of
 from runs import pairs, run_config, steps_of
 
 from vaebench import results
-from vaebench.config.build import streams
+from vaebench.config.build import load_data, streams
 from vaebench.evaluation import Subject, evaluate, own
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.models import select
@@ -17,7 +17,6 @@ from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.terms import compute_terms
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, uniforms
-from vaebench.running.job import load_data
 
 K, N = 20, 9
 NOISE = Noise(KEYS, step=7)

@@ -10,13 +10,14 @@ from torch import distributions
 from torch.nn import functional as F
 
 from vaebench import results
-from vaebench.config.build import build_stack, streams
+from vaebench.config.build import build_stack, load_data, streams
 from vaebench.evaluation import Subject, evaluate
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.ops.adam import AdamScalars
 from vaebench.ops.noise import Noise, key, normals
-from vaebench.running.job import Job, load_data, perform
-from vaebench.training.descent import AdamScalars, StackAdam
+from vaebench.running.job import Job, perform
+from vaebench.training.descent import StackAdam
 from vaebench.training.loop import train
 from vaebench.training.minibatches import batches
 

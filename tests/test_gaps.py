@@ -18,8 +18,8 @@ from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.evaluation.likelihood.gaps import gaps, refined
 from vaebench.models import select
 from vaebench.models.posteriors import POSTERIORS
+from vaebench.ops.adam import AdamScalars
 from vaebench.ops.noise import Noise, uniforms
-from vaebench.training.descent import AdamScalars
 
 R = 60
 NOISE = Noise((40,))

@@ -12,13 +12,12 @@ from torch import distributions as td
 import vaebench as vb
 from vaebench import evaluation, results
 from vaebench.cli import main
-from vaebench.config.build import build_stack
+from vaebench.config.build import build_stack, load_data, subject
 from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.running.external import Entrant, foretell, grade, read
 from vaebench.running.harness import train_all
-from vaebench.running.job import load_data, subject
 
 DATA = {"name": "digits", "binarisation": "threshold"}
 SETTINGS = {"num_samples": 20, "num_images": 40, "gradings": ["likelihood", "samples"]}

@@ -176,7 +176,7 @@ PLUGIN = '''
 from typing import Annotated
 
 import vaebench as vb
-from vaebench.likelihoods import LIKELIHOODS
+from vaebench.models.likelihoods import LIKELIHOODS
 
 bernoulli = LIKELIHOODS["bernoulli"]
 

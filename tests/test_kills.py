@@ -195,8 +195,8 @@ def test_a_busy_worker_that_is_killed_costs_no_run(study):
 FAULT = """
 import os, time
 from pathlib import Path
-from vaebench.errors import StorageError
-from vaebench.executors import EXECUTORS, local
+from vaebench.core.errors import StorageError
+from vaebench.running.executors import EXECUTORS, local
 
 def comes(name):
     '''Whether this is the first worker that gets here.'''
@@ -266,8 +266,8 @@ def test_workers_that_die_without_a_job_are_replaced_and_no_job_is_charged(
 def test_what_a_worker_cannot_record_ends_the_study_in_one_line(tmp_path, tiny_npz, monkeypatch):
     """A full disk is no fault of the runs."""
     full = """
-from vaebench.errors import StorageError
-from vaebench.executors import local
+from vaebench.core.errors import StorageError
+from vaebench.running.executors import local
 def full(job, on_steps):
     raise StorageError("No space left on device")
 local.perform = full

@@ -13,15 +13,15 @@ from graphs import OF_COMPILING, Interpreted, needs_compiler
 from runs import BATCH, run_config, step_by_step, steps_of
 
 from vaebench.config import Choice
-from vaebench.config.build import build_stack
+from vaebench.config.build import build_stack, load_data
 from vaebench.models import select
-from vaebench.running.job import load_data
+from vaebench.ops.adam import AdamScalars, Moments
 from vaebench.training import loop
 from vaebench.training.curves import CURVES, NUM_LOGGED
-from vaebench.training.descent import AdamScalars, Moments, StackAdam
+from vaebench.training.descent import StackAdam
 from vaebench.training.loop import Progress, train, training_steps
-from vaebench.training.step import EagerStep, eager
 from vaebench.training.stepping import auto
+from vaebench.training.stepping.eager import EagerStep, eager
 
 pytestmark = OF_COMPILING
 CPU = torch.device("cpu")

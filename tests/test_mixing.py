@@ -9,6 +9,7 @@ from conftest import tiny
 from runs import pairs, run_config, sampled
 
 from vaebench import results
+from vaebench.config.build import load_data
 from vaebench.core.errors import InputError
 from vaebench.diagnostics.gradients import measure, plan
 from vaebench.models import MODELS
@@ -17,7 +18,6 @@ from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES, Auxiliary
 from vaebench.running.harness import train_all
-from vaebench.running.job import load_data
 from vaebench.training import isolation
 from vaebench.training.isolation import STAGES, check_isolated
 

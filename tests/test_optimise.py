@@ -6,8 +6,9 @@ from conftest import tiny
 
 from vaebench.config.build import build_stack
 from vaebench.ops import c as native
+from vaebench.ops.adam import AdamScalars, MoveGroups, MoveInC
 from vaebench.training import descent as optimise
-from vaebench.training.descent import AdamScalars, MoveGroups, MoveInC, StackAdam
+from vaebench.training.descent import StackAdam
 
 RATES, DECAYS, NUM_STEPS = (1e-2, 1e-2, 3e-3), (0.0, 0.1, 0.1), 7
 EPSILON = torch.finfo(torch.float32).eps

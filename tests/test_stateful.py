@@ -109,7 +109,7 @@ def test_the_loop_gives_each_the_gradient_of_its_own_loss():
 
 
 def first_batch(configs):
-    from vaebench.running.job import load_data
+    from vaebench.config.build import load_data
     from vaebench.training.minibatches import batches
 
     return next(batches(configs, load_data(configs[0].data), torch.zeros(())))[0]

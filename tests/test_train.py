@@ -9,15 +9,14 @@ from conftest import tiny
 from runs import step_by_step
 
 from vaebench import ops as kernels
-from vaebench.config.build import build_stack
+from vaebench.config.build import build_stack, load_data
 from vaebench.core.errors import InputError
 from vaebench.data import load
 from vaebench.ops import densities
-from vaebench.running.job import load_data
 from vaebench.training.descent import clip_gradients, gradient_norms
 from vaebench.training.loop import train, training_steps
 from vaebench.training.minibatches import batches
-from vaebench.training.step import EagerStep
+from vaebench.training.stepping.eager import EagerStep
 
 CPU = torch.device("cpu")
 VARIANTS = {

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from benchmarks.peers.work import LEARNING_RATE, Prepared, Weights, Work
 from vaebench.config import RunConfig, parse
-from vaebench.config.build import build_stack
-from vaebench.running.job import load_data
+from vaebench.config.build import build_stack, load_data
 from vaebench.training.loop import training_steps
 from vaebench.training.step import MakeStride
 from vaebench.training.stepping.auto import always, never

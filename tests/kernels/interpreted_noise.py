@@ -1,4 +1,4 @@
-"""The normals that the kernels make in registers, by Triton's interpreter: those of vaebench.ops.noise.
+"""The normals that the kernels make in registers, by Triton's interpreter: those of `ops.noise`.
 
 `test_interpreted.py` runs this file in a process of its own, with TRITON_INTERPRET=1.
 """

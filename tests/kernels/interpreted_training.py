@@ -14,12 +14,11 @@ from torch import Tensor
 
 from vaebench import ops as kernels
 from vaebench.config import RunConfig, parse
-from vaebench.config.build import build_stack
+from vaebench.config.build import build_stack, load_data
 from vaebench.ops import densities
 from vaebench.ops import gpu as fused
-from vaebench.running.job import load_data
 from vaebench.training.loop import training_steps
-from vaebench.training.step import EagerStep
+from vaebench.training.stepping.eager import EagerStep
 
 STEPS = 50
 

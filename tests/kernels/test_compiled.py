@@ -16,7 +16,7 @@ import torch  # noqa: E402 (triton may be missing)
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.backends.driver import DriverBase  # noqa: E402
 
-from vaebench.ops.check.builds import (
+from vaebench.ops.check.builds import (  # noqa: E402
     Build,
     builds,
     importance_builds,
@@ -25,7 +25,7 @@ from vaebench.ops.check.builds import (
 )
 from vaebench.ops.check.resources import TARGETS, accesses, compile_for, resources  # noqa: E402
 from vaebench.ops.gpu import latent_kernels as latent  # noqa: E402
-from vaebench.ops.gpu import latent_launch, launch
+from vaebench.ops.gpu import latent_launch, launch  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("TRITON_INTERPRET") == "1", reason="TRITON_INTERPRET=1: kernels cannot compile"

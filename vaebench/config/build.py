@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vaebench.config import Choice, RunConfig
+from vaebench.config import Choice, DataConfig, EvaluateConfig, RunConfig
+from vaebench.core.errors import InputError
+from vaebench.data import Dataset, load
+from vaebench.evaluation import Graded, Subject
 from vaebench.models import VAE, Family, ImageShape, build
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import POSTERIORS
@@ -58,3 +61,33 @@ def _stacked(choices: Sequence[Choice]) -> dict[str, Tensor]:
         name: torch.tensor([[choice.hyper[name]] for choice in choices], dtype=torch.float64)
         for name in choices[0].hyper
     }
+
+
+def subject(model: VAE, dataset: Dataset, configs: Sequence[RunConfig]) -> Subject:
+    """The stack of these runs as gradings see it: graded by the settings of the first."""
+    return subject_by(configs[0].evaluate, model, dataset, streams(configs, "evaluate"))
+
+
+def subject_by(settings: EvaluateConfig, model: Graded, dataset: Dataset, noise: Noise) -> Subject:
+    """Models as gradings see them, by the settings of an evaluation."""
+    return Subject(
+        model,
+        dataset,
+        noise,
+        num_samples=settings.num_samples,
+        num_images=settings.num_images,
+        extractor=settings.extractor,
+    )
+
+
+def load_data(data: DataConfig) -> Dataset:
+    """The data set that is named. Raises InputError where its bytes are not those it had."""
+    dataset = load(
+        data.name, data.binarisation, data.valid_fraction, data.split_seed, data.dequantise
+    )
+    if data.fingerprint not in ("", dataset.fingerprint):
+        raise InputError(
+            f"data set {data.name!r} must have fingerprint {data.fingerprint}; "
+            f"it has {dataset.fingerprint}: it changed since the study was read"
+        )
+    return dataset

@@ -15,14 +15,8 @@ import torch
 from torch import Tensor
 
 from vaebench.ops.densities import NUM_LEVELS
-from vaebench.ops.dispatch import (
-    forget_paths,
-    latent_problem,
-    namespace,
-    note,
-    paths,
-    pixel_problem,
-)
+from vaebench.ops.dispatch import forget_paths, namespace, note, paths
+from vaebench.ops.eligible import latent_problem, pixel_problem
 from vaebench.ops.noise import Noise
 
 OPERATIONS = (

@@ -21,10 +21,7 @@ from vaebench.core.memory import PeakBytes
 from vaebench.ops import c as native
 from vaebench.ops import cpu, densities
 from vaebench.ops.c import fused as cpu_native
-from vaebench.ops.noise import Noise
-
-DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-"""What the kernels read and write; they compute in float32."""
+from vaebench.ops.eligible import DTYPES, dtype_name
 
 LOG = logging.getLogger("vaebench.ops")
 
@@ -66,42 +63,6 @@ def namespace(op: str, first: Tensor, problem: Callable[[], str | None]) -> Modu
     return module
 
 
-def latent_problem(mu: Tensor, log_var: Tensor, noise: Noise) -> str | None:
-    """Why no fused version takes these, or None."""
-    if mu.ndim != 3 or mu.shape != log_var.shape:
-        return f"mu {tuple(mu.shape)} and log_var {tuple(log_var.shape)}"
-    if len(mu) != len(noise.keys):
-        return f"{len(noise.keys)} keys for {len(mu)} runs"
-    if noise.tape is not None:
-        return "numbers from a tape"
-    if mu.device != log_var.device:
-        return f"mu on {mu.device} and log_var on {log_var.device}"
-    return None if mu.dtype == log_var.dtype else f"{_dtype(mu)} mu and {_dtype(log_var)} log_var"
-
-
-def pixel_problem(x: Tensor, a: Tensor, b: Tensor | None = None) -> str | None:
-    """Why no fused version takes pixels x for the parameters a and b, or None."""
-    if x.requires_grad:
-        return "a gradient to the pixels"
-    if x.dtype not in (*DTYPES, torch.uint8) or (b is not None and b.dtype not in DTYPES):
-        return "pixels or parameters in " + _dtype(x if b is None or b.dtype in DTYPES else b)
-    if x.device != a.device or (b is not None and b.device != a.device):
-        return "pixels and parameters on several devices"
-    if x.shape == a.shape[1:] and (b is None or b.shape == a.shape):
-        return None if a.ndim <= 4 else "more than four axes"  # as a rule, and told in no time
-    if a.ndim > 4 or not _fits(x, a) or x.shape[-1] != a.shape[-1]:
-        return f"pixels {tuple(x.shape)} for parameters {tuple(a.shape)}"
-    if b is not None and not _fits(b, a):
-        return f"parameters {tuple(a.shape)} and {tuple(b.shape)}"
-    return None
-
-
-def _fits(x: Tensor, a: Tensor) -> bool:
-    """Whether x broadcasts to the shape of a."""
-    axes = zip(reversed(x.shape), reversed(a.shape), strict=False)
-    return x.ndim <= a.ndim and all(n in (1, m) for n, m in axes)
-
-
 def _reference(reason: str) -> tuple[str, ModuleType]:
     return "reference: " + reason, densities
 
@@ -109,7 +70,7 @@ def _reference(reason: str) -> tuple[str, ModuleType]:
 def _on_gpu(first: Tensor) -> tuple[str, ModuleType]:
     """The path of a tensor on a GPU and its module, if the shapes allow."""
     if first.dtype not in DTYPES:
-        return _reference(_dtype(first))
+        return _reference(dtype_name(first))
     if _in_transform():
         return _reference("a torch.func transform")
     if not _has_triton():
@@ -164,10 +125,6 @@ def _in_transform() -> bool:
     if torch.compiler.is_compiling():
         return False
     return torch._C._functorch.peek_interpreter_stack() is not None
-
-
-def _dtype(x: Tensor) -> str:
-    return str(x.dtype).removeprefix("torch.")
 
 
 @lru_cache

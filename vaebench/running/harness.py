@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from vaebench import results
 from vaebench.config import RunConfig
-from vaebench.config.build import build_stack
+from vaebench.config.build import build_stack, load_data
 from vaebench.config.study import expand, read, resolve
 from vaebench.core.errors import InputError
 from vaebench.core.plugins import known_to_workers, load_plugins
@@ -24,7 +24,7 @@ from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES
 from vaebench.running.environment import default_device, describe
 from vaebench.running.executors import EXECUTORS
-from vaebench.running.job import SETTLED, Job, OnSteps, load_data, record_failure
+from vaebench.running.job import SETTLED, Job, OnSteps, record_failure
 from vaebench.running.plan import DEFAULT_SIZE, Plan, num_cores, plan
 from vaebench.running.timing import timing_pass
 from vaebench.training.stepping.auto import COMPILE

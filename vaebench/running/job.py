@@ -14,17 +14,16 @@ import torch
 
 from vaebench import ops as kernels
 from vaebench import results
-from vaebench.config import DataConfig, EvaluateConfig, RunConfig, plugin_fingerprint
-from vaebench.config.build import streams
+from vaebench.config import RunConfig, plugin_fingerprint
+from vaebench.config.build import load_data, subject
 from vaebench.core.errors import InputError, StorageError
 from vaebench.core.plugins import load_plugins
-from vaebench.data import PARTS, Dataset, is_path, load
-from vaebench.evaluation import Evaluation, Graded, Subject, evaluate
+from vaebench.data import PARTS, Dataset, is_path
+from vaebench.evaluation import Evaluation, evaluate
 from vaebench.evaluation.images import grid_png
 from vaebench.evaluation.samples.extractors import EXTRACTORS
 from vaebench.models import VAE, select, weights
 from vaebench.models.likelihoods import LIKELIHOODS
-from vaebench.ops.noise import Noise
 from vaebench.results import Labels, Metric, Record, Training
 from vaebench.running.environment import describe
 from vaebench.training.isolation import check_isolated
@@ -179,23 +178,6 @@ def keep(out: Path, run: str, evaluation: Evaluation, position: int, dataset: Da
     results.write_examples(out, run, results.parts(evaluation.grades, position))
 
 
-def subject(model: VAE, dataset: Dataset, configs: Sequence[RunConfig]) -> Subject:
-    """The stack of these runs as gradings see it: graded by the settings of the first."""
-    return subject_by(configs[0].evaluate, model, dataset, streams(configs, "evaluate"))
-
-
-def subject_by(settings: EvaluateConfig, model: Graded, dataset: Dataset, noise: Noise) -> Subject:
-    """Models as gradings see them, by the settings of an evaluation."""
-    return Subject(
-        model,
-        dataset,
-        noise,
-        num_samples=settings.num_samples,
-        num_images=settings.num_images,
-        extractor=settings.extractor,
-    )
-
-
 def _check_plugins(configs: Sequence[RunConfig]) -> None:
     """Raises InputError where this process has other code than the runs are named by."""
     for config in configs:
@@ -205,19 +187,6 @@ def _check_plugins(configs: Sequence[RunConfig]) -> None:
                 f"plugins must have fingerprint {config.plugin!r}; they have {loaded!r}: a file "
                 f"of theirs was edited after the study was read. Run the study again"
             )
-
-
-def load_data(data: DataConfig) -> Dataset:
-    """The data set that is named. Raises InputError where its bytes are not those it had."""
-    dataset = load(
-        data.name, data.binarisation, data.valid_fraction, data.split_seed, data.dequantise
-    )
-    if data.fingerprint not in ("", dataset.fingerprint):
-        raise InputError(
-            f"data set {data.name!r} must have fingerprint {data.fingerprint}; "
-            f"it has {dataset.fingerprint}: it changed since the study was read"
-        )
-    return dataset
 
 
 def check_support(dataset: Dataset, likelihood: str) -> None:

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 import torch
 
 from vaebench.config import RunConfig
-from vaebench.config.build import build_stack
+from vaebench.config.build import build_stack, load_data
 from vaebench.core.memory import PeakBytes, available_bytes
 from vaebench.models.likelihoods import LIKELIHOODS
-from vaebench.running.job import load_data
 from vaebench.training.loop import training_steps
 
 LOG = logging.getLogger("vaebench.running.plan")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vaebench import results
 from vaebench.config import RunConfig, convert, evaluation_settings
-from vaebench.config.build import build_stack
+from vaebench.config.build import build_stack, load_data, subject
 from vaebench.core.errors import InputError, InputWarning, StorageError, near_match
 from vaebench.evaluation import Evaluation, Subject, budget, evaluate
 from vaebench.models import VAE
@@ -23,7 +23,6 @@ from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.priors import PRIORS
 from vaebench.results import Metric, Record
 from vaebench.running.environment import default_device
-from vaebench.running.job import load_data, subject
 from vaebench.running.plan import stacks
 
 Configured = tuple[Record, RunConfig]

@@ -17,12 +17,12 @@ import torch
 from msgspec.structs import replace
 
 from vaebench.config import RunConfig
-from vaebench.config.build import build_stack
+from vaebench.config.build import build_stack, load_data
 from vaebench.core.memory import PeakBytes
 from vaebench.models import VAE
 from vaebench.results import Metric, Record, metric
 from vaebench.running.environment import describe
-from vaebench.running.job import labels, load_data
+from vaebench.running.job import labels
 from vaebench.training.curves import Step
 from vaebench.training.loop import Progress, training_steps
 

@@ -2,62 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vaebench.models import VAE
-from vaebench.ops import c as native
-
-
-class AdamScalars(NamedTuple):
-    """What may differ between the runs of a stack."""
-
-    learning_rate: float
-    weight_decay: float = 0.0
-
-
-@dataclass(frozen=True)
-class Moments:
-    """What Adam keeps: two averages for each parameter, and the number of steps."""
-
-    first: list[Tensor]
-    second: list[Tensor]
-    count: Tensor
-
-    @staticmethod
-    def of_zeros(values: Sequence[Tensor]) -> Moments:
-        """Those before the first step."""
-        first, second = ([torch.zeros_like(v) for v in values] for _ in range(2))
-        return Moments(first, second, torch.zeros((), device=values[0].device))
-
-    def of(self, runs: Sequence[int]) -> Moments:
-        """Those of some runs of the stack, copied."""
-        first, second = ([t[list(runs)] for t in kind] for kind in (self.first, self.second))
-        return Moments(first, second, self.count.clone())
-
-
-@dataclass(frozen=True)
-class Group:
-    """Neighbouring runs with the same scalars: views of their parameters and moments."""
-
-    runs: slice
-    scalars: AdamScalars
-    parameters: list[Tensor]
-    first: list[Tensor]
-    second: list[Tensor]
-
-    def of(self, chosen: tuple[int, ...]) -> tuple[list[Tensor], ...]:
-        """Parameters and moments of the chosen numbers; mostly they are all."""
-        kinds = self.parameters, self.first, self.second
-        if len(chosen) == len(self.parameters):
-            return kinds
-        return tuple([kind[i] for i in chosen] for kind in kinds)
+from vaebench.ops.adam import AdamScalars, Moments, MoveGroups, MoveInC, can_move_in_c
 
 
 class StackAdam:
@@ -102,82 +53,6 @@ class Descent:
         norms = clip_gradients(self.model, self.limits) if self.clips else None
         self.optimiser.step()
         return norms
-
-
-class MoveGroups:
-    """Moves all runs that share their scalars at once."""
-
-    def __init__(
-        self, values: Sequence[Tensor], moments: Moments, scalars: Sequence[AdamScalars]
-    ) -> None:
-        self.count = moments.count
-        ends = list(itertools.accumulate(len(list(g)) for _, g in itertools.groupby(scalars)))
-        spans = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
-        kinds = values, moments.first, moments.second
-        self.groups = [
-            Group(runs, scalars[runs.start], *([t[runs] for t in kind] for kind in kinds))
-            for runs in spans
-        ]
-
-    def __call__(self, gradients: Sequence[Tensor | None]) -> None:
-        """By the gradients of all parameters, None where there is none."""
-        have = tuple(i for i, g in enumerate(gradients) if g is not None)
-        given = [g for g in gradients if g is not None]
-        self.count.add_(1)
-        for group in self.groups:
-            parameters, first, second = group.of(have)
-            own = given if len(self.groups) == 1 else [g[group.runs] for g in given]
-            fused_adam(parameters, own, Moments(first, second, self.count), group.scalars)
-
-
-def can_move_in_c(values: Sequence[Tensor]) -> bool:
-    """Whether `MoveInC` takes these parameters."""
-    fit = all(t.is_cpu and t.dtype == torch.float32 and t.is_contiguous() for t in values)
-    return fit and native.library() is not None
-
-
-class MoveInC:
-    """Moves all runs, each by its own scalars, in one call: native/adam.c. C is told once where
-    parameters and moments lie, so they are kept."""
-
-    def __init__(
-        self, values: Sequence[Tensor], moments: Moments, scalars: Sequence[AdamScalars]
-    ) -> None:
-        self.kept = [*values, *moments.first, *moments.second], moments.count
-        num_tensors, num_runs = len(values), len(scalars)
-        of_a_run = (ctypes.c_int64 * num_tensors)(*(t[0].numel() for t in values))
-        rates = (ctypes.c_double * (2 * num_runs))(*itertools.chain(*zip(*scalars, strict=True)))
-        tensors = (ctypes.c_void_p * (3 * num_tensors))(*(t.data_ptr() for t in self.kept[0]))
-        count = moments.count.data_ptr()
-        self.places = num_tensors, num_runs, of_a_run, rates, tensors, count
-        self.addresses = ctypes.c_void_p * num_tensors
-
-    def __call__(self, gradients: Sequence[Tensor | None]) -> None:
-        """By the gradients of all parameters, dense; None where there is none."""
-        given = self.addresses(*(None if g is None else g.data_ptr() for g in gradients))
-        native.functions().vaebench_adam(*self.places, given)
-
-
-def fused_adam(
-    parameters: list[Tensor], gradients: list[Tensor], moments: Moments, scalars: AdamScalars
-) -> None:
-    """What torch.optim.AdamW(fused=True) calls, without the 50 us on the way, and without Dynamo,
-    whose import takes 1.6 s. The moments' count is that of this step."""
-    torch._fused_adamw_(
-        parameters,
-        gradients,
-        moments.first,
-        moments.second,
-        [],
-        [moments.count] * len(parameters),
-        lr=scalars.learning_rate,
-        beta1=0.9,
-        beta2=0.999,
-        weight_decay=scalars.weight_decay,
-        eps=1e-8,
-        amsgrad=False,
-        maximize=False,
-    )
 
 
 def gradient_norms(model: VAE) -> Tensor:

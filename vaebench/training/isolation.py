@@ -30,8 +30,8 @@ from vaebench.objectives import OBJECTIVES
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise
 from vaebench.training.minibatches import batches
-from vaebench.training.scalars import scalars
-from vaebench.training.step import Loss, Scalars, initial_state
+from vaebench.training.scalars import Scalars, scalars
+from vaebench.training.step import Loss, initial_state
 
 
 class Precision(NamedTuple):

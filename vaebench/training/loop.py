@@ -14,11 +14,13 @@ from vaebench.core.memory import keep_freed_memory
 from vaebench.data import Dataset
 from vaebench.models import VAE, put_back, select
 from vaebench.objectives import OBJECTIVES
+from vaebench.ops.adam import AdamScalars, Moments
 from vaebench.training.curves import Curve, Ending, Log, Step
-from vaebench.training.descent import AdamScalars, Descent, Moments
+from vaebench.training.descent import Descent
 from vaebench.training.minibatches import batches
-from vaebench.training.scalars import scalars
-from vaebench.training.step import Loss, MakeStride, State, eager, initial_state
+from vaebench.training.scalars import State, scalars
+from vaebench.training.step import Loss, MakeStride, initial_state
+from vaebench.training.stepping.eager import eager
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +12,6 @@ from vaebench.config import Choice, RunConfig
 from vaebench.config.schedules import SCHEDULES
 from vaebench.core.hyper import Scalar
 from vaebench.objectives import OBJECTIVES
-from vaebench.training.step import Scalars
 
 
 def scalars(configs: Sequence[RunConfig], place: Tensor) -> Callable[[int], Scalars]:
@@ -81,3 +81,33 @@ def _at_each_step(value: float | Choice, num_steps: int) -> list[float]:
         return [value] * num_steps
     schedule = SCHEDULES[value.name]
     return [schedule(step / num_steps, **value.hyper) for step in range(num_steps)]
+
+
+State = dict[str, Tensor]
+"""What an objective keeps for each run from step to step: [S, 1] each, by name."""
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """The scalars of one step, by name: floats or [S, 1]."""
+
+    objective: Mapping[str, Scalar]
+    """Hyperparameters, and state where it has been joined to them."""
+    posterior: Mapping[str, Scalar]
+    rate_weight: Scalar
+
+    def values(self) -> tuple[Scalar, ...]:
+        """All, in the order in which `mapped` takes them."""
+        return (*self.objective.values(), *self.posterior.values(), self.rate_weight)
+
+    def mapped(self, change: Callable[[Scalar], Scalar]) -> Scalars:
+        """The same names with other values."""
+        return Scalars(
+            {name: change(value) for name, value in self.objective.items()},
+            {name: change(value) for name, value in self.posterior.items()},
+            change(self.rate_weight),
+        )
+
+    def with_state(self, state: State) -> Scalars:
+        """With what an objective keeps from step to step."""
+        return replace(self, objective={**self.objective, **state})

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vaebench.config import Choice, RunConfig
+from vaebench.config.build import load_data
 from vaebench.core.errors import InputError
 from vaebench.diagnostics.gradients import metrics as lines
 from vaebench.diagnostics.gradients.moments import NUM_BLOCKS, Moments
@@ -26,7 +27,7 @@ from vaebench.diagnostics.gradients.replicas import (
 from vaebench.diagnostics.gradients.timing import Lap, race
 from vaebench.objectives.entry import Side
 from vaebench.ops.noise import Noise, key, normals
-from vaebench.running.job import OnSteps, load_data
+from vaebench.running.job import OnSteps
 from vaebench.training.isolation import check_isolated
 
 Row = dict[str, Any]

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from torch import Tensor, nn
 
 from vaebench.config import Choice, RunConfig
-from vaebench.config.build import build_stack
+from vaebench.config.build import build_stack, load_data
 from vaebench.config.schedules import SCHEDULES
 from vaebench.models import VAE, select
 from vaebench.models.terms import compute_terms
@@ -23,7 +23,6 @@ from vaebench.objectives import OBJECTIVES
 from vaebench.objectives.entry import Side
 from vaebench.ops.noise import Noise, key
 from vaebench.running.environment import default_device
-from vaebench.running.job import load_data
 from vaebench.training.loop import training_steps
 from vaebench.training.minibatches import batches
 

@@ -1,6 +1,5 @@
 """What codes tell: dimensions in use, information, and known factors."""
 
-from vaebench.evaluation.codes import aggregate, disentanglement
-from vaebench.evaluation.codes import usage as latent
+from vaebench.evaluation.codes import aggregate, disentanglement, usage
 
-__all__ = ["aggregate", "disentanglement", "latent"]
+__all__ = ["aggregate", "disentanglement", "usage"]

@@ -15,7 +15,7 @@ from vaebench.core.hyper import Hyper
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading
 from vaebench.models.posteriors import Distribution
-from vaebench.models.priors.gaussian import vamp
+from vaebench.models.priors.mixtures import vamp
 from vaebench.ops.noise import Noise
 
 CEILING = 0.9

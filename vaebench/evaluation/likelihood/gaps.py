@@ -16,8 +16,8 @@ from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.evaluation.likelihood.checked import checked_log_px_z
 from vaebench.evaluation.likelihood.held_out import doubts
 from vaebench.models.terms import Terms
+from vaebench.ops.adam import AdamScalars, Moments, fused_adam
 from vaebench.ops.noise import Noise
-from vaebench.training.descent import AdamScalars, Moments, fused_adam
 
 STEP_SAMPLES = 8
 """Posterior samples of a step of the refinement."""

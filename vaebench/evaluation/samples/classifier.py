@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from vaebench.data import Dataset, Part
 from vaebench.evaluation.samples.features import Extractor, digest
-from vaebench.training.descent import AdamScalars, Moments, fused_adam
+from vaebench.ops.adam import AdamScalars, Moments, fused_adam
 
 WIDTHS = 128, 32
 NUM_STEPS, BATCH_SIZE = 500, 128

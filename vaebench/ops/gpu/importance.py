@@ -22,7 +22,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vaebench.ops.dispatch import DTYPES
+from vaebench.ops.eligible import DTYPES
 from vaebench.ops.gpu.device import load, store
 from vaebench.ops.gpu.launch import NUM_WARPS, device_of
 

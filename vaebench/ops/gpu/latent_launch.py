@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vaebench.ops.dispatch import DTYPES
+from vaebench.ops.eligible import DTYPES
 from vaebench.ops.gpu import latent_kernels as latent
 from vaebench.ops.gpu.launch import (
     NUM_WARPS,

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaebench.ops.dispatch import DTYPES, pixel_problem
+from vaebench.ops.eligible import DTYPES, pixel_problem
 from vaebench.ops.gpu import likelihood_kernels as likelihood_rows
 from vaebench.ops.gpu import pixel_laws as pixels
 from vaebench.ops.gpu.launch import NUM_WARPS, device_of, in_rows, num_tiles, tile, with_whole_rows

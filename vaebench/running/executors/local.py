@@ -37,9 +37,9 @@ SETTINGS = {
 WORKER = """
 import sys
 descriptor, coordinator = map(int, sys.argv[1:])
-from vaebench.tether import tie
+from vaebench.core.tether import tie
 tie(descriptor, coordinator)
-from vaebench.executors.local import serve
+from vaebench.running.executors.local import serve
 serve(descriptor)
 """
 BEGUN, ENDED, REFUSED, GONE = b"begun", b"ended", b"refused ", b"gone"

@@ -12,20 +12,12 @@ from vaebench.core.registry import Registry
 from vaebench.models import VAE
 from vaebench.ops import note
 from vaebench.ops.noise import Noise
-from vaebench.training import step
 from vaebench.training.descent import Descent
 from vaebench.training.minibatches import Minibatches
-from vaebench.training.step import (
-    Loss,
-    MakeStride,
-    OneByOne,
-    Scalars,
-    State,
-    Stride,
-    TakeStride,
-    joined,
-)
+from vaebench.training.scalars import Scalars, State
+from vaebench.training.step import Loss, MakeStride, Stride, TakeStride, joined
 from vaebench.training.stepping.compiled import CompiledStride, Graph, compile_step
+from vaebench.training.stepping.eager import OneByOne, eager
 
 FIRST_TIMED, LAST_TIMED = 10, 40
 """The steps whose median time is taken for that of all."""
@@ -48,7 +40,7 @@ an eager one less in a large stack."""
 def never(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeStride:
     """Operation by operation."""
     _say("eager")
-    return step.eager(model, loss, descend, steps_left)
+    return eager(model, loss, descend, steps_left)
 
 
 def auto(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeStride:
@@ -74,7 +66,7 @@ def _captured(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> Take
         from vaebench.training.stepping.cuda_graph import CapturedStep
     except ImportError as error:
         _say(f"eager: a CUDA graph needs {error.name}")
-        return step.eager(model, loss, descend, steps_left)
+        return eager(model, loss, descend, steps_left)
     return OneByOne(CapturedStep(model, loss), descend)
 
 
@@ -104,7 +96,7 @@ class Auto:
     def __init__(self, model: VAE, loss: Loss, descend: Descent, steps_left: int) -> None:
         self.model, self.loss, self.descend = model, loss, descend
         self.steps_left = steps_left
-        self.eager = step.eager(model, loss, descend, steps_left)
+        self.eager = eager(model, loss, descend, steps_left)
         self.take: TakeStride = self.eager
         self.num_taken, self.seconds = 0, list[float]()
         self.decide: Callable[..., None] | None = self._try

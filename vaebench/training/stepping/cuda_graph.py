@@ -1,4 +1,4 @@
-"""The step of `vaebench.training.step` as one CUDA graph: started at once, however many kernels it has."""
+"""The step of `vaebench.training.step` as one CUDA graph: one launch for all its kernels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from vaebench.models import VAE
 from vaebench.ops import note
 from vaebench.ops.gpu.launch import extra_steps, key_tensor
 from vaebench.ops.noise import Noise
-from vaebench.training.step import Averages, EagerStep, Loss, Scalars, Taken, put
+from vaebench.training.scalars import Scalars
+from vaebench.training.step import Averages, Loss, Taken
+from vaebench.training.stepping.eager import EagerStep, put
 
 WARM_UP = 3
 """Steps before the one that is captured: they set up what libraries set up when first used."""

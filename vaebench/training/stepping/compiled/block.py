@@ -17,7 +17,8 @@ from vaebench.ops.noise import Noise
 from vaebench.ops.noise_tape import Asked
 from vaebench.training.descent import Descent
 from vaebench.training.minibatches import Minibatches
-from vaebench.training.step import Averages, Loss, Scalars, State, Stride, joined
+from vaebench.training.scalars import Scalars, State
+from vaebench.training.step import Averages, Loss, Stride, joined
 from vaebench.training.stepping.compiled import layout
 from vaebench.training.stepping.compiled.layout import address
 from vaebench.training.stepping.compiled.library import Graph

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from vaebench.models import VAE
 from vaebench.ops import c as native
+from vaebench.ops.adam import can_move_in_c
 from vaebench.ops.c import build
 from vaebench.ops.noise import Noise
 from vaebench.ops.noise_tape import Asked
-from vaebench.training.descent import can_move_in_c
-from vaebench.training.step import Loss, Scalars
+from vaebench.training.scalars import Scalars
+from vaebench.training.step import Loss
 from vaebench.training.stepping.compiled.layout import TYPES
 from vaebench.training.stepping.compiled.trace import Trace, product_operation, trace_step
 

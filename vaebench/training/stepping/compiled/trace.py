@@ -16,7 +16,8 @@ from vaebench.models import VAE, select
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise
 from vaebench.ops.noise_tape import Asked, Player, Recorder
-from vaebench.training.step import Loss, Scalars
+from vaebench.training.scalars import Scalars
+from vaebench.training.step import Loss
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,122 @@
+"""The registry of priors: what an entry is, and how one is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from vaebench.core.errors import InputError, near_match
+from vaebench.core.hyper import Hyper, hyperparameters
+from vaebench.core.registry import Registry, name_of
+from vaebench.core.sources import remember
+from vaebench.core.user_code import call
+from vaebench.models.posteriors import Distribution, Latent
+from vaebench.ops.noise import Noise
+
+
+@dataclass(frozen=True)
+class PriorShape:
+    """What the trained tensors of a prior are sized by."""
+
+    latent: Latent
+    num_pixels: int
+    num_components: int
+
+
+Encode = Callable[[Tensor], Distribution]
+"""Images [S, B, P] -> q(z|x), with the encoder's gradient."""
+
+
+def _as_they_are(encode: Encode, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    return parameters
+
+
+def _no_formula(q: Distribution, **parameters: Any) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Prior:
+    """One entry of the registry."""
+
+    name: str
+    log_prob: Callable[..., Tensor]
+    """(z [K, S, B, D], **parameters) -> [K, S, B]."""
+    source: str
+    sample: Callable[..., Tensor]
+    """(noise, number of rows n, sizes, **parameters) -> [S, n, D]."""
+    kl: Callable[..., Tensor | None] = _no_formula
+    """(q, **parameters) -> KL[q(z|x) || p(z)] [S, B], or None for a q it has no formula for."""
+    kl_per_dimension: Callable[..., Tensor | None] = _no_formula
+    """The same, split over dimensions that q and p take independently: [S, B, D], or None."""
+    learned: Mapping[str, Callable[[Noise, PriorShape], Tensor]] = field(default_factory=dict)
+    """Initial values [S, ...] of what is trained with the model."""
+    prepare: Callable[[Encode, Mapping[str, Tensor]], Mapping[str, Any]] = _as_they_are
+    """(encode, learned) -> the tensors of one step, for a prior that the encoder makes."""
+    prepared: tuple[str, ...] = ()
+    """Parameters that `prepare` makes, where these are others than the learned ones."""
+    discrete: bool = False
+    """Over one-hot codes; otherwise over real ones."""
+    unit_inputs: bool = False
+    """Made of the posteriors of images in [0, 1], so for data in that range alone."""
+
+    @property
+    def hyper(self) -> dict[str, Hyper]:
+        """What the user may set: parameters of the log-density that the model does not supply."""
+        declared = hyperparameters(self.log_prob)
+        return {n: declared[n] for n in declared if n not in (*self.learned, *self.prepared)}
+
+
+@dataclass(frozen=True)
+class BoundPrior:
+    """A prior with the parameters of one step."""
+
+    entry: Prior
+    parameters: Mapping[str, Any]
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z): [K, S, B, D] -> [K, S, B]."""
+        return call(self.entry.log_prob, z, **self.parameters)
+
+    def sample(self, noise: Noise, num_rows: int, latent: Latent) -> Tensor:
+        """Codes: [S, n, D]."""
+        return call(self.entry.sample, noise, num_rows, latent, **self.parameters)
+
+    def kl(self, q: Distribution) -> Tensor | None:
+        """KL[q(z|x) || p(z)] [S, B], or None where no formula exists."""
+        return call(self.entry.kl, q, **self.parameters)
+
+    def kl_per_dimension(self, q: Distribution) -> Tensor | None:
+        """The KL of each dimension [S, B, D], or None."""
+        return call(self.entry.kl_per_dimension, q, **self.parameters)
+
+
+PRIORS: Registry[Prior] = Registry("prior")
+
+
+def prior(
+    *, source: str, sample: Callable[..., Tensor], **facts: Any
+) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Register the decorated log-density under its own name; `facts` are the fields of Prior.
+
+    Raises InputError where a learned parameter is not one of the function's.
+    """
+
+    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        name = name_of(function)
+        entry = Prior(name, function, source=source, sample=sample, **facts)
+        declared = hyperparameters(function)
+        for given in entry.prepared or entry.learned:
+            if given not in declared:
+                raise InputError(
+                    f"prior {name!r} learns {given!r}, which must be a keyword-only parameter of "
+                    f"its function; {near_match(given, declared)}"
+                )
+        PRIORS.add(name, entry)
+        remember(function.__module__)
+        return function
+
+    return register

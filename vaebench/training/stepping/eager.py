@@ -1,0 +1,82 @@
+"""Steps taken operation by operation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from vaebench import ops as kernels
+from vaebench.core.user_code import is_users
+from vaebench.models import VAE
+from vaebench.models.posteriors.entry import Wanted
+from vaebench.ops.noise import Noise
+from vaebench.training.descent import Descent
+from vaebench.training.minibatches import Minibatches
+from vaebench.training.scalars import Scalars, State
+from vaebench.training.step import Loss, Measured, Stride, Taken, TakeStep, averages
+
+
+class EagerStep:
+    """Takes the loss operation by operation. What it asked of its samples it draws with the next:
+    so the fused kernels are used."""
+
+    def __init__(self, model: VAE, loss: Loss, ops: ModuleType = kernels) -> None:
+        self.model, self.loss, self.ops = model, loss, ops
+        self.parameters = list(model.parameters())
+        self.wanted: Wanted = "kl"
+        self.moves = model.network is not None or len(model.learned_prior) > 0
+
+    def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
+        drop(self.parameters)
+        terms = self.loss.terms(self.model, x, noise, scalars, self.wanted, self.ops)
+        measured: Measured = terms
+        if is_users(self.loss.objective.loss):  # which may work on its terms in place
+            measured = averages(replace(terms))  # what these ask for, the objective has not asked
+        loss, total = self.loss(terms, scalars)
+        put(self.parameters, torch.autograd.grad(total, self.parameters, allow_unused=True))
+        self.wanted = terms.wanted
+        if self.moves:  # what the curves show is of the densities as they were in this step
+            with torch.no_grad():
+                _ = measured.kl_or_estimate
+        return Taken(loss.detach(), measured, self.loss.next_state(terms, scalars))
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """Takes strides step by step."""
+
+    take: TakeStep
+    descend: Descent
+
+    def __call__(
+        self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
+    ) -> Stride:
+        losses, norms = [], None
+        for t, of_step in enumerate(scalars):
+            here = noise.at(step=batches.first + t)
+            loss, measured, state = self.take(batches[t], here, of_step.with_state(state))
+            norms = self.descend()
+            losses.append(loss)
+        return Stride(torch.stack(losses), measured, norms, state)
+
+
+def eager(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> OneByOne:
+    """Operation by operation."""
+    return OneByOne(EagerStep(model, loss), descend)
+
+
+def drop(parameters: Sequence[Tensor]) -> None:
+    """Free the gradients of the step before, whose memory this one can have."""
+    for parameter in parameters:
+        parameter.grad = None
+
+
+def put(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """Leave the gradients where the optimiser finds them."""
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        # Fused Adam reads the numbers in the order in which they lie.
+        parameter.grad = None if gradient is None else gradient.contiguous()
