@@ -32,10 +32,10 @@ from vaebench.running.environment import describe
 from vaebench.running.executors.local import SETTINGS
 from vaebench.training.curves import Step
 from vaebench.training.loop import Progress, training_steps
-from vaebench.training.step import MakeStride
+from vaebench.training.step import MakeBlocks
 from vaebench.training.stepping.auto import always, never
 
-STEPS: dict[str, MakeStride] = {"eager": never, "compiled": always}
+STEPS: dict[str, MakeBlocks] = {"eager": never, "compiled": always}
 PRECISIONS = ("float32", "bfloat16")
 GRADES = ("elbo", "nll")
 NUM_SAMPLES = 100
@@ -85,7 +85,7 @@ SIZES = (
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to train: a stack with its loop, which ends a stride with every round."""
+    """One way to train: a stack with its loop, which ends a block with every round."""
 
     precision: str
     step: str

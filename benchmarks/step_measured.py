@@ -7,12 +7,12 @@ command a line, `time` or `profile`, and answers each with a line of JSON.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 import json
 import pkgutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from inspect import signature
 from typing import Any
@@ -29,14 +29,22 @@ AT_ONCE = 40
 an epoch's end cuts them short."""
 NUM_WARM_UP = 2
 """Windows before the first that counts; the first of them compiles."""
-MARKED = {"vaebench.ops.noise:_kept_normals": "noise", "vaebench.ops.noise:_filled": "noise"}
+NOISE = ("vaebench.ops.noise", "vaebench.noise")
+LOOP = ("vaebench.training.loop", "vaebench.train")
+DESCENT = ("vaebench.training.descent", "vaebench.optimise", "vaebench.train")
+ADAM_IN_C = ("vaebench.ops.c.adam", "vaebench.optimise")
+DATA = ("vaebench.config.build", "vaebench.stack")
+NATIVE = ("vaebench.ops.c", "vaebench.native")
+"""Modules by the name that they have now, then by those that they had."""
+MARKED = {"_kept_normals": "noise", "_filled": "noise"}
 """Work that is no operator of PyTorch, so that the profiler does not see it by itself."""
 
 
 def new_loop(case: dict[str, Any]) -> Iterator[object]:
     """The package's own training loop over S runs: a step for every item that is asked for."""
     from vaebench.config import parse
-    from vaebench.config.build import load_data
+
+    load_data = _module(DATA).load_data
 
     raw = {
         "objective": "elbo",
@@ -47,45 +55,58 @@ def new_loop(case: dict[str, Any]) -> Iterator[object]:
     }
     configs = [parse({**raw, "seed": seed}) for seed in range(case["runs"])]
     dataset = load_data(configs[0].data)
-    build_stack = pkgutil.resolve_name("vaebench.training.loop:build_stack")
+    loop = _module(LOOP)
+    build_stack = loop.build_stack
     pixels = list(signature(build_stack).parameters)[1]  # their number before, their shape now
     model = build_stack(configs, getattr(dataset, pixels), dataset.log_volume)
-    training_steps = pkgutil.resolve_name("vaebench.training.loop:training_steps")
-    return iter(training_steps(model, configs, dataset, **_compiled() if case["compiled"] else {}))
+    return iter(
+        loop.training_steps(model, configs, dataset, **_compiled() if case["compiled"] else {})
+    )
 
 
 def _compiled() -> dict[str, Any]:
     """Arguments of the loop that the package has now: no code of before is compiled."""
     torch._inductor.config.cpp.enable_kernel_profile = True  # names its kernels to the profiler
     return {
-        "make_stride": pkgutil.resolve_name("vaebench.training.stepping.auto:always"),
+        "make_blocks": pkgutil.resolve_name("vaebench.training.stepping.auto:always"),
         "at_once": AT_ONCE,
     }
 
 
 def mark_work() -> None:
     """Give names to what the profiler would not tell apart: minibatches, noise, the optimiser."""
-    train = pkgutil.resolve_name("vaebench.training.loop")
-    train.batches = _marked_items("minibatch", train.batches)
-    optimise = sys.modules.get("vaebench.training.descent", train)
-    optimise.StackAdam.step = _marked("optimiser", optimise.StackAdam.step)
-    if in_c := getattr(optimise, "MoveInC", None):
+    loop, descent = _module(LOOP), _module(DESCENT)
+    loop.batches = _marked_items("minibatch", loop.batches)
+    descent.StackAdam.step = _marked("optimiser", descent.StackAdam.step)
+    if in_c := getattr(_module(ADAM_IN_C), "MoveInC", None):
         in_c.__call__ = _marked("Adam in C", in_c.__call__)
     if library := _native():
-        library.vaebench_stride = _marked("stride in C", library.vaebench_stride)
-    for place, name in MARKED.items():
-        module, function = place.split(":")
-        holder = pkgutil.resolve_name(module)
-        if hasattr(holder, function):
-            setattr(holder, function, _marked(name, getattr(holder, function)))
+        library.vaebench_block = _marked("block in C", library.vaebench_block)
+    for holder, function in noise_makers():
+        setattr(holder, function, _marked(MARKED[function], getattr(holder, function)))
 
 
 def _native() -> Any:
     """The package's functions in C, where it has any."""
-    if importlib.util.find_spec("vaebench.ops.c") is None:
-        return None
-    native = importlib.import_module("vaebench.ops.c")
-    return native.functions() if native.library() else None
+    native = _module(NATIVE)
+    return native.functions() if native and native.library() else None
+
+
+def noise_makers() -> Iterator[tuple[Any, str]]:
+    """The functions that make random numbers, with the modules in which they are looked up."""
+    holders = [_module(NOISE), *filter(None, [_module(["vaebench.ops.c.noise"])])]
+    for holder in holders:
+        for function in MARKED:
+            if hasattr(holder, function):
+                yield holder, function
+
+
+def _module(names: Sequence[str]) -> Any:
+    """The first of these modules that the package has; None where it has none."""
+    for name in names:
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module(name)
+    return None
 
 
 def _marked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,7 +141,7 @@ def _range(name: str) -> contextlib.AbstractContextManager[Any]:
 def timed(loop: Iterator[object], num_steps: int) -> dict[str, Any]:
     """Seconds by the clock and of the process, of a window of steps."""
     wall, cpu = time.perf_counter(), time.process_time()
-    while num_steps > 0:  # before there were strides, an item was a step
+    while num_steps > 0:  # before there were blocks, an item was a step
         num_steps -= len(getattr(next(loop), "losses", "1"))
     return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
 

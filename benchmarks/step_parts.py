@@ -16,7 +16,7 @@ PARTS = (PRODUCTS, LIKELIHOOD, LATENT, ACTIVATIONS, ADAM, MINIBATCH)
 
 PART_OF = (
     ("minibatch|aten::index_select", MINIBATCH),
-    ("optimiser|_fused_adam|stride in C$", ADAM),
+    ("optimiser|_fused_adam|block in C$", ADAM),
     (r"addbmm \| aten::(copy_|expand)", ACTIVATIONS),
     (r"aten::(bmm|baddbmm|mm|addmm|matmul)\b|aoti_torch_cpu_product", PRODUCTS),
     ("bernoulli|binary_?cross_?entropy|sigmoid", LIKELIHOOD),
@@ -27,7 +27,7 @@ PART_OF = (
 """The first pattern that is found in a chain names its part; in no part are views and the like.
 
 Inductor's kernels are named after the operations that they do: the one that holds the likelihood
-also adds the last layer's bias. What native/stride.c does itself is Adam for the most part, beside
+also adds the last layer's bias. What ops/c/block.c does itself is Adam for the most part, beside
 the minibatch and the tensors that it hands over."""
 
 DISPATCH = re.compile(r"^(autograd::|torch::autograd|Optimizer|optimiser$)|Backward\d$")

@@ -22,7 +22,7 @@ from vaebench.training.descent import Descent
 from vaebench.training.loop import training_steps
 from vaebench.training.minibatches import Minibatches
 from vaebench.training.scalars import Scalars, State
-from vaebench.training.step import Averages, Loss, MakeStride, Stride, Taken, TakeStride
+from vaebench.training.step import Averages, Block, Loss, MakeBlocks, TakeBlock, Taken
 from vaebench.training.stepping.compiled.trace import Trace, trace_step, varying
 from vaebench.training.stepping.eager import OneByOne, drop, put
 
@@ -60,7 +60,7 @@ def _of_runs(value: Tensor | float, x: Tensor) -> Tensor:
 
 
 class Interpreted:
-    """A way to take strides: by a graph that is traced on the first step."""
+    """A way to take blocks: by a graph that is traced on the first step."""
 
     def __init__(self, model: VAE, loss: Loss, descend: Descent, steps_left: int) -> None:
         self.model, self.loss, self.descend = model, loss, descend
@@ -68,7 +68,7 @@ class Interpreted:
 
     def __call__(
         self, some: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
-    ) -> Stride:
+    ) -> Block:
         if self.trace is None:
             first = scalars[0].with_state(state)
             self.trace = trace_step(self.model, self.loss, some[0], noise, first)
@@ -76,8 +76,8 @@ class Interpreted:
         return self.take(some, noise, scalars, state)
 
 
-def interpreted(model: VAE, loss: Loss, descend: Descent, trace: Trace) -> TakeStride:
-    """As CompiledStride, in any precision."""
+def interpreted(model: VAE, loss: Loss, descend: Descent, trace: Trace) -> TakeBlock:
+    """As CompiledBlocks, in any precision."""
     return OneByOne(InterpretedStep(model, loss, trace), descend)
 
 
@@ -85,13 +85,13 @@ def graph_of(configs: Sequence[RunConfig], dtype: torch.dtype = torch.float64) -
     """The graph that the first step of a stack is traced to."""
     made: list[Interpreted] = []
 
-    def make_stride(*arguments: Any) -> Interpreted:
+    def make_blocks(*arguments: Any) -> Interpreted:
         made.append(Interpreted(*arguments))
         return made[0]
 
     dataset = load_data(configs[0].data)
     model = _stack(configs, dataset, dtype)
-    next(training_steps(model, configs, dataset, make_stride))
+    next(training_steps(model, configs, dataset, make_blocks))
     assert made[0].trace is not None
     return made[0].trace
 
@@ -102,8 +102,8 @@ def _stack(configs: Sequence[RunConfig], dataset: Dataset, dtype: torch.dtype) -
     return model.double() if dtype == torch.float64 else model
 
 
-def by(trace: Trace) -> MakeStride:
-    """A way to take strides: by a graph that there is."""
+def by(trace: Trace) -> MakeBlocks:
+    """A way to take blocks: by a graph that there is."""
     return lambda model, loss, descend, steps_left: interpreted(model, loss, descend, trace)
 
 
@@ -126,7 +126,7 @@ class History:
     """All that the steps of a stack gave."""
 
     losses: Tensor  # [T, S]
-    rates: Tensor  # [N, S, B], of the last step of each of N strides
+    rates: Tensor  # [N, S, B], of the last step of each of N blocks
     distortions: Tensor  # [N, S, B]
     states: list[State]
     tensors: dict[str, Tensor]
@@ -135,14 +135,14 @@ class History:
 
 def history(
     configs: Sequence[RunConfig],
-    make_stride: MakeStride,
+    make_blocks: MakeBlocks,
     dtype: torch.dtype = torch.float64,
     at_once: int = 1,
 ) -> History:
     """Train to the end. In float64 two ways of computing one formula agree to 12 digits."""
     dataset = load_data(configs[0].data)
     model = _stack(configs, dataset, dtype)
-    steps = list(training_steps(model, configs, dataset, make_stride, at_once=at_once))
+    steps = list(training_steps(model, configs, dataset, make_blocks, at_once=at_once))
     return History(
         torch.cat([step.losses for step in steps]),
         torch.stack([step.terms.kl_or_estimate.detach() for step in steps]),

@@ -22,7 +22,7 @@ from vaebench.objectives import OBJECTIVES
 from vaebench.training.curves import Step
 from vaebench.training.descent import gradient_norms
 from vaebench.training.loop import training_steps
-from vaebench.training.step import Loss, MakeStride, TakeStep
+from vaebench.training.step import Loss, MakeBlocks, TakeStep
 from vaebench.training.stepping.eager import OneByOne, eager
 
 K, NUM_STEPS, BATCH = 4, 5, 16
@@ -88,18 +88,18 @@ def sampled(posterior: str) -> str:
     return "elbo" if posterior == "gumbel_softmax" else "elbo_mc"
 
 
-def step_by_step(make_step: Callable[[VAE, Loss], TakeStep]) -> MakeStride:
+def step_by_step(make_step: Callable[[VAE, Loss], TakeStep]) -> MakeBlocks:
     """Strides of a step that a test puts in place of the eager one."""
     return lambda model, loss, descend, steps_left: OneByOne(make_step(model, loss), descend)
 
 
 def steps_of(
-    configs: Sequence[RunConfig], make_stride: MakeStride = eager, at_once: int = 1
+    configs: Sequence[RunConfig], make_blocks: MakeBlocks = eager, at_once: int = 1
 ) -> tuple[VAE, Iterator[Step]]:
     """The model, and the steps that train it."""
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape, dataset.log_volume)
-    return model, training_steps(model, configs, dataset, make_stride, at_once=at_once)
+    return model, training_steps(model, configs, dataset, make_blocks, at_once=at_once)
 
 
 def trace(configs: Sequence[RunConfig]) -> Tensor:

@@ -39,7 +39,7 @@ class World:
         return SimpleNamespace(trace=trace_step(*arguments), seconds=1.0, from_disk=False)
 
     def slowed(self, make, name, seconds):
-        """The way to take strides, on this clock."""
+        """The way to take blocks, on this clock."""
 
         def make_slowed(*arguments):
             take = make(*arguments)
@@ -55,7 +55,7 @@ class World:
 
 
 def by_its_trace(model, loss, descend, graph):
-    """As CompiledStride, operation by operation."""
+    """As CompiledBlocks, operation by operation."""
     return interpreted(model, loss, descend, graph.trace)
 
 
@@ -76,7 +76,7 @@ def world(monkeypatch):
         "time": SimpleNamespace(perf_counter=lambda: made.now),
         "compile_step": made.compile_step,
         "step": SimpleNamespace(eager=slow_eager),
-        "CompiledStride": compiled,
+        "CompiledBlocks": compiled,
     }.items():
         monkeypatch.setattr(auto, name, value)
     kernels.forget_paths()
@@ -193,7 +193,7 @@ def test_always_is_compiled_from_the_first_step_and_says_what_stops_it(world):
 
 
 def test_strides_are_timed_by_the_steps_in_them(world):
-    """Part of a stride is one way's, and the rest the other's."""
+    """Part of a block is one way's, and the rest the other's."""
     expected = history(CONFIGS, eager, at_once=3)
     assert_alike(history(CONFIGS, auto.Auto, at_once=3), expected, **CLOSE)
     assert world.taken == ["eager"] * LAST + ["compiled"] * (NUM_STEPS - LAST)

@@ -60,12 +60,12 @@ def test_strides_have_the_minibatches_of_single_steps(at_once, start):
     dataset, place = numbered_images(), torch.zeros(())
     single = list(batches(configs, dataset, place))
     assert [some.steps for some in single] == [range(t, t + 1) for t in range(NUM_STEPS)]
-    strides = list(batches(configs, dataset, place, start, at_once))
+    blocks = list(batches(configs, dataset, place, start, at_once))
     expected = torch.stack([some[0] for some in single[start:]])
-    assert torch.equal(torch.cat(list(map(all_of, strides))), expected)
+    assert torch.equal(torch.cat(list(map(all_of, blocks))), expected)
     ends = {*range(0, NUM_STEPS, at_once), *range(0, NUM_STEPS, PER_EPOCH), NUM_STEPS}
-    assert [some.steps.stop for some in strides] == sorted(end for end in ends if end > start)
-    assert [some.first for some in strides] == [start, *(s.steps.stop for s in strides[:-1])]
+    assert [some.steps.stop for some in blocks] == sorted(end for end in ends if end > start)
+    assert [some.first for some in blocks] == [start, *(s.steps.stop for s in blocks[:-1])]
 
 
 def test_a_part_of_a_stride_is_some_of_its_steps():

@@ -87,8 +87,8 @@ def test_evaluation_is_in_float32_whatever_the_training(name):
     assert torch.equal(graded[0].nll, graded[1].nll)
 
 
-def losses(configs, make_stride=eager):
-    return history(configs, make_stride, torch.float32).losses
+def losses(configs, make_blocks=eager):
+    return history(configs, make_blocks, torch.float32).losses
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian_learned", "gaussian_optimal"])
@@ -120,11 +120,11 @@ def test_the_traced_step_multiplies_in_bfloat16_too(name):
     configs = configs_of("bfloat16", model=sizes_of(name), num_steps=20)
     made = []
 
-    def make_stride(*arguments):
+    def make_blocks(*arguments):
         made.append(Interpreted(*arguments))
         return made[0]
 
-    traced = losses(configs, make_stride)
+    traced = losses(configs, make_blocks)
     torch.testing.assert_close(traced, losses(configs), **CLOSE)
     dtypes = {
         node.meta["val"].dtype

@@ -67,10 +67,10 @@ def make(model, loss):
     return step
 
 
-def curve(configs, make_stride):
+def curve(configs, make_blocks):
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape, dataset.log_volume)
-    steps = training_steps(model, configs, dataset, make_stride)
+    steps = training_steps(model, configs, dataset, make_blocks)
     return torch.stack([torch.stack(_seen(step)) for step in steps])
 
 

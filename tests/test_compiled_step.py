@@ -30,8 +30,7 @@ from vaebench.ops import c as native
 from vaebench.training.descent import gradient_norms
 from vaebench.training.loop import training_steps
 from vaebench.training.stepping import auto
-from vaebench.training.stepping.compiled import block as stride
-from vaebench.training.stepping.compiled import library
+from vaebench.training.stepping.compiled import block, library
 from vaebench.training.stepping.compiled.trace import trace_step
 from vaebench.training.stepping.eager import EagerStep, eager
 
@@ -270,7 +269,7 @@ def test_a_compiled_run_has_the_same_bits_alone_and_in_a_stack(kind):
 @every_kind
 @pytest.mark.parametrize("runs", [[0, 1, 2], [2, 0]])
 def test_compiled_runs_go_on_from_their_progress_as_if_they_had_not_stopped(kind, runs):
-    """All of them, or some that others have left: the same bits, in other strides."""
+    """All of them, or some that others have left: the same bits, in other blocks."""
     configs = stack_of(kind)
     model, steps = steps_of(configs, auto.always, at_once=4)
     before = next(steps)
@@ -283,9 +282,9 @@ def test_compiled_runs_go_on_from_their_progress_as_if_they_had_not_stopped(kind
     assert_same_bits(again, part.state_dict(), rest, select(model, runs).state_dict())
 
 
-def norms(configs, make_stride):
-    """Of the gradients of the last step of each stride, before clipping: [N, S]."""
-    model, steps = steps_of(configs, make_stride, at_once=4)
+def norms(configs, make_blocks):
+    """Of the gradients of the last step of each block, before clipping: [N, S]."""
+    model, steps = steps_of(configs, make_blocks, at_once=4)
     found = (gradient_norms(model) if s.grad_norm is None else s.grad_norm for s in steps)
     return torch.stack(list(found))
 
@@ -323,21 +322,39 @@ def test_what_is_fitted_moves_where_evaluation_reads_it():
 @needs_compiler
 @pytest.mark.parametrize("kind", ["iwae", "geco"])
 def test_few_random_numbers_at_once_have_the_same_bits(kind, monkeypatch):
-    """Where there are many, a stride is taken in parts."""
+    """Where there are many, a block is taken in parts."""
     whole = compiled(stack_of(kind), at_once=7)
-    monkeypatch.setattr(stride, "NUMBERS_BYTES", 1)
+    monkeypatch.setattr(block, "NUMBERS_BYTES", 1)
     parts = compiled(stack_of(kind), at_once=7)
     assert_alike(parts, whole, **SAME_BITS)
 
 
 @needs_compiler
 def test_stacks_of_two_graphs_take_turns():
-    """C is told before each stride which graph it is to call."""
+    """C is told before each block which graph it is to call."""
     pairs = [steps_of(stack_of(kind), auto.always, at_once=4) for kind in ("geco", "iwae")]
     taken = zip(*(steps for _, steps in pairs), strict=True)
     for losses, kind in zip(zip(*taken, strict=True), ("geco", "iwae"), strict=True):
         found = torch.cat([step.losses for step in losses])
         assert torch.equal(found, compiled(stack_of(kind)).losses)
+
+
+@needs_compiler
+def test_a_parameter_with_other_memory_is_trained_there():
+    """`.data` may be assigned between two blocks; what it was before stays as it was."""
+    configs = stack_of("beta_elbo")
+    expected = compiled(configs, at_once=4)
+    dataset = load_data(configs[0].data)
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume)
+    steps = training_steps(model, configs, dataset, auto.always, at_once=4)
+    losses = [next(steps).losses]
+    before = [p.data for p in model.parameters()]
+    kept = [p.data.clone() for p in model.parameters()]
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
+    losses += [step.losses for step in steps]
+    assert torch.equal(torch.cat(losses), expected.losses)
+    assert all(torch.equal(a, b) for a, b in zip(before, kept, strict=True))
 
 
 @needs_compiler
@@ -357,8 +374,8 @@ def test_a_graph_serves_every_stack_of_its_kind(monkeypatch):
             for value, own in list(zip(values, rates, strict=True))[:num_runs]
         ]
         plain = history(configs, eager, torch.float32)
-        for make_stride in (auto.always, auto.auto):
-            found = history(configs, make_stride, torch.float32)
+        for make_blocks in (auto.always, auto.auto):
+            found = history(configs, make_blocks, torch.float32)
             assert_alike(plain, found, **IN_FLOAT32)
 
 
@@ -371,8 +388,8 @@ import test_compiled_step
 import torch
 from graphs import history
 
-from vaebench import auto
-from vaebench.compiled import library
+from vaebench.training.stepping import auto
+from vaebench.training.stepping.compiled import library
 
 
 def compiles_again(*arguments):
@@ -412,7 +429,12 @@ def in_float64(monkeypatch):
     return torch.float64, "compiled steps need parameters in float32"
 
 
-@pytest.mark.parametrize("case", [without_native_code, in_float64])
+def with_an_untested_torch(monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.14.0+cpu")
+    return torch.float32, "compiled steps use private interfaces of PyTorch, tested from 2.13 to "
+
+
+@pytest.mark.parametrize("case", [without_native_code, in_float64, with_an_untested_torch])
 def test_what_cannot_be_compiled_says_so_and_trains_eagerly(case, monkeypatch):
     if case is in_float64 and native.problem():
         pytest.skip(native.problem())

@@ -74,10 +74,10 @@ def stack_of(variant, patience=PATIENCE, rates=RATES, seeds=(0, 1, 2)):
     ]
 
 
-def trained(configs, make_stride=eager):
+def trained(configs, make_blocks=eager):
     """The stack after training, and the steps that were reported."""
     reported = []
-    result = train(configs, load_data(configs[0].data), CPU, reported.append, make_stride)
+    result = train(configs, load_data(configs[0].data), CPU, reported.append, make_blocks)
     return result, reported
 
 
@@ -148,7 +148,7 @@ def test_out_of_patience_leaves_with_its_weights_and_the_others_stay_untouched(v
 
 def test_a_stack_whose_step_is_a_graph_shrinks_too():
     configs = stack_of("state")
-    plain, traced = (trained(configs, make_stride)[0] for make_stride in (eager, Interpreted))
+    plain, traced = (trained(configs, make_blocks)[0] for make_blocks in (eager, Interpreted))
     assert list(map(len, _steps(plain))) == list(map(len, _steps(traced)))
     torch.testing.assert_close(plain.model.state_dict(), traced.model.state_dict(), **CLOSE)
 
@@ -165,7 +165,7 @@ def test_a_compiled_stack_shrinks_too(in_float32, monkeypatch):
     of each run alone."""
     monkeypatch.setattr(auto, "_graphs", {})
     configs = stack_of("elbo", patience=(None, 1, None), rates=(WILD, 0.1, 0.01))
-    plain, compiled = (trained(configs, make_stride)[0] for make_stride in (eager, auto.always))
+    plain, compiled = (trained(configs, make_blocks)[0] for make_blocks in (eager, auto.always))
     assert compiled.diverged_at == plain.diverged_at == (1, None, None)
     lengths = [len(steps) for steps in _steps(compiled)]
     assert lengths[0] == 1 < lengths[1] < lengths[2] == NUM_STEPS // EVERY
@@ -252,7 +252,7 @@ def test_a_run_that_diverges_after_the_last_point_has_diverged_there():
                 taken.loss[2] = float("nan")
             return taken
 
-    result = train(configs, dataset, CPU, make_stride=step_by_step(LastLossLost))
+    result = train(configs, dataset, CPU, make_blocks=step_by_step(LastLossLost))
     assert result.diverged_at == (None, None, NUM_STEPS - 1)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vaebench.ops import c as native
 from vaebench.ops.c import build
+from vaebench.ops.c.declarations import structure
 
 PROBLEM = native.problem()
 needs_compiler = pytest.mark.skipif(bool(PROBLEM), reason=PROBLEM)
@@ -102,7 +103,7 @@ def test_without_a_library_the_reason_is_said_once(
 
 
 def test_nothing_is_built_at_import(empty_cache: Path) -> None:
-    command = [sys.executable, "-c", "import vaebench.ops, vaebench.noise"]
+    command = [sys.executable, "-c", "import vaebench.ops, vaebench.ops.noise"]
     subprocess.run(command, check=True)
     assert not empty_cache.exists()
 
@@ -183,3 +184,25 @@ def test_exp_at_its_ends(probe: Callable[[str, Floats], Floats]) -> None:
     np.testing.assert_allclose(probe("probe_exp", x), want, rtol=1e-6, atol=1.5e-45)
     assert np.isnan(probe("probe_exp_below_1", x[-1:])).all()
     assert (probe("probe_exp_below_1", x[:3]) < 2e-38).all()
+
+
+@pytest.mark.skipif(bool(PROBLEM), reason=PROBLEM)
+@pytest.mark.parametrize("name", ["Input", "Parameter", "Work"])
+def test_structures_have_the_sizes_and_offsets_of_the_compiler(name, tmp_path):
+    """Python reads them from the text of the sources; the compiler is asked what it makes of it."""
+    ours = structure(name)
+    fields = [field for field, _ in ours._fields_]
+    offsets = "".join(f'printf("%zu ", offsetof({name}, {field}));' for field in fields)
+    source = Path(build.__file__).with_name("block.c")
+    program = tmp_path / "layout.c"
+    program.write_text(
+        f'#include <stddef.h>\n#include <stdio.h>\n#include "{source}"\n'
+        f'int main(void) {{ {offsets} printf("%zu", sizeof({name})); }}\n'
+    )
+    others = [str(source.with_name(other)) for other in ("adam.c", "product.c")]
+    command = [*build.chosen_compiler(), *build.FLAGS, str(program), *others, "-lm"]
+    command.remove("-shared")
+    subprocess.run([*command, "-o", str(tmp_path / "layout")], check=True)
+    numbers = subprocess.check_output([tmp_path / "layout"], text=True).split()
+    assert [int(n) for n in numbers[:-1]] == [getattr(ours, field).offset for field in fields]
+    assert int(numbers[-1]) == ctypes.sizeof(ours)

@@ -6,8 +6,8 @@ from conftest import tiny
 
 from vaebench.config.build import build_stack
 from vaebench.ops import c as native
-from vaebench.ops.adam import AdamScalars, MoveGroups, MoveInC
-from vaebench.training import descent as optimise
+from vaebench.ops.adam import AdamScalars, MoveGroups
+from vaebench.ops.c.adam import MoveInC, can_move_in_c
 from vaebench.training.descent import StackAdam
 
 RATES, DECAYS, NUM_STEPS = (1e-2, 1e-2, 3e-3), (0.0, 0.1, 0.1), 7
@@ -131,5 +131,25 @@ def test_moments_go_on_where_they_were(adam_of):
 def test_memory_that_is_not_in_order_is_not_given_to_c():
     stack, _ = models()
     values = [p.detach() for p in stack.parameters()]
-    assert optimise.can_move_in_c(values) == (not native.problem())
-    assert not optimise.can_move_in_c([*values, torch.zeros(3, 4, 5).mT])
+    assert can_move_in_c(values) == (not native.problem())
+    assert not can_move_in_c([*values, torch.zeros(3, 4, 5).mT])
+
+
+@ways
+def test_a_parameter_with_other_memory_is_moved_there(adam_of):
+    """`.data` may be assigned at any time; what it was before stays as it was."""
+    stack, twin = models()[0], models()[0]
+    adam, of_twin = (adam_of(m, scalars_of(RATES, DECAYS)) for m in (stack, twin))
+    for step in range(NUM_STEPS):
+        if step == 2:
+            before = [p.data for p in stack.parameters()]
+            kept = [p.data.clone() for p in stack.parameters()]
+            for parameter in stack.parameters():
+                parameter.data = parameter.data.clone()
+        differentiate(stack, twin)
+        adam.step()
+        of_twin.step()
+    for left, copy in zip(before, kept, strict=True):
+        assert torch.equal(left, copy)
+    for own, other in zip(stack.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(own, other)

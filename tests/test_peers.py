@@ -25,7 +25,7 @@ TINY = Size(
     gate_steps=150,
     gate_runs=4,
     tolerance_nats=0.3,
-    stride=10,
+    block=10,
 )
 
 

@@ -23,7 +23,7 @@ from benchmarks.step_parts import (
 )
 from benchmarks.step_profile import figure
 from vaebench.ops import c as native
-from vaebench.ops import noise
+from vaebench.ops.c.adam import MoveInC
 from vaebench.training import descent as optimise
 from vaebench.training import loop as train
 
@@ -40,10 +40,10 @@ BACKWARD = "autograd::engine::evaluate_function: BaddbmmBackward0 | BaddbmmBackw
         (BACKWARD, REST),
         ("_Bernoulli", LIKELIHOOD),
         ("aten::binary_cross_entropy_with_logits | aten::fill_", LIKELIHOOD),
-        ("stride in C | graph_0_cpp_fused_abs_add_exp_mul_sigmoid_sub_sum_2", LIKELIHOOD),
-        ("stride in C | graph_0_cpp_fused_add_relu_0", ACTIVATIONS),
-        ("stride in C | aoti_torch_cpu_product", PRODUCTS),
-        ("stride in C", ADAM),
+        ("block in C | graph_0_cpp_fused_abs_add_exp_mul_sigmoid_sub_sum_2", LIKELIHOOD),
+        ("block in C | graph_0_cpp_fused_add_relu_0", ACTIVATIONS),
+        ("block in C | aoti_torch_cpu_product", PRODUCTS),
+        ("block in C", ADAM),
         ("_ReparameteriseKL", LATENT),
         ("noise", LATENT),
         ("minibatch | aten::sort", MINIBATCH),
@@ -95,10 +95,10 @@ def test_page_and_figure_show_each_variant():
 )
 def test_measured_loop_has_all_parts(compiled, monkeypatch):
     """Against the loop as it is now: a part that is never seen has lost its name."""
-    holders = [(train, "batches"), (optimise.StackAdam, "step"), (optimise.MoveInC, "__call__")]
-    holders += [(noise, place.rpartition(":")[2]) for place in step_measured.MARKED]
+    holders = [(train, "batches"), (optimise.StackAdam, "step"), (MoveInC, "__call__")]
+    holders += step_measured.noise_makers()
     if native.library():
-        holders.append((native.functions(), "vaebench_stride"))
+        holders.append((native.functions(), "vaebench_block"))
     for holder, name in holders:
         monkeypatch.setattr(holder, name, getattr(holder, name))
     step_measured.mark_work()

@@ -22,7 +22,7 @@ SIZES = (
         gate_steps=1504,
         gate_runs=6,
         tolerance_nats=0.2,
-        stride=16,
+        block=16,
     ),
     Size(
         name="large",
@@ -37,7 +37,7 @@ SIZES = (
         gate_steps=392,
         gate_runs=4,
         tolerance_nats=0.5,
-        stride=8,
+        block=8,
     ),
 )
 

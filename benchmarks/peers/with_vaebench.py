@@ -6,7 +6,7 @@ from benchmarks.peers.work import LEARNING_RATE, Prepared, Weights, Work
 from vaebench.config import RunConfig, parse
 from vaebench.config.build import build_stack, load_data
 from vaebench.training.loop import training_steps
-from vaebench.training.step import MakeStride
+from vaebench.training.step import MakeBlocks
 from vaebench.training.stepping.auto import always, never
 
 ENDLESS = 10_000_000
@@ -24,21 +24,21 @@ def eager(work: Work) -> Prepared:
 
 
 def compiled(work: Work) -> Prepared:
-    """S runs: `training_steps`, compiled strides run after run, batches and noise included."""
+    """S runs: `training_steps`, compiled blocks run after run, batches and noise included."""
     return _stack(work, always)
 
 
-def _stack(work: Work, make_stride: MakeStride) -> Prepared:
+def _stack(work: Work, make_blocks: MakeBlocks) -> Prepared:
     configs = [_config(work, work.seed + run) for run in range(work.num_runs)]
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape)
-    steps = training_steps(model, configs, dataset, make_stride, at_once=work.size.stride)
+    steps = training_steps(model, configs, dataset, make_blocks, at_once=work.size.block)
     values = {name: p.detach().numpy() for name, p in model.named_parameters()}
 
     def train(num_steps: int) -> None:
         while num_steps > 0:
             num_steps -= len(next(steps).losses)
-        assert num_steps == 0, "asked for whole strides, steps come in whole strides"
+        assert num_steps == 0, "asked for whole blocks, steps come in whole blocks"
 
     def weights() -> Weights:
         return {

@@ -36,7 +36,7 @@ class Size:
     gate_steps: int
     gate_runs: int  # seeds at least
     tolerance_nats: float
-    stride: int
+    block: int
     """Steps are asked for in multiples of this many, for those that take some at once."""
 
     @property

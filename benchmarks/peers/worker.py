@@ -64,7 +64,7 @@ class Session:
 
     def first_steps(self, work: Work) -> float:
         """Seconds from the start of the process until it has trained: import, build, compile."""
-        self.prepare(work).train(work.size.stride)
+        self.prepare(work).train(work.size.block)
         return time.time() - self.started
 
     def trained(self, work: Work, num_steps: int) -> Weights:
@@ -75,9 +75,9 @@ class Session:
 
     def start(self, work: Work, lap_seconds: float) -> Start:
         """Get ready for laps of about that time."""
-        self.prepared, stride = self.prepare(work), work.size.stride
-        self.prepared.train(stride)
-        num_steps = stride * max(1, round(lap_seconds / self.lap(stride).cpu_s))
+        self.prepared, block = self.prepare(work), work.size.block
+        self.prepared.train(block)
+        num_steps = block * max(1, round(lap_seconds / self.lap(block).cpu_s))
         self.prepared.train(num_steps)  # compiles what depends on their number
         warm = self.lap(num_steps)
         _pin()

@@ -43,8 +43,8 @@ def curve(runs: list[RunConfig], ops: object) -> Tensor:
     """The loss of each step: [steps, S]."""
     dataset = load_data(runs[0].data)
     model = build_stack(runs, dataset.image_shape)
-    make_stride = step_by_step(partial(EagerStep, ops=ops))  # type: ignore[arg-type]
-    steps = training_steps(model, runs, dataset, make_stride)
+    make_blocks = step_by_step(partial(EagerStep, ops=ops))  # type: ignore[arg-type]
+    steps = training_steps(model, runs, dataset, make_blocks)
     return torch.stack([step.loss for step in steps])
 
 

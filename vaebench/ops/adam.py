@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +9,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-from vaebench.ops import c as native
 
 
 class AdamScalars(NamedTuple):
@@ -83,34 +80,6 @@ class MoveGroups:
             parameters, first, second = group.of(have)
             own = given if len(self.groups) == 1 else [g[group.runs] for g in given]
             fused_adam(parameters, own, Moments(first, second, self.count), group.scalars)
-
-
-def can_move_in_c(values: Sequence[Tensor]) -> bool:
-    """Whether `MoveInC` takes these parameters."""
-    fit = all(t.is_cpu and t.dtype == torch.float32 and t.is_contiguous() for t in values)
-    return fit and native.library() is not None
-
-
-class MoveInC:
-    """Moves all runs, each by its own scalars, in one call: native/adam.c. C is told once where
-    parameters and moments lie, so they are kept."""
-
-    def __init__(
-        self, values: Sequence[Tensor], moments: Moments, scalars: Sequence[AdamScalars]
-    ) -> None:
-        self.kept = [*values, *moments.first, *moments.second], moments.count
-        num_tensors, num_runs = len(values), len(scalars)
-        of_a_run = (ctypes.c_int64 * num_tensors)(*(t[0].numel() for t in values))
-        rates = (ctypes.c_double * (2 * num_runs))(*itertools.chain(*zip(*scalars, strict=True)))
-        tensors = (ctypes.c_void_p * (3 * num_tensors))(*(t.data_ptr() for t in self.kept[0]))
-        count = moments.count.data_ptr()
-        self.places = num_tensors, num_runs, of_a_run, rates, tensors, count
-        self.addresses = ctypes.c_void_p * num_tensors
-
-    def __call__(self, gradients: Sequence[Tensor | None]) -> None:
-        """By the gradients of all parameters, dense; None where there is none."""
-        given = self.addresses(*(None if g is None else g.data_ptr() for g in gradients))
-        native.functions().vaebench_adam(*self.places, given)
 
 
 def fused_adam(

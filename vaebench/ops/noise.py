@@ -3,16 +3,15 @@
 Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.4),
 with the key of a run and the counter words (column // 4, row, sample, step); the four words of one
 output serve four neighbouring columns. Nothing has a state: a batch, a chunk, a stack or a resumed
-run sees the numbers that it would see alone. The words are the same everywhere; normals are made of
-them in numpy here, in C where `native` has a library, and in the Triton kernels, and agree to 2e-6.
+run sees the numbers that it would see alone. The words are the same everywhere. Normals are made of
+them in numpy, in C where there is a library (`ops.c`), and in the Triton kernels; they agree to
+2e-6.
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaebench.ops import c as native
+from vaebench.ops import c
+from vaebench.ops.c import noise as in_c
 from vaebench.ops.noise_tape import Make, Player, Recorder
 
 Words = NDArray[np.uint64]  # 32-bit words, held in 64 bits so that products are exact
@@ -135,8 +135,8 @@ def _taped(make: Make) -> Make:
 @_taped
 def normals(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> Tensor:
     """Standard normals of S runs: [K, S, B, D], float32."""
-    if library := native.library():
-        return _filled(library.vaebench_normals, noise, num_samples, num_rows, num_columns)
+    if c.library():
+        return torch.from_numpy(in_c.normals(*place(noise, num_samples, num_rows, num_columns)))
     block_steps = BLOCK // (num_samples * len(noise.keys) * num_rows * num_columns)
     if block_steps < 2:
         return _make_normals(noise, 1, num_samples, num_rows, num_columns)[0]
@@ -164,45 +164,30 @@ def permutations(noise: Noise, length: int) -> Tensor:
     That of the words, equal ones in the order they came in: a sort of pairs (word, position).
     """
     words = _row_of_words(noise, length)
-    if library := native.library():
-        orders, room = np.empty(words.shape, np.int64), np.empty(length, np.uint64)
-        library.vaebench_orders(*words.shape, *(a.ctypes.data for a in (words, room, orders)))
-        return torch.from_numpy(orders)
     pairs = words.astype(np.uint64) << SHIFT | np.arange(length, dtype=np.uint64)
     return torch.from_numpy((np.sort(pairs) & LOW).astype(np.int64))
 
 
 def _row_of_words(noise: Noise, length: int) -> NDArray[np.uint32]:
     """The words of one row of each run: [S, length]."""
-    if library := native.library():
-        words = _filled(library.vaebench_words, noise, 1, 1, length)[0, :, 0]
-        return words.numpy().view(np.uint32)
+    if c.library():
+        return in_c.words(*place(noise, 1, 1, length))[0, :, 0]
     lanes = [words[0, 0, :, 0] for words in _words(noise, 1, 1, 1, length)]
     return np.stack(lanes, -1).reshape(len(noise.keys), -1)[:, :length].astype(np.uint32)
 
 
 def place(
     noise: Noise, num_samples: int, num_rows: int, num_columns: int
-) -> tuple[ctypes.Array[ctypes.c_uint64] | int, ...]:
-    """Where native code is to read, as its functions take it: see `Place` in native/noise.h."""
-    counters = noise.step, noise.first_sample, noise.first_row
-    shape = num_samples, len(noise.keys), num_rows, num_columns
-    return native.words(noise.keys), *counters, *shape
-
-
-def _filled(
-    fill: Callable[..., None], noise: Noise, samples: int, rows: int, columns: int
-) -> Tensor:
-    """[K, S, B, D], by a function of the native library."""
-    made = np.empty((samples, len(noise.keys), rows, columns), np.float32)
-    fill(*place(noise, samples, rows, columns), made.ctypes.data)
-    return torch.from_numpy(made)
+) -> tuple[tuple[int, ...], in_c.Counters, in_c.Shape]:
+    """Keys, first counters and shape [K, S, B, D]: what the functions of `ops.c.noise` take."""
+    first = noise.step, noise.first_sample, noise.first_row
+    return noise.keys, first, (num_samples, len(noise.keys), num_rows, num_columns)
 
 
 def _make_uniforms(noise: Noise, samples: int, rows: int, columns: int) -> Tensor:
     """[K, S, B, D]."""
-    if library := native.library():
-        return _filled(library.vaebench_uniforms, noise, samples, rows, columns)
+    if c.library():
+        return torch.from_numpy(in_c.uniforms(*place(noise, samples, rows, columns)))
     lanes = [uniform(words) for words in _words(noise, 1, samples, rows, columns)]
     return _columns(lanes, columns)[0]
 
@@ -214,8 +199,8 @@ def _make_normals(noise: Noise, steps: int, samples: int, rows: int, columns: in
     for first in range(0, rows, CACHED_ROWS):
         num = min(CACHED_ROWS, rows - first)
         words = _words(noise.at(row=noise.first_row + first), steps, samples, num, columns)
-        a, b, c, d = (uniform(w) for w in words)
-        for lane, numbers in enumerate((*normal_pair(a, b), *normal_pair(c, d))):
+        quad = [uniform(w) for w in words]
+        for lane, numbers in enumerate((*normal_pair(*quad[:2]), *normal_pair(*quad[2:]))):
             made[..., first : first + num, :, lane] = numbers
     flat = made.reshape(*shape[:4], -1)[..., :columns]
     return torch.from_numpy(np.ascontiguousarray(flat))

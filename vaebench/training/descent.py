@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from vaebench.models import VAE
-from vaebench.ops.adam import AdamScalars, Moments, MoveGroups, MoveInC, can_move_in_c
+from vaebench.ops.adam import AdamScalars, Moments, MoveGroups
+from vaebench.ops.c.adam import MoveInC, can_move_in_c
+from vaebench.ops.c.rows import addresses
 
 
 class StackAdam:
@@ -18,15 +20,21 @@ class StackAdam:
     def __init__(
         self, model: VAE, scalars: Sequence[AdamScalars], moments: Moments | None = None
     ) -> None:
-        self.parameters = list(model.parameters())
-        values = [p.detach() for p in self.parameters]
-        self.moments = moments or Moments.of_zeros(values)
-        way = MoveInC if can_move_in_c(values) else MoveGroups
-        self.move = way(values, self.moments, scalars)
+        self.parameters, self.scalars = list(model.parameters()), scalars
+        self.moments = moments or Moments.of_zeros([p.detach() for p in self.parameters])
+        self._place()
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
+        if addresses(self.parameters) != self.places:
+            self._place()  # a parameter's .data was assigned: the memory of before is not its own
         self.move([p.grad for p in self.parameters])
+
+    def _place(self) -> None:
+        """Look up where the parameters lie."""
+        values = [p.detach() for p in self.parameters]
+        way = MoveInC if can_move_in_c(values) else MoveGroups
+        self.places, self.move = addresses(values), way(values, self.moments, self.scalars)
 
 
 class Descent:

@@ -19,7 +19,7 @@ from vaebench.training.curves import Curve, Ending, Log, Step
 from vaebench.training.descent import Descent
 from vaebench.training.minibatches import batches
 from vaebench.training.scalars import State, scalars
-from vaebench.training.step import Loss, MakeStride, initial_state
+from vaebench.training.step import Loss, MakeBlocks, initial_state
 from vaebench.training.stepping.eager import eager
 
 
@@ -54,7 +54,7 @@ def training_steps(
     model: VAE,
     configs: Sequence[RunConfig],
     dataset: Dataset,
-    make_stride: MakeStride = eager,
+    make_blocks: MakeBlocks = eager,
     start: Progress = Progress(),
     at_once: int = 1,
 ) -> Iterator[Step[Progress]]:
@@ -69,7 +69,7 @@ def training_steps(
     adam = [AdamScalars(c.train.learning_rate, c.train.weight_decay) for c in configs]
     limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
     descent = Descent(model, adam, limits, start.moments)
-    take = make_stride(model, loss, descent, first.train.num_steps - start.index)
+    take = make_blocks(model, loss, descent, first.train.num_steps - start.index)
     noise = streams(configs, "train")
 
     for some in batches(configs, dataset, place, start.index, at_once):
@@ -84,7 +84,7 @@ def train(
     dataset: Dataset,
     device: torch.device,
     on_steps: Callable[[int], None] = lambda steps: None,
-    make_stride: MakeStride = eager,
+    make_blocks: MakeBlocks = eager,
 ) -> Trained:
     """Train a stack to the end. A run that diverges or stops early leaves it; the others go on
     as if it had never been there. The model has the weights that each run keeps."""
@@ -93,7 +93,7 @@ def train(
     runs, part, progress = list(range(len(configs))), model, Progress()
     while runs:
         own = [configs[i] for i in runs]
-        steps = training_steps(part, own, dataset, make_stride, progress, log.every)
+        steps = training_steps(part, own, dataset, make_blocks, progress, log.every)
         last = next((step for step in steps if log.runs_leave(step, part, runs)), None)
         put_back(model, part, runs)
         if last is None:

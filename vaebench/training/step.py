@@ -115,7 +115,7 @@ class Loss:
         return {name: new[name] for name in self.objective.state}  # a graph knows them by order
 
 
-class Stride(NamedTuple):
+class Block(NamedTuple):
     """Some steps that have been taken."""
 
     losses: Tensor  # [T, S] mean over the batch
@@ -124,13 +124,13 @@ class Stride(NamedTuple):
     state: State
 
 
-def joined(strides: Sequence[Stride]) -> Stride:
+def joined(blocks: Sequence[Block]) -> Block:
     """Those that follow one another as one."""
-    return strides[-1]._replace(losses=torch.cat([stride.losses for stride in strides]))
+    return blocks[-1]._replace(losses=torch.cat([block.losses for block in blocks]))
 
 
-TakeStride = Callable[[Minibatches, Noise, Sequence[Scalars], State], Stride]
+TakeBlock = Callable[[Minibatches, Noise, Sequence[Scalars], State], Block]
 """(minibatches of T steps, noise of the first, scalars of each without the state, state) -> the
 steps, after which the model has moved."""
-MakeStride = Callable[[VAE, "Loss", Descent, int], TakeStride]
-"""(model, loss, what follows the gradients, steps left) -> the way to take strides."""
+MakeBlocks = Callable[[VAE, "Loss", Descent, int], TakeBlock]
+"""(model, loss, what follows the gradients, steps left) -> the way to take blocks."""

@@ -81,12 +81,12 @@ typedef struct {
     float *norms;         /* [S] of the last step, before clipping */
     float *measured[2];   /* [S, B] each, of the last step: kl_or_estimate, distortion */
     int64_t *problem;     /* 0, but for what went wrong */
-} Stride;
+} Work;
 
 /* The outputs of a graph: loss, what is measured, gradients, all states in one. */
 enum { LOSS, KL, DISTORTION, GRADIENTS };
 
-static int gather(const Stride *w, const int64_t *rows, Handle *input) {
+static int gather(const Work *w, const int64_t *rows, Handle *input) {
     float *x;
     if (torch.data(*input, (void **)&x)) return 1;
     for (int64_t b = 0; b < w->batch; b++)
@@ -95,7 +95,7 @@ static int gather(const Stride *w, const int64_t *rows, Handle *input) {
 }
 
 /* Handles that the graph takes, so they are made for every step. */
-static int inputs_of(const Stride *w, int64_t t, int64_t s, Handle *made) {
+static int inputs_of(const Work *w, int64_t t, int64_t s, Handle *made) {
     for (int64_t i = 0; i < w->num_inputs; i++) {
         const Input *of = &w->inputs[i];
         char *at = of->at + t * of->step_bytes + s * of->run_bytes;
@@ -105,7 +105,7 @@ static int inputs_of(const Stride *w, int64_t t, int64_t s, Handle *made) {
     return gather(w, w->rows + (t * w->num_runs + s) * w->batch, &made[w->minibatch]);
 }
 
-static double norm_of(const Stride *w, float *const *gradients) {
+static double norm_of(const Work *w, float *const *gradients) {
     double sum = 0.0;
     for (int64_t p = 0; p < w->num_parameters; p++) {
         if (!w->parameters[p].is_main) continue;
@@ -118,7 +118,7 @@ static double norm_of(const Stride *w, float *const *gradients) {
     return sqrt(sum);
 }
 
-static void descend(const Stride *w, int64_t t, int64_t s, float *const *gradients) {
+static void descend(const Work *w, int64_t t, int64_t s, float *const *gradients) {
     AdamStep all = adam_step(w->count + (double)(t + 1), w->rates[s], w->rates[w->num_runs + s]);
     AdamStep clipped = all;
     int last = t == w->num_steps - 1;
@@ -136,7 +136,7 @@ static void descend(const Stride *w, int64_t t, int64_t s, float *const *gradien
 }
 
 /* Takes from the outputs of a step what is to last. */
-static void keep(const Stride *w, int64_t t, int64_t s, float *const *outputs) {
+static void keep(const Work *w, int64_t t, int64_t s, float *const *outputs) {
     w->losses[t * w->num_runs + s] = *outputs[LOSS];
     if (t == w->num_steps - 1)
         for (int i = 0; i < 2; i++)
@@ -148,7 +148,7 @@ static void keep(const Stride *w, int64_t t, int64_t s, float *const *outputs) {
     }
 }
 
-static int step(const Stride *w, int64_t t, int64_t s, Handle *inputs, Handle *made, float **outputs) {
+static int step(const Work *w, int64_t t, int64_t s, Handle *inputs, Handle *made, float **outputs) {
     if (inputs_of(w, t, s, inputs)) return 1;
     if (w->run(w->model, inputs, (size_t)w->num_inputs, made, (size_t)w->num_outputs, NULL, NULL))
         return 1;
@@ -160,8 +160,8 @@ static int step(const Stride *w, int64_t t, int64_t s, Handle *inputs, Handle *m
 }
 
 /* All steps of one run before the next one's: what they use stays in the cache. */
-void vaebench_stride(const void *work) {
-    const Stride *w = work;
+void vaebench_block(const void *block) {
+    const Work *w = block;
     void **room = malloc((size_t)(w->num_inputs + 2 * w->num_outputs) * sizeof *room);
     if (!room) {
         *w->problem = 1;

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaebench.ops import c as native
+from vaebench.ops import c
+from vaebench.ops.c import noise as in_c
 from vaebench.ops.c.rows import dense_rows, empty, read
 from vaebench.ops.cpu.differentiable_once import once
 from vaebench.ops.noise import Noise, place
@@ -88,9 +89,9 @@ def _forward(
     z = empty((num_samples, *ctx.shape))
     step = empty(z.shape) if any(ctx.needs_input_grad) else z
     mu, log_var = dense_rows(mu), dense_rows(log_var)
-    native.functions().vaebench_latent_forward(
-        *place(noise, num_samples, *ctx.shape[1:]), *read(mu), *read(log_var), z.data_ptr(),
-        step.data_ptr(), *asked,
+    c.functions().vaebench_latent_forward(
+        *in_c.place(*place(noise, num_samples, *ctx.shape[1:])), *read(mu), *read(log_var),
+        z.data_ptr(), step.data_ptr(), *asked,
     )  # fmt: skip
     ctx.save_for_backward(mu, log_var, step)
     return z
@@ -101,7 +102,7 @@ def _backward(ctx: Any, dz: Tensor, upstream: tuple[int | None, ...]) -> tuple[T
     mu, log_var, step = ctx.saved_tensors
     num_runs, num_rows, num_columns = ctx.shape
     dmu, dlog_var, dz = empty(ctx.shape), empty(ctx.shape), dense_rows(dz)
-    native.functions().vaebench_latent_backward(
+    c.functions().vaebench_latent_backward(
         len(step), num_runs * num_rows, num_columns, *read(mu), *read(log_var), step.data_ptr(),
         *read(dz), *upstream, dmu.data_ptr(), dlog_var.data_ptr(),
     )  # fmt: skip

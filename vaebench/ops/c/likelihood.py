@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaebench.ops import c as native
+from vaebench.ops import c
 from vaebench.ops.c.rows import dense_rows, empty, read
 from vaebench.ops.cpu.differentiable_once import once
 
@@ -35,7 +35,7 @@ class _Bernoulli(torch.autograd.Function):
         ctx.shape = logits.shape
         rows = _pixel_rows(x, logits), dense_rows(logits)
         log_prob = empty(ctx.shape[:-1])
-        native.functions().vaebench_bernoulli_forward(
+        c.functions().vaebench_bernoulli_forward(
             log_prob.numel(), ctx.shape[-1], *_read_pixels(rows[0]), *read(rows[1]),
             log_prob.data_ptr(),
         )  # fmt: skip
@@ -47,7 +47,7 @@ class _Bernoulli(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, Tensor]:
         x, logits = ctx.saved_tensors
         upstream, dlogits = upstream.contiguous(), empty(ctx.shape)
-        native.functions().vaebench_bernoulli_backward(
+        c.functions().vaebench_bernoulli_backward(
             upstream.numel(), ctx.shape[-1], *_read_pixels(x), *read(logits),
             upstream.data_ptr(), dlogits.data_ptr(),
         )  # fmt: skip
@@ -63,7 +63,7 @@ class _Gaussian(torch.autograd.Function):
         ctx.shapes = mu.shape, spread.shape
         rows = _pixel_rows(x, mu), dense_rows(mu), dense_rows(_float32(spread))
         log_prob = empty(mu.shape[:-1])
-        native.functions().vaebench_gaussian_forward(
+        c.functions().vaebench_gaussian_forward(
             log_prob.numel(), mu.shape[-1], *_read_pixels(rows[0]), *read(rows[1]), *read(rows[2]),
             spread.shape[-1] == 1, log_prob.data_ptr(),
         )  # fmt: skip
@@ -76,7 +76,7 @@ class _Gaussian(torch.autograd.Function):
         x, mu, log_var = ctx.saved_tensors
         shape, wide = ctx.shapes
         upstream, dmu, dlog_var = upstream.contiguous(), empty(shape), empty(wide)
-        native.functions().vaebench_gaussian_backward(
+        c.functions().vaebench_gaussian_backward(
             upstream.numel(), shape[-1], *_read_pixels(x), *read(mu), *read(log_var),
             wide[-1] == 1, upstream.data_ptr(), dmu.data_ptr(), dlog_var.data_ptr(),
         )  # fmt: skip

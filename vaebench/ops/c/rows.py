@@ -1,6 +1,8 @@
-"""How native code reads and fills tensors: as rows of dense numbers, equally far apart."""
+"""How C reads and fills tensors: as rows of dense numbers, equally far apart."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -20,5 +22,10 @@ def read(x: Tensor) -> tuple[int, int]:
 
 
 def empty(shape: tuple[int, ...]) -> Tensor:
-    """Room for what native code makes."""
+    """Memory for what C writes."""
     return torch.empty(shape, dtype=torch.float32)
+
+
+def addresses(tensors: Iterable[Tensor]) -> tuple[int, ...]:
+    """Where tensors lie in memory now: it changes when `.data` is assigned."""
+    return tuple(tensor.data_ptr() for tensor in tensors)

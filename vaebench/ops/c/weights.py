@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaebench.ops import c as native
+from vaebench.ops import c
 from vaebench.ops.c.rows import empty
 from vaebench.ops.cpu.differentiable_once import once
 
@@ -34,7 +34,7 @@ class _ImportanceWeights(torch.autograd.Function):
     def forward(ctx: Any, log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         log_w, weights = log_w.contiguous(), empty(log_w.shape)
         bound, ess = empty(log_w.shape[1:]), empty(log_w.shape[1:])
-        native.functions().vaebench_importance_weights(
+        c.functions().vaebench_importance_weights(
             len(log_w), bound.numel(), log_w.data_ptr(), bound.data_ptr(), weights.data_ptr(),
             ess.data_ptr(),
         )  # fmt: skip

@@ -3,7 +3,8 @@
     z = mu + exp(log_var / 2) * eps,    kl = sum_d (mu^2 + exp(log_var) - 1 - log_var) / 2
 
 (Kingma & Welling 2014, section 2.4 and appendix B). The normals eps are those of
-`vaebench.ops.noise`, made in registers, and the backward pass makes them again: no noise touches memory.
+`vaebench.ops.noise`, made in registers, and the backward pass makes them again: no noise touches
+memory.
 
 Axes: K samples, S runs, B rows, D columns; numbers of w bytes (fp32: 4, bf16 and fp16: 2), computed
 in fp32. Bytes per element of mu: (2 + K) w forward, (4 + K) w backward; and 4 per row for kl, or 4

@@ -15,8 +15,8 @@ from vaebench.ops.noise import Noise
 from vaebench.training.descent import Descent
 from vaebench.training.minibatches import Minibatches
 from vaebench.training.scalars import Scalars, State
-from vaebench.training.step import Loss, MakeStride, Stride, TakeStride, joined
-from vaebench.training.stepping.compiled import CompiledStride, Graph, compile_step
+from vaebench.training.step import Block, Loss, MakeBlocks, TakeBlock, joined
+from vaebench.training.stepping.compiled import CompiledBlocks, Graph, compile_step
 from vaebench.training.stepping.eager import OneByOne, eager
 
 FIRST_TIMED, LAST_TIMED = 10, 40
@@ -37,20 +37,20 @@ the fewest at which it was not, 0 where there is none: a compiled run costs the 
 an eager one less in a large stack."""
 
 
-def never(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeStride:
+def never(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeBlock:
     """Operation by operation."""
     _say("eager")
     return eager(model, loss, descend, steps_left)
 
 
-def auto(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeStride:
+def auto(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeBlock:
     """Compiled where that pays; on a GPU, one CUDA graph."""
     if _on_cpu(model):
         return Auto(model, loss, descend, steps_left)
     return _captured(model, loss, descend, steps_left)
 
 
-def always(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeStride:
+def always(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeBlock:
     """Compiled from the first step on; on a GPU, one CUDA graph."""
     if _on_cpu(model):
         return Always(model, loss, descend, steps_left)
@@ -61,7 +61,7 @@ def _on_cpu(model: VAE) -> bool:
     return next(model.parameters()).device.type == "cpu"
 
 
-def _captured(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeStride:
+def _captured(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeBlock:
     try:
         from vaebench.training.stepping.cuda_graph import CapturedStep
     except ImportError as error:
@@ -75,14 +75,14 @@ class Always:
 
     def __init__(self, model: VAE, loss: Loss, descend: Descent, steps_left: int) -> None:
         self.model, self.loss, self.descend = model, loss, descend
-        self.take: TakeStride | None = None
+        self.take: TakeBlock | None = None
 
     def __call__(
         self, some: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
-    ) -> Stride:
+    ) -> Block:
         if self.take is None:
             graph = _graph(self.model, self.loss, some, noise, scalars, state)
-            self.take = CompiledStride(self.model, self.loss, self.descend, graph)
+            self.take = CompiledBlocks(self.model, self.loss, self.descend, graph)
             _say("compiled")
         return self.take(some, noise, scalars, state)
 
@@ -97,7 +97,7 @@ class Auto:
         self.model, self.loss, self.descend = model, loss, descend
         self.steps_left = steps_left
         self.eager = eager(model, loss, descend, steps_left)
-        self.take: TakeStride = self.eager
+        self.take: TakeBlock = self.eager
         self.num_taken, self.seconds = 0, list[float]()
         self.decide: Callable[..., None] | None = self._try
         if model.num_runs >= _slower.get(loss.stack_key, math.inf):
@@ -112,7 +112,7 @@ class Auto:
 
     def __call__(
         self, some: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
-    ) -> Stride:
+    ) -> Block:
         taken = []
         start = 0
         while start < len(scalars):
@@ -130,7 +130,7 @@ class Auto:
 
     def _timed(
         self, some: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
-    ) -> Stride:
+    ) -> Block:
         start = time.perf_counter()
         taken = self.take(some, noise, scalars, state)
         seconds = (time.perf_counter() - start) / len(scalars)
@@ -167,7 +167,7 @@ class Auto:
             _say(f"eager: it could not be compiled: {reason}")
 
     def _compiled(self, graph: Graph) -> None:
-        self.take = CompiledStride(self.model, self.loss, self.descend, graph)
+        self.take = CompiledBlocks(self.model, self.loss, self.descend, graph)
 
     def _compare(self, eager: float, compiled: float, *_: object) -> None:
         self.decide = None
@@ -204,7 +204,7 @@ def _graph(
     return _graphs[loss.stack_key]
 
 
-COMPILE: Registry[MakeStride] = Registry("way to compile")
+COMPILE: Registry[MakeBlocks] = Registry("way to compile")
 COMPILE.add("auto", auto)
 COMPILE.add("always", always)
 COMPILE.add("never", never)

@@ -17,7 +17,7 @@ from vaebench.ops.noise import Noise
 from vaebench.training.descent import Descent
 from vaebench.training.minibatches import Minibatches
 from vaebench.training.scalars import Scalars, State
-from vaebench.training.step import Loss, Measured, Stride, Taken, TakeStep, averages
+from vaebench.training.step import Block, Loss, Measured, Taken, TakeStep, averages
 
 
 class EagerStep:
@@ -47,21 +47,21 @@ class EagerStep:
 
 @dataclass(frozen=True)
 class OneByOne:
-    """Takes strides step by step."""
+    """Takes blocks step by step."""
 
     take: TakeStep
     descend: Descent
 
     def __call__(
         self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
-    ) -> Stride:
+    ) -> Block:
         losses, norms = [], None
         for t, of_step in enumerate(scalars):
             here = noise.at(step=batches.first + t)
             loss, measured, state = self.take(batches[t], here, of_step.with_state(state))
             norms = self.descend()
             losses.append(loss)
-        return Stride(torch.stack(losses), measured, norms, state)
+        return Block(torch.stack(losses), measured, norms, state)
 
 
 def eager(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> OneByOne:

@@ -6,7 +6,7 @@ runs: parameters, minibatch, random numbers, scalars. So one graph serves every 
 stack of any size.
 """
 
-from vaebench.training.stepping.compiled.block import CompiledStride
+from vaebench.training.stepping.compiled.block import CompiledBlocks
 from vaebench.training.stepping.compiled.library import Graph, compile_step
 
-__all__ = ["CompiledStride", "Graph", "compile_step"]
+__all__ = ["CompiledBlocks", "Graph", "compile_step"]

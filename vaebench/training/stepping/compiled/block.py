@@ -1,9 +1,7 @@
-"""Many steps of a stack in one call of C, which calls the graph: native/stride.c."""
+"""Blocks of steps by a compiled graph: run after run, all steps of a run at a time."""
 
 from __future__ import annotations
 
-import ctypes
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -12,123 +10,103 @@ from torch import Tensor
 
 from vaebench.core.hyper import Scalar
 from vaebench.models import VAE
-from vaebench.ops import c as native
+from vaebench.ops.c.block import BlockInC, Moved, Results
+from vaebench.ops.c.rows import addresses
 from vaebench.ops.noise import Noise
 from vaebench.ops.noise_tape import Asked
 from vaebench.training.descent import Descent
 from vaebench.training.minibatches import Minibatches
 from vaebench.training.scalars import Scalars, State
-from vaebench.training.step import Averages, Loss, Stride, joined
-from vaebench.training.stepping.compiled import layout
-from vaebench.training.stepping.compiled.layout import address
+from vaebench.training.step import Averages, Block, Loss, joined
 from vaebench.training.stepping.compiled.library import Graph
 from vaebench.training.stepping.compiled.trace import varying
 
 NUMBERS_BYTES = 4 << 20
-"""Of random numbers that are made at once: they are to be in the cache when they are used."""
-NUM_MEASURED = 3
-"""Outputs of a graph before the gradients: loss, kl_or_estimate, distortion."""
+"""Most random numbers made at once: few enough to be in the cache when they are used."""
 
 
-class CompiledStride:
-    """Takes strides by a graph: each run all its steps, then the next run.
+class CompiledBlocks:
+    """Takes blocks of steps by a graph: each run all its steps, then the next run.
 
     C reads and moves parameters, buffers and Adam's moments where they lie.
     """
 
     def __init__(self, model: VAE, loss: Loss, descend: Descent, graph: Graph) -> None:
-        self.graph, self.descend, self.state_names = graph, descend, loss.objective.state
-        self.fixed = [t.detach()[None] for t in (*model.parameters(), *model.buffers())]
-        of_a_run = [(t.dtype, t[0, :1].shape) for t in self.fixed]
-        expected = [(t.dtype, t.shape) for t in graph.example[: len(of_a_run)]]
-        assert of_a_run == expected, "the graph is that of another model"
-        self.shapes = [layout.Shape(example) for example in graph.example]
-        self.parameters = _parameters(model, descend, graph.moved)
-        self.rates = layout.doubles(*itertools.chain(*zip(*descend.adam, strict=True)))
-        self.limits = layout.doubles(*descend.limits.tolist())
+        self.model, self.graph, self.descend = model, graph, descend
+        self.state_names = loss.objective.state
         numbers = sum(math.prod(asked.sizes) for asked in graph.asked) * model.num_runs
         self.at_once = max(1, NUMBERS_BYTES // max(1, 4 * numbers))
-        self.run = layout.function(graph.code, layout.RUN)
-        functions = [layout.function(graph.code, name) for name in layout.TORCH]
-        native.functions().vaebench_use_torch((layout.POINTER * len(functions))(*functions))
+        self.tensors = [*model.parameters(), *model.buffers()]
+        self._place()
 
     def __call__(
         self, some: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
-    ) -> Stride:
-        taken = []
+    ) -> Block:
+        if addresses(self.tensors) != self.places:
+            self._place()  # a parameter's .data was assigned: the memory of before is not its own
+        blocks = []
         for start in range(0, len(scalars), self.at_once):
             part = some.part(start, start + self.at_once)
             chosen = scalars[start : start + self.at_once]
-            taken.append(self._take(part, noise.at(step=part.first), chosen, state))
-            state = taken[-1].state
-        return joined(taken)
+            blocks.append(self._take(part, noise.at(step=part.first), chosen, state))
+            state = blocks[-1].state
+        return joined(blocks)
+
+    def _place(self) -> None:
+        """Look up where parameters and buffers lie."""
+        self.places = addresses(self.tensors)
+        self.fixed = [t.detach()[None] for t in self.tensors]
+        shapes_of_a_run = [(t.dtype, t[0, :1].shape) for t in self.fixed]
+        expected = [(t.dtype, t.shape) for t in self.graph.example[: len(shapes_of_a_run)]]
+        assert shapes_of_a_run == expected, "the graph is that of another model"
+        self.take = BlockInC(
+            self.graph.code,
+            self.graph.example,
+            _moved(self.model, self.descend, self.graph.moved),
+            self.descend.adam,
+            self.descend.limits.tolist(),
+        )
 
     def _take(
         self, some: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
-    ) -> Stride:
+    ) -> Block:
         num_steps, num_runs, batch = some.rows.shape
-        like, num_pixels = self.fixed[0], some.images.shape[1]
+        like = self.fixed[0]
         state = {name: state[name].clone() for name in self.state_names}
-        x = like.new_empty(1, 1, batch, num_pixels)  # filled anew for each step
+        x = like.new_empty(1, 1, batch, some.images.shape[1])  # filled anew for each step
         numbers = [_drawn(asked, noise, num_steps).to(like) for asked in self.graph.asked]
         values = [_over_steps(series, like) for series in _series(scalars, state)]
-        given = [*self.fixed, x, *numbers, *values]
-        inputs = [shape.input(t) for shape, t in zip(self.shapes, given, strict=True)]
-        in_c = (layout.Input * len(inputs))(*inputs)
-        first_state = len(given) - len(values) + _num_varying(scalars[0])
-        states = layout.longs(*range(first_state, first_state + len(state)))
-        losses, norms = like.new_empty(num_steps, num_runs), like.new_empty(num_runs)
-        measured = Averages(*(like.new_empty(num_runs, batch) for _ in range(2)))
-        images, rows, problem = some.images.contiguous(), some.rows.contiguous(), layout.LONG(0)
-        work = layout.Stride(
-            run=self.run,
-            model=self.graph.model,
-            num_steps=num_steps,
-            num_runs=num_runs,
-            num_inputs=len(inputs),
-            num_outputs=NUM_MEASURED + len(self.parameters) + bool(state),
-            num_parameters=len(self.parameters),
-            num_states=len(state),
-            inputs=address(in_c),
-            parameters=address(self.parameters),
-            states=address(states),
-            minibatch=len(self.fixed),
-            images=images.data_ptr(),
-            rows=rows.data_ptr(),
-            batch=batch,
-            pixels=num_pixels,
-            rates=address(self.rates),
-            limits=address(self.limits),
-            count=self.descend.moments.count.item(),
-            losses=losses.data_ptr(),
-            norms=norms.data_ptr(),
-            measured=(measured.kl_or_estimate.data_ptr(), measured.distortion.data_ptr()),
-            problem=address(problem),
+        inputs = [*self.fixed, x, *numbers, *values]
+        first_state = len(inputs) - len(values) + _num_varying(scalars[0])
+        results = Results(
+            like.new_empty(num_steps, num_runs),
+            like.new_empty(num_runs),
+            *(like.new_empty(num_runs, batch) for _ in range(2)),
         )
-        native.functions().vaebench_stride(ctypes.byref(work))
-        if problem.value:
-            raise RuntimeError(f"a compiled step failed: {self.graph.last_error()}")
+        self.take(
+            inputs,
+            minibatch=len(self.fixed),
+            states=range(first_state, first_state + len(state)),
+            images=some.images.contiguous(),
+            rows=some.rows.contiguous(),
+            count=self.descend.moments.count.item(),
+            results=results,
+        )
         self.descend.moments.count.add_(num_steps)
-        return Stride(losses, measured, norms, state)
+        measured = Averages(results.kl_or_estimate, results.distortion)
+        return Block(results.losses, measured, results.norms, state)
 
 
-def _parameters(
-    model: VAE, descend: Descent, moved: Sequence[bool]
-) -> ctypes.Array[layout.Parameter]:
-    """Those that have gradients, where C finds them."""
+def _moved(model: VAE, descend: Descent, moved: Sequence[bool]) -> list[Moved]:
+    """The parameters that have gradients, with their moments."""
     main = {id(p) for p in model.main_parameters()}
     moments = descend.moments
-    found = zip(model.parameters(), moments.first, moments.second, moved, strict=True)
-    chosen = [
-        layout.Parameter(
-            *(t.data_ptr() for t in (parameter, first, second)),
-            numbers=parameter[0].numel(),
-            is_main=id(parameter) in main,
-        )
-        for parameter, first, second, has_gradient in found
+    everything = zip(model.parameters(), moments.first, moments.second, moved, strict=True)
+    return [
+        Moved(parameter.detach(), first, second, id(parameter) in main)
+        for parameter, first, second, has_gradient in everything
         if has_gradient
     ]
-    return (layout.Parameter * len(chosen))(*chosen)
 
 
 def _drawn(asked: Asked, noise: Noise, num_steps: int) -> Tensor:

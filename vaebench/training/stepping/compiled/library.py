@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import logging
 import shutil
@@ -18,32 +17,34 @@ import torch
 from torch import Tensor
 
 from vaebench.models import VAE
-from vaebench.ops import c as native
-from vaebench.ops.adam import can_move_in_c
+from vaebench.ops import c
 from vaebench.ops.c import build
+from vaebench.ops.c.adam import can_move_in_c
+from vaebench.ops.c.block import TYPES
+from vaebench.ops.c.graph import CompiledGraph
 from vaebench.ops.noise import Noise
 from vaebench.ops.noise_tape import Asked
 from vaebench.training.scalars import Scalars
 from vaebench.training.step import Loss
-from vaebench.training.stepping.compiled.layout import TYPES
 from vaebench.training.stepping.compiled.trace import Trace, product_operation, trace_step
 
 LOG = logging.getLogger("vaebench.training.stepping.compiled")
+TESTED_TORCH = (2, 13), (2, 14)
+"""The versions of PyTorch for which compiled steps are tried: from the first to before the second.
+Each new one is tried by the tests first; README.md in ops/c/ lists what may change."""
 PROXY = b"aoti_torch_proxy_executor_call_function"
 """What a library asks for an operation that has no function in C: a Python that is not there."""
 PRODUCT = (
     "AOTITorchError aoti_torch_cpu_product(AtenTensorHandle, AtenTensorHandle, AtenTensorHandle*)"
 )
-"""Of native/stride.c."""
+"""The function of ops/c/block.c for the products of a graph, as PyTorch declares it."""
 
 
 @dataclass(frozen=True)
 class Graph:
     """The compiled step of one run: see `trace.Trace` for what goes in and out."""
 
-    code: ctypes.CDLL
-    model: ctypes.c_void_p
-    """What the code runs."""
+    code: CompiledGraph
     asked: tuple[Asked, ...]
     moved: tuple[bool, ...]
     example: tuple[Tensor, ...]
@@ -52,12 +53,6 @@ class Graph:
     """What it took to make."""
     from_disk: bool
     """Whether it was found there: then that says nothing of what compiling takes."""
-
-    def last_error(self) -> str:
-        """What PyTorch says of a call that failed."""
-        said = ctypes.c_char_p()
-        self.code.AOTInductorGetLastError(ctypes.byref(said))
-        return (said.value or b"it does not say why").decode(errors="replace")
 
 
 def compile_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scalars) -> Graph:
@@ -70,49 +65,57 @@ def compile_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scala
         raise RuntimeError(reason)
     trace = trace_step(model, loss, x, noise, scalars)
     path = build.cache() / "graphs" / f"{_fingerprint(trace)}.so"
-    code = _kept(path)
-    if from_disk := code is not None:
-        LOG.info("found %s", path)
-    else:
-        _compile(trace, path)
-        code = ctypes.CDLL(str(path))
-    if PROXY in path.read_bytes():
-        raise RuntimeError("PyTorch's compiler knows an operation of this step from Python alone")
+    code, from_disk = _graph_of(trace, path)
     shapes = tuple(t.to("meta") for t in trace.example)
     seconds = time.perf_counter() - start
-    return Graph(code, _model(code), trace.asked, trace.moved, shapes, seconds, from_disk)
+    return Graph(code, trace.asked, trace.moved, shapes, seconds, from_disk)
 
 
 def _refusals(model: VAE) -> Iterator[str]:
     """What of a model does not go into C."""
     tensors = [t.detach() for t in (*model.parameters(), *model.buffers())]
-    if not native.library():
-        yield f"compiled steps need native code: {native.problem()}"
+    first, end = TESTED_TORCH
+    if not first <= _version(torch.__version__) < end:
+        yield (
+            f"compiled steps use private interfaces of PyTorch, tested from {_dotted(first)} to "
+            f"before {_dotted(end)}; this is {torch.__version__}"
+        )
+    if not c.library():
+        yield f"compiled steps need native code: {c.problem()}"
     if not can_move_in_c([p.detach() for p in model.parameters()]):
         yield "compiled steps need parameters in float32"
     if not all(t.is_contiguous() and t.dtype in TYPES for t in tensors):
         yield f"compiled steps need dense buffers of {', '.join(map(str, TYPES))}"
 
 
-def _kept(path: Path) -> ctypes.CDLL | None:
-    """The library of an earlier time; one that cannot be read is made again."""
-    if not path.exists():
-        return None
-    try:
-        return ctypes.CDLL(str(path))
-    except OSError as error:
-        LOG.warning("%s is made again: %s", path, error)
-        path.unlink()
-        return None
+def _version(text: str) -> tuple[int, ...]:
+    """Major and minor version: "2.13.0+cpu" is (2, 13)."""
+    return tuple(int(part) for part in text.split(".")[:2])
 
 
-def _model(code: ctypes.CDLL) -> ctypes.c_void_p:
-    """Made once, and kept as long as the process: so is the code."""
-    model, one = ctypes.c_void_p(), ctypes.c_size_t(1)
-    problem = code.AOTInductorModelContainerCreateWithDevice(ctypes.byref(model), one, b"cpu", None)
-    if problem:
-        raise RuntimeError("PyTorch cannot load a graph that it has compiled")
-    return model
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _graph_of(trace: Trace, path: Path) -> tuple[CompiledGraph, bool]:
+    """The compiled graph, and whether it was on disk; one that cannot be read is made again."""
+    if path.exists():
+        try:
+            graph = _loaded(path)
+            LOG.info("found %s", path)
+            return graph, True
+        except OSError as error:
+            LOG.warning("%s is made again: %s", path, error)
+            path.unlink()
+    _compile(trace, path)
+    return _loaded(path), False
+
+
+def _loaded(path: Path) -> CompiledGraph:
+    """Raises RuntimeError for a graph that would call Python, which is not there in C."""
+    if PROXY in path.read_bytes():
+        raise RuntimeError("PyTorch's compiler knows an operation of this step from Python alone")
+    return CompiledGraph(path)
 
 
 def _options() -> dict[str, Any]:

@@ -1,0 +1,154 @@
+"""A block of training steps in one call of C, which calls a compiled graph: block.c."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vaebench.ops import c
+from vaebench.ops.adam import AdamScalars
+from vaebench.ops.c.declarations import structure
+from vaebench.ops.c.graph import CompiledGraph
+
+TYPES = {
+    torch.uint8: 0,
+    torch.int32: 3,
+    torch.int64: 4,
+    torch.float32: 6,
+    torch.float64: 7,
+    torch.bool: 11,
+    torch.bfloat16: 15,
+}
+"""The numbers by which PyTorch's interface for C knows its types."""
+TORCH = (
+    *("aoti_torch_create_tensor_from_blob", "aoti_torch_empty_strided"),
+    *("aoti_torch_delete_tensor_object", "aoti_torch_get_data_ptr"),
+    *("aoti_torch_get_sizes", "aoti_torch_get_strides"),
+)
+"""PyTorch's functions, in the order of `Torch` in block.c."""
+
+
+class Moved(NamedTuple):
+    """A parameter [S, ...] that has a gradient, with its two moments."""
+
+    weight: Tensor
+    first: Tensor
+    second: Tensor
+    is_main: bool
+    """Whether its gradient counts for the norm, and is clipped."""
+
+
+class Results(NamedTuple):
+    """What a block of T steps writes: float32, dense."""
+
+    losses: Tensor  # [T, S]
+    norms: Tensor  # [S] of the last step's gradients, before clipping
+    kl_or_estimate: Tensor  # [S, B] of the last step
+    distortion: Tensor  # [S, B] of the last step
+
+
+class BlockInC:
+    """Takes blocks of steps of S runs by a compiled graph.
+
+    C reads and moves parameters and moments where they lie: their memory must stay where it is.
+    """
+
+    def __init__(
+        self,
+        graph: CompiledGraph,
+        examples: Sequence[Tensor],
+        moved: Sequence[Moved],
+        scalars: Sequence[AdamScalars],
+        limits: Sequence[float],
+    ) -> None:
+        """`examples`: the graph's inputs for one run. `limits` [S]: of the gradients' norms."""
+        self.graph, self.moved = graph, moved  # kept, so that no memory of them is freed
+        self.num_runs = len(scalars)
+        self.shapes = [_InputShape(example) for example in examples]
+        parameter = structure("Parameter")
+        self.parameters = (parameter * len(moved))(*(parameter(*_fields(one)) for one in moved))
+        self.rates = (ctypes.c_double * (2 * self.num_runs))(
+            *itertools.chain(*zip(*scalars, strict=True))
+        )
+        self.limits = (ctypes.c_double * self.num_runs)(*limits)
+        functions = [graph.function(name) for name in TORCH]
+        c.functions().vaebench_use_torch((ctypes.c_void_p * len(functions))(*functions))
+
+    def __call__(
+        self,
+        inputs: Sequence[Tensor],
+        minibatch: int,
+        states: Sequence[int],
+        images: Tensor,
+        rows: Tensor,
+        count: float,
+        results: Results,
+    ) -> None:
+        """Takes T steps of every run.
+
+        `inputs`: of the graph, [T, S, ...] each, 1 for T or S where there is one for all; of these
+        `minibatch` is filled with the `images` [N, P] that `rows` [T, S, B] name, and `states`
+        take what the last output has for the next step. `count`: steps before. Raises RuntimeError
+        where PyTorch fails.
+        """
+        in_c = [shape.of(values) for shape, values in zip(self.shapes, inputs, strict=True)]
+        all_inputs = (structure("Input") * len(in_c))(*in_c)
+        state_inputs = (ctypes.c_int64 * len(states))(*states)
+        problem = ctypes.c_int64(0)
+        work = structure("Work")(
+            run=self.graph.run,
+            model=self.graph.model,
+            num_steps=len(rows),
+            num_runs=self.num_runs,
+            num_inputs=len(in_c),
+            num_outputs=3 + len(self.moved) + bool(states),  # 3: loss, KL, distortion
+            num_parameters=len(self.moved),
+            num_states=len(states),
+            inputs=ctypes.addressof(all_inputs),
+            parameters=ctypes.addressof(self.parameters),
+            states=ctypes.addressof(state_inputs),
+            minibatch=minibatch,
+            images=images.data_ptr(),
+            rows=rows.data_ptr(),
+            batch=rows.shape[2],
+            pixels=images.shape[1],
+            rates=ctypes.addressof(self.rates),
+            limits=ctypes.addressof(self.limits),
+            count=count,
+            losses=results.losses.data_ptr(),
+            norms=results.norms.data_ptr(),
+            measured=(results.kl_or_estimate.data_ptr(), results.distortion.data_ptr()),
+            problem=ctypes.addressof(problem),
+        )
+        c.functions().vaebench_block(ctypes.byref(work))
+        if problem.value:
+            raise RuntimeError(f"a compiled step failed: {self.graph.last_error()}")
+
+
+class _InputShape:
+    """Sizes and strides of one input of the graph, as C reads them; kept as long as this is."""
+
+    def __init__(self, example: Tensor) -> None:
+        numbers = ctypes.c_int64 * example.dim()
+        self.dims, self.type = example.dim(), TYPES[example.dtype]
+        self.sizes, self.strides = numbers(*example.shape), numbers(*example.stride())
+
+    def of(self, values: Tensor) -> ctypes.Structure:
+        """An input of values [T, S, ...], dense from the third axis on."""
+        step, run = (
+            values.stride(axis) * values.element_size() if values.shape[axis] > 1 else 0
+            for axis in (0, 1)
+        )
+        ends = ctypes.addressof(self.sizes), ctypes.addressof(self.strides)
+        return structure("Input")(values.data_ptr(), step, run, self.dims, self.type, *ends)
+
+
+def _fields(moved: Moved) -> tuple[int, ...]:
+    """The fields of `Parameter` in block.c."""
+    places = (t.data_ptr() for t in (moved.weight, moved.first, moved.second))
+    return *places, moved.weight[0].numel(), moved.is_main
