@@ -59,9 +59,9 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests. Arguments go to pytest."""
+    """Run the tests, in two processes. `-- -m "not slow"`: in two minutes."""
     install(session, "kernels,sweep,report,ray", "test")
-    session.run("pytest", *(session.posargs or ["-n", "2"]))
+    session.run("pytest", "-n", "2", *session.posargs)
 
 
 @nox.session
@@ -204,7 +204,7 @@ def examples(session: nox.Session) -> None:
     """Grade a Pyro and a pythae model, as the examples have them, and test the figures."""
     install(session, "", "test", "peers")
     session.install("-c", "constraints.txt", "--no-deps", "pythae")
-    session.run("pytest", "tests/test_examples.py", "-q")
+    session.run("pytest", "tests/project/test_examples.py", "-q")
     for name in ("pyro_vae", "pythae_vae"):
         session.run(
             "vaebench", "evaluate", f"examples/{name}.py", "--out", str(RESULTS / "examples")

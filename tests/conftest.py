@@ -1,4 +1,4 @@
-"""Shared models with exact answers, and small studies."""
+"""Models with exact answers, and a small data set."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from vaebench.config import RunConfig, parse
 from vaebench.diagnostics.certify import linear_gaussian
 from vaebench.models import VAE
 
 torch.set_num_threads(1)
-
-SHARED_DATA = Path(os.environ.get("VAEBENCH_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 @pytest.fixture
@@ -41,16 +38,3 @@ def tiny_npz(tmp_path: Path) -> Path:
     labels = images.sum((1, 2)) % 3
     np.savez(path, x_train=images[:40], x_test=images[40:], y_train=labels[:40], y_test=labels[40:])
     return path
-
-
-def tiny(path: Path | str = "digits", **changes: object) -> RunConfig:
-    """A short run's configuration, with other fields on top."""
-    raw: dict[str, object] = {
-        "objective": "elbo",
-        "likelihood": "bernoulli",
-        "data": {"name": str(path), "binarisation": "dynamic" if path == "digits" else "static"},
-        "model": {"latent_dim": 2, "widths": [8]},
-        "train": {"num_steps": 12, "batch_size": 16},
-        "evaluate": {"num_samples": 5, "num_images": 40},
-    }
-    return parse(raw | changes)

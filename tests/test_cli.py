@@ -4,8 +4,8 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from conftest import SHARED_DATA
 
+from tests.support import SHARED_DATA
 from vaebench.cli import main
 
 STUDY = """
@@ -156,7 +156,7 @@ def test_kernels(tmp_path, monkeypatch):
     from vaebench.ops.check import speed as race
 
     monkeypatch.setattr(race.race, "__defaults__", ((),))
-    monkeypatch.setenv("TRITON_INTERPRET", "1")  # what compiles is tested in tests/kernels
+    monkeypatch.setenv("TRITON_INTERPRET", "1")  # what compiles is tested in tests/ops
     done = call("kernels", "--out", tmp_path / "timings")
     assert done.exit_code == 0, done.output
     (path,) = (tmp_path / "timings").iterdir()

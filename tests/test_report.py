@@ -1,305 +1,236 @@
-"""Statistics, tables and figures: pure functions of rows."""
+"""Reports of folders with models from elsewhere, alone or beside a trained study."""
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from vaebench import results
 from vaebench.config import digest
 from vaebench.core.errors import InputError
-from vaebench.report import examples_of, write_report
+from vaebench.report import examples_of, figures, write_report
+from vaebench.report import labels as names
 from vaebench.report.comparison import comparisons
 from vaebench.report.sentences import in_words
-from vaebench.report.statistics.intervals import mean_interval, paired_difference
-from vaebench.report.tables import footnotes, markdown, printable, summarise
+from vaebench.report.standings import ranked, unequal
 from vaebench.results import Labels, Record, metric
 
+SPACE = "digits/threshold/mass/0"
+GRADED = "evaluate.num_samples=100 evaluate.num_images=1000 evaluate.gradings={gradings}"
+TRAINED = (
+    "model.name=mlp model.latent_dim=8 model.widths=128 model.num_classes=10 model.flow_steps=2 "
+    "model.num_components=10 train.num_steps=6000 train.batch_size=64 train.learning_rate=0.001 "
+    "train.max_grad_norm=None train.weight_decay=0.0 train.patience=None train.precision=float32 "
+)
+USUAL = "likelihood,latent_use,samples"
 
-def in_order(variant, seed, *rest):
-    """An id; files are read in the order of their names, here of variant and seed."""
-    return f"{variant:4.4}".encode().hex() + f"{seed:02x}" + digest({"of": [variant, *rest]})[:6]
 
-
-def record(
-    variant, seed, nll, space="digits/dynamic/mass/0", status="done", settings="train.a=1", **more
-):
-    likelihood = "bernoulli" if "mass" in space else "gaussian_learned"
-    found = {"nll": nll, "rate": 3.0, "distortion": nll - 3.0, **more}
+def record(variant, seed, nll, settings, status="done", run="", **more):
+    found = {"nll": nll, "elbo": -nll - 1.0, **more} if status == "done" else {}
     return Record(
-        run=in_order(variant, seed, space, settings),
+        run=digest({"of": run or [variant, seed, len(settings)]}),
         study="s",
-        labels=Labels("digits", likelihood, variant, "{}", variant, 1, space, settings, seed),
+        labels=Labels("digits", "bernoulli", "given", "{}", variant, 1, SPACE, settings, seed),
         status=status,
-        environment={"torch": "2.x", "device": "cpu"},
-        reason="" if status == "done" else "the loss was not finite at step 7",
-        metrics=[metric(k, v) for k, v in found.items()] if status == "done" else [],
-        curves={"step": [1.0, 2.0], "valid_elbo_nats": [-30.0 - nll, -nll]},
+        reason="" if status == "done" else "lost",
+        metrics=[metric(name, value) for name, value in found.items()],
     )
 
 
-NOISE = [0.3, -0.1, 0.2, -0.4, 0.0]
-RECORDS = [
-    *(record("elbo", i, 100.0 + e) for i, e in enumerate(NOISE)),
-    *(record("near", i, 100.05 + e + 0.1 * (-1) ** i) for i, e in enumerate(NOISE)),
-    *(record("worse", i, 101.0 + e) for i, e in enumerate(NOISE)),
-    *(record("lost", i, 90.0, status="diverged" if i == 0 else "done") for i in range(5)),
-    *(record("elbo", i, -40.0 + e, "digits/none/density/0") for i, e in enumerate(NOISE)),
-]
+def given(variant="pyro", seed=0, nll=97.0, gradings=USUAL, **more):
+    return record(variant, seed, nll, GRADED.format(gradings=gradings), **more)
+
+
+def trained(variant, seed, nll, settings=TRAINED, **more):
+    own = record(variant, seed, nll, settings + GRADED.format(gradings=USUAL), **more)
+    logged = {"step": [1.0, 2.0], "valid_elbo_nats": [-30.0 - nll, -nll]}
+    return msgspec.structs.replace(own, curves=logged)
+
+
+def study():
+    return [
+        trained(variant, seed, 98.0 + k + 0.1 * (seed * k - seed), rate=8.0 + k, distortion=91.0)
+        for k, variant in enumerate(("elbo", "iwae K=8", "beta_elbo(beta=4)"))
+        for seed in range(3)
+    ]
+
+
+def folder_of(path, *records):
+    results.prepare(path)
+    for own in records:
+        results.write(path, own)
+    return path
+
+
+def settings_table(*settings, variants=None):
+    rows = {"variant": variants or [f"v{i}" for i in range(len(settings))], "settings": settings}
+    return pd.DataFrame(rows).assign(likelihood="bernoulli")
+
+
+def test_a_setting_that_a_line_lacks_is_no_difference():
+    table = settings_table("m.a=1 m.b=1 e.k=5", "m.a=2 m.b=1 e.k=5", "e.k=5")
+    assert names.line_names(table) == ["v0, m.a=1", "v1, m.a=2", "v2"]
+    table = settings_table("m.a=1 e.k=5", "m.a=1 e.k=5", "e.k=6")
+    assert names.line_names(table) == ["v0, e.k=5", "v1, e.k=5", "v2, e.k=6"]
+
+
+def test_lines_of_one_variant_are_told_apart_by_what_one_of_them_lacks():
+    """By one setting, for all are of the same kind."""
+    table = settings_table("m.a=1 m.b=1 e.k=5", "e.k=5", variants=["elbo", "elbo"])
+    assert names.line_names(table) == ["elbo, m.a=1", "elbo"]
+    three = settings_table("a=1", "a=1 b=1", "a=1 b=1 c=1", variants=["v"] * 3)
+    assert len(set(names.line_names(three))) == 3
+    rows = pd.concat([three, three])
+    assert names.line_names(rows) == names.line_names(three) * 2
+    apart = settings_table("a=1", "b=1", variants=["v"] * 2)
+    assert names.line_names(apart[::-1]) == names.line_names(apart)[::-1]
 
 
 @pytest.fixture
-def folder(tmp_path):
-    results.prepare(tmp_path)
-    for r in RECORDS:
-        results.write(tmp_path, r)
-    return tmp_path
+def beside(tmp_path):
+    return folder_of(tmp_path, *study(), given(rate=7.0, distortion=90.0))
 
 
-def test_interval_is_students():
-    values = [1.0, 2.0, 4.0, 7.0]
-    expected = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
-    interval = mean_interval(values)
-    assert (interval.low, interval.high) == pytest.approx(expected)
-    assert (interval.mean, interval.num) == (3.5, 4)
-    assert np.isnan(mean_interval([1.0]).low)
-
-
-def test_interval_covers_at_its_rate():
-    draws = np.random.default_rng(0).normal(size=(4000, 5))
-    intervals = [mean_interval(row) for row in draws]
-    covered = np.mean([i.low <= 0 <= i.high for i in intervals])
-    assert abs(covered - 0.95) < 4.5 * (0.95 * 0.05 / 4000) ** 0.5
-
-
-def test_pairing_removes_what_the_seeds_share():
-    a, b = np.add(NOISE, 100.0), np.add(NOISE, 99.0)
-    difference = paired_difference(a.tolist(), b.tolist())
-    assert difference.mean == pytest.approx(1.0)
-    assert difference.high - difference.low < 1e-9
-
-
-def test_ranks_within_a_space_with_ties_and_without_lost_runs(folder):
-    table = summarise(results.load(folder)).set_index(["observation_space", "variant"])
-    mass = table.loc["digits/dynamic/mass/0"]
-    assert mass["rank"].dropna().to_dict() == {"elbo": 1, "near": 2, "worse": 3}
-    assert mass["tied"].to_dict() == {"elbo": False, "near": True, "worse": False, "lost": False}
-    assert np.isnan(mass.loc["lost", "rank"])
-    assert (mass.loc["lost", "runs"], mass.loc["lost", "done"]) == (5, 4)
-    density = table.loc["digits/none/density/0"]
-    assert density["rank"].to_dict() == {"elbo": 1}
-
-
-def test_table_is_unrounded_and_markdown_is_not(folder):
-    table = summarise(results.load(folder))
-    first = table[(table["variant"] == "elbo") & (table["likelihood"] == "bernoulli")].iloc[0]
-    assert first["nll_mean"] == np.mean([100.0 + e for e in NOISE])
-    text = markdown(table)
-    assert text.count("###") == 2
-    assert "| 100.00 ± 0.34 " in text
-    assert "2 =1" in text
-    assert "4 of 5" in text
-
-
-def test_runs_of_other_settings_are_another_line(folder):
-    """A second training length in the same folder is not averaged with the first."""
-    for i, e in enumerate(NOISE):
-        results.write(folder, record("elbo", i, 98.0 + e, settings="train.a=2"))
-    table = summarise(results.load(folder))
-    mass = table[table["likelihood"] == "bernoulli"]
-    assert mass[mass["variant"] == "elbo"]["runs"].to_list() == [5, 5]
-    assert mass[mass["variant"] == "elbo"]["rank"].to_list() == [1, 2]
-    assert "train.a=2" in markdown(table)
-    assert "train.a" not in markdown(table[table["likelihood"] != "bernoulli"])
-
-
-def test_comparison_in_words(folder):
-    near, worse, lost, *notes = in_words(comparisons(results.load(folder)))
-    assert "near and elbo do not differ in nll" in near
-    assert "worse and elbo differ in nll (difference 1 nats" in worse
-    assert "lost and elbo are not compared in nll: 1 of 5 runs diverged or failed" in lost
-    assert all("differ" not in note.replace('"differ"', "") for note in notes[1:])
-    with pytest.raises(InputError, match="did you mean 'nll'"):
-        comparisons(results.load(folder), metric="nl")
-
-
-def test_one_seed_tells_nothing_apart(tmp_path):
-    results.prepare(tmp_path)
-    for variant, nll in (("elbo", 100.0), ("far", 200.0)):
-        results.write(tmp_path, record(variant, 0, nll))
-    rows = results.load(tmp_path)
-    (sentence,) = in_words(comparisons(rows))
-    assert "far and elbo cannot be told apart by one seed in nll (difference 100" in sentence
-    assert summarise(rows)["tied"].to_list() == [False, True]
-    assert "±" not in markdown(summarise(rows))
-
-
-def test_report_writes_tables_and_figures(folder, tmp_path):
-    _, paths = write_report(folder, tmp_path / "report")
+def test_report_of_a_study_with_a_model_from_elsewhere(beside):
+    table, paths = write_report(beside, beside / "report")
     assert {p.name for p in paths} == {
         *("table.csv", "table.md", "comparison.csv", "aggregate.csv"),
         *("curves.png", "comparison.png", "rate_distortion.png"),
     }
-    assert all(p.read_bytes()[:4] == b"\x89PNG" for p in paths if p.suffix == ".png")
-    assert "torch 2.x" in (tmp_path / "report" / "table.md").read_text()
-    read = pd.read_csv(tmp_path / "report" / "table.csv")
-    assert read["nll_mean"].notna().sum() == 5
-
-
-def test_report_reads_what_is_kept_of_examples(tmp_path):
-    results.prepare(tmp_path)
-    tilt = np.linspace(-1.0, 1.0, 30)
-    for i, e in enumerate(NOISE):
-        for variant, k in (("elbo", 0.0), ("other", 1.0)):
-            own = record(variant, i, 100.0 + e + k, rate_per_dimension=0.0)
-            results.write(tmp_path, own)
-            values = {
-                "nll": 100.0 + e + k * (1.0 + 10.0 * tilt),
-                "rate_per_dimension by dimension": tilt,
-            }
-            results.write_examples(tmp_path, own.run, values)
-    summary, _ = write_report(tmp_path, tmp_path / "report")
-    assert summary["tied"].to_list() == [False, True]  # by seeds alone, all say the same
-    pair = pd.read_csv(tmp_path / "report" / "comparison.csv").iloc[0]
-    assert (pair["num_seeds"], pair["num_examples"]) == (5, 30)
-    assert pair["high"] - pair["low"] == pytest.approx(
-        2 * stats.t.ppf(0.975, 29) * stats.sem(10.0 * tilt)
-    )
-    by_dimension = comparisons(results.load(tmp_path), examples_of(tmp_path), "rate_per_dimension")
-    assert by_dimension["num_examples"].isna().all()
-
-
-def test_report_of_lost_runs_alone_still_has_their_line(tmp_path):
-    results.prepare(tmp_path)
-    results.write(tmp_path, record("lost", 0, 1.0, status="diverged"))
-    table, paths = write_report(tmp_path, tmp_path / "report")
-    assert table["done"].to_list() == [0]
-    assert {p.name for p in paths} == {"table.csv", "table.md"}
-
-
-def test_ranks_are_shared_with_the_first_that_is_not_told_apart(tmp_path):
-    """A pair of equals far behind the best shares the rank of the better of the two."""
-    results.prepare(tmp_path)
-    noise = (np.random.default_rng(0).normal(size=(3, 6)) * 0.1).tolist()
-    for variant, base, own in zip(
-        ("best", "third", "fourth"), (1.0, 9.0, 9.05), noise, strict=True
-    ):
-        for i, e in enumerate(own):
-            results.write(tmp_path, record(variant, i, 100.0 + base + e))
-    table = summarise(results.load(tmp_path))
-    assert table["rank"].to_list() == [1, 2, 3]
-    assert table["shares"].to_list() == [1, 2, 2]
-    assert not table["tied"].any()
-    assert printable(table)["rank"].to_list() == ["1", "2", "3 =2"]
-    (note,) = footnotes(table)
-    assert note.startswith("=N: not told apart from rank N")
-
-
-def test_what_only_its_own_interval_shows_is_marked(tmp_path):
-    """p = 0.013 alone is 0.04 with three pairs, and 0.13 with ten."""
-    results.prepare(tmp_path)
-    d = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
-    shift = float(stats.t.ppf(1 - 0.013 / 2, 4) * stats.sem(d))
-    for i, e in enumerate(d.tolist()):
-        results.write(tmp_path, record("best", i, 100.0))
-        results.write(tmp_path, record("other", i, 100.0 + shift + e))
-        for k in (1, 2, 3):  # like all others, for what is seen of it
-            results.write(tmp_path, record(f"wild {k}", i, 120.0 + k + 90.0 * (i - 2) * (-1) ** k))
-    rows = results.load(tmp_path)
-    some = summarise(rows[rows["variant"].isin(["best", "other", "wild 1"])])
-    assert printable(some)["rank"].to_list() == ["1", "2", "3 =2"]
-    table = summarise(rows)
-    assert printable(table)["rank"].to_list() == ["1", "2 ~1", "3 =1", "4 =1", "5 =1"]
-    assert footnotes(table)[1].startswith("~N: its own interval leaves 0 out")
-
-
-def told(rows, metric, **columns):
-    """Rows with other columns for one metric, by variant."""
-    for column, by_variant in columns.items():
-        if column not in rows:
-            rows = rows.assign(**{column: None})
-        for variant, value in by_variant.items():
-            rows.loc[(rows["metric"] == metric) & (rows["variant"] == variant), column] = value
-    return rows
-
-
-def test_doubts_and_real_data_are_told_below_the_table(tmp_path):
-    results.prepare(tmp_path)
-    for i, e in enumerate(NOISE):
-        for variant in ("elbo", "other"):
-            results.write(tmp_path, record(variant, i, 100.0 + e, frechet=7.0 + e))
-    rows = results.load(tmp_path)
-    rows = told(rows, "nll", trust={"elbo": "k-hat above 0.7 for 12% of the examples"})
-    rows = told(rows, "frechet", reference={"elbo": 1.25, "other": 1.25})
-    table = summarise(rows)
-    cells = printable(table).set_index("variant")
-    assert cells.loc["elbo", "NLL (nats)"].endswith(" †")
-    assert "†" not in cells.loc["other", "NLL (nats)"] + cells.loc["elbo", "Frechet"]
-    text = markdown(table)
-    assert "† NLL (nats) of elbo: 5 of 5 runs: k-hat above 0.7 for 12% of the examples" in text
-    assert "real data, train against test: Frechet 1.2" in text
-
-
-def test_values_made_in_different_ways_are_marked_and_kept_apart(tmp_path):
-    results.prepare(tmp_path)
-    for i, e in enumerate(NOISE):
-        for variant in ("elbo", "near", "other"):
-            results.write(tmp_path, record(variant, i, 100.0 + e, frechet=7.0 + e))
-    ways = {"elbo": "1f", "near": "1f", "other": "2e"}
-    rows = told(
-        results.load(tmp_path), "frechet", fingerprint=ways, reference=dict.fromkeys(ways, 1)
-    )
-    table = summarise(rows)
-    assert "Frechet ‡" in printable(table)
     assert table["rank"].notna().all()
-    text = markdown(table)
-    assert "‡ Frechet: made in different ways, not to compare: 1f: elbo, near; 2e: other" in text
-    assert "real data" not in text
-    same = markdown(summarise(told(rows, "frechet", fingerprint={"other": "1f"})))
-    assert "‡" not in same
-    assert "real data, train against test: Frechet 1.0" in same
+    pairs = pd.read_csv(beside / "report" / "comparison.csv")
+    assert set(pairs["worse"]) | set(pairs["better"]) == {
+        *("elbo", "iwae K=8", "beta_elbo(beta=4)", "pyro")
+    }
+    assert "model." not in (beside / "report" / "table.md").read_text()
 
 
-def test_one_run_shows_the_interval_of_its_sampling(tmp_path):
-    results.prepare(tmp_path)
-    results.write(tmp_path, record("elbo", 0, 100.0, frechet=7.0))
-    rows = told(results.load(tmp_path), "frechet", low={"elbo": 6.5}, high={"elbo": 8.0})
-    assert printable(summarise(rows))["Frechet"].to_list() == ["7.0 [6.5, 8.0]"]
+def test_report_of_models_from_elsewhere_alone(tmp_path):
+    """Without curves, timings, rates and distortions, which their gradings may not give."""
+    folder_of(tmp_path, given("pyro"), given("pythae", nll=98.0))
+    _, paths = write_report(tmp_path, tmp_path / "report")
+    assert {p.name for p in paths} == {
+        *("table.csv", "table.md", "comparison.csv", "aggregate.csv", "comparison.png")
+    }
 
 
-def test_figures_with_annealing_and_a_curve_over_beta(tmp_path):
-    from vaebench.report import figures
+def test_labels_that_are_long_leave_room_for_the_figure(tmp_path):
+    long = ",".join(f"grading_{i}(chains=16,steps=1000)" for i in range(12))
+    folder_of(tmp_path, *study(), given(gradings=long, rate=7.0, distortion=90.0))
+    _, paths = write_report(tmp_path, tmp_path / "report")
+    assert "rate_distortion.png" in {p.name for p in paths}
+    drawn = figures.comparison(results.load(tmp_path))
+    drawn.canvas.draw()
+    boxes = [t.get_window_extent() for t in drawn.axes[0].get_yticklabels()]
+    assert len(boxes) == 4
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    figures.close(drawn)
 
-    results.prepare(tmp_path)
-    for beta in (0.5, 4.0, 2.0):
-        for seed in range(3):
-            name = f"beta_elbo(beta={beta:g})"
-            more = {"rate": 10.0 / beta + seed, "distortion": 90.0 + beta, "elbo": -101.0 - seed}
-            results.write(tmp_path, record(name, seed, 100.0 + beta, **more))
-    results.write(tmp_path, record("elbo", 0, 100.0, elbo=-101.0))
+
+def test_figures_of_what_no_run_has_are_none(beside):
+    rows = results.load(beside)
+    assert figures.learning_curves(pd.DataFrame()) is None
+    assert figures.rate_distortion(rows[rows["metric"] != "rate"]) is None
+    none = rows.assign(value=rows["value"].where(rows["metric"] != "rate"))
+    assert figures.rate_distortion(none) is None
+    annealed = rows[rows["metric"] == "nll"].assign(metric="ais_nll", value=float("nan"))
+    assert figures.bounds(pd.concat([rows, annealed])) is None
+    assert figures.throughput(annealed.assign(metric="examples_per_s")) is None
+
+
+def test_against_is_a_variant_where_no_other_line_has_it(tmp_path):
+    folder_of(tmp_path, *study(), given("elsewhere", gradings="likelihood"))
     rows = results.load(tmp_path)
-    (curve,) = figures.beta_curves(figures._wide(rows, ["rate", "distortion"]))
-    assert curve["beta"].to_list() == [0.5, 2.0, 4.0]
-    assert curve["rate"].to_list() == [21.0, 6.0, 3.5]
-    assert figures.bounds(rows) is None
-    annealed = rows[rows["metric"] == "nll"].assign(metric="ais_nll")
-    drawn = figures.bounds(pd.concat([rows, annealed], ignore_index=True))
-    assert drawn.axes[0].get_xlim()[1] < 20  # the ELBO's sign is turned: all are near 100 nats
-    labels = [text.get_text() for text in drawn.axes[0].get_yticklabels()]
-    assert sorted(labels) == [
-        "beta_elbo(beta=0.5)",
-        "beta_elbo(beta=2)",
-        "beta_elbo(beta=4)",
-        "elbo",
+    table = comparisons(rows, against="elbo")
+    assert len(table) == 3
+    assert table["first"].all()
+    folder_of(tmp_path, *(trained("elbo", i, 99.0, "model.name=conv ") for i in range(3)))
+    with pytest.raises(InputError, match=r"'elbo' is each of elbo, model\.name=mlp .* \| elbo,"):
+        comparisons(results.load(tmp_path), against="elbo")
+
+
+def test_against_a_study_beside_a_model_from_elsewhere(beside):
+    table = comparisons(results.load(beside), against="elbo")
+    assert table["better"].where(table["worse"] == "elbo", table["worse"]).to_list() == [
+        *("pyro", "iwae K=8", "beta_elbo(beta=4)")
     ]
-    figures.close(drawn)
 
 
-def test_figures_draw_the_intervals_of_the_table(folder):
-    from vaebench.report import figures
+def test_two_runs_of_a_line_at_one_seed_are_refused(beside):
+    folder_of(beside, given(nll=120.0, run="another"))
+    another = digest({"of": "another"})
+    said = (
+        f"'pyro' must have one run of each seed .* of seed 0 it has the runs .*{another}.*: give "
+    )
+    with pytest.raises(InputError, match=said):
+        comparisons(results.load(beside))
+    with pytest.raises(InputError, match=f"{said}them different names or seeds"):
+        write_report(beside, beside / "report")
+    assert not (beside / "report").exists()
 
-    drawn = figures.comparison(results.load(folder))
-    axes = next(a for a in drawn.axes if "mass" in a.get_title())
-    labels = [text.get_text() for text in axes.get_yticklabels()]
-    assert labels == ["lost", "elbo", "near", "worse"]
-    figures.close(drawn)
+
+def test_runs_that_are_all_lost_are_counted(tmp_path):
+    folder_of(tmp_path, *(trained("elbo", i, 1.0, status="diverged") for i in range(3)))
+    with pytest.raises(InputError, match="all runs were lost: 3 of 3 diverged or failed"):
+        comparisons(results.load(tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["empty", "no archive", "a byte"])
+def test_damaged_examples_stop_in_one_line_that_names_the_file(beside, damage):
+    run = study()[0].run
+    results.write_examples(beside, run, {"nll": np.arange(500.0)})
+    path = beside / "examples" / f"{run}.npz"
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    flipped = whole[:half] + bytes([whole[half] ^ 255]) + whole[half + 1 :]
+    path.write_bytes({"empty": b"", "no archive": b"none", "a byte": flipped}[damage])
+    calls = (
+        lambda: write_report(beside, beside / "report"),
+        lambda: comparisons(results.load(beside), examples_of(beside)),
+    )
+    for call in calls:
+        with pytest.raises(InputError, match=rf"{run}\.npz must be .*: delete it") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def with_fingerprints(rows, **by_variant):
+    return rows.assign(fingerprint=rows["variant"].map(by_variant).fillna(""))
+
+
+def test_values_of_an_earlier_version_are_not_compared_with_newer_ones(tmp_path):
+    folder_of(tmp_path, *(given(v, nll=97.0 + i) for i, v in enumerate(("old", "older", "new"))))
+    rows = with_fingerprints(results.load(tmp_path), new="1f")
+    table = comparisons(rows).set_index(["worse", "better"])
+    assert table.loc[("older", "old"), "verdict"] == "cannot be told apart by one seed"
+    for worse, better in (("new", "old"), ("new", "older")):
+        pair = table.loc[(worse, better)]
+        assert pair["verdict"] == "are not compared"
+        assert pair["reason"] == (
+            f"the values of {better} are of an earlier version, without a fingerprint: evaluate it "
+            f"again"
+        )
+    assert any("an earlier version" in line for line in in_words(comparisons(rows)))
+    equal = with_fingerprints(rows, new="1f", old="1f", older="1f")
+    assert comparisons(equal)["verdict"].ne("are not compared").all()
+
+
+def test_a_run_without_a_value_has_not_made_it_in_another_way(tmp_path):
+    """Its figure is None, with the reason, and has no fingerprint."""
+    folder_of(tmp_path, given("a", nll=97.0), given("b", nll=98.0))
+    rows = with_fingerprints(results.load(tmp_path), a="1f")
+    rows.loc[(rows["variant"] == "b") & (rows["metric"] == "elbo"), "value"] = float("nan")
+    rows.loc[rows["metric"] == "nll", "fingerprint"] = "1f"
+    ((_, lines),) = ranked(rows)
+    assert lines["rank"].to_list() == [1, 2]
+    assert unequal(rows) == set()
+
+
+def test_a_line_of_old_and_new_runs_says_so(tmp_path):
+    folder_of(
+        tmp_path, *(given("a", seed=i) for i in range(2)), *(given("b", seed=i) for i in range(2))
+    )
+    rows = with_fingerprints(results.load(tmp_path), a="1f", b="1f")
+    rows.loc[(rows["variant"] == "b") & (rows["seed"] == 0), "fingerprint"] = ""
+    ((_, lines),) = ranked(rows)
+    assert lines.set_index("variant")["nll_fingerprint"].to_dict() == {"a": "1f", "b": "1f none"}

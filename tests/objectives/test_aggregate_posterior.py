@@ -1,0 +1,188 @@
+"""Objectives of the aggregate posterior against their formulas, by hand."""
+
+import itertools
+import math
+import statistics
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tests.support.by_hand import B, D, K, N, S, arbitrary_terms, log_normal, numbers
+from vaebench.models.posteriors.gaussian import DiagonalGaussian
+from vaebench.models.terms import Terms
+from vaebench.objectives import OBJECTIVES
+from vaebench.objectives import aggregate_posterior as aggregate
+
+
+@pytest.fixture
+def terms():
+    return arbitrary_terms()
+
+
+TC = ("beta_tc", "beta_tc_stratified")
+
+
+@pytest.mark.parametrize("name", TC)
+def test_with_even_weights_total_correlation_adds_nothing(terms, name):
+    loss = OBJECTIVES[name](terms, alpha=1.0, beta=1.0, gamma=1.0)
+    torch.testing.assert_close(loss, OBJECTIVES["elbo_mc"](terms))
+
+
+def weight_by_hand(name, i, j):
+    """Of example j for the code of i, as Chen et al. 2018 give it in appendix C."""
+    if name == "beta_tc":
+        return 1.0 / (N * B)
+    if i == j:
+        return 1.0 / N
+    others = B - 1
+    return (N - others) / (N * others) if j == (i - 1) % B else 1.0 / others
+
+
+@pytest.mark.parametrize("name", TC)
+def test_the_three_parts_of_the_rate(terms, name):
+    z, mu, log_var = terms.z.tolist(), terms.mu.tolist(), terms.log_var.tolist()
+    alpha, beta, gamma = 2.0, 5.0, 3.0
+    expected = (-terms.log_px_z.mean(0)).tolist()
+    for s, i in itertools.product(range(S), range(B)):
+        rates = []
+        for k in range(K):
+            weights = [weight_by_hand(name, i, j) for j in range(B)]
+            log_q = [list(map(log_normal, z[k][s][i], mu[s][j], log_var[s][j])) for j in range(B)]
+            pairs = list(zip(weights, log_q, strict=True))
+            joint = math.log(sum(w * math.exp(sum(parts)) for w, parts in pairs))
+            marginals = sum(
+                math.log(sum(w * math.exp(parts[d]) for w, parts in pairs)) for d in range(D)
+            )
+            prior = sum(log_normal(v, 0.0, 0.0) for v in z[k][s][i])
+            parts = sum(log_q[i]) - joint, joint - marginals, marginals - prior
+            rates.append(alpha * parts[0] + beta * parts[1] + gamma * parts[2])
+        expected[s][i] += statistics.fmean(rates)
+    loss = OBJECTIVES[name](terms, alpha=alpha, beta=beta, gamma=gamma)
+    torch.testing.assert_close(loss, torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("num_examples", [B, B + 1, 10 * B])
+def test_stratified_weights_sum_to_one_over_the_examples(num_examples):
+    q = DiagonalGaussian(numbers(0, 1, B, D), numbers(1, 1, B, D))
+    t = Terms(q, q.mu[None], numbers(2, 1, 1, B), num_examples=num_examples)
+    total = aggregate._stratified(t).exp().sum(-1)
+    torch.testing.assert_close(total, torch.ones(B, dtype=torch.float64))
+
+
+def test_the_stratified_estimate_of_the_aggregate_posterior_is_unbiased():
+    """Over all minibatches of 3 that the first example of 6 can be in, with its own code."""
+    num, rows = 6, 3
+    mu, log_var = numbers(0, 1, num, D), 0.3 * numbers(1, 1, num, D)
+    code = numbers(2, D)
+    density = DiagonalGaussian(mu, log_var).log_prob(code.expand(1, 1, num, D)).exp().mean()
+    estimates = []
+    for others in itertools.permutations(range(1, num), rows - 1):
+        batch = [0, *others]
+        q = DiagonalGaussian(mu[:, batch], log_var[:, batch])
+        z = code.expand(1, 1, rows, D)
+        t = Terms(q, z, numbers(3, 1, 1, rows), num_examples=num)
+        log_qz = torch.logsumexp(t.pairwise_log_q.sum(-1) + aggregate._stratified(t), -1)
+        estimates.append(float(log_qz[0, 0, 0].exp()))
+    assert statistics.fmean(estimates) == pytest.approx(float(density))
+
+
+def test_minibatch_weights_are_off_by_log_n_for_the_whole_training_part(terms):
+    """Each log q(z) is then too low by log N: so the three parts are moved by constants."""
+    whole = Terms(terms.q, terms.z, terms.log_px_z, num_examples=B)
+    weights = torch.full((B, B), -math.log(B), dtype=torch.float64)
+    exact = aggregate._decomposed(whole, weights, 2.0, 5.0, 3.0)
+    loss = OBJECTIVES["beta_tc"](whole, alpha=2.0, beta=5.0, gamma=3.0)
+    moved = (2.0 + (D - 1) * 5.0 - D * 3.0) * math.log(B)
+    torch.testing.assert_close(loss, exact + moved)
+
+
+# ------------------------------------------------------------------ MMD
+
+
+def mmd_by_hand(x, y, kernel):
+    """Gretton et al. 2012, eq. 3, by loops over pairs of points."""
+
+    def k(a, b):
+        return kernel(sum((u - v) ** 2 for u, v in zip(a, b, strict=True)))
+
+    within = [
+        statistics.fmean(k(a, b) for a, b in itertools.permutations(points, 2)) for points in (x, y)
+    ]
+    return sum(within) - 2.0 * statistics.fmean(k(a, b) for a in x for b in y)
+
+
+def mean_mmd(t, s, kernel):
+    prior = t.prior_z[s].tolist()
+    return statistics.fmean(mmd_by_hand(t.z[k, s].tolist(), prior, kernel) for k in range(K))
+
+
+def test_info_vae(terms):
+    loss = OBJECTIVES["info_vae"](terms, alpha=0.25, lam=8.0, width=0.7)
+    for s in range(S):
+        mmd = mean_mmd(terms, s, lambda squared: math.exp(-squared / (2 * 0.7**2 * D)))
+        expected = terms.distortion[s] + 0.75 * terms.rate[s] + (0.25 + 8.0 - 1.0) * mmd
+        torch.testing.assert_close(loss[s], expected)
+
+
+def test_wae_mmd(terms):
+    loss, c = OBJECTIVES["wae_mmd"](terms, lam=8.0, width=0.7), 2 * D * 0.7**2
+    for s in range(S):
+        mmd = mean_mmd(terms, s, lambda squared: c / (c + squared))
+        torch.testing.assert_close(loss[s], terms.distortion[s] + 8.0 * mmd)
+
+
+@pytest.mark.parametrize("name", ["info_vae", "wae_mmd"])
+def test_the_width_of_the_kernel_counts(terms, name):
+    narrow, wide = (OBJECTIVES[name](terms, width=width) for width in (0.5, 2.0))
+    assert not torch.allclose(narrow, wide)
+
+
+# ------------------------------------------------------------------ covariances
+
+
+@pytest.mark.parametrize("name", ["dip_vae_i", "dip_vae_ii"])
+def test_dip_vae(terms, name):
+    loss = OBJECTIVES[name](terms, off_diagonal=3.0, diagonal=7.0)
+    for s in range(S):
+        covariance = torch.cov(terms.mu[s].T, correction=0)
+        if name == "dip_vae_ii":
+            covariance = covariance + torch.diag(terms.log_var[s].exp().mean(0))
+        penalty = 0.0
+        for i, j in itertools.product(range(D), repeat=2):
+            weight, target = (7.0, 1.0) if i == j else (3.0, 0.0)
+            penalty += weight * float(covariance[i, j] - target) ** 2
+        torch.testing.assert_close(loss[s], terms.distortion[s] + terms.rate[s] + penalty)
+
+
+# ------------------------------------------------------------------ the discriminator
+
+
+class LogOdds(nn.Module):
+    """Known log-odds of a code: a sum of squares."""
+
+    def forward(self, z):
+        return z.square().sum(-1, keepdim=True)
+
+
+def test_factor_vae_adds_the_mean_log_odds(terms):
+    t = Terms(terms.q, terms.z, terms.log_px_z, auxiliary=LogOdds())
+    expected = terms.distortion + terms.rate + 4.0 * terms.z.square().sum(-1).mean(0)
+    torch.testing.assert_close(OBJECTIVES["factor_vae"](t, gamma=4.0), expected)
+
+
+def test_the_discriminator_is_trained_to_tell_codes_from_shuffled_ones(terms):
+    """Codes of one half against those of the other, each dimension in an order of its own."""
+    t = Terms(terms.q, terms.z, terms.log_px_z, noise=terms.noise, auxiliary=LogOdds())
+    loss = OBJECTIVES["factor_vae"].auxiliary.loss(t)
+    half = B // 2
+    codes, others = terms.z[0, :, :half], terms.z[0, :, half : 2 * half]
+    for s in range(S):
+        real = F.softplus(-codes[s].square().sum(-1)).sum()
+        orders = itertools.product(itertools.permutations(range(half)), repeat=D)
+        possible = [
+            0.5 * (real + F.softplus(sum(others[s, order[d], d] ** 2 for d in range(D))).sum())
+            for order in ([torch.tensor(o) for o in each] for each in orders)
+        ]
+        assert any(loss[s].sum().isclose(total) for total in possible)

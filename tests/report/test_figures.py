@@ -1,0 +1,130 @@
+"""Figures of many variants, and of long names: the legend fits its panel, and what is left out is
+said."""
+
+import itertools
+
+import pandas as pd
+import pytest
+
+from tests.report.test_comparison import SPACE, rows_of
+from vaebench.report.figures import (
+    HEIGHT,
+    MOST_COLOURS,
+    MOST_LINES,
+    MOST_ROWS,
+    close,
+    comparison,
+    learning_curves,
+    rate_distortion,
+    throughput,
+)
+from vaebench.report.gradients import figures as gradient_figures
+from vaebench.report.gradients.curves import LINE_HEIGHT
+
+LONG = "beta_elbo(beta=linear(start=0.0, stop={}, over=0.5)) K=5, rate weight cyclical, iaf, vamp"
+
+
+def variants(num, long=False):
+    return [LONG.format(i) if long else f"v{i}" for i in range(num)]
+
+
+def curves_of(names):
+    frames = [
+        pd.DataFrame(
+            {
+                "run": f"run {i}",
+                "observation_space": SPACE,
+                "likelihood": "bernoulli",
+                "variant": name,
+                "settings": "a=1",
+                "step": [10, 20],
+                "valid_elbo_nats": [-200.0 - i, -100.0 - i],
+                "steps": 20,
+                "num_steps": 20,
+            }
+        )
+        for i, name in enumerate(names)
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def parts_of(names):
+    values = {"rate": 5.0, "distortion": 80.0}
+    rows = [
+        rows_of({"nll": {name: [base + i] for i, name in enumerate(names)}}).assign(metric=metric)
+        for metric, base in values.items()
+    ]
+    return pd.concat(rows, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("num", "long"), [(2, False), (12, False), (64, False), (200, False), (40, True)]
+)
+@pytest.mark.parametrize(
+    ("draw", "made"), [(learning_curves, curves_of), (rate_distortion, parts_of)]
+)
+def test_a_legend_is_no_higher_than_its_panel(draw, made, num, long):
+    figure = draw(made(variants(num, long)))
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    (axes,) = figure.axes
+    texts = legend.get_texts()
+    assert len(texts) == min(num, MOST_LINES // 3 if long else MOST_COLOURS)
+    assert legend.get_window_extent().height <= 1.25 * figure.bbox.height
+    assert figure.get_size_inches()[1] <= 3 * HEIGHT
+    left_out = num - len(texts)
+    assert (f"grey: {left_out} others" in axes.get_xlabel()) == (left_out > 0)
+    close(figure)
+
+
+def test_grey_are_those_behind():
+    figure = learning_curves(curves_of(variants(30)))
+    named = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert named == set(variants(MOST_COLOURS))
+    grey = [line for line in figure.axes[0].lines if line.get_color() == "0.8"]
+    ends = sorted((line.get_ydata()[-1] for line in grey), reverse=True)
+    assert ends == [-100.0 - i for i in range(MOST_COLOURS, 30)]
+    close(figure)
+
+
+@pytest.mark.parametrize("num", [12, 200])
+def test_panels_of_rows_have_room_for_each_and_say_how_many_are_left_out(num):
+    losses = rows_of({"nll": {name: [100.0 + i] for i, name in enumerate(variants(num))}})
+    speeds = losses.assign(metric="examples_per_s", value=-losses["value"])
+    for figure in (comparison(losses), throughput(speeds)):
+        (axes,) = figure.axes
+        shown = [text.get_text() for text in axes.get_yticklabels()]
+        assert shown == variants(min(num, MOST_ROWS))
+        assert (f"the best {MOST_ROWS} of {num}" in axes.get_xlabel()) == (num > MOST_ROWS)
+        assert figure.get_size_inches()[1] >= 0.2 * len(shown)
+        close(figure)
+
+
+def test_names_beside_curves_do_not_overlap():
+    names = variants(64)
+    rows = pd.DataFrame(
+        [
+            {
+                "step": 0.0,
+                "variant": name,
+                "objective": name,
+                "side": side,
+                "num_samples": k,
+                "metric": "snr_vector",
+                "value": float(k + i / 100),
+                "standard_error": 0.1,
+                "protocol": "",
+                "status": "done",
+            }
+            for i, name in enumerate(names)
+            for side in ("encoder", "decoder")
+            for k in (1, 4)
+        ]
+    )
+    figure = gradient_figures.signal_to_noise(rows)
+    for axes in figure.axes:
+        inches = axes.get_position().height * figure.get_size_inches()[1]
+        places = sorted(inches * name.xyann[1] for name in axes.texts)
+        assert len(places) == 64
+        assert min(b - a for a, b in itertools.pairwise(places)) >= 0.999 * LINE_HEIGHT
+        assert (places[0] >= 0, places[-1] <= inches) == (True, True)

@@ -1,0 +1,82 @@
+"""The timing pass: what it reports, not how fast it is."""
+
+import pytest
+import torch
+
+from tests.support.runs import tiny
+from vaebench.config.study import resolve
+from vaebench.core.memory import PeakBytes
+from vaebench.running import timing
+from vaebench.running.timing import NUM_ROUNDS, Lap, _baseline, _ratio, timing_pass
+
+MIB = 2**20
+
+
+def test_peak_bytes_of_known_work():
+    a = torch.randn(256, 1024)  # 1 MiB, before the count
+    with PeakBytes() as counted:
+        b = a + 1
+        c = (b * 2).relu()
+        del b
+        c += a.view(-1)[:1024]
+        del c
+    assert counted.peak == 3 * MIB
+    assert counted.held == 0
+
+
+def test_peak_bytes_sees_the_backward_pass():
+    a = torch.randn(256, 1024, requires_grad=True)
+    with PeakBytes() as counted:
+        a.exp().sin().sum().backward()
+    assert counted.peak >= 3 * MIB
+
+
+def test_one_record_per_variant_with_its_protocol():
+    variants = [
+        resolve([tiny(objective=name, seed=seed) for seed in (0, 1)])
+        for name in ("elbo", "elbo_mc")
+    ]
+    elbo, elbo_mc = timing_pass(variants, "s", "cpu")
+    assert (elbo.labels.variant, elbo_mc.labels.variant) == ("elbo", "elbo_mc")
+    found = {m.metric: m for m in elbo.metrics}
+    assert found["step_time_ratio"].value == 1.0
+    assert "2 runs stacked, eager steps, 1 thread" in found["step_time"].protocol
+    assert found["step_time_q20"].value <= found["step_time"].value <= found["step_time_q80"].value
+    assert found["examples_per_s"].value == pytest.approx(16e3 / found["step_time"].value)
+    peaks = [{m.metric: m.value for m in r.metrics}["peak_memory"] for r in (elbo, elbo_mc)]
+    weights = 64 * 8 + 8 + 8 * 4 + 4 + 2 * 8 + 8 + 8 * 64 + 64
+    assert all(3 * 4 * weights / MIB < peak < 1.0 for peak in peaks)
+
+
+def test_variants_take_turns(monkeypatch):
+    order = []
+
+    def timed(lap, num_steps, device):
+        order.append(lap.configs[0].objective.name)
+        return 1.0
+
+    monkeypatch.setattr(timing, "_timed", timed)
+    monkeypatch.setattr(timing, "_peak_memory", lambda lap, device: 0.0)
+    timing_pass([resolve([tiny(objective=name)]) for name in ("elbo", "elbo_mc")], "s", "cpu")
+    assert order[-2 * NUM_ROUNDS :] == ["elbo", "elbo_mc"] * NUM_ROUNDS
+
+
+def test_memory_is_the_same_every_time():
+    variants = [resolve([tiny()])]
+    peaks = [
+        {m.metric: m.value for m in timing_pass(variants, "s", "cpu")[0].metrics}["peak_memory"]
+        for _ in range(2)
+    ]
+    assert peaks[0] == peaks[1]
+
+
+def test_ratio_is_the_median_of_the_rounds_against_the_elbo_of_the_same_data():
+    def lap(objective, likelihood, times):
+        return Lap([tiny(objective=objective, likelihood=likelihood)], None, iter(()), 1, times)
+
+    base = lap("elbo", "bernoulli", [1.0, 2.0, 10.0])
+    mine = lap("elbo_mc", "bernoulli", [2.0, 6.0, 10.0])
+    other = lap("elbo", "gaussian_learned", [1.0, 1.0, 1.0])
+    assert _baseline(mine, [other, mine, base]) is base
+    assert _ratio(mine, base) == 2.0
+    assert NUM_ROUNDS % 2 == 1

@@ -1,0 +1,76 @@
+"""Every epoch shows every image once, in an order of the run, drawn as its mates see it."""
+
+import pytest
+import torch
+
+from tests.support.runs import BATCH, tiny
+from vaebench.data import Dataset, Part
+from vaebench.training.minibatches import batches
+
+NUM_IMAGES, NUM_BITS, NUM_GREY = 32, 5, 20
+
+
+def numbered_images():
+    """Images that carry their number in pixels of 0 and 1, beside grey ones, drawn dynamically."""
+    bits = torch.arange(NUM_IMAGES)[:, None] >> torch.arange(NUM_BITS) & 1
+    grey = torch.full((NUM_IMAGES, NUM_GREY), 0.5)
+    part = Part(torch.cat([bits.float(), grey], 1), None)
+    return Dataset("numbered", (5, 5), "dynamic", "f", part, part, part)
+
+
+def all_of(some):
+    """What some steps see: [T, S, B, P]."""
+    return torch.stack([some[t] for t in range(len(some.steps))])
+
+
+def read_epochs(configs):
+    """Numbers [E, S, N] and grey pixels [E, S, N, G] of every image, in the order of training."""
+    seen = torch.cat(list(map(all_of, batches(configs, numbered_images(), torch.zeros(())))))
+    per_epoch = seen.unflatten(0, (-1, NUM_IMAGES // BATCH)).transpose(1, 2).flatten(2, 3)
+    numbers = (per_epoch[..., :NUM_BITS] * 2 ** torch.arange(NUM_BITS)).sum(-1).long()
+    return numbers, per_epoch[..., NUM_BITS:]
+
+
+def test_epochs_and_runs_shuffle_anew_and_only_epochs_draw_anew():
+    train_settings = {"num_steps": 2 * NUM_IMAGES // BATCH, "batch_size": BATCH}
+    configs = [tiny(seed=seed, train=train_settings) for seed in (0, 1)]
+    numbers, grey = read_epochs(configs)
+    assert torch.equal(numbers.sort(-1).values, torch.arange(NUM_IMAGES).expand_as(numbers))
+    assert not torch.equal(numbers[0, 0], numbers[1, 0])
+    assert not torch.equal(numbers[0, 0], numbers[0, 1])
+    order = numbers.argsort(-1)[..., None].expand_as(grey)
+    drawn = grey.gather(2, order)  # by image number
+    assert torch.equal(drawn[:, 0], drawn[:, 1])
+    changed = (drawn[0, 0] != drawn[1, 0]).float().mean()
+    assert 0.4 < changed < 0.6
+
+
+SMALL, PER_EPOCH = 4, NUM_IMAGES // 4
+NUM_STEPS = 2 * PER_EPOCH + 5
+"""Two epochs, and a part of a third."""
+
+
+@pytest.mark.parametrize("start", [0, 2, PER_EPOCH - 1, PER_EPOCH, PER_EPOCH + 3])
+@pytest.mark.parametrize("at_once", [1, 3, 5, PER_EPOCH, 100])
+def test_strides_have_the_minibatches_of_single_steps(at_once, start):
+    """They end at multiples of `at_once` and where an epoch does, wherever they start."""
+    settings = {"num_steps": NUM_STEPS, "batch_size": SMALL}
+    configs = [tiny(seed=seed, train=settings) for seed in (0, 1)]
+    dataset, place = numbered_images(), torch.zeros(())
+    single = list(batches(configs, dataset, place))
+    assert [some.steps for some in single] == [range(t, t + 1) for t in range(NUM_STEPS)]
+    blocks = list(batches(configs, dataset, place, start, at_once))
+    expected = torch.stack([some[0] for some in single[start:]])
+    assert torch.equal(torch.cat(list(map(all_of, blocks))), expected)
+    ends = {*range(0, NUM_STEPS, at_once), *range(0, NUM_STEPS, PER_EPOCH), NUM_STEPS}
+    assert [some.steps.stop for some in blocks] == sorted(end for end in ends if end > start)
+    assert [some.first for some in blocks] == [start, *(s.steps.stop for s in blocks[:-1])]
+
+
+def test_a_part_of_a_stride_is_some_of_its_steps():
+    configs = [tiny(seed=seed, train={"num_steps": 7, "batch_size": SMALL}) for seed in (0, 1)]
+    (whole,) = batches(configs, numbered_images(), torch.zeros(()), at_once=7)
+    part = whole.part(2, 5)
+    assert part.steps == range(2, 5)
+    assert torch.equal(all_of(part), all_of(whole)[2:5])
+    assert whole.part(5, 9).steps == range(5, 7)
