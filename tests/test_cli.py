@@ -116,7 +116,7 @@ def test_certify_says_which_range_it_covers_and_that_a_remark_is_no_failure(tmp_
     *_, covered, remarks, counts = done.stdout.splitlines()
     assert "rates of 1e-04 to 1e+04 nats" in covered
     assert "K of up to 128" in covered
-    assert remarks == "1 remarks, on what is not declared"
+    assert remarks == "remarks, on what is not declared: 1"
     assert counts.endswith(" 0 fail")
 
 

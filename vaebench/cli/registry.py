@@ -78,7 +78,7 @@ def certify(
             if name in kinds:
                 print_line(f"{name}: {words}")
         if num_remarks:
-            print_line(f"{num_remarks} remarks, on what is not declared")
+            print_line(f"remarks, on what is not declared: {num_remarks}")
         print_line(f"{results.count('holds')} facts hold, {num_failing} fail")
     if num_failing:
         sys.exit(1)

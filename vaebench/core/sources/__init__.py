@@ -92,7 +92,8 @@ def _module(file: str | Path) -> Module:
 def remember(module: str) -> None:
     """Read a module of the user's now, where its registered functions are those of its text."""
     file = getattr(sys.modules.get(module), "__file__", None)
-    if file and not module.startswith("vaebench."):
+    # A prompt says that its file is <stdin>.
+    if file and Path(file).is_file() and not module.startswith("vaebench."):
         fingerprint(module, Path(file))
 
 
