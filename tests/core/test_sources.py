@@ -8,16 +8,20 @@ import random
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from tests.support import ROOT
 from tests.support.labelled import dataset_of
+from tests.support.runs import tiny
+from vaebench import results
 from vaebench.core import sources
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import source_fingerprint
 from vaebench.core.sources import surroundings
 from vaebench.evaluation.samples.extractors import extractor_for
 from vaebench.running import external as given
+from vaebench.running.job import Job, perform
 
 REPOSITORY = ROOT
 
@@ -211,6 +215,16 @@ def test_a_model_from_elsewhere_imports_what_lies_beside_it(tmp_path):
     text = "from nets import encode, decode\nlikelihood, data = 'bernoulli', 'digits'"
     path = write(tmp_path, model=text, nets="encode = decode = len")
     assert given.read(path).encode is len
+
+
+def test_a_worker_refuses_runs_that_are_named_by_other_code(tmp_path):
+    """A plugin that was edited after the study was read, before the worker loaded it."""
+    config = msgspec.structs.replace(tiny(), plugin="0" * 12)
+    results.prepare(tmp_path)
+    perform(Job((config,), tmp_path, "s"), lambda steps: None)
+    (record,) = results.records(tmp_path)
+    assert record.status == "failed"
+    assert "edited after the study was read. Run the study again" in record.reason
 
 
 PLUGIN = """

@@ -113,12 +113,10 @@ class Surroundings:
         for spec in specs(name, [str(self.folder)] if is_own else None):
             if spec.origin is None or not spec.has_location:
                 continue
-            path, tops = (
-                Path(spec.origin).resolve(),
-                {n.partition(".")[0] for n in (name, root.name)},
-            )
+            path = Path(spec.origin).resolve()
             # An installed package counts where it is the one that the root is of.
-            if is_users(path) or (len(tops) == 1 and not is_users(root.path)):
+            same_package = name.partition(".")[0] == root.name.partition(".")[0]
+            if is_users(path) or (same_package and not is_users(root.path)):
                 yield Module(spec.name, path, is_own)
 
     def _finds_own(self, top: str) -> bool:
