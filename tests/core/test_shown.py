@@ -122,8 +122,8 @@ def test_the_catalogue_in_markdown(name):
 def test_tables_and_progress_of_a_terminal(monkeypatch, capfd, name):
     monkeypatch.setenv("COLUMNS", "200")
     print_table(name, [{name: name}])
-    with progress_bar(name, 1) as on_steps:
-        on_steps(1)
+    with progress_bar(name, 1) as meter:
+        meter.on_steps(1)
     out, err = capfd.readouterr()
     assert out.count(plain(name).strip()) == 3
     assert plain(name)[:40] in err

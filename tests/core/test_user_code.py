@@ -235,7 +235,7 @@ def test_the_curves_of_an_objective_that_works_in_place_are_those_of_the_pure_on
 
 def test_normals_are_the_readers_own(monkeypatch):
     """Also where they are kept for the steps that follow, without the native library."""
-    monkeypatch.setattr(random_numbers.native, "library", lambda: None)
+    monkeypatch.setattr(random_numbers.c, "library", lambda: None)
     noise = Noise((3,))
     expected = normals(noise, 1, 4, 2).clone()
     normals(noise, 1, 4, 2).mul_(7)

@@ -5,11 +5,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from vaebench.config.build import check_support
 from vaebench.core.errors import InputError
 from vaebench.core.memory import PeakBytes
 from vaebench.data import load, npz
 from vaebench.data.arrays import CHUNK_BYTES
-from vaebench.running.job import check_support
 
 NUM_PIXELS = 64 * 64
 NUM_IMAGES = 1500

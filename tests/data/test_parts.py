@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tests.support.runs import tiny
+from vaebench.config.build import check_support
 from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
 from vaebench.data import load
-from vaebench.running import job as stack
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.random((60, 4, 4)).astype(np.float32)
@@ -112,9 +112,9 @@ def test_a_support_is_asked_of_every_part_also_for_a_model_from_elsewhere(saved)
     with pytest.raises(
         InputError, match=r"'mine' \(valid\) .* has other values: .* its values go from .* to 1\.5$"
     ):
-        stack.check_support(data, "continuous_bernoulli")
+        check_support(data, "continuous_bernoulli")
     data.valid.x[0, 0] = 0.5
-    stack.check_support(data, "continuous_bernoulli")
+    check_support(data, "continuous_bernoulli")
 
 
 def test_a_prior_made_of_images_needs_data_in_their_range(saved):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vaebench.config import Choice, DataConfig, EvaluateConfig, RunConfig
 from vaebench.core.errors import InputError
-from vaebench.data import Dataset, load
+from vaebench.data import PARTS, Dataset, load
 from vaebench.evaluation import Graded, Subject
 from vaebench.models import VAE, Family, ImageShape, build
 from vaebench.models.likelihoods import LIKELIHOODS
@@ -91,3 +91,11 @@ def load_data(data: DataConfig) -> Dataset:
             f"it has {dataset.fingerprint}: it changed since the study was read"
         )
     return dataset
+
+
+def check_support(dataset: Dataset, likelihood: str) -> None:
+    """Raises InputError for observations of any part that the likelihood gives no probability."""
+    observed = "dequantised" if dataset.dequantised else dataset.binarisation
+    for part in PARTS:
+        described = f"{dataset.label!r} ({part}) with binarisation {observed!r}"
+        LIKELIHOODS[likelihood].check_support(dataset.shared(part), described)

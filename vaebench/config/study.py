@@ -34,14 +34,13 @@ from vaebench.config import (
     with_value,
 )
 from vaebench.config.axes import FIELDS, always_set, axis_patches, check_disjoint, laid_over
-from vaebench.config.build import build_stack, load_data, subject
+from vaebench.config.build import build_stack, check_support, load_data, subject
 from vaebench.config.toml import check_plain, read_table, toml_value
 from vaebench.core.errors import InputError
 from vaebench.data import span, unit
 from vaebench.evaluation import check
 from vaebench.models import MODELS, ImageShape
 from vaebench.models.priors import PRIORS
-from vaebench.running.job import check_support
 
 FILLED_IN = {
     "plugin": "give the file with --plugin FILE.py",

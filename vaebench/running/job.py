@@ -18,12 +18,11 @@ from vaebench.config import RunConfig, plugin_fingerprint
 from vaebench.config.build import load_data, subject
 from vaebench.core.errors import InputError, StorageError
 from vaebench.core.plugins import load_plugins
-from vaebench.data import PARTS, Dataset, is_path
+from vaebench.data import Dataset, is_path
 from vaebench.evaluation import Evaluation, evaluate
 from vaebench.evaluation.images import grid_png
 from vaebench.evaluation.samples.extractors import EXTRACTORS
 from vaebench.models import VAE, select, weights
-from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.results import Labels, Metric, Record, Training
 from vaebench.running.environment import describe
 from vaebench.training.isolation import check_isolated
@@ -187,14 +186,6 @@ def _check_plugins(configs: Sequence[RunConfig]) -> None:
                 f"plugins must have fingerprint {config.plugin!r}; they have {loaded!r}: a file "
                 f"of theirs was edited after the study was read. Run the study again"
             )
-
-
-def check_support(dataset: Dataset, likelihood: str) -> None:
-    """Raises InputError for observations of any part that the likelihood gives no probability."""
-    observed = "dequantised" if dataset.dequantised else dataset.binarisation
-    for part in PARTS:
-        described = f"{dataset.label!r} ({part}) with binarisation {observed!r}"
-        LIKELIHOODS[likelihood].check_support(dataset.shared(part), described)
 
 
 def labels(config: RunConfig, seed: int | None) -> Labels:

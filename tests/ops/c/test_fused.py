@@ -17,6 +17,7 @@ from vaebench.ops import c as native
 from vaebench.ops import cpu, densities
 from vaebench.ops.c import build
 from vaebench.ops.c import fused as cpu_native
+from vaebench.ops.c.noise import place
 from vaebench.ops.noise import Noise
 
 pytestmark = pytest.mark.skipif(bool(native.problem()), reason=native.problem())
@@ -273,9 +274,8 @@ def test_the_edges_of_a_tensor_are_not_crossed() -> None:
     shape = (2, 2, 3, 7)
     room = torch.full((2 * BAND + 84,), 7.0)
     z = room[BAND:-BAND].view(shape)
-    address = native.words(KEYS)
     library = native.functions()
-    library.vaebench_normals(address, 0, 0, 0, *shape, z.data_ptr())
+    library.vaebench_normals(*place(KEYS, (0, 0, 0), shape), z.data_ptr())
     assert (room[:BAND] == 7.0).all() and (room[-BAND:] == 7.0).all()
     assert not (z == 7.0).any()
 

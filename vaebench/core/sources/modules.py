@@ -86,4 +86,4 @@ def is_users(path: Path) -> bool:
 def _installed() -> tuple[Path, ...]:
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = [*map(sysconfig.get_path, kinds), site.getusersitepackages()]
-    return (*(Path(folder).resolve() for folder in folders), Path(__file__).resolve().parents[1])
+    return (*(Path(folder).resolve() for folder in folders), Path(__file__).resolve().parents[2])

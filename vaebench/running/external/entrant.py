@@ -24,7 +24,7 @@ from vaebench.config import (
     flat,
     observation_space,
 )
-from vaebench.config.build import load_data, subject_by
+from vaebench.config.build import check_support, load_data, subject_by
 from vaebench.core.errors import InputError
 from vaebench.core.sources import load_file
 from vaebench.data import Dataset
@@ -37,7 +37,7 @@ from vaebench.results import Labels, Record
 from vaebench.running.environment import describe
 from vaebench.running.external.doubts import doubts_of, marked
 from vaebench.running.external.model import Decode, Encode, from_torch, given_model
-from vaebench.running.job import check_support, keep, lost
+from vaebench.running.job import keep, lost
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -102,7 +102,8 @@ def test_one_chain_has_no_interval(subject):
         assert grade.low is None and "interval" not in grade.protocol
 
 
-def test_the_command_shows_the_interval(tmp_path):
+def test_the_command_shows_the_interval(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "280")
     train_all([tiny()], tmp_path, "s", executor="inline")
     asked = "{name = 'annealed', " + ", ".join(f"{k} = {v}" for k, v in FEW.items()) + "}"
     told = CliRunner().invoke(main, ["evaluate", str(tmp_path), "--grading", asked])
