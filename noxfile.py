@@ -122,14 +122,14 @@ def evaluation(session: nox.Session) -> None:
     """Measure the evaluation's speed against its matrix products, on a quiet machine."""
     install(session)
     out = "results/reference/evaluation"
-    session.run("python", "benchmarks/evaluation_rate.py", "--out", out, *session.posargs)
+    session.run("python", "-m", "benchmarks.evaluation.rate", "--out", out, *session.posargs)
 
 
 @nox.session
 def cost(session: nox.Session) -> None:
     """Time bounds of 5,000 samples and annealed importance sampling in full, on two cores."""
     install(session)
-    session.run("python", "benchmarks/evaluation_cost.py", *session.posargs)
+    session.run("python", "-m", "benchmarks.evaluation.cost", *session.posargs)
 
 
 @nox.session
@@ -167,7 +167,7 @@ def steps(session: nox.Session) -> None:
     """Profile a training step, before and now, in five to fifteen minutes."""
     install(session, "report")
     out = "results/reference/steps"
-    session.run("python", "-m", "benchmarks.step_profile", "--out", out, *session.posargs)
+    session.run("python", "-m", "benchmarks.steps.profiles", "--out", out, *session.posargs)
 
 
 @nox.session
@@ -175,14 +175,14 @@ def precision(session: nox.Session) -> None:
     """Train in bfloat16 against float32, in five to eleven minutes."""
     install(session, "report")
     out = "results/reference/precision"
-    session.run("python", "-m", "benchmarks.precision", "--out", out, *session.posargs)
+    session.run("python", "-m", "benchmarks.precision.compare", "--out", out, *session.posargs)
 
 
 @nox.session
 def harness(session: nox.Session) -> None:
     """Measure what the harness adds to a study, and how its time grows to 1,000 runs."""
     install(session, "report")
-    session.run("python", "benchmarks/harness_cost.py", *session.posargs)
+    session.run("python", "-m", "benchmarks.harness.cost", *session.posargs)
 
 
 @nox.session
@@ -196,7 +196,7 @@ def statistics(session: nox.Session) -> None:
     """Simulate studies: how often intervals cover and tests err, in seven minutes."""
     install(session, "report")
     out = "results/reference/statistics"
-    session.run("python", "benchmarks/statistics_coverage.py", "--out", out, *session.posargs)
+    session.run("python", "-m", "benchmarks.statistics.coverage", "--out", out, *session.posargs)
 
 
 @nox.session

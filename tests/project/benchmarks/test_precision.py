@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from benchmarks.precision import instructions, page, summarise
+from benchmarks.precision.compare import instructions, page, summarise
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ bootstrap that resamples seeds and examples (the pigeonhole bootstrap: Owen 2007
 bootstrap") has a variance in closed form for a full table, but counts the rest three times, and its
 percentiles undercover badly: three seeds have ten resamples. So its variance is taken without that
 bias, with quantiles of Student's t that allow for how few the seeds are. What they cover is
-measured by `benchmarks/statistics_coverage.py`; like any t interval they cover less where what
+measured by `benchmarks/statistics/coverage.py`; like any t interval they cover less where what
 seeds do to the difference is strongly skewed.
 """
 

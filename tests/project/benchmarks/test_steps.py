@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import step_measured
-from benchmarks.step_parts import (
+from benchmarks.steps import measured
+from benchmarks.steps.parts import (
     ACTIVATIONS,
     ADAM,
     LATENT,
@@ -20,7 +20,7 @@ from benchmarks.step_parts import (
     parts_s,
     summarise,
 )
-from benchmarks.step_profile import figure
+from benchmarks.steps.profiles import figure
 from tests.support.graphs import OF_COMPILING, needs_compiler
 from vaebench.ops import c as native
 from vaebench.ops.c.adam import MoveInC
@@ -97,14 +97,14 @@ def test_page_and_figure_show_each_variant():
 def test_measured_loop_has_all_parts(compiled, monkeypatch):
     """Against the loop as it is now: a part that is never seen has lost its name."""
     holders = [(train, "batches"), (optimise.StackAdam, "step"), (MoveInC, "__call__")]
-    holders += step_measured.noise_makers()
+    holders += measured.noise_makers()
     if native.library():
         holders.append((native.functions(), "vaebench_block"))
     for holder, name in holders:
         monkeypatch.setattr(holder, name, getattr(holder, name))
-    step_measured.mark_work()
+    measured.mark_work()
     case = {"data": "digits", "latent": 2, "hidden": 4, "batch": 64, "runs": 2}
     with torch._inductor.config.patch({"cpp.enable_kernel_profile": False}):  # and put back
-        loop = step_measured.new_loop(case | {"compiled": compiled})
-        window = Window(**step_measured.profiled(loop, 18))
+        loop = measured.new_loop(case | {"compiled": compiled})
+        window = Window(**measured.profiled(loop, 18))
     assert all(seconds > 0.0 for seconds in parts_s(window, window.cpu_s, 0.0).values())

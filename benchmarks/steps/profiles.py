@@ -2,7 +2,7 @@
 
 Stacks of one size train in processes of their own, one thread each, by turns: a commit of before,
 the eager step and the compiled one. In every round each is timed, then profiled; the parts of the
-profile are brought to the time that was measured without it: see `step_parts.parts_s`. A window is
+profile are brought to the time that was measured without it: see `parts.parts_s`. A window is
 a whole number of epochs, so what is done once an epoch has its share. Times are of the process.
 """
 
@@ -26,14 +26,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.step_parts import PARTS, REST, Window, markdown, parts_s, summarise
+from benchmarks.steps.parts import PARTS, REST, Window, markdown, parts_s, summarise
 from vaebench.core.errors import InputError
 from vaebench.data import load
 from vaebench.running.environment import describe
 from vaebench.running.executors.local import SETTINGS
 
-ROOT = Path(__file__).parents[1]
-PROGRAM = Path(__file__).with_name("step_measured.py")
+ROOT = Path(__file__).parents[2]
+PROGRAM = Path(__file__).with_name("measured.py")
 ENVIRONMENT = {**SETTINGS, "OMP_NUM_THREADS": "1"}
 """As the package's own workers have it, with one thread; code of before gets it too."""
 NUM_BATCHES = 78

@@ -1,4 +1,4 @@
-"""The process that `step_profile` measures: it trains one stack, and tells what its steps took.
+"""The process that `profiles` starts: it trains one stack and reports what its steps took.
 
 Runs against any version of the package from e220ce0 on, so it relies on little of it. Reads one
 command a line, `time` or `profile`, and answers each with a line of JSON.

@@ -1,0 +1,1 @@
+"""Programs that measure vaebench: a folder for each question, and pytest-benchmark files beside."""

@@ -1,0 +1,1 @@
+"""How fast is the evaluation, and what do its dear gradings cost in full?"""

@@ -1,0 +1,1 @@
+"""What does the harness add to training and grading?"""
