@@ -156,10 +156,11 @@ def objectives(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write docs/registry.md, the table of all that is registered."""
+    """Write docs/registry.md, the table of all that is registered, and draw the rooms."""
     install(session)
     with Path("docs/registry.md").open("w") as page:
         session.run("vaebench", "list", "--markdown", stdout=page)
+    session.run("python", "docs/draw_rooms.py")
 
 
 @nox.session

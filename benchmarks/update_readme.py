@@ -1,10 +1,37 @@
-"""Put the reference table into the README, between its markers: `nox -s reference` calls this."""
+"""Put the brief reference table into the README, between its markers: `nox -s reference` runs this.
+
+The wide table, with all columns and footnotes, is results/reference/digits/table.md.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
+
+from vaebench.report.tables import printable
+
 START, END = "<!-- table: start -->", "<!-- table: end -->"
+REFERENCE = Path("results/reference/digits")
+METRICS = ("nll", "elbo", "rate", "active_units", "step_time_ratio")
+NOT_SHOWN = ["likelihood", "seeds"]
+"""Columns of the wide table that are the same in every line of this one."""
+
+
+def brief(table: pd.DataFrame) -> Iterator[str]:
+    """Seven columns of a report's summary as Markdown, each observation space by itself."""
+    for space, part in table.groupby("observation_space", sort=True):
+        (likelihood,), (seeds,) = set(part["likelihood"]), set(part["done"])
+        lines = printable(part, METRICS).drop(columns=NOT_SHOWN)
+        yield f"`{likelihood}`, {seeds} seeds, observation space `{space}`:"
+        yield lines.to_markdown(index=False, disable_numparse=True)
+
+
+def brief_table(folder: Path) -> str:
+    """The brief tables of a report's folder, and what they were made with."""
+    *_, made_with = (folder / "table.md").read_text().strip().splitlines()
+    return "\n\n".join([*brief(pd.read_csv(folder / "table.csv")), made_with])
 
 
 def with_table(readme: str, table: str) -> str:
@@ -15,5 +42,5 @@ def with_table(readme: str, table: str) -> str:
 
 
 if __name__ == "__main__":
-    readme, table = Path("README.md"), Path("results/reference/digits/table.md")
-    readme.write_text(with_table(readme.read_text(), table.read_text()))
+    readme = Path("README.md")
+    readme.write_text(with_table(readme.read_text(), brief_table(REFERENCE)))
