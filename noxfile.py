@@ -145,7 +145,7 @@ def reference(session: nox.Session) -> None:
     """Make results/reference/ and the README's table again from the bench's results."""
     install(session, "report")
     session.run("vaebench", "report", str(RESULTS / "digits"), "--out", "results/reference/digits")
-    session.run("python", "benchmarks/update_readme.py")
+    session.run("python", "-m", "benchmarks.update_readme")
 
 
 @nox.session

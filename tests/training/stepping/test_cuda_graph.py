@@ -1,5 +1,16 @@
-"""The step as a CUDA graph. Without a GPU, a stand-in for CUDA's graphs runs again what was put
-down in one, and shows that each replay has the minibatch, the scalars and the noise of its step."""
+"""The step as a CUDA graph, without a GPU: five parts of CUDA are replaced by stand-ins.
+
+`torch.cuda.CUDAGraph` and `torch.cuda.graph` take the eager step again at each replay and copy its
+results to where the captured step left its own; the eager step notes its arguments; `key_tensor`
+and `extra_steps` make tensors on the CPU.
+
+What this can show is what the step does around a graph: each replay reads the minibatch, the
+scalars, the objective's state and the noise of its own step, and a step that cannot be captured
+goes on eagerly.
+
+What it cannot show: that CUDA captures the step, that replayed kernels compute the same numbers,
+that the graph's memory stays valid, or that it is faster. Only training on a GPU can.
+"""
 
 import contextlib
 
