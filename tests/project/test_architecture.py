@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import vaebench
+from docs.draw_rooms import imports
 
 PACKAGE = Path(vaebench.__file__).parent
 LAYERS = [
@@ -24,15 +25,7 @@ def room(path: Path) -> str:
 
 def imported_rooms(path: Path) -> set[str]:
     """The rooms of the house that a file imports, at the top or within a function."""
-    rooms = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "vaebench":
-            rooms |= {alias.name for alias in node.names if not alias.name.startswith("__")}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vaebench."):
-            rooms.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            rooms |= {a.name.split(".")[1] for a in node.names if a.name.startswith("vaebench.")}
-    return rooms
+    return {name for name, _ in imports(ast.parse(path.read_text()))}
 
 
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if room(p) not in FREE)
