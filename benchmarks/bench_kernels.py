@@ -1,4 +1,4 @@
-"""Forward and backward passes of the operations of `kernels`, as a user calls them."""
+"""Forward and backward passes of the operations of `ops`, as a user calls them."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def finished(device: str, call: Callable[[], object]) -> Callable[[], None]:
 
 def measure(benchmark: BenchmarkFixture, case: Case) -> None:
     """Rounds of one forward and one backward pass, each with the noise of another step."""
-    given, backend = make_inputs(case), dispatched(case)
-    upstream = upstream_of(case, backend.op(given, case.noise(), case.num_samples))
+    inputs, backend = make_inputs(case), dispatched(case)
+    upstream = upstream_of(case, backend.op(inputs, case.noise(), case.num_samples))
     steps = iter(range(1_000_000))
 
     def step() -> None:
-        out = backend.op(given, case.noise(step=next(steps)), case.num_samples)
-        gradients(case, given, out, upstream)
+        out = backend.op(inputs, case.noise(step=next(steps)), case.num_samples)
+        gradients(case, inputs, out, upstream)
 
     benchmark.group = f"{case.op} {case.size}"
     count = rounds(case.num_elements)

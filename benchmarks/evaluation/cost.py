@@ -1,4 +1,4 @@
-"""What the two dear gradings cost in full, and what was foretold: `nox -s cost` calls this.
+"""What the two dear gradings cost in full, and what was estimated: `nox -s cost` calls this.
 
 A 784-400-20 model, as it starts, on random binary images of 784 pixels: bounds of 5,000 samples for
 10,000 test images, and annealed importance sampling of 100 images with 16 chains through 1,000
@@ -63,13 +63,13 @@ def of_random_images() -> Subject:
 
 
 def measured(subject: Subject, name: str, threads: int) -> dict[str, object]:
-    """Minutes that a grading takes, and that were foretold."""
+    """Minutes that a grading takes, and the minutes that were estimated."""
     gradings = {name: GRADINGS[name]}
-    foretold = budget(subject, gradings)[name]
+    estimated = budget(subject, gradings)[name]
     start = time.perf_counter()
     evaluate(subject, gradings)
     took = time.perf_counter() - start
-    return {"grading": name, "threads": threads, "foretold_min": foretold / 60, "min": took / 60}
+    return {"grading": name, "threads": threads, "foretold_min": estimated / 60, "min": took / 60}
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ WHOLE = 10_000 * NUM_SAMPLES
 """Decoder evaluations of a test set of 10,000 images."""
 LIKELIHOODS = {"bernoulli": "bernoulli", "gaussian": {"name": "gaussian", "sigma": 0.3}}
 ROWS = (128, 256, 512, 1024, 2048, 4096)
-"""Of the products, to find the fastest."""
+"""Numbers of rows of the bare products, among which the fastest is taken."""
 PRODUCT_FLOP = 2e10
-"""Of one turn of products: a fifth of a second."""
+"""Floating-point operations of one turn of products: a fifth of a second."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Case:
 
     @property
     def flop(self) -> int:
-        """Of the products of one decoder evaluation."""
+        """Floating-point operations of the products of one decoder evaluation."""
         return sum(2 * layer.weight[0].numel() for layer in layers(self.model))
 
 
@@ -76,7 +76,7 @@ def rows_of_chunks(case: Case) -> int:
     """Rows that the decoder's layers are given at once by the evaluation."""
     seen: list[int] = []
     hook = layers(case.model)[0].register_forward_hook(
-        lambda layer, given, out: seen.append(out.shape[1])
+        lambda layer, inputs, out: seen.append(out.shape[1])
     )
     evaluate(case, case.x[:8], NUM_SAMPLES)
     hook.remove()
@@ -122,32 +122,32 @@ def measure(cases: Sequence[Case], num_rounds: int, clock: Callable[[], float]) 
         for case, by_rows in zip(cases, works, strict=True):
             images = case.x.tensor_split(num_rounds)[part]
             before = rate(by_rows[case.chunk_rows], clock)
-            found = rate(partial(evaluate, case, images, NUM_SAMPLES), clock)
+            evaluations = rate(partial(evaluate, case, images, NUM_SAMPLES), clock)
             of_products = {rows: rate(work, clock) for rows, work in by_rows.items()}
             of_products[case.chunk_rows] = 0.5 * (before + of_products[case.chunk_rows])
-            case.evaluations_per_s.append(found)
+            case.evaluations_per_s.append(evaluations)
             for rows, value in of_products.items():
                 case.products_per_s.setdefault(rows, []).append(value)
 
 
 def peak_bytes(case: Case) -> int:
-    """Of the tensors that an evaluation makes, the weights apart."""
+    """The most bytes held by tensors that an evaluation makes, the weights apart."""
     with PeakBytes() as memory:
         evaluate(case, case.x[:8], NUM_SAMPLES)
     return memory.peak
 
 
 def row_of(case: Case, num_threads: int) -> dict[str, str | float]:
-    found = pd.Series(case.evaluations_per_s)
+    rates = pd.Series(case.evaluations_per_s)
     by_rows = pd.DataFrame(case.products_per_s)
     best = int(by_rows.median().idxmax())
-    of_chunk, of_best = found / by_rows[case.chunk_rows], found / by_rows[best]
+    of_chunk, of_best = rates / by_rows[case.chunk_rows], rates / by_rows[best]
     return {
         "likelihood": case.name,
         "runs": case.model.num_runs,
         "threads": num_threads,
-        "evaluations_per_s": found.median(),
-        "gflop_per_s": 1e-9 * case.flop * found.median(),
+        "evaluations_per_s": rates.median(),
+        "gflop_per_s": 1e-9 * case.flop * rates.median(),
         "of_products": of_chunk.median(),
         "of_products_q20": of_chunk.quantile(0.2),
         "of_products_q80": of_chunk.quantile(0.8),
@@ -158,8 +158,8 @@ def row_of(case: Case, num_threads: int) -> dict[str, str | float]:
         "fastest_rows": best,
         "peak_mib": peak_bytes(case) / 2**20,
         "process_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
-        "whole_minutes_per_run": WHOLE / found.median() / 60,
-        "rounds": len(found),
+        "whole_minutes_per_run": WHOLE / rates.median() / 60,
+        "rounds": len(rates),
         "images": len(case.x),
         "samples": NUM_SAMPLES,
         **describe("cpu"),
@@ -178,15 +178,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--images", type=int, default=300)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    clock = time.process_time if given.threads == 1 else time.perf_counter
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    clock = time.process_time if arguments.threads == 1 else time.perf_counter
     stacks = itertools.product(LIKELIHOODS, (1, 4))
-    cases = [make_case(name, num_runs, given.images) for name, num_runs in stacks]
-    measure(cases, given.rounds, clock)
-    rows = [row_of(case, given.threads) for case in cases]
-    given.out.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_csv(given.out / f"rate_{given.threads}.csv", index=False)
+    cases = [make_case(name, num_runs, arguments.images) for name, num_runs in stacks]
+    measure(cases, arguments.rounds, clock)
+    rows = [row_of(case, arguments.threads) for case in cases]
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(arguments.out / f"rate_{arguments.threads}.csv", index=False)
     for row in rows:
         print(*shown(row), sep="  ")
 

@@ -44,9 +44,9 @@ def main(arguments: Sequence[str]) -> None:
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         for size in sizes:
-            path, told = store(size, Path(folder))
+            path, images = store(size, Path(folder))
             peers = [p for p in PEERS if p.name in options.peers or p == REFERENCE]
-            results += race(Course(size, path, told, plan, _say), peers)
+            results += race(Course(size, path, images, plan, _say), peers)
             write(results, options.out)
     print((options.out / "table.md").read_text())
 

@@ -18,7 +18,7 @@ def held_out_elbo(weights: Weights, x: NDArray[np.float32]) -> list[float]:
 
 
 def _elbo(weights: Weights, x: NDArray[np.float32]) -> float:
-    """Of one run, whose weights are [in, out] and biases [out]."""
+    """The ELBO of one run, whose weights are [in, out] and biases [out]."""
 
     def affine(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
         weight, bias = weights[name]

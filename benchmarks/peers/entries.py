@@ -44,13 +44,13 @@ SIZES = (
 
 @dataclass(frozen=True)
 class Peer:
-    """One who races. Its module is imported by its own process alone."""
+    """A system that races. Its module is imported by its own process alone."""
 
     name: str
     system: str
     """Peers of one system are variants of it."""
     package: str
-    """Whose version is told."""
+    """The package whose version the tables name."""
     place: str
     """module:function; the function's first line of documentation says what is measured."""
     stacks: bool = False

@@ -16,7 +16,7 @@ from benchmarks.peers.work import Size
 
 BLUES, OTHERS = ("#0072b2", "#001d66"), ("#e69f00", "#d55e00", "#f0e442", "#009e73", "#cc79a7")
 COLOURS = ("0.6", "0.8", *BLUES, *OTHERS, "#56b4e9", "#000000")
-"""Of the peers in their order; readable with any colour vision (Okabe & Ito 2008)."""
+"""Colours of the peers in their order; readable with any colour vision (Okabe & Ito 2008)."""
 NUM_STEPS = 5000
 NUM_RUNS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 

@@ -29,7 +29,7 @@ def floor(work: Work) -> Prepared:
 
 
 def floor_in_c(work: Work) -> Prepared:
-    """The same 11 products by native/product.c, run after run, as compiled steps take them."""
+    """The same 11 products by ops/c/product.c, run after run, as compiled steps take them."""
     operands = list(products(work.size, work.num_runs))
     calls = [_in_c(a[i], b[i], c[i]) for i in range(work.num_runs) for a, b, c in operands]
     return Prepared(functools.partial(_call, calls, operands), dict)

@@ -27,15 +27,15 @@ def store(size: Size, folder: Path) -> tuple[Path, str]:
     try:
         data = load(size.dataset, "threshold")
         parts = {f"x_{name}": data.observe(name).numpy() for name in ("train", "test")}
-        told = f"{size.dataset}, pixels above 0.5"
+        words = f"{size.dataset}, pixels above 0.5"
     except InputError:
-        parts, told = _random(size), "random"
+        parts, words = _random(size), "random"
     whole = len(parts["x_train"]) // size.batch * size.batch
     path = folder / f"{size.name}.npz"
     binary = {name: x.astype(np.uint8) for name, x in parts.items()}
     train, test = binary["x_train"][:whole], binary["x_test"]
     np.savez(path, x_train=train, x_valid=test, x_test=test)
-    return path, told
+    return path, words
 
 
 def _random(size: Size) -> dict[str, NDArray[np.bool_]]:

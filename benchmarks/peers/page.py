@@ -31,10 +31,10 @@ def _parts(results: Sequence[Result], environment: Mapping[str, str]) -> Iterato
             yield f"## {size.label}"
             yield _markdown(table(results, size))
             yield _legend(size, here[0])
-    found = targets(results)
-    if len(found):
+    table_of_targets = targets(results)
+    if len(table_of_targets):
         yield "## Targets"
-        yield _markdown(found)
+        yield _markdown(table_of_targets)
     yield ", ".join(f"{name} {value}" for name, value in environment.items())
 
 

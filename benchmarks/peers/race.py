@@ -69,14 +69,14 @@ class Course:
 
     size: Size
     data: Path
-    told: str
+    images: str
     plan: Plan
     say: Callable[[str], None]
 
     @property
     def num_gate_steps(self) -> int:
         """0: no gate, as random images have none."""
-        return 0 if self.told == "random" else self.size.gate_steps
+        return 0 if self.images == "random" else self.size.gate_steps
 
     def work(self, num_runs: int, seed: int) -> Work:
         """S runs over this course."""
@@ -169,7 +169,7 @@ def _rounds(entrants: list[Entrant], course: Course, order: random.Random) -> No
 def _result(entrant: Entrant, course: Course) -> Result:
     bare = Result(
         size=course.size.name,
-        data=course.told,
+        data=course.images,
         peer=entrant.peer.name,
         num_runs=entrant.num_runs,
         in_table=entrant.num_runs not in course.size.curve,

@@ -36,14 +36,14 @@ def summary(values: Sequence[float]) -> Summary:
 
 
 def ratio(result: Result, other: Result) -> Summary:
-    """Of the times within each round, where a slow moment of the machine falls on both."""
+    """The ratio of the times of each round, where a slow moment of the machine falls on both."""
     pairs = zip(result.wall_ms, other.wall_ms, strict=True)
     return summary([mine / theirs for mine, theirs in pairs])
 
 
 def fastest(results: Iterable[Result], system: str, *stacks: int) -> Result | None:
     """The fastest of a system's timed entries, of given stack sizes where some are named."""
-    found = [
+    timed = [
         r
         for r in results
         if r.status == "timed"
@@ -51,11 +51,11 @@ def fastest(results: Iterable[Result], system: str, *stacks: int) -> Result | No
         and SYSTEM[r.peer] == system
         and r.num_runs in (stacks or (r.num_runs,))
     ]
-    return min(found, key=lambda r: summary(r.wall_ms).median, default=None)
+    return min(timed, key=lambda r: summary(r.wall_ms).median, default=None)
 
 
 def of_size(results: Iterable[Result], size: Size) -> list[Result]:
-    """Those of one size."""
+    """The results of one size."""
     return [r for r in results if r.size == size.name]
 
 
@@ -105,7 +105,7 @@ def _shares(result: Result) -> str:
 class Target:
     """A ratio of times per step and run, and what it must be at each size."""
 
-    told: str
+    words: str
     of: str
     to: str
     limits: dict[str, float]
@@ -161,7 +161,7 @@ def _target_lines(results: Sequence[Result], size: Size) -> Iterator[dict[str, s
         if measured is not None:
             yield {
                 "size": size.label,
-                "ratio": target.told,
+                "ratio": target.words,
                 "vaebench runs at once": "1" if target.alone else str(size.stack),
                 "target": f"{'<=' if target.at_most else '>='} {target.limits[size.name]:g}",
                 "measured": str(measured),

@@ -50,7 +50,7 @@ def loaded(work: Work) -> Iterator[Tensor]:
 
 
 def exported(encoder: Encoder, decoder: Decoder) -> Weights:
-    """Of one run: [1, in, out] and [1, out]."""
+    """The weights and biases of one run: [1, in, out] and [1, out]."""
 
     def joined(*layers: nn.Linear) -> tuple[np.ndarray, np.ndarray]:
         weight = torch.cat([layer.weight.detach() for layer in layers]).T

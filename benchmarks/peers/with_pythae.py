@@ -20,7 +20,7 @@ SEED_OF_EVERY_TRAINER = 8  # its default, which prepare_training sets torch back
 
 
 class PythaeEncoder(BaseEncoder):  # type: ignore[misc]
-    """As its VAE wants it."""
+    """The encoder in the form that pythae's VAE wants."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class PythaeEncoder(BaseEncoder):  # type: ignore[misc]
 
 
 class PythaeDecoder(BaseDecoder):  # type: ignore[misc]
-    """As its VAE wants it: pixel means, not logits."""
+    """The decoder in the form that pythae's VAE wants: pixel means, not logits."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()

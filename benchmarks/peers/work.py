@@ -41,7 +41,7 @@ class Size:
 
     @property
     def label(self) -> str:
-        """As the tables name it."""
+        """The size as the tables name it."""
         return f"{self.pixels}-{self.hidden}-{self.latent}, B={self.batch}"
 
     @property
@@ -75,7 +75,7 @@ class Prepared:
     """Runs that are ready to train."""
 
     train: Callable[[int], None]
-    """That many steps of every run; they are done when it returns."""
+    """Takes this many steps of every run; they are done when it returns."""
     weights: Callable[[], Weights]
 
 

@@ -58,7 +58,7 @@ class Size:
     num_rounds: int
     round_steps: int
     num_images: int
-    """Of the test part, at most: the evaluation is no part of what is measured."""
+    """The most test images that are graded: the evaluation is no part of what is measured."""
 
     def configs(self, precision: str) -> list[RunConfig]:
         """One run for each seed, as the default study has them."""
@@ -133,8 +133,8 @@ def graded(kind: Kind, size: Size) -> Iterator[dict[str, Any]]:
     """A row for each run: its held-out bounds in nats."""
     x = load_data(kind.configs[0].data).observe("test")[: size.num_images]
     noise = streams(kind.configs, "evaluate")
-    found = bounds(kind.model, x, noise, num_samples=NUM_SAMPLES)
-    means = {name: getattr(found, name).mean(-1).tolist() for name in GRADES}
+    graded = bounds(kind.model, x, noise, num_samples=NUM_SAMPLES)
+    means = {name: getattr(graded, name).mean(-1).tolist() for name in GRADES}
     for run, config in enumerate(kind.configs):
         values = {name: means[name][run] for name in GRADES}
         yield {"size": size.label, **kind.names, "seed": config.seed, **values}
@@ -174,8 +174,8 @@ def _difference(by_seed: pd.DataFrame, precision: str) -> str:
     """From float32, paired by seed."""
     if precision == PRECISIONS[0]:
         return ""
-    found = paired_difference(by_seed[precision].to_list(), by_seed[PRECISIONS[0]].to_list())
-    return f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    difference = paired_difference(by_seed[precision].to_list(), by_seed[PRECISIONS[0]].to_list())
+    return f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
 
 
 def instructions(cpuinfo: str) -> str:
@@ -185,22 +185,22 @@ def instructions(cpuinfo: str) -> str:
     ]
     if not lines:
         return "unknown"
-    found = set(INSTRUCTIONS) & set(lines[0].split())
-    return ", ".join(name for name in INSTRUCTIONS if name in found) or "none"
+    present = set(INSTRUCTIONS) & set(lines[0].split())
+    return ", ".join(name for name in INSTRUCTIONS if name in present) or "none"
 
 
 def described() -> dict[str, str]:
     """Versions and hardware, with what the CPU has for bfloat16."""
     path = Path("/proc/cpuinfo")
-    found = instructions(path.read_text() if path.is_file() else "")
-    return {**describe("cpu"), "instructions for bfloat16": found}
+    words = instructions(path.read_text() if path.is_file() else "")
+    return {**describe("cpu"), "instructions for bfloat16": words}
 
 
 def page(table: pd.DataFrame, skipped: Sequence[str], environment: Mapping[str, str]) -> str:
     """The table as Markdown, with what it lacks and what it was made with."""
-    made = ", ".join(f"{name} {value}" for name, value in environment.items())
+    versions = ", ".join(f"{name} {value}" for name, value in environment.items())
     text = table.to_markdown(index=False, disable_numparse=True)
-    return "\n\n".join([text, *skipped, f"Made with {made}."]) + "\n"
+    return "\n\n".join([text, *skipped, f"Made with {versions}."]) + "\n"
 
 
 def why_skipped(size: Size) -> str:
@@ -215,7 +215,7 @@ def why_skipped(size: Size) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/runs/precision"))
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     os.environ.update({**SETTINGS, "OMP_NUM_THREADS": "1"})  # for the processes that measure
     skipped = {size: reason for size in SIZES if (reason := why_skipped(size))}
     times: Rows = []
@@ -223,14 +223,14 @@ def main() -> None:
     for size in (size for size in SIZES if size not in skipped):
         print(f"{size.label}: {size.num_runs} runs of each kind", file=sys.stderr, flush=True)
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            found = process.submit(measure, size).result()
-        times, grades = times + found[0], grades + found[1]
-    given.out.mkdir(parents=True, exist_ok=True)
+            more_times, more_grades = process.submit(measure, size).result()
+        times, grades = times + more_times, grades + more_grades
+    arguments.out.mkdir(parents=True, exist_ok=True)
     frames = {"times": pd.DataFrame(times), "grades": pd.DataFrame(grades)}
     for name, frame in frames.items():
-        frame.to_csv(given.out / f"{name}.csv", index=False)
+        frame.to_csv(arguments.out / f"{name}.csv", index=False)
     text = page(summarise(**frames), list(skipped.values()), described())
-    (given.out / "table.md").write_text(text)
+    (arguments.out / "table.md").write_text(text)
     print(text)
 
 

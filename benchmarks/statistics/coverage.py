@@ -34,9 +34,9 @@ Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 SEEDS = (2, 3, 4, 5, 10)
 NUM_EXAMPLES = 200
 SHARES = (0.0, 0.02, 0.1, 0.3, 0.5, 0.8, 1.0)
-"""Of the squared standard error: what examples have of it."""
+"""Shares of the squared standard error that examples cause."""
 REST = 0.1
-"""Of the squared standard error: what neither seeds nor examples explain, on top."""
+"""The share of the squared standard error that neither seeds nor examples explain, on top."""
 NUM_VARIANTS = 7
 TAIL = ALPHA / 21
 CHUNK = 500
@@ -58,7 +58,7 @@ DISTRIBUTIONS: dict[str, tuple[Draw, Draw]] = {
     "skewed examples": (normal, skewed),
     "skewed seeds": (skewed, normal),
 }
-"""Of the effects of seeds, and of examples."""
+"""How the effects of seeds are distributed, and those of examples."""
 
 
 def truth(num_seeds: int, share: float) -> Spread:
@@ -93,7 +93,7 @@ def joined(spreads: list[Spread]) -> Spread:
 def simulated(true: Spread, draws: tuple[Draw, Draw], num: int, variants: int = 0) -> Spread:
     """The spreads of `num` studies [num]; of all pairs of several variants [num, pairs]."""
     generator = np.random.default_rng(true.num_seeds * 1000 + int(100 * true.share))
-    found = []
+    spreads = []
     for _ in range(0, num, CHUNK):
         shape = (CHUNK, variants) if variants else (CHUNK,)
         table = studies(generator, shape, true, draws)
@@ -101,8 +101,8 @@ def simulated(true: Spread, draws: tuple[Draw, Draw], num: int, variants: int = 
             scale = np.geomspace(1.0, 4.0, variants)[:, None, None]  # some vary more than others
             a, b = np.array(list(itertools.combinations(range(variants), 2))).T
             table = (scale * table)[:, a] - (scale * table)[:, b]
-        found.append(over_seeds_and_examples(table))
-    return joined(found)
+        spreads.append(over_seeds_and_examples(table))
+    return joined(spreads)
 
 
 def row(
@@ -128,10 +128,10 @@ def single(
 ) -> Iterator[dict[str, object]]:
     """Coverage, the tail and power of one pair."""
     true = truth(num_seeds, share)
-    found = simulated(true, DISTRIBUTIONS[distribution], num)
-    low, high = ends(found)
+    spread = simulated(true, DISTRIBUTIONS[distribution], num)
+    low, high = ends(spread)
     yield row("coverage", true, share, distribution, (low <= 0) & (high >= 0), 1 - ALPHA)
-    yield row("tail", true, share, distribution, p_value(found) <= TAIL, TAIL)
+    yield row("tail", true, share, distribution, p_value(spread) <= TAIL, TAIL)
     shift = detectable(true)
     yield row("detected", true, share, distribution, (low + shift > 0) | (high + shift < 0), POWER)
 
@@ -153,17 +153,17 @@ def seeds_alone(num_seeds: int, num: int) -> Iterator[dict[str, object]]:
     values = generator.standard_normal((num, NUM_VARIANTS, num_seeds))
     a, b = np.array(list(itertools.combinations(range(NUM_VARIANTS), 2))).T
     d = values[:, a] - values[:, b]
-    found = over_seeds(d)
-    low, high = ends(found)
+    spread = over_seeds(d)
+    low, high = ends(spread)
     yield row(
-        "coverage", found, 0.0, "normal, no examples", ((low <= 0) & (high >= 0))[:, 0], 1 - ALPHA
+        "coverage", spread, 0.0, "normal, no examples", ((low <= 0) & (high >= 0))[:, 0], 1 - ALPHA
     )
-    told = (holm(p_value(found)) <= ALPHA).any(-1)
-    yield row("any of all pairs", found, 0.0, "normal, no examples", told, ALPHA)
+    differs = (holm(p_value(spread)) <= ALPHA).any(-1)
+    yield row("any of all pairs", spread, 0.0, "normal, no examples", differs, ALPHA)
     exact = sign_flip_p(d)
-    yield row("sign-flip test", found, 0.0, "normal, no examples", exact[:, 0] <= ALPHA, ALPHA)
-    told = (holm(exact) <= ALPHA).any(-1)
-    yield row("any of all pairs, sign-flip", found, 0.0, "normal, no examples", told, ALPHA)
+    yield row("sign-flip test", spread, 0.0, "normal, no examples", exact[:, 0] <= ALPHA, ALPHA)
+    differs = (holm(exact) <= ALPHA).any(-1)
+    yield row("any of all pairs, sign-flip", spread, 0.0, "normal, no examples", differs, ALPHA)
 
 
 def measured(num: int) -> Iterator[dict[str, object]]:

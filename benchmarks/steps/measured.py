@@ -123,10 +123,10 @@ def _marked_items(
 ) -> Callable[..., Iterator[Any]]:
     @wraps(function)
     def items(*arguments: Any, **named: Any) -> Iterator[Any]:
-        made = iter(function(*arguments, **named))
+        items = iter(function(*arguments, **named))
         while True:
             with _range(name):
-                item = next(made)
+                item = next(items)
             yield item
 
     return items
@@ -147,11 +147,13 @@ def timed(loop: Iterator[object], num_steps: int) -> dict[str, Any]:
 
 
 def profiled(loop: Iterator[object], num_steps: int) -> dict[str, Any]:
-    """The same, and by chain of names from the outermost in: [microseconds of its own, events
-    directly below it]."""
-    with _profiler() as found:
+    """The time of a window of steps, and what a profile shows of them.
+
+    By chain of names from the outermost in: [microseconds of its own, events directly below it].
+    """
+    with _profiler() as profiled_events:
         times = timed(loop, num_steps)
-    events = found.events()
+    events = profiled_events.events()
     chains: dict[str, list[float]] = {}
     for event in events:
         own = chains.setdefault(_chain(event), [0.0, 0])

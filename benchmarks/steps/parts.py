@@ -12,7 +12,7 @@ PRODUCTS, LIKELIHOOD, LATENT = "matrix products", "likelihood and loss", "latent
 ACTIVATIONS, ADAM, MINIBATCH = "activations and biases", "Adam", "minibatch"
 REST = "Python and dispatch"
 PARTS = (PRODUCTS, LIKELIHOOD, LATENT, ACTIVATIONS, ADAM, MINIBATCH)
-"""Those that a profile shows, in the order of tables and figures. REST is what they leave."""
+"""The parts that a profile shows, in the order of tables and figures. REST is what they leave."""
 
 PART_OF = (
     ("minibatch|aten::index_select", MINIBATCH),
@@ -31,7 +31,7 @@ also adds the last layer's bias. What ops/c/block.c does itself is Adam for the 
 the minibatch and the tensors that it hands over."""
 
 DISPATCH = re.compile(r"^(autograd::|torch::autograd|Optimizer|optimiser$)|Backward\d$")
-"""Names whose own time is that of the way to others."""
+"""Names whose own time is dispatch: the way to other operations."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def part_of(chain: str) -> str:
     """The part to which the own time of the last name of a chain belongs."""
     if DISPATCH.search(chain.rpartition(" | ")[2]):
         return REST
-    found = (part for pattern, part in PART_OF if re.search(pattern, chain, re.IGNORECASE))
-    return next(found, REST)
+    parts = (part for pattern, part in PART_OF if re.search(pattern, chain, re.IGNORECASE))
+    return next(parts, REST)
 
 
 def parts_s(window: Window, plain_s: float, event_s: float) -> dict[str, float]:
@@ -61,12 +61,12 @@ def parts_s(window: Window, plain_s: float, event_s: float) -> dict[str, float]:
     plain time, all of it alike.
     """
     scale = plain_s / (window.wall_s - event_s * window.num_events)
-    found = dict.fromkeys(PARTS, 0.0)
+    seconds = dict.fromkeys(PARTS, 0.0)
     for chain, (own_us, num_below) in window.chains.items():
         part = part_of(chain)
         if part != REST:
-            found[part] += scale * max(0.0, 1e-6 * own_us - event_s * num_below)
-    return found
+            seconds[part] += scale * max(0.0, 1e-6 * own_us - event_s * num_below)
+    return seconds
 
 
 KEYS = ["size", "images", "runs", "variant"]

@@ -35,11 +35,11 @@ from vaebench.running.executors.local import SETTINGS
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("measured.py")
 ENVIRONMENT = {**SETTINGS, "OMP_NUM_THREADS": "1"}
-"""As the package's own workers have it, with one thread; code of before gets it too."""
+"""What the package's own workers have, with one thread; code of before gets it too."""
 NUM_BATCHES = 78
 """In an epoch of the large size: enough images that they do not fit a cache."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "0.75")
-"""Of the parts in their order; readable with any colour vision (Okabe & Ito 2008)."""
+"""Colours of the parts in their order; readable with any colour vision (Okabe & Ito 2008)."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def unpack(commit: str, folder: Path) -> Path:
     """The tree of a commit, in a new folder. Ends the program where there is no such commit."""
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True)
     if archive.returncode:
-        told = archive.stderr.decode().strip()
-        sys.exit(f"steps: --before needs a commit that this clone holds; {commit}: {told}")
+        reason = archive.stderr.decode().strip()
+        sys.exit(f"steps: --before needs a commit that this clone holds; {commit}: {reason}")
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tree:
         tree.extractall(folder / "before", filter="data")
     return folder / "before"
@@ -134,13 +134,13 @@ def store_images(size: Size, folder: Path) -> tuple[str, str]:
     num_images = NUM_BATCHES * size.batch
     try:
         grey = 255 * load("mnist", "none").train.x[:num_images].numpy()
-        told = f"{num_images} training images of MNIST, binarised anew each epoch"
+        images = f"{num_images} training images of MNIST, binarised anew each epoch"
     except InputError:
         grey = 255 * (np.random.default_rng(0).random((num_images, size.pixels)) < 0.13)
-        told = f"{num_images} random binary images, as MNIST is not there"
+        images = f"{num_images} random binary images, as MNIST is not there"
     x = np.rint(grey).astype(np.uint8)
     np.savez(folder / "large.npz", x_train=x, x_valid=x[: size.batch], x_test=x[: size.batch])
-    return str(folder / "large.npz"), told
+    return str(folder / "large.npz"), images
 
 
 def measure(
@@ -220,18 +220,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/runs/steps"))
     parser.add_argument("--before", default="e220ce0", metavar="COMMIT")
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="steps-") as name:
-        before = Variant(f"before ({given.before})", unpack(given.before, Path(name)))
+        before = Variant(f"before ({arguments.before})", unpack(arguments.before, Path(name)))
         variants = [before, Variant("eager", ROOT), Variant("compiled", ROOT, compiled=True)]
         for size in (SMALL, LARGE):
-            data, told = store_images(size, Path(name))
+            data, images = store_images(size, Path(name))
             for runs in size.stacks:
-                found = measure(size, runs, data, variants, given.rounds)
-                rows += [{"size": size.label, "images": told, "runs": runs} | row for row in found]
-    write(pd.DataFrame(rows), given.out)
-    print((given.out / "table.md").read_text())
+                measured = measure(size, runs, data, variants, arguments.rounds)
+                rows += [
+                    {"size": size.label, "images": images, "runs": runs} | row for row in measured
+                ]
+    write(pd.DataFrame(rows), arguments.out)
+    print((arguments.out / "table.md").read_text())
 
 
 if __name__ == "__main__":
