@@ -148,7 +148,7 @@ def families(num_seeds: int, share: float, num: int) -> Iterator[dict[str, objec
 
 
 def seeds_alone(num_seeds: int, num: int) -> Iterator[dict[str, object]]:
-    """The same where only means are known, and the exact test."""
+    """Coverage and false positives where only means are known, and those of the exact test."""
     generator = np.random.default_rng(num_seeds)
     values = generator.standard_normal((num, NUM_VARIANTS, num_seeds))
     a, b = np.array(list(itertools.combinations(range(NUM_VARIANTS), 2))).T
