@@ -12,6 +12,7 @@ from tests.report.test_tables import record
 from vaebench import results
 from vaebench.cli import main
 from vaebench.cli.show import print_table, progress_bar
+from vaebench.config.schedules import SCHEDULES
 from vaebench.core.registry import Registry
 from vaebench.core.shown import markdown as as_markdown
 from vaebench.core.shown import plain
@@ -145,7 +146,7 @@ def test_a_refusal_is_one_line(name):
 def test_an_entrys_name_is_listed_as_it_is_written(monkeypatch):
     one = Registry("objective")
     one.add("x", OBJECTIVES["elbo"])
-    monkeypatch.setattr(catalogue, "SCHEDULES", {"[red]\x1b[1m<b>": lambda progress: 0.0})
+    monkeypatch.setattr(catalogue, "SCHEDULES", {"[red]\x1b[1m<b>": SCHEDULES["linear"]})
     table = CliRunner().invoke(main, ["list", "schedules"], env={"COLUMNS": "200"}).output
     page = CliRunner().invoke(main, ["list", "schedules", "--markdown"]).output
     assert r"[red]\x1b[1m<b>" in table

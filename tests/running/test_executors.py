@@ -27,7 +27,7 @@ from vaebench.core.errors import StorageError
 from vaebench.core.sources import surroundings
 from vaebench.objectives import OBJECTIVES
 from vaebench.running import job as stack
-from vaebench.running.executors import EXECUTORS, local
+from vaebench.running.executors import EXECUTORS, Executor, local
 from vaebench.running.executors.attempts import Attempt, after_death
 from vaebench.running.harness import train_all
 from vaebench.running.job import Job, perform, record_failure
@@ -181,7 +181,7 @@ def test_in_python_an_interrupt_stays_one_and_says_what_is_kept(tmp_path, tiny_n
         yield jobs[0]
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(EXECUTORS._entries, "interrupted", interrupted)
+    monkeypatch.setitem(EXECUTORS._entries, "interrupted", Executor("interrupted", interrupted))
     with pytest.raises(KeyboardInterrupt) as caught:
         train_all(configs, tmp_path / "out", "s", executor="interrupted")
     assert type(caught.value) is KeyboardInterrupt

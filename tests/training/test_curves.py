@@ -11,7 +11,7 @@ from tests.support.graphs import Interpreted
 from tests.support.runs import step_by_step, tiny
 from vaebench import results
 from vaebench.cli import main
-from vaebench.config.schedules import SCHEDULES
+from vaebench.config.schedules import SCHEDULES, Schedule
 from vaebench.data import load
 from vaebench.report.comparison import comparisons
 from vaebench.report.figures import close, learning_curves
@@ -44,6 +44,9 @@ def in_two_steps(progress, *, low: float = 0.5):
     return low if progress < 0.25 else 0.75 if progress < 0.6 else 1.0
 
 
+IN_TWO_STEPS = Schedule("in_two_steps", in_two_steps, source="this test")
+
+
 @pytest.mark.parametrize(
     ("rate_weight", "expected"),
     [
@@ -58,7 +61,7 @@ def in_two_steps(progress, *, low: float = 0.5):
     ids=str,
 )
 def test_a_schedule_has_ended_where_its_values_say_so(monkeypatch, rate_weight, expected):
-    monkeypatch.setitem(SCHEDULES._entries, "in_two_steps", in_two_steps)
+    monkeypatch.setitem(SCHEDULES._entries, "in_two_steps", IN_TWO_STEPS)
     assert settled(config_of(rate_weight=rate_weight, num_steps=40)) == expected
 
 

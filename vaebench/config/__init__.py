@@ -4,6 +4,7 @@ from vaebench.config.complete import (
     chosen,
     completed,
     evaluation_settings,
+    functions_of,
     parse,
     plugin_fingerprint,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "digest",
     "evaluation_settings",
     "flat",
+    "functions_of",
     "observation_space",
     "parse",
     "plugin_fingerprint",

@@ -14,7 +14,7 @@ from vaebench.config.run_config import RunConfig
 from vaebench.config.schedules import SCHEDULES
 from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig
 from vaebench.core.errors import InputError, near_match
-from vaebench.core.hyper import Hyper, complete, hyperparameters, source_fingerprint
+from vaebench.core.hyper import Hyper, complete, source_fingerprint
 from vaebench.core.registry import Registry
 from vaebench.evaluation import GRADINGS
 from vaebench.models import MODELS
@@ -163,14 +163,30 @@ def _check_dequantised(data: DataConfig, likelihood: Likelihood) -> None:
 
 
 def plugin_fingerprint(config: RunConfig) -> str:
-    """Of the files that define its functions, with what they import; "" where all are ours."""
-    functions: list[Callable[..., Any]] = [
+    """The fingerprint of the users' files that define its functions, with what they import.
+
+    It is "" where all functions are the package's.
+    """
+    fingerprints = map(source_fingerprint, functions_of(config))
+    return "+".join(dict.fromkeys(filter(None, fingerprints)))
+
+
+def functions_of(config: RunConfig) -> list[Callable[..., Any]]:
+    """The registered functions that a run is made of."""
+    scalars = [
+        *config.objective.hyper.values(),
+        *config.posterior.hyper.values(),
+        config.rate_weight,
+    ]
+    return [
         OBJECTIVES[config.objective.name].loss,
         LIKELIHOODS[config.likelihood.name].log_prob,
         PRIORS[config.prior.name].log_prob,
         *(GRADINGS[name].grade for name in config.evaluate.wanted),
+        POSTERIORS[config.posterior.name].distribution,
+        MODELS[config.model.name].networks,
+        *(SCHEDULES[value.name].value for value in scalars if isinstance(value, Choice)),
     ]
-    return "+".join(dict.fromkeys(filter(None, map(source_fingerprint, functions))))
 
 
 def _check_model(model: ModelConfig) -> None:
@@ -216,7 +232,7 @@ def _completed_value(what: str, value: float | Choice, hyper: Hyper) -> float | 
     if value.name not in SCHEDULES:
         hint = near_match(value.name, SCHEDULES)
         raise InputError(f"{what} must be a number or a schedule; got {value.name!r}; {hint}")
-    schedule = completed_choice("schedule", value, hyperparameters(SCHEDULES[value.name]))
+    schedule = completed_choice("schedule", value, SCHEDULES[value.name].hyper)
     for progress in range(101):
         hyper.check(what, SCHEDULES[schedule.name](progress / 100, **schedule.hyper))
     return schedule

@@ -1,28 +1,75 @@
-"""What a scalar does over training: functions of progress, from 0 (first step) to 1 (the end)."""
+"""Schedules of a scalar over training: functions of progress, from 0 (first step) to 1 (the end).
+
+A schedule is a function of progress that returns the scalar's value; its keyword-only parameters
+are numbers that a study may set.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
-from vaebench.core.hyper import Hyper
-from vaebench.core.registry import Registry
+from vaebench.core.errors import InputError
+from vaebench.core.hyper import Hyper, check_signature, hyperparameters
+from vaebench.core.registry import Registry, named_arguments, registers
 
-Schedule = Callable[..., float]
+
+@dataclass(frozen=True)
+class Schedule:
+    """One entry of the registry: a scalar's value as a function of progress."""
+
+    name: str
+    value: Callable[..., float]
+    """(progress, **parameters) -> the scalar's value."""
+    source: str
+
+    def __call__(self, progress: float, **parameters: Any) -> float:
+        """The value at this progress. Raises InputError where the function returns no number."""
+        value = self.value(progress, **parameters)
+        if not isinstance(value, (int, float)):
+            raise InputError(
+                f"schedule {self.name!r} must return a number; got {type(value).__name__}"
+            )
+        return float(value)
+
+    @property
+    def hyper(self) -> dict[str, Hyper]:
+        """Its parameters, by name."""
+        return hyperparameters(self.value)
+
+    def check(self) -> None:
+        """Raises InputError where the function has another signature."""
+        check_signature(f"schedule {self.name!r}", self.value, "progress", scalars="parameters")
+
+
 SCHEDULES: Registry[Schedule] = Registry("schedule")
+Value = TypeVar("Value", bound=Callable[..., float])
+
+
+@named_arguments
+def schedule(*, source: str) -> Callable[[Value], Value]:
+    """Register the decorated function of progress under its own name.
+
+    Raises InputError where the function has another signature.
+    """
+    return registers(SCHEDULES, lambda name, value: Schedule(name, value, source=source))
+
 
 Share = Annotated[float, Hyper(low=1e-6, high=1.0)]
 
 
+@schedule(source="Sonderby et al. 2016, section 2.3, the KL warm-up")
 def linear(progress: float, *, start: float = 0.0, stop: float = 1.0, over: Share = 0.2) -> float:
     """From start to stop over the first `over` of training, then stop.
 
-    The KL warm-up of Sonderby et al. 2016, section 2.3.
+    With start 0 and stop 1 on the rate it is the KL warm-up of its source.
     """
     return start + (stop - start) * min(1.0, progress / over)
 
 
+@schedule(source="Bowman et al. 2016, section 3.1, the KL annealing")
 def sigmoid(
     progress: float,
     *,
@@ -33,14 +80,14 @@ def sigmoid(
 ) -> float:
     """From start to stop along a logistic curve, half-way at `middle`, 3/4 there `width` x 1.1 on.
 
-    The KL annealing of Bowman et al. 2016, section 3.1. It begins and ends near start and stop, not
-    at them.
+    It begins and ends near start and stop, not at them.
     """
     x = (progress - middle) / width
     share = 1.0 / (1.0 + math.exp(-x)) if x > -500.0 else 0.0
     return start + (stop - start) * share
 
 
+@schedule(source="Fu et al. 2019, eq. 6 and 7, with a linear rise")
 def cyclical(
     progress: float,
     *,
@@ -49,13 +96,6 @@ def cyclical(
     cycles: Annotated[int, Hyper(low=1)] = 4,
     rising: Share = 0.5,
 ) -> float:
-    """`cycles` times: from start to stop over the first `rising` of the cycle, then stop.
-
-    Fu et al. 2019, eq. 6 and 7, with a linear rise.
-    """
+    """`cycles` times: from start to stop over the first `rising` of the cycle, then stop."""
     within = (progress * cycles) % 1.0 if progress < 1.0 else 1.0
     return start + (stop - start) * min(1.0, within / rising)
-
-
-for _schedule in (linear, sigmoid, cyclical):
-    SCHEDULES.add(_schedule.__name__, _schedule)

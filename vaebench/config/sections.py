@@ -11,7 +11,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from vaebench.config.schedules import SCHEDULES
-from vaebench.core.hyper import hyperparameters
 from vaebench.evaluation import USUAL
 from vaebench.models.posteriors import Latent
 
@@ -30,7 +29,7 @@ class Choice(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __str__(self) -> str:
         """As tables show it; a schedule without the parameters that it has by default."""
-        defaults = hyperparameters(SCHEDULES[self.name]) if self.name in SCHEDULES else {}
+        defaults = SCHEDULES[self.name].hyper if self.name in SCHEDULES else {}
         inside = ", ".join(
             f"{name}={text(value)}"
             for name, value in self.hyper.items()

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from torch import Tensor
 
@@ -24,7 +24,10 @@ Scalar = float | Tensor
 """One value, or one per stacked run: a float or an [S, 1] tensor."""
 
 
-def with_axis(value: Scalar) -> Scalar:
+SomeScalar = TypeVar("SomeScalar", Tensor, float, Scalar)
+
+
+def with_axis(value: SomeScalar) -> SomeScalar:
     """One value, or one per run with an axis more, [S, 1] -> [S, 1, 1]: beside [S, B, D]."""
     return value[..., None] if isinstance(value, Tensor) else value
 
@@ -65,6 +68,31 @@ def hyperparameters(function: Callable[..., Any]) -> dict[str, Hyper]:
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
+
+
+def check_signature(
+    what: str, function: Callable[..., Any], *positional: str, scalars: str = "hyperparameters"
+) -> dict[str, Hyper]:
+    """The hyperparameters of a function that takes these positional arguments and no others.
+
+    Their names are the function's own business. Raises InputError where it takes fewer, where a
+    further parameter does not come after a *, and where the signature cannot be read.
+    """
+    try:
+        parameters = [*inspect.signature(function).parameters.values()]
+        declared = hyperparameters(function)
+    except (NameError, TypeError, ValueError) as error:
+        raise InputError(f"{what}: its signature cannot be read: {error}") from error
+    first, others = parameters[: len(positional)], parameters[len(positional) :]
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if [p.kind in by_position for p in first] != [True] * len(positional):
+        raise InputError(
+            f"{what}: its function takes ({', '.join(positional)}); "
+            f"got ({', '.join(p.name for p in parameters)})"
+        )
+    if loose := [p.name for p in others if p.kind is not p.KEYWORD_ONLY]:
+        raise InputError(f"{what}: {scalars} come after a *; {loose[0]!r} does not")
+    return declared
 
 
 def complete(what: str, declared: Mapping[str, Hyper], given: Mapping[str, Any]) -> dict[str, Any]:

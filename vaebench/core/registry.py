@@ -1,13 +1,30 @@
-"""Registry[Entry]: add, look up, fail with a hint."""
+"""Registries of named entries, the decorators that add to them, and folders that fill them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from vaebench.core.errors import InputError, near_match
+from vaebench.core.sources import remember
+
+
+class Checked(Protocol):
+    """An entry that can say whether what it declares fits its function."""
+
+    def check(self) -> None:
+        """Raises InputError where it does not."""
+
 
 Entry = TypeVar("Entry")
+CheckedEntry = TypeVar("CheckedEntry", bound=Checked)
+Function = TypeVar("Function", bound=Callable[..., Any])
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 def name_of(function: Any) -> str:
@@ -47,3 +64,53 @@ class Registry(Mapping[str, Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def discover(package: str, folders: Iterable[str]) -> None:
+    """Import every module of a package, in the order of their names, so that its entries register.
+
+    A package calls it as `discover(__name__, __path__)`.
+    """
+    for module in iter_modules(folders):
+        import_module(f"{package}.{module.name}")
+
+
+def registers(
+    registry: Registry[CheckedEntry], entry_of: Callable[[str, Function], CheckedEntry]
+) -> Callable[[Function], Function]:
+    """A decorator that adds the entry of a function under the function's own name.
+
+    It returns the function unchanged. Raises InputError where the entry's check does.
+    """
+
+    def register(function: Function) -> Function:
+        name = name_of(function)
+        entry = entry_of(name, function)
+        entry.check()
+        registry.add(name, entry)
+        remember(function.__module__)
+        return function
+
+    return register
+
+
+def named_arguments(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """The same function, where a wrong argument raises InputError with the nearest right name."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        what = f"@{function.__name__}(...)"
+        for name in kwargs:
+            if name not in signature.parameters:
+                known = near_match(name, signature.parameters)
+                raise InputError(f"{what} has no argument {name!r}; {known}")
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InputError(
+                f"{what} takes arguments by name, {', '.join(signature.parameters)}; got {error}"
+            ) from error
+        return function(*args, **kwargs)
+
+    return checked

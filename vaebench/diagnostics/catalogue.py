@@ -8,7 +8,7 @@ from typing import Any
 
 from vaebench.config.compatibility import refusal
 from vaebench.config.schedules import SCHEDULES
-from vaebench.core.hyper import Hyper, hyperparameters
+from vaebench.core.hyper import Hyper
 from vaebench.core.shown import markdown as as_markdown
 from vaebench.data.lookup import NAMES
 from vaebench.evaluation import GRADINGS
@@ -70,14 +70,21 @@ def catalogue() -> dict[str, Lines]:
             for name, entry in GRADINGS.items()
         ],
         "schedules": [
-            {"name": name, "parameters": _hypers(hyperparameters(f)), "what": _summary(f)}
-            for name, f in SCHEDULES.items()
+            {
+                "name": name,
+                "parameters": _hypers(entry.hyper),
+                "source": entry.source,
+                "what": _summary(entry.value),
+            }
+            for name, entry in SCHEDULES.items()
         ],
         "models": [
             {"name": name, "what": _summary(entry.networks)} for name, entry in MODELS.items()
         ],
         "datasets": [{"name": name} for name in NAMES],
-        "executors": [{"name": name, "what": _summary(f)} for name, f in EXECUTORS.items()],
+        "executors": [
+            {"name": name, "what": _summary(entry.perform)} for name, entry in EXECUTORS.items()
+        ],
     }
 
 

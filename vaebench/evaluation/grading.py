@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from torch import Tensor, nn
 
 from vaebench.core.errors import InputError
-from vaebench.core.hyper import Hyper, complete, hyperparameters
-from vaebench.core.registry import Registry, name_of
-from vaebench.core.sources import remember
+from vaebench.core.hyper import Hyper, check_signature, complete, hyperparameters
+from vaebench.core.registry import Registry, named_arguments, registers
 from vaebench.core.user_code import call, is_users
 from vaebench.data import Dataset, PartName
 from vaebench.models.likelihoods import Likelihood
@@ -118,6 +117,10 @@ def _num_images(subject: Subject, **hyper: float) -> float:
     return float(len(subject.dataset.test.x))
 
 
+def _refuses_none(subject: Subject, **hyper: float) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Grading:
     """One entry of the registry."""
@@ -126,7 +129,7 @@ class Grading:
     grade: Callable[..., list[Grade]]
     """(subject, **hyper) -> grades."""
     source: str
-    refuses: Callable[..., str] = lambda subject, **hyper: ""
+    refuses: Callable[..., str] = _refuses_none
     """(subject, **hyper) -> why it cannot be graded so, and what to do; "" where it can."""
     work: Callable[..., float] = _num_images
     """(subject, **hyper) -> what its time grows with, in any unit."""
@@ -144,21 +147,33 @@ class Grading:
         values = complete(f"grading {self.name!r}", declared, hyper)
         return {n: int(v) if declared[n].integer else v for n, v in values.items()}
 
+    def check(self) -> None:
+        """Raises InputError where the function has another signature."""
+        check_signature(f"grading {self.name!r}", self.grade, "subject")
+
 
 GRADINGS: Registry[Grading] = Registry("grading")
-Grades = Callable[..., list[Grade]]
+Grades = TypeVar("Grades", bound=Callable[..., list[Grade]])
 
 
-def grading(*, source: str, **facts: Any) -> Callable[[Grades], Grades]:
-    """Register the decorated function under its own name; `facts` are the fields of Grading."""
+@named_arguments
+def grading(
+    *,
+    source: str,
+    refuses: Callable[..., str] = _refuses_none,
+    work: Callable[..., float] = _num_images,
+    small: Mapping[str, float] = {},
+) -> Callable[[Grades], Grades]:
+    """Register the decorated function under its own name, with the fields of Grading.
 
-    def register(function: Grades) -> Grades:
-        name = name_of(function)
-        GRADINGS.add(name, Grading(name, function, source, **facts))
-        remember(function.__module__)
-        return function
-
-    return register
+    Raises InputError where the function has another signature.
+    """
+    return registers(
+        GRADINGS,
+        lambda name, grade: Grading(
+            name, grade, source=source, refuses=refuses, work=work, small=small
+        ),
+    )
 
 
 Answer = TypeVar("Answer")

@@ -3,7 +3,6 @@
 Shapes: x [S, B, P], z [K, S, B, D], decoder output [K, S, B, n P], n numbers for each pixel.
 """
 
-from vaebench.models.networks import affine, convolutional
 from vaebench.models.networks.affine import LinearEncoder
 from vaebench.models.networks.entry import MODELS, ImageShape
 from vaebench.models.networks.layers import StackedLinear
@@ -16,9 +15,7 @@ __all__ = [
     "ImageShape",
     "LinearEncoder",
     "StackedLinear",
-    "affine",
     "build",
-    "convolutional",
     "put_back",
     "select",
     "weights",

@@ -1,8 +1,6 @@
 """One function per objective; a module put into this folder is registered by being here."""
 
-from importlib import import_module
-from pkgutil import iter_modules
-
+from vaebench.core.registry import discover
 from vaebench.objectives.entry import (
     OBJECTIVES,
     Auxiliary,
@@ -12,7 +10,6 @@ from vaebench.objectives.entry import (
     objective,
 )
 
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
+discover(__name__, __path__)
 
 __all__ = ["OBJECTIVES", "Auxiliary", "GradientOf", "Objective", "SameAs", "objective"]

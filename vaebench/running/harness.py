@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from vaebench import results
-from vaebench.config import RunConfig
+from vaebench.config import RunConfig, functions_of
 from vaebench.config.build import build_stack, load_data
 from vaebench.config.study import expand, read, resolve
 from vaebench.core.errors import InputError
 from vaebench.core.plugins import known_to_workers, load_plugins
 from vaebench.core.sources import check_unchanged
 from vaebench.models import weights
-from vaebench.models.likelihoods import LIKELIHOODS
-from vaebench.models.priors import PRIORS
-from vaebench.objectives import OBJECTIVES
 from vaebench.running.environment import default_device, describe
 from vaebench.running.executors import EXECUTORS
 from vaebench.running.job import SETTLED, Job, OnSteps, record_failure
@@ -158,7 +155,7 @@ def train_all(
         jobs = _jobs(chosen, out, study, files, str(device), compiles)
         num_steps = sum(config.train.num_steps for config in pending)
         with progress(f"training {len(pending)} runs: {chosen}", num_steps) as meter:
-            for job in EXECUTORS[executor](jobs, chosen.num_workers, meter.on_steps):
+            for job in EXECUTORS[executor].perform(jobs, chosen.num_workers, meter.on_steps):
                 settled |= _ends(job.configs, out)
                 meter.on_runs(_counted(settled, len(configs)))
         for job in jobs:
@@ -274,10 +271,7 @@ def _variants(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
 def _check_importable(configs: Sequence[RunConfig], plugins: Sequence[str]) -> None:
     """Workers know what the package, its installed plugins and the given files define."""
     for config in configs:
-        objective = OBJECTIVES[config.objective.name].loss
-        likelihood = LIKELIHOODS[config.likelihood.name].log_prob
-        prior = PRIORS[config.prior.name].log_prob
-        for function in (objective, likelihood, prior):
+        for function in functions_of(config):
             if not known_to_workers(function.__module__ or "", plugins):
                 raise InputError(
                     f"workers cannot see {function.__name__!r}, defined in {function.__module__}: "

@@ -13,7 +13,7 @@ from vaebench.config import Choice, RunConfig, parse, value_at, with_value
 from vaebench.config.schedules import SCHEDULES
 from vaebench.config.study import SearchRange, Study, resolve
 from vaebench.core.errors import InputError
-from vaebench.core.hyper import Hyper, hyperparameters
+from vaebench.core.hyper import Hyper
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
@@ -74,7 +74,7 @@ def _declared(config: RunConfig) -> Iterator[tuple[str, Hyper, float | Choice]]:
             yield f"{kind}.{name}", hyper, choice.hyper[name]
     for place, value in scheduled.items():
         if isinstance(value, Choice):
-            for name, hyper in hyperparameters(SCHEDULES[value.name]).items():
+            for name, hyper in SCHEDULES[value.name].hyper.items():
                 yield f"{place}.{name}", hyper, value.hyper[name]
 
 

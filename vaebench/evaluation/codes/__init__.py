@@ -1,5 +1,8 @@
-"""What codes tell: dimensions in use, information, and known factors."""
+"""What codes tell: dimensions in use, information, and known factors.
 
-from vaebench.evaluation.codes import aggregate, disentanglement, usage
+A module in this folder registers its grading by being here.
+"""
 
-__all__ = ["aggregate", "disentanglement", "usage"]
+from vaebench.core.registry import discover
+
+discover(__name__, __path__)

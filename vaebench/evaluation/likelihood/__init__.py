@@ -1,5 +1,8 @@
-"""How likely held-out images are: bounds on log p(x), whether to trust them, and their gaps."""
+"""How likely held-out images are: bounds on log p(x), whether to trust them, and their gaps.
 
-from vaebench.evaluation.likelihood import annealed, gaps, held_out
+A module in this folder registers its grading by being here.
+"""
 
-__all__ = ["annealed", "gaps", "held_out"]
+from vaebench.core.registry import discover
+
+discover(__name__, __path__)

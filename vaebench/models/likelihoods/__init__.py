@@ -1,8 +1,13 @@
-"""p(x|z): one function per likelihood, always with its normalising constants and its support."""
+"""p(x|z): one function per likelihood, always with its normalising constants and its support.
 
-from vaebench.models.likelihoods import binary, bounded, discrete, real
+A module in this folder registers by being here.
+"""
+
+from vaebench.core.registry import discover
 from vaebench.models.likelihoods.entry import LIKELIHOODS, Likelihood, Measure, likelihood
 from vaebench.models.likelihoods.supports import BINARY, EIGHT_BIT, OPEN_UNIT, REAL, UNIT, Support
+
+discover(__name__, __path__)
 
 __all__ = [
     "BINARY",
@@ -14,9 +19,5 @@ __all__ = [
     "Likelihood",
     "Measure",
     "Support",
-    "binary",
-    "bounded",
-    "discrete",
     "likelihood",
-    "real",
 ]

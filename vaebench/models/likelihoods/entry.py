@@ -8,14 +8,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from torch import Tensor
 
 from vaebench.core.errors import InputError, near_match
-from vaebench.core.hyper import Hyper, hyperparameters
-from vaebench.core.registry import Registry, name_of
-from vaebench.core.sources import remember
+from vaebench.core.hyper import Hyper, check_signature, hyperparameters
+from vaebench.core.registry import Registry, named_arguments, registers
 from vaebench.core.user_code import call
 from vaebench.data import in_chunks, span
 from vaebench.models.likelihoods.scales import Doubt, no_doubt
@@ -59,8 +58,8 @@ class Likelihood:
     def hyper(self) -> dict[str, Hyper]:
         """What the user may set: the parameters that are neither learned nor fitted."""
         declared = hyperparameters(self.log_prob)
-        own = {*self.learned, *self.fitted}
-        return {name: declared[name] for name in declared if name not in own}
+        supplied = {*self.learned, *self.fitted}
+        return {name: declared[name] for name in declared if name not in supplied}
 
     def draw(self, out: Tensor, noise: Noise, **parameters: Any) -> Tensor:
         """Images from p(x|z) of the decoder's output: [K, S, B, n P] -> [K, S, B, P].
@@ -96,13 +95,7 @@ class Likelihood:
         self._check_parameters(what)
 
     def _check_parameters(self, what: str) -> None:
-        (_, _, *others) = inspect.signature(self.log_prob).parameters.values()
-        if loose := [p.name for p in others if p.kind is not p.KEYWORD_ONLY]:
-            raise InputError(f"{what}: parameters come after a *; {loose[0]!r} does not")
-        try:
-            declared = hyperparameters(self.log_prob)
-        except (NameError, TypeError, ValueError) as error:
-            raise InputError(f"{what}: its signature cannot be read: {error}") from error
+        declared = check_signature(what, self.log_prob, "x", "out", scalars="parameters")
         for name in [*self.learned, *self.fitted]:
             if name not in declared:
                 raise InputError(
@@ -125,27 +118,39 @@ class Likelihood:
 
 
 LIKELIHOODS: Registry[Likelihood] = Registry("likelihood")
+Density = TypeVar("Density", bound=Callable[..., Tensor])
 
 
+@named_arguments
 def likelihood(
     *,
     source: str,
     measure: Measure,
     support: Support,
     mean: Callable[[Tensor], Tensor],
-    **facts: Any,
-) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
-    """Register the decorated function under its own name; `facts` are the fields of Likelihood.
+    outputs_per_pixel: int = 1,
+    learned: Mapping[str, float] = {},
+    fitted: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {},
+    sample: Callable[..., Tensor] | None = None,
+    doubt: Doubt = no_doubt,
+) -> Callable[[Density], Density]:
+    """Register the decorated log-density under its own name, with the fields of Likelihood.
 
     Raises InputError where the facts do not fit the function.
     """
-
-    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        name = name_of(function)
-        entry = Likelihood(name, function, source, measure, support, mean, **facts)
-        entry.check()
-        LIKELIHOODS.add(name, entry)
-        remember(function.__module__)
-        return function
-
-    return register
+    return registers(
+        LIKELIHOODS,
+        lambda name, log_prob: Likelihood(
+            name,
+            log_prob,
+            source=source,
+            measure=measure,
+            support=support,
+            mean=mean,
+            outputs_per_pixel=outputs_per_pixel,
+            learned=learned,
+            fitted=fitted,
+            sample=sample,
+            doubt=doubt,
+        ),
+    )

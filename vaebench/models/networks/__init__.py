@@ -1,5 +1,11 @@
-"""Encoders and decoders, one function for each entry."""
+"""Encoders and decoders: one function per entry.
 
-from vaebench.models.networks import affine, convolutional
+A module in this folder registers by being here.
+"""
 
-__all__ = ["affine", "convolutional"]
+from vaebench.core.registry import discover
+from vaebench.models.networks.entry import MODELS, ImageShape, Model, Networks, Sizes, model
+
+discover(__name__, __path__)
+
+__all__ = ["MODELS", "ImageShape", "Model", "Networks", "Sizes", "model"]

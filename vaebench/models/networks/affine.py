@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from vaebench.models.networks.entry import MODELS, Model, Networks, Sizes
+from vaebench.models.networks.entry import Networks, Sizes, model
 from vaebench.models.networks.layers import StackedLinear
 from vaebench.ops.noise import Noise
 
@@ -29,12 +29,18 @@ class LinearEncoder(nn.Module):
         return torch.cat([mu, self.rest.expand(-1, mu.shape[1], -1)], -1)
 
 
+@model()
 def mlp(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
     """Hidden layers of the given widths with ReLU, and the same in reverse for the decoder."""
     encoder = _chain([sizes.pixels, *widths, sizes.posterior], noises)
     return encoder, _chain([sizes.code, *reversed(widths), sizes.out], noises)
 
 
+def _refuses_hidden_layers(widths: Sequence[int]) -> str:
+    return "it has no hidden layers: set model.widths = []" if widths else ""
+
+
+@model(refuses_widths=_refuses_hidden_layers)
 def linear(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
     """The linear VAE, whose optimum is probabilistic PCA (Lucas et al. 2019).
 
@@ -49,14 +55,6 @@ def linear(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Netw
         others = StackedLinear(sizes.pixels, beyond, next(noises))
         rest = torch.cat([rest, others.bias.detach()], -1)
     return LinearEncoder(mu, rest), StackedLinear(sizes.code, sizes.out, next(noises))
-
-
-def _refuses_hidden_layers(widths: Sequence[int]) -> str:
-    return "it has no hidden layers: set model.widths = []" if widths else ""
-
-
-MODELS.add("mlp", Model(mlp))
-MODELS.add("linear", Model(linear, refuses_widths=_refuses_hidden_layers))
 
 
 def _chain(sizes: Sequence[int], noises: Iterator[Noise]) -> nn.Sequential:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaebench.data import colour_axis
-from vaebench.models.networks.entry import MODELS, ImageShape, Model, Networks, Sizes
+from vaebench.models.networks.entry import ImageShape, Networks, Sizes, model
 from vaebench.models.networks.layers import (
     StackedConv,
     StackedConvTranspose,
@@ -77,30 +77,6 @@ class ConvDecoder(nn.Module):
         return images.movedim(3, -1).flatten(2)
 
 
-def conv(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
-    """Convolutions with the given numbers of channels, each of half the size; and back.
-
-    4x4, stride 2, ReLU between; the decoder has the same in reverse, transposed.
-    """
-    shape = planes(sizes.image_shape)
-    assert shape and widths, "the configuration allows images only, and at least one width"
-    halved = [(shape.height >> i, shape.width >> i) for i in range(len(widths) + 1)]
-    features = Planes(widths[-1], *halved[-1])
-
-    steps = zip(itertools.pairwise([shape.channels, *widths]), halved, strict=False)
-    down = [StackedConv(a, b, size, next(noises)) for (a, b), size in steps]
-    encoder = StackedLinear(math.prod(features), sizes.posterior, next(noises))
-
-    decoder = StackedLinear(sizes.code, math.prod(features), next(noises))
-    channels = [shape.channels * sizes.outputs_per_pixel, *widths]
-    back = reversed([*zip(itertools.pairwise(channels), halved, strict=False)])
-    up = [StackedConvTranspose(b, a, size, next(noises)) for (a, b), size in back]
-    return (
-        ConvEncoder(shape, down, encoder),
-        ConvDecoder(decoder, features, up, sizes.outputs_per_pixel),
-    )
-
-
 def planes(image_shape: ImageShape) -> Planes | None:
     """Channels, height and width of stored images: grey, or with a last axis of colours."""
     if len(image_shape) == 2:
@@ -137,4 +113,26 @@ def _refuses_images(image_shape: ImageShape, widths: Sequence[int]) -> str:
     )
 
 
-MODELS.add("conv", Model(conv, _refuses_widths, _refuses_images))
+@model(refuses_widths=_refuses_widths, refuses_images=_refuses_images)
+def conv(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
+    """Convolutions with the given numbers of channels, each of half the size; and back.
+
+    4x4, stride 2, ReLU between; the decoder has the same in reverse, transposed.
+    """
+    shape = planes(sizes.image_shape)
+    assert shape and widths, "the configuration allows images only, and at least one width"
+    halved = [(shape.height >> i, shape.width >> i) for i in range(len(widths) + 1)]
+    features = Planes(widths[-1], *halved[-1])
+
+    steps = zip(itertools.pairwise([shape.channels, *widths]), halved, strict=False)
+    down = [StackedConv(a, b, size, next(noises)) for (a, b), size in steps]
+    encoder = StackedLinear(math.prod(features), sizes.posterior, next(noises))
+
+    decoder = StackedLinear(sizes.code, math.prod(features), next(noises))
+    channels = [shape.channels * sizes.outputs_per_pixel, *widths]
+    back = reversed([*zip(itertools.pairwise(channels), halved, strict=False)])
+    up = [StackedConvTranspose(b, a, size, next(noises)) for (a, b), size in back]
+    return (
+        ConvEncoder(shape, down, encoder),
+        ConvDecoder(decoder, features, up, sizes.outputs_per_pixel),
+    )

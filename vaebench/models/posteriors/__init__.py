@@ -1,15 +1,18 @@
-"""q(z|x): families of distributions over the latent code, made of what the encoder gives."""
+"""q(z|x): families of distributions over the latent code, made from what the encoder gives.
 
-from vaebench.models.posteriors import categorical, flows, gaussian
-from vaebench.models.posteriors.entry import POSTERIORS, Distribution, Draw, Latent, Posterior
+A module in this folder registers by being here.
+"""
 
-__all__ = [
-    "POSTERIORS",
-    "Distribution",
-    "Draw",
-    "Latent",
-    "Posterior",
-    "categorical",
-    "flows",
-    "gaussian",
-]
+from vaebench.core.registry import discover
+from vaebench.models.posteriors.entry import (
+    POSTERIORS,
+    Distribution,
+    Draw,
+    Latent,
+    Posterior,
+    posterior,
+)
+
+discover(__name__, __path__)
+
+__all__ = ["POSTERIORS", "Distribution", "Draw", "Latent", "Posterior", "posterior"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaebench.core.hyper import Hyper, Scalar, with_axis
-from vaebench.models.posteriors.entry import POSTERIORS, Draw, Latent, Posterior, Wanted, no_formula
+from vaebench.models.posteriors.entry import Draw, Latent, Wanted, no_formula, posterior
 from vaebench.ops.noise import Noise, gumbels
 
 
@@ -77,6 +77,16 @@ class Categorical:
 Temperature = Annotated[Scalar, Hyper((0.2, 2.0), log=True, low=0.01)]
 
 
+def _numbers_per_code(latent: Latent) -> int:
+    return latent.dim * latent.num_classes
+
+
+@posterior(
+    source="Jang et al. 2017, section 2.2 (straight-through)",
+    num_inputs=_numbers_per_code,
+    code_width=_numbers_per_code,
+    discrete=True,
+)
 def categorical(
     numbers: Tensor, latent: Latent, network: nn.Module | None, *, temperature: Temperature = 0.5
 ) -> Categorical:
@@ -84,6 +94,12 @@ def categorical(
     return Categorical(_log_probs(numbers, latent), temperature, trains_relaxed=False)
 
 
+@posterior(
+    source="Jang et al. 2017, eq. 2, with the categorical KL of section 4.2",
+    num_inputs=_numbers_per_code,
+    code_width=_numbers_per_code,
+    discrete=True,
+)
 def gumbel_softmax(
     numbers: Tensor, latent: Latent, network: nn.Module | None, *, temperature: Temperature = 0.5
 ) -> Categorical:
@@ -101,20 +117,3 @@ def _log_probs(numbers: Tensor, latent: Latent) -> Tensor:
 
 def _is_one_hot(z: Tensor) -> bool:
     return bool(((z == 0) | (z == 1)).all())
-
-
-for _family, _source in (
-    (categorical, "Jang et al. 2017, section 2.2 (straight-through)"),
-    (gumbel_softmax, "Jang et al. 2017, eq. 2, with the categorical KL of section 4.2"),
-):
-    POSTERIORS.add(
-        _family.__name__,
-        Posterior(
-            _family.__name__,
-            _family,
-            source=_source,
-            num_inputs=lambda latent: latent.dim * latent.num_classes,
-            code_width=lambda latent: latent.dim * latent.num_classes,
-            discrete=True,
-        ),
-    )

@@ -1,17 +1,20 @@
-"""What a family of posteriors is: numbers from the encoder -> a distribution over z."""
+"""What a registered family of posteriors declares of itself, and the decorator that registers it.
+
+A family makes a distribution over z from the encoder's numbers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
 
 from vaebench.core.errors import InputError
-from vaebench.core.hyper import Hyper, hyperparameters
-from vaebench.core.registry import Registry
+from vaebench.core.hyper import Hyper, check_signature, hyperparameters
+from vaebench.core.registry import Registry, named_arguments, registers
 from vaebench.ops.noise import Noise
 
 
@@ -81,6 +84,10 @@ Layers = Callable[[int, int], nn.Module]
 """Makes the next affine layer of S runs: (inputs, outputs) -> layer."""
 
 
+def _one_per_dimension(latent: Latent) -> int:
+    return latent.dim
+
+
 @dataclass(frozen=True)
 class Posterior:
     """One entry of the registry: how numbers from the encoder become a distribution."""
@@ -91,7 +98,7 @@ class Posterior:
     source: str
     num_inputs: Callable[[Latent], int]
     """R: what the encoder gives for each example."""
-    code_width: Callable[[Latent], int] = lambda latent: latent.dim
+    code_width: Callable[[Latent], int] = _one_per_dimension
     """Numbers per code z, as the decoder sees it."""
     network: Callable[[Latent, Layers], nn.Module] | None = None
     """Trained parts beside the encoder, where the family has any."""
@@ -103,8 +110,41 @@ class Posterior:
         """The scalars of the family, by name."""
         return hyperparameters(self.distribution)
 
+    def check(self) -> None:
+        """Raises InputError where the function has another signature."""
+        positional = ("numbers", "latent", "network")
+        check_signature(f"posterior {self.name!r}", self.distribution, *positional)
+
 
 POSTERIORS: Registry[Posterior] = Registry("posterior")
+Family = TypeVar("Family", bound=Callable[..., Distribution])
+
+
+@named_arguments
+def posterior(
+    *,
+    source: str,
+    num_inputs: Callable[[Latent], int],
+    code_width: Callable[[Latent], int] = _one_per_dimension,
+    network: Callable[[Latent, Layers], nn.Module] | None = None,
+    discrete: bool = False,
+) -> Callable[[Family], Family]:
+    """Register the decorated family under its own name, with the fields of Posterior.
+
+    Raises InputError where the function has another signature.
+    """
+    return registers(
+        POSTERIORS,
+        lambda name, distribution: Posterior(
+            name,
+            distribution,
+            source=source,
+            num_inputs=num_inputs,
+            code_width=code_width,
+            network=network,
+            discrete=discrete,
+        ),
+    )
 
 
 def no_formula(family: str, what: str, instead: str) -> InputError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import NoReturn, Protocol
@@ -11,15 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaebench.models.posteriors.entry import (
-    POSTERIORS,
-    Draw,
-    Latent,
-    Layers,
-    Posterior,
-    Wanted,
-    no_formula,
-)
+from vaebench.models.posteriors.entry import Draw, Latent, Layers, Wanted, no_formula, posterior
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, normals
@@ -140,14 +131,14 @@ class Autoregressive:
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """One dimension after the other: D evaluations of the network."""
         image = z.flip(-1)
-        found = torch.zeros_like(image)
+        z = torch.zeros_like(image)
         for d in range(image.shape[-1]):
-            gate_logit, m = self._conditioner(found)
+            gate_logit, m = self._conditioner(z)
             gate = torch.sigmoid(gate_logit)
             # A code far from any draw may shut a gate: then it is as good as impossible, not NaN.
             solved = ((image - (1.0 - gate) * m) / gate).nan_to_num(0.0, FAR, -FAR).clamp(-FAR, FAR)
-            found = torch.cat([found[..., :d], solved[..., d:]], -1)
-        return found, F.logsigmoid(self._conditioner(found)[0]).sum(-1)
+            z = torch.cat([z[..., :d], solved[..., d:]], -1)
+        return z, F.logsigmoid(self._conditioner(z)[0]).sum(-1)
 
     def stopped(self) -> Autoregressive:
         hidden, out = ((weight.detach(), bias.detach()) for weight, bias in (self.hidden, self.out))
@@ -171,19 +162,16 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.einsum("ksni,sio->ksno", x, weight) + bias
 
 
+@posterior(
+    source="Rezende & Mohamed 2015, eq. 10 and appendix A.1",
+    num_inputs=lambda latent: 2 * latent.dim + latent.flow_steps * (2 * latent.dim + 1),
+)
 def planar_flow(numbers: Tensor, latent: Latent, network: nn.Module | None) -> Flow:
     """Planar maps whose parameters the encoder gives for each x."""
     sizes = [latent.dim, latent.dim, *[latent.dim, latent.dim, 1] * latent.flow_steps]
     mu, log_var, *rest = numbers.split(sizes, dim=-1)
     maps = tuple(Planar(*rest[i : i + 3]) for i in range(0, len(rest), 3))
     return Flow(DiagonalGaussian(mu, log_var), maps)
-
-
-def iaf(numbers: Tensor, latent: Latent, network: nn.Module | None) -> Flow:
-    """Inverse autoregressive maps: masked networks shared by all x, with a context of each x."""
-    assert isinstance(network, MaskedNetworks)
-    mu, log_var, context = numbers.split([latent.dim, latent.dim, _width(latent)], dim=-1)
-    return Flow(DiagonalGaussian(mu, log_var), network(context))
 
 
 def _width(latent: Latent) -> int:
@@ -221,25 +209,13 @@ def _masked(layer: nn.Module, mask: Tensor) -> tuple[Tensor, Tensor]:
     return weight * mask, bias
 
 
-def _register(posteriors: Sequence[Posterior]) -> None:
-    for entry in posteriors:
-        POSTERIORS.add(entry.name, entry)
-
-
-_register(
-    [
-        Posterior(
-            "planar_flow",
-            planar_flow,
-            source="Rezende & Mohamed 2015, eq. 10 and appendix A.1",
-            num_inputs=lambda latent: 2 * latent.dim + latent.flow_steps * (2 * latent.dim + 1),
-        ),
-        Posterior(
-            "iaf",
-            iaf,
-            source="Kingma et al. 2016, eq. 9 to 14",
-            num_inputs=lambda latent: 2 * latent.dim + _width(latent),
-            network=MaskedNetworks,
-        ),
-    ]
+@posterior(
+    source="Kingma et al. 2016, eq. 9 to 14",
+    num_inputs=lambda latent: 2 * latent.dim + _width(latent),
+    network=MaskedNetworks,
 )
+def iaf(numbers: Tensor, latent: Latent, network: nn.Module | None) -> Flow:
+    """Inverse autoregressive maps: masked networks shared by all x, with a context of each x."""
+    assert isinstance(network, MaskedNetworks)
+    mu, log_var, context = numbers.split([latent.dim, latent.dim, _width(latent)], dim=-1)
+    return Flow(DiagonalGaussian(mu, log_var), network(context))

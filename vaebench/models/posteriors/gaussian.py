@@ -8,7 +8,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from vaebench.models.posteriors.entry import POSTERIORS, Draw, Latent, Posterior, Wanted
+from vaebench.models.posteriors.entry import Draw, Latent, Wanted, posterior
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, normals
 
@@ -89,6 +89,7 @@ class FullGaussian:
         return self.cholesky.square().sum(-1).log()
 
 
+@posterior(source="Kingma & Welling 2014, eq. 9", num_inputs=lambda latent: 2 * latent.dim)
 def diagonal_gaussian(
     numbers: Tensor, latent: Latent, network: nn.Module | None
 ) -> DiagonalGaussian:
@@ -97,6 +98,14 @@ def diagonal_gaussian(
     return DiagonalGaussian(mu, log_var)
 
 
+def _num_below(latent: Latent) -> int:
+    return latent.dim * (latent.dim - 1) // 2
+
+
+@posterior(
+    source="Kingma & Welling 2019, section 2.5.1",
+    num_inputs=lambda latent: 2 * latent.dim + _num_below(latent),
+)
 def full_gaussian(numbers: Tensor, latent: Latent, network: nn.Module | None) -> FullGaussian:
     """Any covariance: mu, log-variances and the triangle below them, scaled row by row."""
     mu, log_var, below = numbers.split([latent.dim, latent.dim, _num_below(latent)], dim=-1)
@@ -104,27 +113,3 @@ def full_gaussian(numbers: Tensor, latent: Latent, network: nn.Module | None) ->
     unit = torch.eye(latent.dim, dtype=mu.dtype, device=mu.device).repeat(*mu.shape[:-1], 1, 1)
     unit[..., rows, columns] = below
     return FullGaussian(mu, torch.exp(0.5 * log_var)[..., None] * unit)
-
-
-def _num_below(latent: Latent) -> int:
-    return latent.dim * (latent.dim - 1) // 2
-
-
-POSTERIORS.add(
-    "diagonal_gaussian",
-    Posterior(
-        "diagonal_gaussian",
-        diagonal_gaussian,
-        source="Kingma & Welling 2014, eq. 9",
-        num_inputs=lambda latent: 2 * latent.dim,
-    ),
-)
-POSTERIORS.add(
-    "full_gaussian",
-    Posterior(
-        "full_gaussian",
-        full_gaussian,
-        source="Kingma & Welling 2019, section 2.5.1",
-        num_inputs=lambda latent: 2 * latent.dim + _num_below(latent),
-    ),
-)

@@ -2,21 +2,15 @@
 
 A prior is a function of codes z [K, S, B, D] that returns log p(z) [K, S, B] in nats. Its
 keyword-only parameters are scalar hyperparameters (a float or an [S, 1] tensor) or, where `learned`
-names them, tensors [S, ...] that are trained with the model.
+names them, tensors [S, ...] that are trained with the model. A module in this folder registers by
+being here.
 """
 
-from vaebench.models.priors import discrete, gaussian, mixtures
+from vaebench.core.registry import discover
 from vaebench.models.priors.entry import PRIORS, BoundPrior, Prior, PriorShape, prior
-from vaebench.models.priors.gaussian import STANDARD_NORMAL
 
-__all__ = [
-    "PRIORS",
-    "STANDARD_NORMAL",
-    "BoundPrior",
-    "Prior",
-    "PriorShape",
-    "discrete",
-    "gaussian",
-    "mixtures",
-    "prior",
-]
+discover(__name__, __path__)
+
+STANDARD_NORMAL = BoundPrior(PRIORS["standard_normal"], {})
+
+__all__ = ["PRIORS", "STANDARD_NORMAL", "BoundPrior", "Prior", "PriorShape", "prior"]

@@ -1,17 +1,16 @@
-"""The registry of priors: what an entry is, and how one is registered."""
+"""What a registered prior declares of itself, and the decorator that registers it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from vaebench.core.errors import InputError, near_match
-from vaebench.core.hyper import Hyper, hyperparameters
-from vaebench.core.registry import Registry, name_of
-from vaebench.core.sources import remember
+from vaebench.core.hyper import Hyper, check_signature, hyperparameters
+from vaebench.core.registry import Registry, named_arguments, registers
 from vaebench.core.user_code import call
 from vaebench.models.posteriors import Distribution, Latent
 from vaebench.ops.noise import Noise
@@ -30,7 +29,7 @@ Encode = Callable[[Tensor], Distribution]
 """Images [S, B, P] -> q(z|x), with the encoder's gradient."""
 
 
-def _as_they_are(encode: Encode, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def _unchanged(encode: Encode, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     return parameters
 
 
@@ -54,7 +53,7 @@ class Prior:
     """The same, split over dimensions that q and p take independently: [S, B, D], or None."""
     learned: Mapping[str, Callable[[Noise, PriorShape], Tensor]] = field(default_factory=dict)
     """Initial values [S, ...] of what is trained with the model."""
-    prepare: Callable[[Encode, Mapping[str, Tensor]], Mapping[str, Any]] = _as_they_are
+    prepare: Callable[[Encode, Mapping[str, Tensor]], Mapping[str, Any]] = _unchanged
     """(encode, learned) -> the tensors of one step, for a prior that the encoder makes."""
     prepared: tuple[str, ...] = ()
     """Parameters that `prepare` makes, where these are others than the learned ones."""
@@ -68,6 +67,17 @@ class Prior:
         """What the user may set: parameters of the log-density that the model does not supply."""
         declared = hyperparameters(self.log_prob)
         return {n: declared[n] for n in declared if n not in (*self.learned, *self.prepared)}
+
+    def check(self) -> None:
+        """Raises InputError where the declaration does not fit the function."""
+        what = f"prior {self.name!r}"
+        declared = check_signature(what, self.log_prob, "z", scalars="parameters")
+        for parameter in self.prepared or self.learned:
+            if parameter not in declared:
+                raise InputError(
+                    f"{what} learns {parameter!r}, which must be a keyword-only parameter of "
+                    f"its function; {near_match(parameter, declared)}"
+                )
 
 
 @dataclass(frozen=True)
@@ -95,28 +105,39 @@ class BoundPrior:
 
 
 PRIORS: Registry[Prior] = Registry("prior")
+Density = TypeVar("Density", bound=Callable[..., Tensor])
 
 
+@named_arguments
 def prior(
-    *, source: str, sample: Callable[..., Tensor], **facts: Any
-) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
-    """Register the decorated log-density under its own name; `facts` are the fields of Prior.
+    *,
+    source: str,
+    sample: Callable[..., Tensor],
+    kl: Callable[..., Tensor | None] = _no_formula,
+    kl_per_dimension: Callable[..., Tensor | None] = _no_formula,
+    learned: Mapping[str, Callable[[Noise, PriorShape], Tensor]] = {},
+    prepare: Callable[[Encode, Mapping[str, Tensor]], Mapping[str, Any]] = _unchanged,
+    prepared: tuple[str, ...] = (),
+    discrete: bool = False,
+    unit_inputs: bool = False,
+) -> Callable[[Density], Density]:
+    """Register the decorated log-density under its own name, with the fields of Prior.
 
-    Raises InputError where a learned parameter is not one of the function's.
+    Raises InputError where the facts do not fit the function.
     """
-
-    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        name = name_of(function)
-        entry = Prior(name, function, source=source, sample=sample, **facts)
-        declared = hyperparameters(function)
-        for given in entry.prepared or entry.learned:
-            if given not in declared:
-                raise InputError(
-                    f"prior {name!r} learns {given!r}, which must be a keyword-only parameter of "
-                    f"its function; {near_match(given, declared)}"
-                )
-        PRIORS.add(name, entry)
-        remember(function.__module__)
-        return function
-
-    return register
+    return registers(
+        PRIORS,
+        lambda name, log_prob: Prior(
+            name,
+            log_prob,
+            source=source,
+            sample=sample,
+            kl=kl,
+            kl_per_dimension=kl_per_dimension,
+            learned=learned,
+            prepare=prepare,
+            prepared=prepared,
+            discrete=discrete,
+            unit_inputs=unit_inputs,
+        ),
+    )

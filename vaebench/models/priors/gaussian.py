@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vaebench.models.posteriors import Distribution, Latent
 from vaebench.models.posteriors.gaussian import DiagonalGaussian, FullGaussian
-from vaebench.models.priors.entry import PRIORS, BoundPrior, prior
+from vaebench.models.priors.entry import prior
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, normals
 
@@ -40,6 +40,3 @@ def _standard_normal_kl_per_dimension(q: Distribution) -> Tensor | None:
 def standard_normal(z: Tensor) -> Tensor:
     """N(0, I)."""
     return densities.standard_normal_log_prob(z)
-
-
-STANDARD_NORMAL = BoundPrior(PRIORS["standard_normal"], {})

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from vaebench import results
 from vaebench.core.errors import StorageError
 from vaebench.running.executors.attempts import Attempt, after_death
+from vaebench.running.executors.entry import executor
 from vaebench.running.job import Job, OnSteps, perform, record_failure
 
 MAX_STARTS = 3
@@ -57,6 +58,7 @@ class Worker:
     has_begun: bool = False
 
 
+@executor(name="local")
 def run_local(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iterator[Job]:
     """Perform the jobs in `num_workers` processes, and yield each as it ends."""
     waiting = deque(map(Attempt, jobs))

@@ -16,11 +16,13 @@ from typing import Any
 
 from vaebench.core.errors import InputError, StorageError
 from vaebench.running.executors.attempts import Attempt, after_death
+from vaebench.running.executors.entry import executor
 from vaebench.running.job import Job, OnSteps, perform, record_failure
 
 REACH_S = 10.0
 
 
+@executor(name="ray")
 def run_on_ray(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iterator[Job]:
     """Perform the jobs as Ray tasks. The output folder must be one that every node sees.
 
