@@ -18,8 +18,8 @@ from vaebench.ops import densities
 from vaebench.ops.noise import Noise
 
 MIN_SHAPE = 0.1
-"""Of a beta law. Half of the mass of one with 0.1 lies within 0.001 of the end, finer than 8 bits;
-below that, uniform dequantisation loses more than the sharper end gains."""
+"""The least parameter of a beta law. With 0.1, half of the mass lies within 0.001 of the end, finer
+than 8 bits; below that, uniform dequantisation loses more than the sharper end gains."""
 
 
 def _continuous_bernoulli_sample(out: Tensor, noise: Noise) -> Tensor:
@@ -63,8 +63,8 @@ def _beta_sample(out: Tensor, noise: Noise) -> Tensor:
     from scipy.special import betaincinv
 
     a, b = _shapes(out)
-    given = (tensor.double().cpu().numpy() for tensor in (a, b, uniforms_beside(a, noise)))
-    return torch.from_numpy(betaincinv(*given)).clamp(*OPEN).to(out)
+    arrays = (tensor.double().cpu().numpy() for tensor in (a, b, uniforms_beside(a, noise)))
+    return torch.from_numpy(betaincinv(*arrays)).clamp(*OPEN).to(out)
 
 
 @likelihood(

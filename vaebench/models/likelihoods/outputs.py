@@ -1,4 +1,4 @@
-"""From a decoder's raw numbers, and a run's parameters, to those of a density."""
+"""How a decoder's raw numbers and a run's parameters become the parameters of a density."""
 
 from __future__ import annotations
 

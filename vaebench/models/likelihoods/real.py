@@ -61,7 +61,7 @@ def _log_sigma_sample(out: Tensor, noise: Noise, *, log_sigma: Scalar) -> Tensor
     support=REAL,
     mean=identity,
     sample=_log_sigma_sample,
-    learned={"log_sigma": -1.0},  # near the spread of intensities in [0, 1], so soon where it ends
+    learned={"log_sigma": -1.0},  # near the spread of intensities in [0, 1]: soon at its best
 )
 def gaussian_learned(x: Tensor, out: Tensor, *, log_sigma: Scalar) -> Tensor:
     """N(x; out, sigma^2 I) with one sigma for all pixels, trained with the decoder."""

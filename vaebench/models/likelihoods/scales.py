@@ -1,6 +1,6 @@
 """Signs that a decoder's numbers are on another scale than the one a likelihood reads them on.
 
-Shapes: x [S, B, P], out [K, S, B, n * P]. Each says in words what it sees, "" where nothing is odd.
+Shapes: x [S, B, P], out [K, S, B, n * P]. Each function returns its doubt in words, "" for none.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-2
-"""Of a sum of probabilities: what bfloat16 leaves of it."""
+"""How far a sum of probabilities in bfloat16 may be from 1."""
 
 Doubt = Callable[[Tensor, Tensor], str]
 """(x, out) of a good many images -> why out should not be trusted."""
 
 
 def no_doubt(x: Tensor, out: Tensor) -> str:
-    """Of numbers that cannot be told from those of another scale."""
+    """No doubt, whatever the numbers: for outputs that no other scale can be confused with."""
     return ""
 
 
 def like_probabilities(x: Tensor, out: Tensor) -> str:
-    """Where logits are due: all numbers lie in [0, 1].
+    """Doubt of outputs read as logits that all lie in [0, 1], as probabilities do.
 
     Such logits would give every pixel of every image a probability from 0.5 to 0.73. Those of a
     trained decoder are far on both sides, and those of an untrained one small with both signs, or
@@ -38,7 +38,7 @@ def like_probabilities(x: Tensor, out: Tensor) -> str:
 
 
 def like_shares(num_classes: int) -> Doubt:
-    """Where logits of classes [..., C, P] are due: none is negative, and each pixel's sum to 1.
+    """Doubt of logits of classes [..., C, P] that are never negative and sum to 1 over C.
 
     Logits may be shifted by any constant, but nothing makes them sum to 1 save a softmax.
     """
@@ -56,9 +56,10 @@ def like_shares(num_classes: int) -> Doubt:
 
 
 def like_scales(x: Tensor, out: Tensor) -> str:
-    """Where the last half are logs of scales: every scale is wider than all the data are.
+    """Doubt of logs of scales, the last half of out, that make every scale wider than the data.
 
-    Logs of positive numbers are due, so positive numbers themselves, read as logs, are above 1.
+    It happens where scales are given in place of their logs: read as logs, positive numbers give
+    scales above 1.
     """
     log_scale, width = out.chunk(2, -1)[1], x.max() - x.min()
     if bool((log_scale > 0).all() and (log_scale > torch.log(width)).all()):

@@ -31,7 +31,7 @@ class LinearEncoder(nn.Module):
 
 @model()
 def mlp(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
-    """Hidden layers of the given widths with ReLU, and the same in reverse for the decoder."""
+    """Hidden layers of the `widths`, with ReLU, and the same in reverse for the decoder."""
     encoder = _chain([sizes.pixels, *widths, sizes.posterior], noises)
     return encoder, _chain([sizes.code, *reversed(widths), sizes.out], noises)
 
@@ -44,8 +44,8 @@ def _refuses_hidden_layers(widths: Sequence[int]) -> str:
 def linear(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
     """The linear VAE, whose optimum is probabilistic PCA (Lucas et al. 2019).
 
-    log_var starts from 0. What a posterior has beyond it starts as biases do: a planar map of zeros
-    has no gradient to leave them by.
+    log_var starts from 0. Further numbers of a posterior start as biases do, because a planar map
+    whose parameters are all 0 has no gradient and would stay there.
     """
     assert not widths, "the configuration allows no hidden widths here"
     mu = StackedLinear(sizes.pixels, sizes.code, next(noises))

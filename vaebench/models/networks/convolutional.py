@@ -115,7 +115,7 @@ def _refuses_images(image_shape: ImageShape, widths: Sequence[int]) -> str:
 
 @model(refuses_widths=_refuses_widths, refuses_images=_refuses_images)
 def conv(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
-    """Convolutions with the given numbers of channels, each of half the size; and back.
+    """Convolutions with `widths` channels, each halving the image, and transposed ones back.
 
     4x4, stride 2, ReLU between; the decoder has the same in reverse, transposed.
     """

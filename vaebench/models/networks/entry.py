@@ -22,28 +22,29 @@ from vaebench.ops.noise import Noise
 Networks = tuple[nn.Module, nn.Module]
 """Encoder and decoder."""
 ImageShape = tuple[int, ...]
-"""Of a stored image, whose product is P: (height, width), (height, width, channels) or another."""
+"""The axes of a stored image: (height, width), (height, width, channels) or others. Their product
+is P."""
 
 
 class Sizes(NamedTuple):
-    """What a model's networks begin and end with."""
+    """The sizes of what a model's networks take and give."""
 
     image_shape: ImageShape
     posterior: int
-    """R: what the encoder gives for each example."""
+    """R: numbers that the encoder gives for each example."""
     code: int
-    """D: what the decoder is given for each code."""
+    """D: numbers of each code that the decoder takes."""
     outputs_per_pixel: int
-    """n."""
+    """n: numbers that the decoder gives for each pixel."""
 
     @property
     def pixels(self) -> int:
-        """P."""
+        """P: pixels of an image."""
         return math.prod(self.image_shape)
 
     @property
     def out(self) -> int:
-        """n P: what the decoder gives for each code."""
+        """n P: numbers that the decoder gives for each code."""
         return self.pixels * self.outputs_per_pixel
 
 

@@ -15,8 +15,9 @@ from torch.nn import functional as F
 from vaebench.ops.noise import Noise, uniforms
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
-"""Of convolutions. The kernel is a multiple of the stride, so that a transposed one adds up as many
-numbers for each of its pixels (Odena et al. 2016, "Deconvolution and checkerboard artifacts")."""
+"""Sizes of convolutions. The kernel is a multiple of the stride, so that a transposed convolution
+sums equally many numbers for each pixel (Odena et al. 2016, "Deconvolution and checkerboard
+artifacts")."""
 PIECE = 1 << 17
 """Numbers in the largest tensor of a piece: half a MiB in float32, where caches still hold it."""
 
@@ -29,7 +30,7 @@ class StackedLinear(nn.Module):
 
     def __init__(self, num_inputs: int, num_outputs: int, noise: Noise) -> None:
         super().__init__()
-        values = _initial(num_inputs, num_inputs + 1, num_outputs, noise)
+        values = _initial_weights(num_inputs, num_inputs + 1, num_outputs, noise)
         self.weight = nn.Parameter(values[:, :-1].contiguous())
         self.bias = nn.Parameter(values[:, -1:].contiguous())
         self.numbers_per_row = num_outputs
@@ -52,7 +53,7 @@ class StackedConv(nn.Module):
         """`size`: height and width of the images it takes."""
         super().__init__()
         fan_in = num_inputs * KERNEL**2
-        values = _initial(fan_in, fan_in + 1, num_outputs, noise)
+        values = _initial_weights(fan_in, fan_in + 1, num_outputs, noise)
         weight = values[:, :-1].mT.unflatten(-1, (num_inputs, KERNEL, KERNEL))
         self.weight = nn.Parameter(weight.contiguous())  # [S, out, in, 4, 4]
         self.bias = nn.Parameter(values[:, -1].contiguous())  # [S, out]
@@ -79,7 +80,7 @@ class StackedConvTranspose(nn.Module):
         """`size`: height and width of the images it gives."""
         super().__init__()
         fan_in = num_inputs * (KERNEL // STRIDE) ** 2
-        values = _initial(fan_in, num_inputs * KERNEL**2 + 1, num_outputs, noise)
+        values = _initial_weights(fan_in, num_inputs * KERNEL**2 + 1, num_outputs, noise)
         weight = values[:, :-1].mT.unflatten(-1, (num_inputs, KERNEL, KERNEL)).transpose(1, 2)
         self.weight = nn.Parameter(weight.contiguous())  # [S, in, out, 4, 4]
         self.bias = nn.Parameter(values[:, -1].contiguous())  # [S, out]
@@ -148,7 +149,7 @@ def _runs(pieces: Sequence[Tensor], num_runs: int) -> list[int]:
     return [piece.shape[1] // channels for piece in pieces]
 
 
-def _initial(fan_in: int, num_rows: int, num_columns: int, noise: Noise) -> Tensor:
-    """Uniform in +-1/sqrt(fan_in), for each run its own: [S, rows, columns]."""
+def _initial_weights(fan_in: int, num_rows: int, num_columns: int, noise: Noise) -> Tensor:
+    """Initial weights of each run, uniform in +-1/sqrt(fan_in): [S, rows, columns]."""
     scale = 1.0 / math.sqrt(fan_in)
     return scale * (2.0 * uniforms(noise, num_rows, num_columns) - 1.0)

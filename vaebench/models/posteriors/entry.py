@@ -97,13 +97,13 @@ class Posterior:
     """(numbers [S, B, R], sizes, network, **hyper) -> q(z|x)."""
     source: str
     num_inputs: Callable[[Latent], int]
-    """R: what the encoder gives for each example."""
+    """R: numbers that the encoder gives for each example."""
     code_width: Callable[[Latent], int] = _one_per_dimension
     """Numbers per code z, as the decoder sees it."""
     network: Callable[[Latent, Layers], nn.Module] | None = None
     """Trained parts beside the encoder, where the family has any."""
     discrete: bool = False
-    """Over one-hot codes; otherwise over real ones."""
+    """A family over one-hot codes; otherwise over real ones."""
 
     @property
     def hyper(self) -> dict[str, Hyper]:

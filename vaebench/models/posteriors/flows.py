@@ -79,7 +79,7 @@ class Flow:
 
 
 LEAST_SLOPE = 1e-4
-"""Of a planar map along w: 1 + w'u is above it."""
+"""The least slope of a planar map along w: 1 + w'u is above it."""
 SMALLEST = 1e-12
 """Squared norm of w, below which a planar map needs no care: there w'u is 0."""
 

@@ -18,7 +18,7 @@ from vaebench.ops.noise import Noise
 
 @dataclass(frozen=True)
 class PriorShape:
-    """What the trained tensors of a prior are sized by."""
+    """The sizes that the trained tensors of a prior follow from."""
 
     latent: Latent
     num_pixels: int
@@ -56,11 +56,11 @@ class Prior:
     prepare: Callable[[Encode, Mapping[str, Tensor]], Mapping[str, Any]] = _unchanged
     """(encode, learned) -> the tensors of one step, for a prior that the encoder makes."""
     prepared: tuple[str, ...] = ()
-    """Parameters that `prepare` makes, where these are others than the learned ones."""
+    """Names of the parameters that `prepare` makes, where they differ from the learned ones."""
     discrete: bool = False
-    """Over one-hot codes; otherwise over real ones."""
+    """A prior over one-hot codes; otherwise over real ones."""
     unit_inputs: bool = False
-    """Made of the posteriors of images in [0, 1], so for data in that range alone."""
+    """It is made from posteriors of images in [0, 1], so the data must lie in that range."""
 
     @property
     def hyper(self) -> dict[str, Hyper]:

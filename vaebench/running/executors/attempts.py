@@ -1,4 +1,4 @@
-"""Jobs and the deaths of those that had them: whom to try again, and how often."""
+"""Which runs to try again after the worker that had them died, and how often."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from vaebench.running.job import Job, record_failure, unsettled
 
 MAX_TRIES = 2
-"""A run fails whose worker died so often while it had that run alone."""
+"""Workers that may die with one run alone before that run is recorded as failed."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Attempt:
 
     job: Job
     deaths: int = 0
-    """Of workers that had begun it."""
+    """Workers that died after they had begun it."""
     apart: bool = False
     """It is part of what a worker died with: it gets a process that has done nothing else."""
 

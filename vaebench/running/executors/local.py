@@ -24,7 +24,7 @@ MAX_STARTS = 3
 CHECK_S = 1.0
 """A dead worker is seen this soon, even where a process that it forked keeps its connection."""
 LEAVE_S = 10.0
-"""What a worker has for leaving; then it is killed."""
+"""Seconds that a dismissed worker has for leaving; then it is killed."""
 SETTINGS = {
     # Threads that spin while they wait hold up small operations by milliseconds where cores are
     # shared.
@@ -34,7 +34,7 @@ SETTINGS = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
 }
-"""Of a worker's environment, unless it is set otherwise."""
+"""Variables of a worker's environment, unless the user sets them otherwise."""
 WORKER = """
 import sys
 descriptor, coordinator = map(int, sys.argv[1:])
