@@ -6,14 +6,13 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from torch import Tensor, nn
 
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.hyper import Hyper, Scalar, hyperparameters
-from vaebench.core.registry import Registry, name_of
-from vaebench.core.sources import remember
+from vaebench.core.registry import Registry, named_arguments, registers
 from vaebench.core.user_code import copied, is_users
 from vaebench.models.posteriors.entry import Layers
 from vaebench.models.terms import Terms
@@ -176,25 +175,56 @@ class Objective:
                 )
 
 
+LossFunction = TypeVar("LossFunction", bound=Callable[..., Tensor])
 OBJECTIVES: Registry[Objective] = Registry("objective")
 
 AT_LEAST_ONE = (1.0, math.inf)
 
 
+@named_arguments
 def objective(
-    *, source: str, bound: Bound, **facts: Any
-) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
-    """Register the decorated function under its own name; `facts` are the fields of Objective.
+    *,
+    source: str,
+    bound: Bound,
+    tight: bool = False,
+    bound_for: Mapping[str, tuple[float, float]] = {},
+    same_as: tuple[SameAs, ...] = (),
+    no_looser_than: tuple[str, ...] = (),
+    tighter_with_samples: bool = False,
+    gradient_of: Mapping[Side, GradientOf] = {},
+    still_at_posterior: bool = False,
+    ignores_rate: bool = False,
+    min_samples: int = 1,
+    of_batch: bool = False,
+    penalises: Mapping[str, Callable[..., float]] = {},
+    state: tuple[str, ...] = (),
+    update: Callable[..., dict[str, Tensor]] | None = None,
+    auxiliary: Auxiliary | None = None,
+) -> Callable[[LossFunction], LossFunction]:
+    """Register the decorated function under its own name, with the fields of Objective.
 
     Raises InputError where the facts do not fit the function.
     """
-
-    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        name = name_of(function)
-        entry = Objective(name, function, source=source, bound=bound, **facts)
-        entry.check()
-        OBJECTIVES.add(name, entry)
-        remember(function.__module__)
-        return function
-
-    return register
+    return registers(
+        OBJECTIVES,
+        lambda name, loss: Objective(
+            name,
+            loss,
+            source=source,
+            bound=bound,
+            tight=tight,
+            bound_for=bound_for,
+            same_as=same_as,
+            no_looser_than=no_looser_than,
+            tighter_with_samples=tighter_with_samples,
+            gradient_of=gradient_of,
+            still_at_posterior=still_at_posterior,
+            ignores_rate=ignores_rate,
+            min_samples=min_samples,
+            of_batch=of_batch,
+            penalises=penalises,
+            state=state,
+            update=update,
+            auxiliary=auxiliary,
+        ),
+    )
