@@ -77,6 +77,7 @@ def narrow():
     ("decorate", "taken"),
     [
         (grading(source=""), r"\(subject\)"),
+        (objective(source="", bound="none"), r"\(terms\)"),
         (model(), r"\(sizes, widths, noises\)"),
         (posterior(source="", num_inputs=lambda latent: 1), r"\(numbers, latent, network\)"),
         (prior(source="", sample=narrow), r"\(z\)"),

@@ -59,7 +59,7 @@ def test_a_type_checker_sees_each_public_name():
 def said(request, tmp_path_factory):
     """What mypy says of the README's plugin, and of a file with misspelt facts."""
     if importlib.util.find_spec("mypy") is None:
-        pytest.skip("mypy is not installed: it is in the group `lint`")
+        pytest.skip("mypy is not installed: it is in the groups `test` and `lint`")
     folder = tmp_path_factory.mktemp("typed")
     (folder / "mine.py").write_text(block("python", "@vb.objective"))
     (folder / "misspelt.py").write_text(MISSPELT)

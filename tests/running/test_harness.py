@@ -347,5 +347,23 @@ def test_an_objective_of_the_calling_script_is_sent_to_a_file(study, tmp_path):
         OBJECTIVES._entries.pop("local_elbo", None)
 
 
+def test_a_schedule_of_the_calling_script_is_sent_to_a_file(study, tmp_path):
+    from vaebench.config.schedules import SCHEDULES
+
+    path = study()
+    text = path.read_text().replace("[base]", '[base]\nrate_weight = "local_schedule"', 1)
+    path.write_text(text)
+    try:
+
+        @vb.schedule(source="this test")
+        def local_schedule(progress):
+            return 1.0
+
+        with pytest.raises(InputError, match="workers cannot see 'local_schedule'"):
+            vb.run(path, tmp_path / "out")
+    finally:
+        SCHEDULES._entries.pop("local_schedule", None)
+
+
 def test_every_executor_has_the_interface():
     assert set(EXECUTORS) == {"local", "inline", "ray"}

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_args
 from torch import Tensor, nn
 
 from vaebench.core.errors import InputError, near_match
-from vaebench.core.hyper import Hyper, Scalar, hyperparameters
+from vaebench.core.hyper import Hyper, Scalar, check_signature, hyperparameters
 from vaebench.core.registry import Registry, named_arguments, registers
 from vaebench.core.user_code import copied, is_users
 from vaebench.models.posteriors.entry import Layers
@@ -154,18 +154,12 @@ class Objective:
             )
         if isinstance(self.no_looser_than, str) or isinstance(self.same_as, SameAs):
             raise InputError(f"{what}: no_looser_than and same_as are tuples; got a single value")
-        (_, *others) = inspect.signature(self.loss).parameters.values()
-        if loose := [p.name for p in others if p.kind is not p.KEYWORD_ONLY]:
-            raise InputError(f"{what}: hyperparameters come after a *; {loose[0]!r} does not")
         if bool(self.state) != (self.update is not None):
             raise InputError(f"{what}: state and update go together; declare both or neither")
         self._check_names(what)
 
     def _check_names(self, what: str) -> None:
-        try:
-            declared = hyperparameters(self.loss)
-        except (NameError, TypeError, ValueError) as error:
-            raise InputError(f"{what}: its signature cannot be read: {error}") from error
+        declared = check_signature(what, self.loss, "terms")
         facts: Sequence[Mapping[str, Any]] = (self.bound_for, self.penalises)
         named = [*self.state, *(name for fact in facts for name in fact)]
         for name in [*named, *(name for same in self.same_as for name in same.at)]:
