@@ -13,7 +13,7 @@ from vaebench.config.build import load_data, streams
 from vaebench.evaluation import Subject, evaluate, own
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.models import select
-from vaebench.models.posteriors import POSTERIORS
+from vaebench.models.posteriors import POSTERIORS, Drawing
 from vaebench.models.terms import compute_terms
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, uniforms
@@ -40,7 +40,7 @@ def test_bounds_are_those_of_the_log_weights_by_hand(posterior, prior):
     model = model_of(posterior, prior)
     x = observations().expand(S, N, P)
     q, p = model.posterior(x), model.prior()
-    draw = q.draw(NOISE, K, densities, relaxed=False)
+    draw = q.draw(Drawing(NOISE, K, densities))
     log_q = q.log_prob(draw.z) if draw.log_qz_x is None else draw.log_qz_x
     law = torch.distributions.Bernoulli(logits=model.decode(draw.z))
     log_px_z = law.log_prob(x).sum(-1)
@@ -153,7 +153,7 @@ def test_bits_per_dim_of_dequantised_images_count_the_volume_of_a_level():
     found = evaluate(subject).values
     x = dataset.observe("test")
     q = model.posterior(x[None])
-    z = q.draw(own(subject, "likelihood").noise, K, densities, relaxed=False).z
+    z = q.draw(Drawing(own(subject, "likelihood").noise, K, densities)).z
     log_w = torch.distributions.Normal(model.decode(z), 0.3).log_prob(x).sum(-1)
     log_w += torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1) - q.log_prob(z)
     nll = math.log(K) - torch.logsumexp(log_w, 0).mean() + 64 * math.log(256)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
+from vaebench.config.compatibility import refusal
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper
 from vaebench.diagnostics.certify import check_objective
@@ -85,6 +86,26 @@ def test_a_hyperparameter_per_run_is_each_run_with_its_own(entry):
     for run in range(S):
         own = {n: v if n in entry.counts else float(v[run]) for n, v in stacked_hyper.items()}
         torch.testing.assert_close(stacked[run], loss_of(entry, terms_of(entry), **own)[run])
+
+
+LACKING = {
+    "independent_dimensions": ("full_gaussian", "standard_normal"),
+    "closed_form_kl": ("diagonal_gaussian", "mixture_of_gaussians"),
+    "log_qz_x_at_any_z": ("planar_flow", "mixture_of_gaussians"),
+}
+"""A posterior and a prior that lack just that, the most specific need first."""
+
+
+@EACH
+def test_what_it_needs_is_what_it_is_refused_without(entry):
+    counts = tuple((name, 1) for name in entry.counts)
+    num_samples = max(2, entry.min_samples)
+    refused = [
+        need
+        for need, (posterior, prior) in LACKING.items()
+        if refusal(entry.name, "bernoulli", posterior, prior, num_samples, counts)
+    ]
+    assert entry.needs == next(iter(refused), None)
 
 
 SMOOTH = [

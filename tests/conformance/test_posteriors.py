@@ -21,7 +21,7 @@ from tests.support.families import (
 )
 from vaebench.core.errors import InputError
 from vaebench.models import select
-from vaebench.models.posteriors import POSTERIORS, Latent
+from vaebench.models.posteriors import POSTERIORS, Drawing, Latent
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise
 
@@ -32,7 +32,7 @@ DISCRETE = [name for name, entry in POSTERIORS.items() if entry.discrete]
 
 
 def drawn(q, num_samples=K, noise=NOISE, relaxed=False):
-    return q.draw(noise, num_samples, densities, relaxed)
+    return q.draw(Drawing(noise, num_samples, densities, relaxed))
 
 
 def log_prob_of(q, draw):

@@ -24,7 +24,7 @@ from tests.support.families import (
 from tests.support.runs import pairs, run_config, sampled, steps_of
 from vaebench.core.errors import InputError
 from vaebench.models import select
-from vaebench.models.posteriors import POSTERIORS, Latent
+from vaebench.models.posteriors import POSTERIORS, Drawing, Latent
 from vaebench.models.priors import PRIORS, prior
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise
@@ -104,7 +104,7 @@ def test_the_kl_is_the_mean_of_the_log_ratio(posterior, name):
     if kl is None:
         assert parts is None
         return
-    draw = q.draw(NOISE, MANY, densities, relaxed=False)
+    draw = q.draw(Drawing(NOISE, MANY, densities))
     log_q = q.log_prob(draw.z) if draw.log_qz_x is None else draw.log_qz_x
     assert kl.shape == (S, B)
     assert within_error(log_q - p.log_prob(draw.z), kl)

@@ -39,7 +39,7 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("name", NEEDS)
-def test_needs_are_found_by_trying(name):
+def test_needs_are_said_in_words(name):
     assert lines_of("objectives")[name]["needs"] == NEEDS[name]
 
 

@@ -36,6 +36,7 @@ from vaebench.diagnostics.gradients.replicas import (
     with_objective,
 )
 from vaebench.objectives import OBJECTIVES, objective
+from vaebench.objectives.estimators import estimator
 from vaebench.report.gradients.tables import band, envelope, wide
 
 R = 512
@@ -109,7 +110,7 @@ def biased():
     @objective(source="a mistake", bound="lower", gradient_of=OBJECTIVES["dreg"].gradient_of)
     def squared_for_both(t):
         weights = torch.softmax(t.log_w.detach(), 0).square()
-        return -t.estimator(t.log_w.logsumexp(0), decoder=weights, path=weights)
+        return -estimator(t, t.log_w.logsumexp(0), decoder=weights, path=weights)
 
     yield "squared_for_both"
     OBJECTIVES._entries.pop("squared_for_both")

@@ -1,5 +1,8 @@
 """What a step draws with its samples changes how it is computed, and nothing else."""
 
+from dataclasses import replace
+from typing import get_args
+
 import pytest
 import torch
 
@@ -8,6 +11,7 @@ from vaebench.config.build import build_stack
 from vaebench.models import Family, build
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import Latent
+from vaebench.models.posteriors.entry import Wanted
 from vaebench.models.priors import PRIORS
 from vaebench.models.terms import compute_terms
 from vaebench.objectives import OBJECTIVES
@@ -15,18 +19,6 @@ from vaebench.ops.noise import Noise
 
 K, B = 4, 6
 X = (torch.rand(2, B, 64, generator=torch.Generator().manual_seed(0)) < 0.3).double()
-WANTED = {
-    "elbo": "kl",
-    "beta_tc": "log_qz_x",
-    "reconstruction_only": "kl",
-    "elbo_mc": "log_qz_x",
-    "elbo_low_variance": "log_qz_x",
-    "iwae": "log_qz_x",
-    "elbo_stl": "log_qz_x_path",
-    "dreg": "log_qz_x_path",
-    "piwae": "log_qz_x_path",
-    "cubo": "log_qz_x_path",
-}
 
 
 def step(name, wanted):
@@ -42,22 +34,31 @@ def step(name, wanted):
     return loss, gradients, terms
 
 
+@pytest.mark.parametrize("wanted", get_args(Wanted))
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_what_is_drawn_in_one_pass_is_what_is_computed_apart(name):
-    loss, gradients, terms = step(name, "kl")
-    again, same_gradients, fused = step(name, terms.wanted)
+def test_what_is_drawn_with_the_samples_changes_neither_loss_nor_gradient(name, wanted):
+    """So an objective that declares nothing, or the wrong thing, is right, and only slower."""
+    loss, gradients, _ = step(name, OBJECTIVES[name].draws)
+    again, same_gradients, _ = step(name, wanted)
     torch.testing.assert_close(loss, again)
     for a, b in zip(gradients, same_gradients, strict=True):
         torch.testing.assert_close(a, b)
-    assert fused.wanted == terms.wanted
 
 
-@pytest.mark.parametrize("name", WANTED)
-def test_the_loss_tells_what_it_wants_drawn(name):
-    _, _, terms = step(name, "kl")
-    assert terms.wanted == WANTED[name]
-    _, _, fused = step(name, WANTED[name])
-    assert (fused.drawn.kl_to_standard_normal is None) == (WANTED[name] != "kl")
+@pytest.mark.parametrize("wanted", get_args(Wanted))
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_objective_declares_what_its_loss_asks_of_the_samples(name, wanted):
+    _, _, terms = step(name, wanted)
+    asked = {"log_qz_x", "log_qz_x_path"} & vars(terms).keys()
+    assert asked == {OBJECTIVES[name].draws} - {"kl"}
+
+
+@pytest.mark.parametrize("rate_weight", [0.3, torch.tensor([[0.3], [0.7]], dtype=torch.float64)])
+def test_the_weight_on_the_rate_is_of_each_run(rate_weight):
+    terms = replace(step("elbo", "kl")[2], rate_weight=rate_weight)
+    torch.testing.assert_close(terms.rate, rate_weight * terms.kl)
+    torch.testing.assert_close(terms.rate_per_dimension.sum(-1), terms.rate)
+    torch.testing.assert_close(terms.log_w - terms.log_px_z, rate_weight * terms.log_ratio)
 
 
 def test_another_prior_is_not_mistaken_for_the_one_that_is_drawn():

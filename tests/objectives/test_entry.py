@@ -1,5 +1,7 @@
 """Objectives with a state or a network of their own: what the loop keeps and trains for them."""
 
+import dataclasses
+import inspect
 import math
 
 import pytest
@@ -10,9 +12,27 @@ from vaebench.models import Family, build
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import Latent
 from vaebench.models.terms import Terms, compute_terms
-from vaebench.objectives import OBJECTIVES
+from vaebench.objectives import OBJECTIVES, Objective, objective
 from vaebench.ops.noise import Noise, key, normals
 from vaebench.training.descent import clip_gradients
+
+
+def test_the_decorator_takes_every_fact_by_name_with_its_default():
+    """The two lists of names, types and defaults are one."""
+    facts = {f.name: f for f in dataclasses.fields(Objective) if f.name not in ("name", "loss")}
+    arguments = inspect.signature(objective).parameters
+    assert list(arguments) == list(facts)
+    for name, argument in arguments.items():
+        fact = facts[name]
+        empty = dataclasses.MISSING if fact.default_factory is dataclasses.MISSING else {}
+        default = fact.default if empty is dataclasses.MISSING else empty
+        if default is dataclasses.MISSING:
+            assert argument.default is inspect.Parameter.empty
+        else:
+            assert argument.default == default
+        assert argument.annotation == fact.type
+        assert argument.kind is argument.KEYWORD_ONLY
+
 
 # ------------------------------------------------------------------ GECO
 

@@ -17,6 +17,7 @@ from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES, Objective
+from vaebench.objectives.entry import Need
 from vaebench.running.executors import EXECUTORS
 
 Lines = list[dict[str, str]]
@@ -137,26 +138,21 @@ def _samples(entry: Objective) -> str:
     return f"else {limits[0]}" if limits else "free"
 
 
+NEEDS: dict[Need, str] = {
+    "independent_dimensions": "a Gaussian q(z|x) with independent dimensions",
+    "closed_form_kl": "closed-form KL",
+    "log_qz_x_at_any_z": "log q(z|x) at any z",
+}
+
+
 def _needs(entry: Objective) -> Iterator[str]:
-    """What it needs beside samples with their densities, found by trying a posterior and a prior
-    that lack just that. No objective needs labels.
-    """
-    if _refused(entry, "full_gaussian", "standard_normal"):
-        yield "a Gaussian q(z|x) with independent dimensions"
-    elif _refused(entry, "diagonal_gaussian", "mixture_of_gaussians"):
-        yield "closed-form KL"
-    elif _refused(entry, "planar_flow", "mixture_of_gaussians"):
-        yield "log q(z|x) at any z"
+    """What an objective needs beside samples with their densities. None of them needs labels."""
+    if entry.needs:
+        yield NEEDS[entry.needs]
     if entry.auxiliary:
         yield "a discriminator (trained beside the model)"
     if entry.of_batch:
         yield "the whole minibatch"
-
-
-def _refused(entry: Objective, posterior: str, prior: str) -> bool:
-    counts = tuple((name, 1) for name in entry.counts)
-    num_samples = max(2, entry.min_samples)
-    return bool(refusal(entry.name, "bernoulli", posterior, prior, num_samples, counts))
 
 
 def _closed_form_priors(posterior: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ from vaebench.core.errors import InputError
 from vaebench.core.hyper import Scalar, with_axis
 from vaebench.models import VAE
 from vaebench.models.posteriors import Distribution, Latent
-from vaebench.models.posteriors.entry import Draw, Wanted
+from vaebench.models.posteriors.entry import Draw, Drawing, Wanted
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
 from vaebench.models.priors import STANDARD_NORMAL, BoundPrior
 from vaebench.ops import densities
@@ -25,18 +25,15 @@ PRIOR_DRAWS = 1 << 31
 """The number of the posterior sample from which on the noise serves draws of the prior."""
 NO_SIZES = Latent(0)
 NOTHING_DRAWN = Draw(torch.empty(0))
-SMALLEST = 1e-20
-"""Of a weight that the gradient of z is divided by: far below any that matters, far above 0."""
 
 
 @dataclass(frozen=True)
 class Terms:
     """B examples through K posterior samples of S runs; densities in nats.
 
-    The terms of one step serve one loss: `estimator` marks z for the backward pass. What a choice
-    of posterior and prior has no formula for raises InputError that says what to choose instead.
-    `rate_weight` is the warm-up of the training loop: it scales the rate, and within `log_w` the
-    two densities of z, so that a schedule on it reaches every objective. Evaluation leaves it at 1.
+    What a choice of posterior and prior has no formula for raises InputError that says what to
+    choose instead. Each density is computed where a loss first asks for it, unless it came with
+    the draw of the samples (`drawn`).
     """
 
     q: Distribution
@@ -45,16 +42,17 @@ class Terms:
     log_px_z: Tensor  # [K, S, B]
     prior: BoundPrior = STANDARD_NORMAL
     rate_weight: Scalar = 1.0
+    """The warm-up of the training loop: see `weighted_rate`. Evaluation leaves it at 1."""
     num_examples: int = 0
     """N: size of the training part, for estimates of the aggregate posterior."""
     latent: Latent = NO_SIZES
     family: str = "diagonal_gaussian"
-    """Name of the posterior, for messages."""
+    """The name of the posterior, for messages."""
     noise: Noise | None = None
     auxiliary: nn.Module | None = None
     """The network that the objective declares, trained beside the model: [S, n, D] -> [S, n, ·]."""
     drawn: Draw = NOTHING_DRAWN
-    """What came with the samples."""
+    """The samples with the densities and the KL that were computed in the same pass."""
 
     @property
     def shape(self) -> torch.Size:
@@ -63,7 +61,7 @@ class Terms:
 
     @property
     def num_samples(self) -> int:
-        """K."""
+        """K, the number of posterior samples."""
         return self.log_px_z.shape[0]
 
     @property
@@ -75,6 +73,15 @@ class Terms:
     def log_var(self) -> Tensor:
         """The log-variance of each dimension of q(z|x): [S, B, D]."""
         return self.q.log_var
+
+    def weighted_rate(self, rate: Tensor, *, per_dimension: bool = False) -> Tensor:
+        """A rate, or an estimate or a part of one, under the weight of the warm-up.
+
+        The one place where that weight is applied: an objective whose loss has a rate takes it from
+        here or from a quantity below that is weighted already, so that a warm-up reaches it.
+        Shapes: [S, B] or [K, S, B]; `per_dimension`: [S, B, D].
+        """
+        return (with_axis(self.rate_weight) if per_dimension else self.rate_weight) * rate
 
     # ------------------------------------------------------------------ densities of the samples
 
@@ -91,59 +98,34 @@ class Terms:
 
     @cached_property
     def log_qz_x_path(self) -> Tensor:
-        """The same, its gradient through z alone, not through q's own parameters: [K, S, B]."""
+        """log q(z|x) with its gradient through z alone, not through q's parameters: [K, S, B]."""
         drawn = self.drawn.log_qz_x_path
         return self.q.stopped().log_prob(self.z) if drawn is None else drawn
 
     @cached_property
     def log_qz_x_score(self) -> Tensor:
-        """The same, its gradient through q's own parameters alone, not through z: [K, S, B]."""
+        """log q(z|x) with its gradient through q's parameters alone, not through z: [K, S, B]."""
         return self.q.log_prob(self.z.detach())
 
     @cached_property
     def log_ratio(self) -> Tensor:
-        """log p(z) - log q(z|x) of each sample, without the warm-up: [K, S, B]."""
+        """log p(z) - log q(z|x) of each sample, not weighted: [K, S, B]."""
         return self.log_pz - self.log_qz_x
 
     @cached_property
+    def log_ratio_path(self) -> Tensor:
+        """log p(z) - log q(z|x) of each sample, q's parameters stopped, not weighted: [K, S, B]."""
+        return self.log_pz - self.log_qz_x_path
+
+    @cached_property
     def log_w(self) -> Tensor:
-        """Log importance weights log p(x|z) + log p(z) - log q(z|x): [K, S, B]."""
-        return self.log_px_z + self.rate_weight * self.log_ratio
+        """Log importance weights, log p(x|z) plus the weighted log ratio: [K, S, B]."""
+        return self.log_px_z + self.weighted_rate(self.log_ratio)
 
     @cached_property
     def log_w_path(self) -> Tensor:
-        """Log importance weights with q's own parameters stopped: [K, S, B]."""
-        return self.log_px_z + self.rate_weight * (self.log_pz - self.log_qz_x_path)
-
-    def estimator(
-        self, bound: Tensor, *, decoder: Tensor, path: Tensor, score: Tensor | None = None
-    ) -> Tensor:
-        """The value of `bound` [S, B] with the gradient of sum_k weight_k log w_k.
-
-        The weight is another on each way that the gradient takes: `decoder` for the generative
-        parameters, `path` through z, `score` for q's own parameters in log q(z|x) (None: 0).
-        Weights are [K, S, B], without gradient, those of the decoder not negative. Once for the
-        terms of a step: raises InputError where an objective calls it again.
-        """
-        decoder = decoder.clamp_min(SMALLEST)
-        if self.z.requires_grad:
-            self._mark_once()
-            self.z.register_hook(lambda gradient: gradient * (path / decoder)[..., None])
-        # Densities that came with the draw have their gradient past z, where no hook is.
-        of_z = decoder if self.drawn.log_qz_x_path is None else path
-        log_ratio = self.rate_weight * (self.log_pz - self.log_qz_x_path)
-        total = (decoder * self.log_px_z + of_z * log_ratio).sum(0)
-        if score is not None:
-            total = total - (score * self.rate_weight * self.log_qz_x_score).sum(0)
-        return bound.detach() + (total - total.detach())
-
-    def _mark_once(self) -> None:
-        if "_marked" in vars(self):
-            raise InputError(
-                "the terms of a step serve one estimator, which marks z; this objective made two: "
-                "weigh the log weights once, by the sum of both weights"
-            )
-        object.__setattr__(self, "_marked", True)
+        """Log importance weights with q's parameters stopped: [K, S, B]."""
+        return self.log_px_z + self.weighted_rate(self.log_ratio_path)
 
     # ------------------------------------------------------------------ rate and distortion
 
@@ -154,7 +136,7 @@ class Terms:
 
     @cached_property
     def kl(self) -> Tensor:
-        """KL[q(z|x) || p(z)] in closed form, without the warm-up: [S, B]."""
+        """KL[q(z|x) || p(z)] in closed form, not weighted: [S, B]."""
         kl = self.closed_form_kl
         if kl is None:
             raise InputError(
@@ -181,7 +163,7 @@ class Terms:
     @cached_property
     def rate(self) -> Tensor:
         """KL[q(z|x) || p(z)], weighted: [S, B]."""
-        return self.rate_weight * self.kl
+        return self.weighted_rate(self.kl)
 
     @cached_property
     def rate_per_dimension(self) -> Tensor:
@@ -192,7 +174,7 @@ class Terms:
                 f"the KL does not split over dimensions for {self._pair}: "
                 f"choose posterior 'diagonal_gaussian' and prior 'standard_normal'"
             )
-        return with_axis(self.rate_weight) * parts
+        return self.weighted_rate(parts, per_dimension=True)
 
     # ------------------------------------------------------------------ the aggregate posterior
 
@@ -227,14 +209,6 @@ class Terms:
         return outputs
 
     @property
-    def wanted(self) -> Wanted:
-        """What the loss has asked of these samples: the next step can draw it in one pass."""
-        asked = {"log_qz_x", "log_qz_x_path"} & vars(self).keys()
-        if asked == {"log_qz_x_path"}:
-            return "log_qz_x_path"
-        return "log_qz_x" if asked == {"log_qz_x"} else "kl"
-
-    @property
     def _pair(self) -> str:
         return f"posterior {self.family!r} and prior {self.prior.entry.name!r}"
 
@@ -259,10 +233,13 @@ def compute_terms(
     """Encode x [S, B, P], draw K samples, decode.
 
     `training` takes relaxed samples and closed-form fits of the batch where the model has such.
-    `wanted`: what to draw with the samples. `ops`: kernels, or the reference, densities.
+    `wanted`: what to compute in the same pass as the samples; an objective declares it as `draws`,
+    and any other choice gives the same terms, later. `ops`: kernels, or the reference, densities.
     """
     q, prior = model.posterior(x, training, **posterior_hyper), model.prior()
-    draw = q.draw(noise, num_samples, ops, training, wanted if _is_standard(prior) else "kl")
+    if not _is_standard(prior):
+        wanted = "kl"
+    draw = q.draw(Drawing(noise, num_samples, ops, relaxed=training, wanted=wanted))
     return Terms(
         q,
         draw.z,

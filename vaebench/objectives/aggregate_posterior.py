@@ -31,8 +31,8 @@ def _decomposed(
     information = (t.log_qz_x - log_qz).mean(0)
     correlation = (log_qz - log_qz_d).mean(0)
     by_dimension = (log_qz_d - t.log_pz).mean(0)
-    rate = alpha * information + beta * correlation + gamma * by_dimension
-    return t.distortion + t.rate_weight * rate
+    parts = alpha * information + beta * correlation + gamma * by_dimension
+    return t.distortion + t.weighted_rate(parts)
 
 
 @objective(
@@ -45,6 +45,8 @@ def _decomposed(
         "beta": lambda a: a.total_correlation + (a.latent_dim - 1) * math.log(a.num_examples),
         "gamma": lambda a: a.dimension_kl - a.latent_dim * math.log(a.num_examples),
     },
+    draws="log_qz_x",
+    needs="independent_dimensions",
 )
 def beta_tc(t: Terms, *, alpha: Weight = 1.0, beta: Weight = 6.0, gamma: Weight = 1.0) -> Tensor:
     """Distortion plus the weighted parts of the rate, log q(z) by minibatch weighting: [S, B] nats.
@@ -68,6 +70,8 @@ def beta_tc(t: Terms, *, alpha: Weight = 1.0, beta: Weight = 6.0, gamma: Weight 
         "beta": lambda a: a.total_correlation,
         "gamma": lambda a: a.dimension_kl,
     },
+    draws="log_qz_x",
+    needs="independent_dimensions",
 )
 def beta_tc_stratified(
     t: Terms, *, alpha: Weight = 1.0, beta: Weight = 6.0, gamma: Weight = 1.0
@@ -106,6 +110,7 @@ Width = Annotated[Scalar, Hyper(low=0.01)]
         "alpha": lambda a: a.rbf_mmd(1.0 / (2.0 * a.latent_dim)) - a.rate,
         "lam": lambda a: a.rbf_mmd(1.0 / (2.0 * a.latent_dim)),
     },
+    needs="closed_form_kl",
 )
 def info_vae(
     t: Terms,
@@ -179,6 +184,7 @@ DipWeight = Annotated[Scalar, Hyper((1.0, 100.0), log=True, low=0.0)]
         "off_diagonal": lambda a: a.off_diagonal_squares(a.mean_covariance),
         "diagonal": lambda a: a.diagonal_squares(a.mean_covariance),
     },
+    needs="closed_form_kl",
 )
 def dip_vae_i(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight = 100.0) -> Tensor:
     """The ELBO plus penalties that bring the covariance of the means to the identity: [S, B] nats.
@@ -198,6 +204,7 @@ def dip_vae_i(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight =
         "off_diagonal": lambda a: a.off_diagonal_squares(a.covariance),
         "diagonal": lambda a: a.diagonal_squares(a.covariance),
     },
+    needs="closed_form_kl",
 )
 def dip_vae_ii(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight = 10.0) -> Tensor:
     """The ELBO plus penalties that bring the covariance of q(z) to the identity: [S, B] nats.
@@ -241,6 +248,7 @@ def _critic_loss(t: Terms) -> Tensor:
     same_as=(SameAs("elbo", at={"gamma": 0.0}),),
     auxiliary=Auxiliary(_critic, _critic_loss),
     penalises={"gamma": lambda a: a.total_correlation},
+    needs="closed_form_kl",
 )
 def factor_vae(t: Terms, *, gamma: Weight = 6.0) -> Tensor:
     """The ELBO plus gamma times the total correlation of q(z), by a discriminator: [S, B] nats.

@@ -11,6 +11,7 @@ from torch import Tensor
 from vaebench.core.hyper import Hyper, Scalar
 from vaebench.models.terms import Terms
 from vaebench.objectives.entry import GradientOf, SameAs, objective
+from vaebench.objectives.estimators import estimator
 from vaebench.objectives.importance import ELBO_OF_ONE_SAMPLE
 from vaebench.ops import densities
 
@@ -27,6 +28,7 @@ from vaebench.ops import densities
     ),
     no_looser_than=("elbo", "elbo_mc"),
     tighter_with_samples=True,
+    draws="log_qz_x",
 )
 def renyi(
     t: Terms, *, alpha: Annotated[Scalar, Hyper((0.0, 1.0), low=-10.0, high=10.0)] = 0.5
@@ -44,6 +46,7 @@ def renyi(
     bound="none",
     tight=True,
     same_as=(ELBO_OF_ONE_SAMPLE,),
+    draws="log_qz_x",
 )
 def vr_max(t: Terms) -> Tensor:
     """Minus the largest log w of the samples: [S, B] nats. Renyi's limit at alpha = -infinity.
@@ -60,6 +63,8 @@ def vr_max(t: Terms) -> Tensor:
     bound_for={"order": (1.0, 10.0)},
     same_as=(SameAs("iwae", at={"order": 1.0}), ELBO_OF_ONE_SAMPLE),
     gradient_of={"encoder": GradientOf("cubo")},
+    draws="log_qz_x_path",
+    needs="log_qz_x_at_any_z",
 )
 def cubo(
     t: Terms, *, order: Annotated[Scalar, Hyper((1.0, 4.0), low=1.0, high=10.0)] = 2.0
@@ -76,7 +81,7 @@ def cubo(
     log_w = t.log_w_path.detach()
     weights = torch.softmax(torch.as_tensor(order) * log_w, 0)
     bound = densities.log_power_mean(log_w, order)
-    return -t.estimator(bound, decoder=weights, path=(order - 1.0) * weights)
+    return -estimator(t, bound, decoder=weights, path=(order - 1.0) * weights)
 
 
 @objective(
@@ -85,6 +90,7 @@ def cubo(
     tight=True,
     same_as=(SameAs("elbo_mc", at={"partitions": 1}), ELBO_OF_ONE_SAMPLE),
     no_looser_than=("elbo", "elbo_mc"),
+    draws="log_qz_x",
 )
 def tvo(
     t: Terms,

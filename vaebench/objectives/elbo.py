@@ -15,6 +15,7 @@ from vaebench.objectives.entry import GradientOf, SameAs, objective
     tight=True,
     same_as=(SameAs("elbo_mc", exact=False),),
     no_looser_than=("beta_elbo",),
+    needs="closed_form_kl",
 )
 def elbo(t: Terms) -> Tensor:
     """Minus the ELBO with the KL in closed form: [S, B] nats.
@@ -30,6 +31,7 @@ def elbo(t: Terms) -> Tensor:
     tight=True,
     same_as=(SameAs("elbo", exact=False),),
     no_looser_than=("beta_elbo",),
+    draws="log_qz_x",
 )
 def elbo_mc(t: Terms) -> Tensor:
     """Minus the ELBO with the KL sampled, log q(z|x) - log p(z) on the same z: [S, B] nats.
@@ -47,6 +49,8 @@ def elbo_mc(t: Terms) -> Tensor:
     same_as=(SameAs("elbo_mc"),),
     gradient_of={"encoder": GradientOf("elbo_mc")},
     still_at_posterior=True,
+    draws="log_qz_x_path",
+    needs="log_qz_x_at_any_z",
 )
 def elbo_stl(t: Terms) -> Tensor:
     """Minus the sampled ELBO, sticking the landing: gradient through z alone: [S, B] nats.
@@ -63,6 +67,7 @@ def elbo_stl(t: Terms) -> Tensor:
     bound="lower",
     tight=True,
     same_as=(SameAs("elbo", exact=False),),
+    draws="log_qz_x",
 )
 def elbo_low_variance(t: Terms) -> Tensor:
     """Minus the ELBO with the KL sampled as (r - 1) - log r, r = p(z) / q(z|x): [S, B] nats.
@@ -72,4 +77,4 @@ def elbo_low_variance(t: Terms) -> Tensor:
     is low in most batches.
     """
     kl = torch.expm1(t.log_ratio) - t.log_ratio
-    return t.distortion + t.rate_weight * kl.mean(0)
+    return t.distortion + t.weighted_rate(kl.mean(0))

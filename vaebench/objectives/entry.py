@@ -14,11 +14,14 @@ from vaebench.core.errors import InputError, near_match
 from vaebench.core.hyper import Hyper, Scalar, check_signature, hyperparameters
 from vaebench.core.registry import Registry, named_arguments, registers
 from vaebench.core.user_code import copied, is_users
-from vaebench.models.posteriors.entry import Layers
+from vaebench.models.posteriors.entry import Layers, Wanted
 from vaebench.models.terms import Terms
 
 Bound = Literal["lower", "upper", "none"]
 Side = Literal["encoder", "decoder"]
+Need = Literal["independent_dimensions", "closed_form_kl", "log_qz_x_at_any_z"]
+"""What an objective needs that not every posterior and prior has: a Gaussian q(z|x) with
+independent dimensions; a KL to the prior with a formula; log q(z|x) at any z, not only at draws."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,11 @@ class Objective:
     of_batch: bool = False
     """A function of the whole minibatch, as of the aggregate posterior: the loss of one example
     depends on the others."""
+    draws: Wanted = "kl"
+    """What the loss asks of its samples, so that training computes it in the same pass as them.
+    With another declaration, or none, the loss is the same and takes longer."""
+    needs: Need | None = None
+    """What the loss asks of the posterior and the prior."""
     penalises: Mapping[str, Callable[..., float]] = field(default_factory=dict)
     """Of the aggregate posterior: hyperparameter -> what the loss grows by with it, as a function
     of the exact one (certify.aggregate). An auxiliary network is then one that tells q(z) from the
@@ -143,6 +151,10 @@ class Objective:
         what = f"objective {self.name!r}"
         if self.bound not in get_args(Bound):
             raise InputError(f"{what}: bound must be one of {get_args(Bound)}; got {self.bound!r}")
+        if self.draws not in get_args(Wanted):
+            raise InputError(f"{what}: draws must be one of {get_args(Wanted)}; got {self.draws!r}")
+        if self.needs not in (None, *get_args(Need)):
+            raise InputError(f"{what}: needs must be one of {get_args(Need)}; got {self.needs!r}")
         for side in self.gradient_of:
             if side not in get_args(Side):
                 raise InputError(f"{what}: gradient_of names encoder or decoder; got {side!r}")
@@ -190,6 +202,8 @@ def objective(
     ignores_rate: bool = False,
     min_samples: int = 1,
     of_batch: bool = False,
+    draws: Wanted = "kl",
+    needs: Need | None = None,
     penalises: Mapping[str, Callable[..., float]] = {},
     state: tuple[str, ...] = (),
     update: Callable[..., dict[str, Tensor]] | None = None,
@@ -216,6 +230,8 @@ def objective(
             ignores_rate=ignores_rate,
             min_samples=min_samples,
             of_batch=of_batch,
+            draws=draws,
+            needs=needs,
             penalises=penalises,
             state=state,
             update=update,

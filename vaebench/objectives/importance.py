@@ -15,6 +15,7 @@ from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper, Scalar
 from vaebench.models.terms import Terms
 from vaebench.objectives.entry import GradientOf, SameAs, objective
+from vaebench.objectives.estimators import estimator
 from vaebench.ops import densities
 
 ELBO_OF_ONE_SAMPLE = SameAs("elbo_mc", num_samples=1)
@@ -27,6 +28,7 @@ ELBO_OF_ONE_SAMPLE = SameAs("elbo_mc", num_samples=1)
     same_as=(ELBO_OF_ONE_SAMPLE, SameAs("renyi", other_at={"alpha": 0.0})),
     no_looser_than=("elbo", "elbo_mc", "miwae", "ciwae", "renyi", "tvo"),
     tighter_with_samples=True,
+    draws="log_qz_x",
 )
 def iwae(t: Terms) -> Tensor:
     """Minus log (1/K) sum_k w_k: [S, B] nats. Tightens to log p(x) as K grows.
@@ -45,6 +47,8 @@ def iwae(t: Terms) -> Tensor:
     still_at_posterior=True,
     no_looser_than=("elbo", "elbo_mc"),
     tighter_with_samples=True,
+    draws="log_qz_x_path",
+    needs="log_qz_x_at_any_z",
 )
 def dreg(t: Terms) -> Tensor:
     """Minus the IWAE bound, doubly reparameterised: [S, B] nats.
@@ -53,7 +57,7 @@ def dreg(t: Terms) -> Tensor:
     the normalised weights themselves. One set of weights for both is wrong for one of them.
     """
     bound, weights, _ = kernels.importance_weights(t.log_w_path.detach())
-    return -t.estimator(bound, decoder=weights, path=weights.square())
+    return -estimator(t, bound, decoder=weights, path=weights.square())
 
 
 def _grouped(t: Terms, log_w: Tensor, groups: int) -> Tensor:
@@ -79,6 +83,7 @@ Groups = Annotated[int, Hyper(low=1)]
     no_looser_than=("elbo", "elbo_mc"),
     tighter_with_samples=True,
     min_samples=2,
+    draws="log_qz_x",
 )
 def miwae(t: Terms, *, groups: Groups = 2) -> Tensor:
     """Minus the mean of M IWAE bounds of K / M samples each: [S, B] nats. K counts all samples.
@@ -100,6 +105,8 @@ def miwae(t: Terms, *, groups: Groups = 2) -> Tensor:
     no_looser_than=("elbo", "elbo_mc"),
     tighter_with_samples=True,
     min_samples=2,
+    draws="log_qz_x_path",
+    needs="log_qz_x_at_any_z",
 )
 def piwae(t: Terms, *, groups: Groups = 2) -> Tensor:
     """Minus the IWAE bound of all K samples; the encoder follows MIWAE's of M groups: [S, B] nats.
@@ -109,7 +116,7 @@ def piwae(t: Terms, *, groups: Groups = 2) -> Tensor:
     log_w = t.log_w_path.detach()
     encoder = torch.softmax(_grouped(t, log_w, groups), 1).flatten(0, 1) / groups
     bound, decoder, _ = kernels.importance_weights(log_w)
-    return -t.estimator(bound, decoder=decoder, path=encoder, score=encoder)
+    return -estimator(t, bound, decoder=decoder, path=encoder, score=encoder)
 
 
 @objective(
@@ -124,6 +131,7 @@ def piwae(t: Terms, *, groups: Groups = 2) -> Tensor:
     ),
     no_looser_than=("elbo", "elbo_mc"),
     tighter_with_samples=True,
+    draws="log_qz_x",
 )
 def ciwae(
     t: Terms, *, beta: Annotated[Scalar, Hyper((0.01, 1.0), log=True, low=0.0, high=1.0)] = 0.5
@@ -150,6 +158,7 @@ def _subsets(num_samples: int, size: int) -> Tensor:
     tight=True,
     same_as=(SameAs("iwae", at={"order": 0}),),
     min_samples=2,
+    draws="log_qz_x",
 )
 def jackknife(t: Terms, *, order: Annotated[int, Hyper(low=0)] = 1) -> Tensor:
     """Minus the IWAE bound less its bias to the given order in 1/K (JVI): [S, B] nats.

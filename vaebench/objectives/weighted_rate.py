@@ -22,6 +22,7 @@ from vaebench.objectives.entry import AT_LEAST_ONE, SameAs, objective
         SameAs("elbo", at={"beta": 1.0}),
         SameAs("reconstruction_only", at={"beta": 0.0}),
     ),
+    needs="closed_form_kl",
 )
 def beta_elbo(
     t: Terms, *, beta: Annotated[Scalar, Hyper((0.1, 10.0), log=True, low=0.0)] = 4.0
@@ -48,6 +49,7 @@ Floor = Annotated[Scalar, Hyper((0.01, 2.0), log=True, low=0.0)]
     source="Li et al. 2019, free bits of every dimension",
     bound="lower",
     same_as=(SameAs("elbo", at={"floor": 0.0}),),
+    needs="independent_dimensions",
 )
 def free_bits_per_dimension(t: Terms, *, floor: Floor = 0.25) -> Tensor:
     """Distortion plus each example's rate by dimension, at least `floor` nats each: [S, B] nats.
@@ -62,6 +64,7 @@ def free_bits_per_dimension(t: Terms, *, floor: Floor = 0.25) -> Tensor:
     source="Li et al. 2019, in its code: free bits of the whole rate",
     bound="lower",
     same_as=(SameAs("elbo", at={"floor": 0.0}),),
+    needs="closed_form_kl",
 )
 def free_bits_per_example(t: Terms, *, floor: Floor = 2.0) -> Tensor:
     """Distortion plus the rate of each example, at least `floor` nats: [S, B] nats.
@@ -76,6 +79,7 @@ def free_bits_per_example(t: Terms, *, floor: Floor = 2.0) -> Tensor:
     bound="lower",
     same_as=(SameAs("elbo", at={"floor": 0.0}, exact=False),),
     of_batch=True,
+    needs="independent_dimensions",
 )
 def free_bits_per_group(
     t: Terms, *, floor: Floor = 0.5, groups: Annotated[int, Hyper(low=1)] = 1
@@ -104,6 +108,7 @@ Gamma = Annotated[Scalar, Hyper((1.0, 1000.0), log=True, low=0.0)]
     source="Burgess et al. 2018, eq. 8, with the distance of each example",
     bound="none",
     same_as=(SameAs("beta_elbo", at={"capacity": 0.0, "gamma": 4.0}, other_at={"beta": 4.0}),),
+    needs="closed_form_kl",
 )
 def capacity_per_example(t: Terms, *, capacity: Capacity = 5.0, gamma: Gamma = 10.0) -> Tensor:
     """Distortion plus gamma times the distance of each example's rate from capacity: [S, B] nats.
@@ -126,6 +131,7 @@ def capacity_per_example(t: Terms, *, capacity: Capacity = 5.0, gamma: Gamma = 1
         ),
     ),
     of_batch=True,
+    needs="closed_form_kl",
 )
 def capacity_of_batch(t: Terms, *, capacity: Capacity = 5.0, gamma: Gamma = 10.0) -> Tensor:
     """Distortion plus gamma times the distance of the batch's rate from capacity: [S, B] nats.
@@ -157,6 +163,7 @@ def _geco_update(
     same_as=(SameAs("elbo", at={"target": 0.0}),),
     state=("multiplier", "constraint"),
     update=_geco_update,
+    needs="closed_form_kl",
 )
 def geco(
     t: Terms,

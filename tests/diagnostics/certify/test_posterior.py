@@ -35,20 +35,20 @@ class CutOff(DiagonalGaussian):
 class Stuck(DiagonalGaussian):
     """The same noise for every sample."""
 
-    def draw(self, noise, num_samples, ops, relaxed):
-        made = super().draw(noise, 1, ops, relaxed)
-        return made._replace(z=made.z.expand(num_samples, -1, -1, -1))
+    def draw(self, drawing):
+        made = super().draw(replace(drawing, num_samples=1))
+        return made._replace(z=made.z.expand(drawing.num_samples, -1, -1, -1))
 
 
 class OverRuns(DiagonalGaussian):
-    def draw(self, noise, num_samples, ops, relaxed):
+    def draw(self, drawing):
         mu = self.mu.mean(0, keepdim=True).expand_as(self.mu)
-        return DiagonalGaussian(mu, self.log_var).draw(noise, num_samples, ops, relaxed)
+        return DiagonalGaussian(mu, self.log_var).draw(drawing)
 
 
 class HalfKL(DiagonalGaussian):
-    def draw(self, noise, num_samples, ops, relaxed):
-        made = super().draw(noise, num_samples, ops, relaxed)
+    def draw(self, drawing):
+        made = super().draw(drawing)
         return made._replace(kl_to_standard_normal=0.5 * made.kl_to_standard_normal)
 
 
@@ -65,15 +65,13 @@ class StoppedElsewhere(DiagonalGaussian):
 class Deviation(DiagonalGaussian):
     """Draws with exp(log_var) as the standard deviation."""
 
-    def draw(self, noise, num_samples, ops, relaxed):
-        return DiagonalGaussian(self.mu, 2.0 * self.log_var).draw(noise, num_samples, ops, relaxed)
+    def draw(self, drawing):
+        return DiagonalGaussian(self.mu, 2.0 * self.log_var).draw(drawing)
 
 
 class NoGradient(DiagonalGaussian):
-    def draw(self, noise, num_samples, ops, relaxed):
-        return DiagonalGaussian(self.mu, self.log_var.detach()).draw(
-            noise, num_samples, ops, relaxed
-        )
+    def draw(self, drawing):
+        return DiagonalGaussian(self.mu, self.log_var.detach()).draw(drawing)
 
 
 class OffMean(DiagonalGaussian):
@@ -111,16 +109,13 @@ class Unnormalised(Categorical):
 class Greedy(Categorical):
     """The most likely value every time."""
 
-    def draw(self, noise, num_samples, ops, relaxed):
-        log_probs = 3.0 * self.log_probs
-        return Categorical(log_probs, self.temperature, False).draw(
-            noise, num_samples, ops, relaxed
-        )
+    def draw(self, drawing):
+        return Categorical(3.0 * self.log_probs, self.temperature, False).draw(drawing)
 
 
 class OneTemperature(Categorical):
-    def draw(self, noise, num_samples, ops, relaxed):
-        return Categorical(self.log_probs, 0.5, False).draw(noise, num_samples, ops, relaxed)
+    def draw(self, drawing):
+        return Categorical(self.log_probs, 0.5, False).draw(drawing)
 
 
 def gaussian_of(kind):

@@ -17,6 +17,7 @@ from vaebench.evaluation.codes import aggregate as module
 from vaebench.evaluation.codes.aggregate import aggregate, evenly_spaced, information
 from vaebench.evaluation.grading import GRADINGS
 from vaebench.models import select
+from vaebench.models.posteriors import Drawing
 from vaebench.models.priors import PRIORS, BoundPrior
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, normals
@@ -32,7 +33,7 @@ def test_q_of_z_is_the_mixture_of_every_posterior_by_hand(posterior, prior):
     """Each code of each run under the posterior of each example, one at a time."""
     model, x = model_of(posterior, prior), observations()
     found = information(model, x, NOISE, num_codes=K)
-    z = model.posterior(x.expand(S, N, 7)).draw(NOISE, K, densities, relaxed=False).z
+    z = model.posterior(x.expand(S, N, 7)).draw(Drawing(NOISE, K, densities)).z
     each = [model.posterior(x[n].expand(S, N, 7)).log_prob(z) for n in range(N)]  # N of [K, S, N]
     log_qz = torch.logsumexp(torch.stack(each), 0) - math.log(N)
     own = torch.stack([each[n][..., n] for n in range(N)], -1)
@@ -47,7 +48,7 @@ def test_the_two_add_up_to_the_rate_on_the_same_codes(posterior, prior):
     model, x = model_of(posterior, prior), observations()
     found = information(model, x, NOISE, num_codes=K)
     q, p = model.posterior(x.expand(S, N, 7)), model.prior()
-    draw = q.draw(NOISE, K, densities, relaxed=False)
+    draw = q.draw(Drawing(NOISE, K, densities))
     log_q = q.log_prob(draw.z) if draw.log_qz_x is None else draw.log_qz_x
     rate = (log_q - p.log_prob(draw.z)).mean(0)
     torch.testing.assert_close(found.mutual + found.aggregate_kl, rate)

@@ -18,6 +18,7 @@ from vaebench.evaluation.likelihood.annealing import (
     temperatures,
 )
 from vaebench.evaluation.likelihood.hmc import Target
+from vaebench.models.posteriors import Drawing
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, normals
 
@@ -46,7 +47,7 @@ def prior_codes(num_chains, num_rows, dim=3, step=900):
 
 def posterior_codes(model, x, num_chains):
     """Exact ones: q is the true posterior."""
-    return model.posterior(x[None]).draw(NOISE.at(step=901), num_chains, densities, False).z
+    return model.posterior(x[None]).draw(Drawing(NOISE.at(step=901), num_chains, densities)).z
 
 
 def constant_steps(plan, num_rows, step):

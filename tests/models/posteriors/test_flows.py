@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.support.families import KEYS, B, S, images, model_of, q_of
+from vaebench.models.posteriors import Drawing
 from vaebench.models.posteriors.flows import Planar
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise
@@ -36,7 +37,7 @@ def jacobians(function, z):
 def test_the_drawn_density_is_the_change_of_variables(name):
     """log q(z) = log N(z0) - log |det dz/dz0|, the Jacobian of the whole map by autograd."""
     q = q_of(name, dim=D)
-    draw = q.draw(NOISE, K, densities, relaxed=False)
+    draw = q.draw(Drawing(NOISE, K, densities))
     z0, _ = densities.reparameterise_kl(q.base.mu, q.base.log_var, NOISE, K)
     image, _ = through(q.maps, z0)
     torch.testing.assert_close(image, draw.z)
@@ -51,7 +52,7 @@ def test_the_drawn_density_is_the_change_of_variables(name):
 
 def test_iaf_inverts_itself_and_knows_the_density_of_its_own_samples():
     q = q_of("iaf", dim=D)
-    draw = q.draw(NOISE, K, densities, relaxed=False)
+    draw = q.draw(Drawing(NOISE, K, densities))
     z0, _ = densities.reparameterise_kl(q.base.mu, q.base.log_var, NOISE, K)
     for step in q.maps:
         image, log_det = step.forward(z0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 NUM_ERRORS = 4.5
@@ -97,3 +98,46 @@ def largest(difference: Tensor) -> float:
     """The largest magnitude, infinite where a value is no number."""
     value = float(difference.abs().max()) if difference.numel() else 0.0
     return math.inf if math.isnan(value) else value
+
+
+def near(
+    name: str,
+    fact: str,
+    found: Tensor,
+    expected: Tensor | float,
+    allowed: float | Tensor = ROUNDING,
+) -> Finding:
+    """Two tensors agree everywhere: the finding is of the place where they do least.
+
+    Where numbers are larger than one, rounding is allowed in proportion.
+    """
+    expected = torch.as_tensor(expected, dtype=torch.float64).detach()
+    limits = allowed * (1.0 + expected.abs())
+    off_by, limits = torch.broadcast_tensors((found.detach() - expected).abs(), limits)
+    # A NaN is farther off than any number.
+    return _at(name, fact, off_by, limits, (off_by - limits).nan_to_num(nan=math.inf))
+
+
+def expected(name: str, fact: str, values: Tensor, exact: Tensor, bias: float = 0.0) -> Finding:
+    """The means of [K, ...] independent values are those given [...], up to their standard error.
+
+    `bias`: what is allowed beside it, where the estimate is known not to be without.
+    """
+    values, exact = values.detach(), exact.detach()
+    errors = values.std(0) / math.sqrt(values.shape[0])
+    allowed = NUM_ERRORS * errors + ROUNDING + bias
+    off_by, allowed = torch.broadcast_tensors((values.mean(0) - exact).abs(), allowed)
+    return _at(name, fact, off_by, allowed, (off_by / allowed).nan_to_num(nan=math.inf))
+
+
+def _at(name: str, fact: str, off_by: Tensor, allowed: Tensor, badness: Tensor) -> Finding:
+    """The finding of the worst place."""
+    worst = badness.argmax()
+    return Finding(
+        name, fact, float(off_by.flatten()[worst]), float(allowed.flatten()[worst]), unit=""
+    )
+
+
+def holds(name: str, fact: str, true: bool) -> Finding:
+    """A fact that is true or not, and never by a little."""
+    return Finding(name, fact, 0.0 if true else math.inf, 0.0, unit="")

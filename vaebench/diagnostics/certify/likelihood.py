@@ -16,9 +16,8 @@ from torch import Tensor
 from vaebench.core.hyper import Scalar
 from vaebench.diagnostics.certify.cases import likelihood as decoded
 from vaebench.diagnostics.certify.cases.likelihood import PIXELS, ROWS, SAMPLES
-from vaebench.diagnostics.certify.compare import holds, near
 from vaebench.diagnostics.certify.exact.integrals import Grid, over_interval, over_values
-from vaebench.diagnostics.certify.finding import Finding, changes
+from vaebench.diagnostics.certify.finding import Finding, changes, holds, near
 from vaebench.models.likelihoods import Likelihood
 
 LEVELS = (0.0, 1.0, 1.0, 3.0, 10.0)

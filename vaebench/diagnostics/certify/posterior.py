@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from vaebench.core.errors import InputError
+from vaebench.diagnostics.certify.cases.hyperparameters import two_values
 from vaebench.diagnostics.certify.cases.posterior import EXTREME, MODERATE, ROWS, Made, made, ratios
-from vaebench.diagnostics.certify.compare import expected, holds, near, two_values
 from vaebench.diagnostics.certify.exact.integrals import over_interval, space
-from vaebench.diagnostics.certify.finding import ROUNDING, Finding, changes
-from vaebench.models.posteriors import Latent, Posterior
+from vaebench.diagnostics.certify.finding import ROUNDING, Finding, changes, expected, holds, near
+from vaebench.models.posteriors import Drawing, Latent, Posterior
 from vaebench.models.posteriors.flows import Flow, Map
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, key
@@ -84,7 +84,7 @@ def _check_real(entry: Posterior, case: Made) -> Iterator[Finding]:
     if case.latent.dim == 1:
         yield from _check_integral(entry, case)
     yield from _check_moments(entry, case, z)
-    kl = case.q.draw(RUNS, 1, densities, False).kl_to_standard_normal
+    kl = case.q.draw(Drawing(RUNS, 1, densities)).kl_to_standard_normal
     if kl is not None:
         log_ratio = log_q - densities.standard_normal_log_prob(z)
         fact = f"the KL that a draw comes with is E_q[log q - log p], {where}"
@@ -137,7 +137,7 @@ def _check_discrete(entry: Posterior, case: Made) -> Iterator[Finding]:
         entry.name, f"draws each code as often as it says, {where}", drawn, p.movedim(0, -1)
     )
     yield from _check_moments(entry, case, z)
-    soft = case.q.draw(RUNS, FEW, densities, True).z.detach()
+    soft = case.q.draw(Drawing(RUNS, FEW, densities, relaxed=True)).z.detach()
     sums = soft.unflatten(-1, (case.latent.dim, -1)).sum(-1)
     yield near(entry.name, f"what it trains on sums to 1 for each variable, {where}", sums, 1.0)
 
@@ -175,7 +175,7 @@ def _check_gradients(entry: Posterior) -> Iterator[Finding]:
     latent = (DISCRETE_LATENTS if entry.discrete else LATENTS)[-1]
     # Of many examples: what a rectifier switches off in one has a gradient in another.
     case = made(entry, latent, RUNS, num_rows=MANY)
-    z = case.q.draw(RUNS, FEW, densities, False).z
+    z = case.q.draw(Drawing(RUNS, FEW, densities)).z
     (slope,) = torch.autograd.grad((z * _weights(z)).sum(), case.numbers)
     reached = bool((slope != 0).any(1).all())
     yield holds(entry.name, "draws have a gradient in all that the encoder gives", reached)
@@ -212,7 +212,7 @@ def _check_parameters(entry: Posterior) -> Iterator[Finding]:
         found = []
         for value in two_values(hyper):
             case = made(entry, latent, RUNS, {name: value})
-            z = case.q.draw(RUNS, FEW, densities, True).z
+            z = case.q.draw(Drawing(RUNS, FEW, densities, relaxed=True)).z
             (slope,) = torch.autograd.grad((z * _weights(z)).sum(), case.numbers)
             found.append(torch.cat([z.detach().flatten(), slope.flatten()]))
         yield changes(entry.name, f"{name} changes the draws of training or their gradient", *found)
@@ -224,7 +224,7 @@ def _check_parameters(entry: Posterior) -> Iterator[Finding]:
 def _check_maps(entry: Posterior, q: Flow, size: float) -> Iterator[Finding]:
     """Each map's log |det J| is that of its Jacobian, and its inverse leads back."""
     where = f"from numbers of size {size:g}"
-    z = q.base.draw(RUNS, FEW, densities, False).z.detach().requires_grad_()
+    z = q.base.draw(Drawing(RUNS, FEW, densities)).z.detach().requires_grad_()
     for number, step in enumerate(q.maps, 1):
         image, log_det = step.forward(z)
         rows = [torch.autograd.grad(i.sum(), z, retain_graph=True)[0] for i in image.unbind(-1)]

@@ -20,9 +20,8 @@ from vaebench.diagnostics.certify.cases.prior import (
     other_posteriors,
     pairs_of,
 )
-from vaebench.diagnostics.certify.compare import expected, holds, near
 from vaebench.diagnostics.certify.exact.integrals import Space, space
-from vaebench.diagnostics.certify.finding import Finding, changes
+from vaebench.diagnostics.certify.finding import Finding, changes, expected, holds, near
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import BoundPrior, Prior
 from vaebench.ops import densities

@@ -11,7 +11,7 @@ from torch import Tensor
 from vaebench.core.errors import InputError
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading
-from vaebench.models.posteriors import Distribution
+from vaebench.models.posteriors import Distribution, Drawing
 from vaebench.models.priors import BoundPrior
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise
@@ -139,4 +139,4 @@ def posterior_mean(q: Distribution, noise: Noise) -> Tensor:
     try:
         return q.mean
     except InputError:
-        return q.draw(noise, NUM_MEAN_SAMPLES, densities, relaxed=False).z.mean(0)
+        return q.draw(Drawing(noise, NUM_MEAN_SAMPLES, densities)).z.mean(0)

@@ -17,7 +17,7 @@ from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Graded, runs_alone
 from vaebench.evaluation.likelihood.checked import checked_log_px_z
 from vaebench.evaluation.likelihood.weights import Weights, khat
-from vaebench.models.posteriors import Distribution
+from vaebench.models.posteriors import Distribution, Drawing
 from vaebench.models.priors import BoundPrior
 from vaebench.models.terms import Terms
 from vaebench.ops.noise import Noise
@@ -141,6 +141,6 @@ def _chunks(
 
 
 def _drawn(model: Graded, codes: Codes, noise: Noise, num_samples: int) -> Terms:
-    draw = codes.q.draw(noise, num_samples, kernels, relaxed=False, wanted="log_qz_x")
+    draw = codes.q.draw(Drawing(noise, num_samples, kernels, wanted="log_qz_x"))
     log_px_z = checked_log_px_z(model, codes.x, draw.z)
     return Terms(codes.q, draw.z, log_px_z, codes.prior, drawn=draw)

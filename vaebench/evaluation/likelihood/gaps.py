@@ -15,6 +15,7 @@ from vaebench.evaluation.likelihood.annealed import Count, refuses_discrete
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.evaluation.likelihood.checked import checked_log_px_z
 from vaebench.evaluation.likelihood.held_out import doubts
+from vaebench.models.posteriors import Drawing
 from vaebench.models.terms import Terms
 from vaebench.ops.adam import AdamScalars, Moments, fused_adam
 from vaebench.ops.noise import Noise
@@ -129,7 +130,7 @@ def _gradient(model: Graded, x: Tensor, numbers: Tensor, noise: Noise) -> Tensor
     with torch.enable_grad():
         numbers = numbers.detach().requires_grad_()
         q = model.distribution(numbers)
-        draw = q.draw(noise, STEP_SAMPLES, kernels, relaxed=False)
+        draw = q.draw(Drawing(noise, STEP_SAMPLES, kernels))
         terms = Terms(q, draw.z, checked_log_px_z(model, x, draw.z), model.prior(), drawn=draw)
         loss = terms.distortion + terms.kl_or_estimate
         (gradient,) = torch.autograd.grad(loss.sum(), numbers)

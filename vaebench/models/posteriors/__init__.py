@@ -8,6 +8,7 @@ from vaebench.models.posteriors.entry import (
     POSTERIORS,
     Distribution,
     Draw,
+    Drawing,
     Latent,
     Posterior,
     posterior,
@@ -15,4 +16,4 @@ from vaebench.models.posteriors.entry import (
 
 discover(__name__, __path__)
 
-__all__ = ["POSTERIORS", "Distribution", "Draw", "Latent", "Posterior", "posterior"]
+__all__ = ["POSTERIORS", "Distribution", "Draw", "Drawing", "Latent", "Posterior", "posterior"]

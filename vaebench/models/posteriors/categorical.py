@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Annotated
 
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaebench.core.hyper import Hyper, Scalar, with_axis
-from vaebench.models.posteriors.entry import Draw, Latent, Wanted, no_formula, posterior
-from vaebench.ops.noise import Noise, gumbels
+from vaebench.models.posteriors.entry import Draw, Drawing, Latent, no_formula, posterior
+from vaebench.ops.noise import gumbels
 
 
 @dataclass(frozen=True)
@@ -27,19 +26,12 @@ class Categorical:
     temperature: Scalar
     trains_relaxed: bool
 
-    def draw(
-        self,
-        noise: Noise,
-        num_samples: int,
-        ops: ModuleType,
-        relaxed: bool,
-        wanted: Wanted = "kl",
-    ) -> Draw:
+    def draw(self, drawing: Drawing) -> Draw:
         num_rows, num_variables, num_classes = self.log_probs.shape[1:]
-        g = gumbels(noise, num_samples, num_rows, num_variables * num_classes).to(self.log_probs)
-        scores = self.log_probs + g.unflatten(-1, (num_variables, num_classes))
+        g = gumbels(drawing.noise, drawing.num_samples, num_rows, num_variables * num_classes)
+        scores = self.log_probs + g.to(self.log_probs).unflatten(-1, (num_variables, num_classes))
         soft = torch.softmax(scores / with_axis(with_axis(self.temperature)), -1)
-        if relaxed and self.trains_relaxed:
+        if drawing.relaxed and self.trains_relaxed:
             return Draw(soft.flatten(-2))
         hard = F.one_hot(scores.argmax(-1), num_classes).to(soft)
         return Draw((hard + (soft - soft.detach())).flatten(-2))

@@ -31,11 +31,27 @@ class Latent:
 
 
 Wanted = Literal["kl", "log_qz_x", "log_qz_x_path"]
-"""What is asked of a draw beside z: the KL, or densities of the samples."""
+"""What to compute in the same pass as the samples: the KL to N(0, I), log q(z|x), or log q(z|x)
+with its gradient through z alone."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How samples of q(z|x) are drawn."""
+
+    noise: Noise
+    num_samples: int
+    """K."""
+    ops: ModuleType
+    """The kernels, or the reference: the module `densities`."""
+    relaxed: bool = False
+    """Relaxed samples where the family trains on such; otherwise true ones."""
+    wanted: Wanted = "kl"
+    """What a family that can should compute in the same pass."""
 
 
 class Draw(NamedTuple):
-    """K samples, with what came for nothing while they were drawn."""
+    """K samples, with what was computed in the same pass: None where nothing was."""
 
     z: Tensor  # [K, S, B, D]
     log_qz_x: Tensor | None = None  # [K, S, B]
@@ -47,25 +63,15 @@ class Draw(NamedTuple):
 class Distribution(Protocol):
     """q(z|x) for one batch of S runs."""
 
-    def draw(
-        self,
-        noise: Noise,
-        num_samples: int,
-        ops: ModuleType,
-        relaxed: bool,
-        wanted: Wanted = "kl",
-    ) -> Draw:
-        """K samples, differentiable in the parameters. `ops`: kernels, or densities.
-
-        `relaxed`: where a family trains on relaxed samples, these; otherwise true ones. `wanted`:
-        what a family that can should give with them in one pass.
-        """
+    def draw(self, drawing: Drawing) -> Draw:
+        """K samples [K, S, B, D], differentiable in the parameters."""
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log q(z|x): [K, S, B, D] -> [K, S, B]. Raises InputError where no formula exists."""
 
     def stopped(self) -> Self:
-        """The same distribution, its parameters without gradient."""
+        """The same distribution, its parameters without gradient. Raises InputError for discrete
+        codes, which have no path derivative."""
 
     @property
     def num_examples(self) -> int:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 from typing import NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaebench.models.posteriors.entry import Draw, Latent, Layers, Wanted, no_formula, posterior
+from vaebench.models.posteriors.entry import Draw, Drawing, Latent, Layers, no_formula, posterior
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
 from vaebench.ops import densities
-from vaebench.ops.noise import Noise, normals
+from vaebench.ops.noise import normals
 
 
 class Map(Protocol):
@@ -36,15 +35,8 @@ class Flow:
     base: DiagonalGaussian
     maps: tuple[Map, ...]
 
-    def draw(
-        self,
-        noise: Noise,
-        num_samples: int,
-        ops: ModuleType,
-        relaxed: bool,
-        wanted: Wanted = "kl",
-    ) -> Draw:
-        eps = normals(noise, num_samples, *self.base.mu.shape[-2:]).to(self.base.mu)
+    def draw(self, drawing: Drawing) -> Draw:
+        eps = normals(drawing.noise, drawing.num_samples, *self.base.mu.shape[-2:]).to(self.base.mu)
         z = densities.reparameterise(self.base.mu, self.base.log_var, eps)
         log_q = self.base.log_prob(z)
         for step in self.maps:

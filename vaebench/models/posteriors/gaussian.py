@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
-from vaebench.models.posteriors.entry import Draw, Latent, Wanted, posterior
+from vaebench.models.posteriors.entry import Draw, Drawing, Latent, posterior
 from vaebench.ops import densities
-from vaebench.ops.noise import Noise, normals
+from vaebench.ops.noise import normals
 
 
 @dataclass(frozen=True)
@@ -20,20 +19,13 @@ class DiagonalGaussian:
     mu: Tensor  # [S, B, D]
     log_var: Tensor  # [S, B, D]
 
-    def draw(
-        self,
-        noise: Noise,
-        num_samples: int,
-        ops: ModuleType,
-        relaxed: bool,
-        wanted: Wanted = "kl",
-    ) -> Draw:
-        given = self.mu, self.log_var, noise, num_samples
-        if wanted == "kl":
-            z, kl = ops.reparameterise_kl(*given)
+    def draw(self, drawing: Drawing) -> Draw:
+        ops, arguments = drawing.ops, (self.mu, self.log_var, drawing.noise, drawing.num_samples)
+        if drawing.wanted == "kl":
+            z, kl = ops.reparameterise_kl(*arguments)
             return Draw(z, kl_to_standard_normal=kl)
-        path = wanted == "log_qz_x_path"
-        z, log_q, log_p = ops.reparameterise_log_probs(*given, path=path)
+        path = drawing.wanted == "log_qz_x_path"
+        z, log_q, log_p = ops.reparameterise_log_probs(*arguments, path=path)
         return Draw(z, None if path else log_q, log_q if path else None, log_p)
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -58,15 +50,8 @@ class FullGaussian:
     mu: Tensor  # [S, B, D]
     cholesky: Tensor  # [S, B, D, D] lower triangular, its diagonal above 0
 
-    def draw(
-        self,
-        noise: Noise,
-        num_samples: int,
-        ops: ModuleType,
-        relaxed: bool,
-        wanted: Wanted = "kl",
-    ) -> Draw:
-        eps = normals(noise, num_samples, *self.mu.shape[-2:]).to(self.mu)
+    def draw(self, drawing: Drawing) -> Draw:
+        eps = normals(drawing.noise, drawing.num_samples, *self.mu.shape[-2:]).to(self.mu)
         z = self.mu + (self.cholesky @ eps[..., None])[..., 0]
         return Draw(z, kl_to_standard_normal=densities.cholesky_gaussian_kl(self.mu, self.cholesky))
 

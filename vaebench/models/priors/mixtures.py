@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaebench.models.posteriors import Distribution, Latent
+from vaebench.models.posteriors import Distribution, Drawing, Latent
 from vaebench.models.priors.entry import Encode, PriorShape, prior
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, gumbels, normals
@@ -59,7 +59,7 @@ def _sample_vamp(
     noise: Noise, num_rows: int, latent: Latent, *, components: Distribution
 ) -> Tensor:
     """A code of each component for every row, of which one is taken: [S, n, D]."""
-    z = components.draw(noise, num_rows, densities, relaxed=False).z  # [n, S, C, D]
+    z = components.draw(Drawing(noise, num_rows, densities)).z  # [n, S, C, D]
     scores = gumbels(noise.at(step=noise.step + 1), 1, num_rows, z.shape[2])[0].to(z)
     chosen = scores.argmax(-1).T[..., None, None].expand(-1, -1, 1, z.shape[-1])
     return z.gather(2, chosen)[:, :, 0].transpose(0, 1)

@@ -21,24 +21,28 @@ from vaebench.training.step import Block, Loss, Measured, Taken, TakeStep, avera
 
 
 class EagerStep:
-    """Takes the loss operation by operation. What it asked of its samples it draws with the next:
-    so the fused kernels are used."""
+    """Takes the loss operation by operation.
+
+    Each step draws with its samples what the objective declares, so that the fused kernels are
+    used. The first one computes the densities from q: equal up to rounding, which differs, and
+    runs keep the numbers that they always had.
+    """
 
     def __init__(self, model: VAE, loss: Loss, ops: ModuleType = kernels) -> None:
         self.model, self.loss, self.ops = model, loss, ops
         self.parameters = list(model.parameters())
-        self.wanted: Wanted = "kl"
+        self.draws: Wanted = "kl"
         self.moves = model.network is not None or len(model.learned_prior) > 0
 
     def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
         drop(self.parameters)
-        terms = self.loss.terms(self.model, x, noise, scalars, self.wanted, self.ops)
+        terms = self.loss.terms(self.model, x, noise, scalars, self.draws, self.ops)
         measured: Measured = terms
         if is_users(self.loss.objective.loss):  # which may work on its terms in place
             measured = averages(replace(terms))  # what these ask for, the objective has not asked
         loss, total = self.loss(terms, scalars)
         put(self.parameters, torch.autograd.grad(total, self.parameters, allow_unused=True))
-        self.wanted = terms.wanted
+        self.draws = self.loss.objective.draws
         if self.moves:  # what the curves show is of the densities as they were in this step
             with torch.no_grad():
                 _ = measured.kl_or_estimate

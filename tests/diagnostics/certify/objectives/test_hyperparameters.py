@@ -157,7 +157,11 @@ WRONG = {
     ),
     "a hook of its own, past which the densities are drawn": (
         hooked_by_hand,
-        TIGHT | {"gradient_of": {"encoder": GradientOf("iwae"), "decoder": GradientOf("iwae")}},
+        TIGHT
+        | {
+            "gradient_of": {"encoder": GradientOf("iwae"), "decoder": GradientOf("iwae")},
+            "draws": "log_qz_x",
+        },
         "the encoder's",
     ),
     "terms changed in place": (in_place, LOWER, "changes nothing that it sees"),
@@ -209,6 +213,8 @@ def test_certification_looks_where_it_is_wrong(fault):
         ({"gradient_of": {"encoder": GradientOf("mine")}}, "only an upper bound"),
         ({"no_looser_than": "elbo"}, "are tuples"),
         ({"same_as": SameAs("elbo")}, "are tuples"),
+        ({"draws": "log_pz"}, "draws must be one of"),
+        ({"needs": "labels"}, "needs must be one of"),
     ],
 )
 def test_declarations_that_say_nothing_are_refused(facts, message):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vaebench.core.hyper import Scalar, hyperparameters
-from vaebench.diagnostics.certify.compare import two_values
+from vaebench.diagnostics.certify.cases.hyperparameters import two_values
 from vaebench.models.likelihoods import Likelihood
 from vaebench.ops.noise import Noise, key, normals, uniforms
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from vaebench.core.hyper import Scalar
-from vaebench.diagnostics.certify.compare import two_values
+from vaebench.diagnostics.certify.cases.hyperparameters import two_values
 from vaebench.models import VAE, Family, build, select
 from vaebench.models.likelihoods import LIKELIHOODS
-from vaebench.models.posteriors import Distribution, Latent, Posterior
+from vaebench.models.posteriors import Distribution, Drawing, Latent, Posterior
 from vaebench.models.priors import PRIORS
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, normals
@@ -52,7 +52,7 @@ class Made:
     def draw(self, num_samples: int) -> tuple[Tensor, Tensor]:
         """True samples, and log q(z|x) of each."""
         with torch.no_grad():
-            made = self.q.draw(self.noise, num_samples, densities, False)
+            made = self.q.draw(Drawing(self.noise, num_samples, densities))
             return made.z, self.q.log_prob(made.z) if made.log_qz_x is None else made.log_qz_x
 
     def alone(self, run: int) -> Made:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Scalar
-from vaebench.diagnostics.certify.compare import two_values
+from vaebench.diagnostics.certify.cases.hyperparameters import two_values
 from vaebench.models import VAE, Family, build, select
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import POSTERIORS, Latent

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vaebench.diagnostics.certify.compare import expected, two_values
+from vaebench.diagnostics.certify.cases.hyperparameters import two_values
 from vaebench.diagnostics.certify.exact.gaussian_population import (
     EXAMPLES_PER_ROW,
     LARGE,
@@ -25,7 +25,7 @@ from vaebench.diagnostics.certify.exact.gaussian_population import (
     double,
     minibatches,
 )
-from vaebench.diagnostics.certify.finding import Finding
+from vaebench.diagnostics.certify.finding import Finding, expected
 from vaebench.models.terms import Terms
 from vaebench.objectives import Auxiliary, Objective
 from vaebench.ops import densities

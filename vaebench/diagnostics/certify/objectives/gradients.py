@@ -87,10 +87,8 @@ def gradients(
 ) -> dict[Side, Tensor]:
     """The gradient of each run [S, n], for noise of its own. The encoder's of an upper bound, which
     it descends, has the sign of the others."""
-    first = equipped(draws(model, x, num_samples), objective)
-    loss_at(objective, first, at)
-    # As the loop does: the step draws with its samples what the loss of the step before asked for.
-    terms = equipped(draws(model, x, num_samples, wanted=first.wanted), objective)
+    # As in training: what the loss asks of its samples is computed while they are drawn.
+    terms = equipped(draws(model, x, num_samples, wanted=objective.draws), objective)
     found = per_run(loss_at(objective, terms, at), model)
     return {side: sign(objective, side) * gradient for side, gradient in found.items()}
 
