@@ -24,12 +24,9 @@ def test_the_decorator_takes_every_fact_by_name_with_its_default():
     assert list(arguments) == list(facts)
     for name, argument in arguments.items():
         fact = facts[name]
-        empty = dataclasses.MISSING if fact.default_factory is dataclasses.MISSING else {}
-        default = fact.default if empty is dataclasses.MISSING else empty
-        if default is dataclasses.MISSING:
-            assert argument.default is inspect.Parameter.empty
-        else:
-            assert argument.default == default
+        made = fact.default_factory is not dataclasses.MISSING
+        default = fact.default_factory() if made else fact.default
+        assert argument.default == (argument.empty if default is dataclasses.MISSING else default)
         assert argument.annotation == fact.type
         assert argument.kind is argument.KEYWORD_ONLY
 

@@ -20,11 +20,11 @@ from vaebench.objectives import OBJECTIVES, Objective
 from vaebench.objectives.entry import Need
 from vaebench.running.executors import EXECUTORS
 
-Lines = list[dict[str, str]]
+Table = list[dict[str, str]]
 
 
-def catalogue() -> dict[str, Lines]:
-    """One line per entry of every registry, by kind."""
+def catalogue() -> dict[str, Table]:
+    """A table for each kind of entry, with a row per entry."""
     return {
         "objectives": [_objective(entry) for entry in OBJECTIVES.values()],
         "likelihoods": [
@@ -89,9 +89,9 @@ def catalogue() -> dict[str, Lines]:
     }
 
 
-def markdown(kinds: Mapping[str, Lines]) -> str:
+def markdown(kinds: Mapping[str, Table]) -> str:
     """Kinds of the catalogue as a page: a table for each."""
-    sections = (f"## {kind}\n\n{_markdown_table(lines)}\n" for kind, lines in kinds.items())
+    sections = (f"## {kind}\n\n{_markdown_table(table)}\n" for kind, table in kinds.items())
     return "\n".join(["# What is registered\n", MADE_BY, *sections])
 
 
@@ -100,8 +100,8 @@ MADE_BY = (
 )
 
 
-def _markdown_table(lines: Lines) -> str:
-    rows = [list(lines[0]), ["---"] * len(lines[0]), *(list(line.values()) for line in lines)]
+def _markdown_table(table: Table) -> str:
+    rows = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)]
     return "\n".join(f"| {' | '.join(map(as_markdown, row))} |" for row in rows)
 
 
@@ -131,7 +131,7 @@ def _bound(entry: Objective) -> str:
 
 
 def _samples(entry: Objective) -> str:
-    """Whether it needs more than one sample to be what it is."""
+    """Whether the objective needs more than one sample to be what it is."""
     if entry.min_samples > 1:
         return f"needed (K >= {entry.min_samples})"
     limits = [same.other for same in entry.same_as if same.num_samples == 1]

@@ -20,7 +20,7 @@ Reduction = Literal["sum", "mean"]
 
 @dataclass(frozen=True)
 class ForeignLoss:
-    """scale * reconstruction + kl_weight * KL: what stands before the two, but for kl_weight.
+    """Another code's loss, scale * reconstruction + kl_weight * KL, all but its kl_weight.
 
     Both terms are averaged, or both summed, over the batch. A loss that averages the one and sums
     the other over B examples has B times the weight on the KL.
@@ -30,13 +30,13 @@ class ForeignLoss:
     """Squared error, or binary cross entropy: the Bernoulli likelihood, which has no sigma."""
     scale: float = 1.0
     reduction: Reduction = "sum"
-    """Of the reconstruction, over the P pixels."""
+    """How the reconstruction is reduced over the P pixels."""
     kl_reduction: Reduction = "sum"
-    """Of the KL, over the D latent dimensions."""
+    """How the KL is reduced over the D latent dimensions."""
     pixels: int | None = None
     latent_dim: int | None = None
     white: float = 1.0
-    """The value of a white pixel there; here it is 1."""
+    """The value of a white pixel in the other code; in this suite it is 1."""
 
     def __post_init__(self) -> None:
         _check("scale", self.scale)
@@ -50,13 +50,13 @@ class ForeignLoss:
 
     @property
     def reconstruction_factor(self) -> float:
-        """c: on the squared error of intensities in [0, 1], or on the cross entropy, summed."""
+        """c: the factor on the summed squared error of intensities in [0, 1], or cross entropy."""
         squared = self.white**2 if self.loss == "mse" else 1.0
         return self.scale * squared / _divisor(self.reduction, self.pixels)
 
     @property
     def kl_factor(self) -> float:
-        """On the KL, summed, where kl_weight is 1."""
+        """The factor on the KL summed over dimensions, where kl_weight is 1."""
         return 1.0 / _divisor(self.kl_reduction, self.latent_dim)
 
     @property
@@ -67,18 +67,19 @@ class ForeignLoss:
 
 @dataclass(frozen=True)
 class Translation:
-    """One loss in both notations: there = factor * here + a constant."""
+    """One loss in both notations: the other code's = factor * this suite's + a constant."""
 
     kl_weight: float
-    """There, as it is written there."""
+    """The weight on the KL in the other code."""
     beta: float
     sigma: float | None
-    """Here, for intensities in [0, 1]; None for the Bernoulli likelihood."""
+    """The sigma of this suite, for intensities in [0, 1]; None for the Bernoulli likelihood."""
     factor: float
-    """Plain gradient descent here needs the learning rate there times this; Adam needs the same."""
+    """The other loss over this suite's. Plain gradient descent needs the other code's learning rate
+    times this; Adam needs the same rate."""
 
     def as_row(self) -> dict[str, float | None]:
-        """For tables and JSON."""
+        """The fields by name, for tables and JSON."""
         return dataclasses.asdict(self)
 
 
@@ -91,7 +92,8 @@ def translate(
 ) -> Translation:
     """The beta of a kl_weight (by default 1), or the kl_weight of a beta.
 
-    sigma: of the Gaussian here; by default the one that makes the factor 1. Raises InputError.
+    `sigma`: that of this suite's Gaussian; by default the one that makes the factor 1. Raises
+    InputError.
     """
     if kl_weight is not None and beta is not None:
         raise InputError("a kl-weight and a beta were given: leave out the one to be found")
@@ -105,7 +107,10 @@ def translate(
 
 
 def num_pixels(pixels: int | None, image_size: str | None) -> int | None:
-    """P, from either way to give it, e.g. "3x64x64". Raises InputError where both are given."""
+    """P, the number of pixels, from a count or a size as "3x64x64".
+
+    Raises InputError where both are given.
+    """
     if image_size is None:
         return pixels
     if pixels is not None:
@@ -116,7 +121,7 @@ def num_pixels(pixels: int | None, image_size: str | None) -> int | None:
 
 
 def _factor(foreign: ForeignLoss, sigma: float | None) -> float:
-    """The loss there over the loss here."""
+    """The other code's loss over this suite's."""
     if foreign.loss == "bce":
         if sigma is not None:
             raise InputError("bce has no sigma: leave out --sigma, or choose --loss mse")

@@ -22,7 +22,7 @@ from vaebench.ops import densities
 from vaebench.ops.noise import Noise
 
 PRIOR_DRAWS = 1 << 31
-"""The number of the posterior sample from which on the noise serves draws of the prior."""
+"""The number of the sample from which on the noise is that of draws of the prior."""
 NO_SIZES = Latent(0)
 NOTHING_DRAWN = Draw(torch.empty(0))
 
@@ -193,7 +193,7 @@ class Terms:
 
     @cached_property
     def prior_z(self) -> Tensor:
-        """As many codes of the prior as there are examples: [S, B, D]."""
+        """Codes drawn from the prior, as many as there are examples: [S, B, D]."""
         assert self.noise is not None, "terms that are not of a step hold no prior draws"
         noise = self.noise.at(sample=self.noise.first_sample + PRIOR_DRAWS)
         return self.prior.sample(noise, self.shape[1], self.latent).to(self.z)

@@ -35,7 +35,7 @@ class Family:
     prior: Prior = PRIORS["standard_normal"]
     latent: Latent = field(default_factory=lambda: Latent(8))
     num_components: int = 10
-    """Of a mixture prior."""
+    """The number of components of a mixture prior."""
     auxiliary: Callable[[int, Layers], nn.Module] | None = None
     """(width of a code, layers) -> a network that the objective trains beside the model."""
 
@@ -43,8 +43,8 @@ class Family:
 class VAE(nn.Module):
     """Encoder, decoder and distributions of S runs.
 
-    `likelihood_hyper` and `prior_hyper` are the given scalars of likelihood and prior. `bfloat16`:
-    in training, encoder and decoder multiply in it, and give their numbers in float32.
+    `likelihood_hyper` and `prior_hyper` are the configured scalars of likelihood and prior.
+    `bfloat16`: in training, encoder and decoder multiply in it, and give their numbers in float32.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class VAE(nn.Module):
 
     @property
     def numbers_per_row(self) -> int:
-        """The most that a layer gives for one example, or for one code."""
+        """The most numbers that a layer gives for one example, or for one code."""
         return widest(self)
 
     def main_parameters(self) -> Iterator[nn.Parameter]:
-        """All but those of the auxiliary network, which has a loss of its own."""
+        """All parameters but the auxiliary network's, which has a loss of its own."""
         named = self.named_parameters()
         return (p for name, p in named if not name.startswith("auxiliary."))
 
@@ -105,7 +105,7 @@ class VAE(nn.Module):
         return self.distribution(self.encoded(x, training), **hyper)
 
     def encoded(self, x: Tensor, training: bool = False) -> Tensor:
-        """The numbers that q(z|x) is made of: [S, B, P] -> [S, B, R]."""
+        """The encoder's numbers, from which q(z|x) is made: [S, B, P] -> [S, B, R]."""
         return self._outputs(self.encoder, x, training)
 
     def distribution(self, numbers: Tensor, **hyper: Scalar) -> Distribution:
@@ -114,7 +114,7 @@ class VAE(nn.Module):
         return make(numbers, self.latent, self.network, **hyper)
 
     def _outputs(self, network: nn.Module, inputs: Tensor, training: bool) -> Tensor:
-        """What encoder or decoder give, in the precision of their inputs."""
+        """The outputs of encoder or decoder, in the precision of their inputs."""
         if not (training and self.in_bfloat16):
             out: Tensor = network(inputs)
             return out
@@ -138,7 +138,7 @@ class VAE(nn.Module):
         """log p(x|z) in nats: [S, B, P], [K, S, B, D] -> [K, S, B].
 
         `training`: what the likelihood fits in closed form is fitted to x; else it is as it was.
-        Of dequantised images, the bound on the log-probability of the stored ones.
+        For dequantised images it is the bound on the log-probability of the stored ones.
         """
         out = self.decode(z, training)
         fitted = self._fit(x, out) if training else self.fitted.values(out)
@@ -168,17 +168,17 @@ class VAE(nn.Module):
 
     def _fit(self, x: Tensor, out: Tensor) -> dict[str, Tensor]:
         """The closed-form parameters of this batch; running values are kept for evaluation."""
-        found = {name: call(fit, x, out) for name, fit in self.likelihood.fitted.items()}
-        for name, value in found.items():
+        fits = {name: call(fit, x, out) for name, fit in self.likelihood.fitted.items()}
+        for name, value in fits.items():
             self.fitted.follow(name, value.detach())
-        return found
+        return fits
 
 
 class Scalars(nn.Module):
     """Named scalars of S runs that no gradient trains: [S, 1] each."""
 
     FOLLOWS = 0.1
-    """Share of a new value in a running one."""
+    """The share of a new value in a running one."""
 
     def __init__(self, values: Mapping[str, Scalar], num_runs: int) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ class Scalars(nn.Module):
         self._names = tuple(values)
 
     def values(self, like: Tensor) -> dict[str, Tensor]:
-        """By name: [S, 1] each, of that tensor's precision."""
+        """The scalars by name, [S, 1] each, in the precision of the tensor `like`."""
         return {name: self.get_buffer(f"of_{name}").to(like.dtype) for name in self._names}
 
     def follow(self, name: str, value: Tensor) -> None:
@@ -237,13 +237,13 @@ def build(
 
 
 PRIOR_STEP = 1 << 20
-"""Where a prior's initial values are read: beyond those of any layer."""
+"""The step of the noise for a prior's initial values, beyond the steps of any layer."""
 
 
 def select(model: VAE, runs: Sequence[int]) -> VAE:
     """A copy that holds only the given runs of the stack, in that order."""
-    own = {id(tensor): _of_runs(tensor, list(runs)) for tensor in _tensors(model)}
-    chosen = copy.deepcopy(model, own)
+    copies = {id(tensor): _of_runs(tensor, list(runs)) for tensor in _tensors(model)}
+    chosen = copy.deepcopy(model, copies)
     chosen.num_runs = len(runs)
     return chosen
 
@@ -259,8 +259,8 @@ def put_back(model: VAE, part: VAE, runs: Sequence[int]) -> None:
     """Give the runs of a stack the values that they have in a part of it, as `select` copied."""
     if part is model:
         return
-    for whole, own in zip(_tensors(model), _tensors(part), strict=True):
-        whole.data[list(runs)] = own.data
+    for whole, copy_of_part in zip(_tensors(model), _tensors(part), strict=True):
+        whole.data[list(runs)] = copy_of_part.data
 
 
 def _tensors(model: VAE) -> Iterator[Tensor]:

@@ -167,7 +167,7 @@ def _away_from_identity(covariance: Tensor, off_diagonal: Scalar, diagonal: Scal
 
 
 def _covariance(mu: Tensor) -> Tensor:
-    """Of the means over the minibatch, divided by B: [S, B, D] -> [S, D, D]."""
+    """The covariance of the means over the minibatch, divided by B: [S, B, D] -> [S, D, D]."""
     centred = mu - mu.mean(1, keepdim=True)
     return centred.mT @ centred / mu.shape[1]
 

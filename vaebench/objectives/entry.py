@@ -1,4 +1,4 @@
-"""What a registered objective declares of itself, and the decorator that registers it."""
+"""The facts that a registered objective declares, and the decorator that registers it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,11 @@ class SameAs:
 
 @dataclass(frozen=True)
 class GradientOf:
-    """The expected gradient is that of `other` at `other_at`: of an estimator, whose gradient is
-    not that of its own value sample by sample. Where `other` is itself, it is so as K grows."""
+    """The expected gradient of an estimator is that of `other` at `other_at`.
+
+    An estimator's gradient is not that of its own value sample by sample. Where `other` is the
+    objective itself, the two agree as K grows.
+    """
 
     other: str
     other_at: Mapping[str, float] = field(default_factory=dict)
@@ -62,7 +65,7 @@ class Auxiliary:
 
 @dataclass(frozen=True)
 class Objective:
-    """One entry of the registry: a loss as a function of Terms, with the facts declared of it."""
+    """One entry of the registry: a loss as a function of Terms, with the facts it declares."""
 
     name: str
     loss: Callable[..., Tensor]
@@ -99,9 +102,9 @@ class Objective:
     needs: Need | None = None
     """What the loss asks of the posterior and the prior."""
     penalises: Mapping[str, Callable[..., float]] = field(default_factory=dict)
-    """Of the aggregate posterior: hyperparameter -> what the loss grows by with it, as a function
-    of the exact one (certify.aggregate). An auxiliary network is then one that tells q(z) from the
-    product of its marginals."""
+    """Hyperparameter -> what the loss grows by with it, as a function of the exact aggregate
+    posterior (certify.objectives.aggregate_posterior). An auxiliary network is then one that tells
+    q(z) from the product of its marginals."""
     state: tuple[str, ...] = ()
     """Parameters that the loop keeps for each run, from their defaults on, and `update` moves."""
     update: Callable[..., dict[str, Tensor]] | None = None
@@ -111,11 +114,11 @@ class Objective:
     def __call__(self, terms: Terms, **scalars: Scalar) -> Tensor:
         """The loss [S, B]. Raises InputError where the function returns anything else."""
         loss = self.loss(terms, **(copied(scalars) if is_users(self.loss) else scalars))
-        given = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-        if given != tuple(terms.shape):
+        shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        if shape != tuple(terms.shape):
             raise InputError(
                 f"objective {self.name!r} must return one loss per run and example, "
-                f"{tuple(terms.shape)}; got {given}: reduce the K samples and nothing else"
+                f"{tuple(terms.shape)}; got {shape}: reduce the K samples and nothing else"
             )
         return loss
 
@@ -132,7 +135,7 @@ class Objective:
 
     @property
     def initial_state(self) -> dict[str, float]:
-        """What each run's state starts from."""
+        """The state from which each run starts."""
         declared = hyperparameters(self.loss)
         return {name: declared[name].default or 0.0 for name in self.state}
 
@@ -158,11 +161,11 @@ class Objective:
         for side in self.gradient_of:
             if side not in get_args(Side):
                 raise InputError(f"{what}: gradient_of names encoder or decoder; got {side!r}")
-        own = [side for side, of in self.gradient_of.items() if of.other == self.name]
-        if own and self.bound != "upper":
+        sides = [side for side, of in self.gradient_of.items() if of.other == self.name]
+        if sides and self.bound != "upper":
             raise InputError(
                 f"{what}: only an upper bound has the gradient of itself as K grows; got "
-                f"gradient_of {own[0]!r}: leave it out, or name another objective"
+                f"gradient_of {sides[0]!r}: leave it out, or name another objective"
             )
         if isinstance(self.no_looser_than, str) or isinstance(self.same_as, SameAs):
             raise InputError(f"{what}: no_looser_than and same_as are tuples; got a single value")

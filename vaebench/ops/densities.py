@@ -188,14 +188,6 @@ def gaussian_mixture_log_prob(
     return torch.logsumexp(parts + log_weights, -1)
 
 
-def gaussian_kl_between(mu: Tensor, log_var: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tensor:
-    """KL[N(mu, exp(log_var)) || N(mu_p, exp(log_var_p))], both diagonal: [..., D] -> [...].
-
-    KL is unchanged by the affine map that makes the second Gaussian standard.
-    """
-    return gaussian_kl((mu - mu_p) * torch.exp(-0.5 * log_var_p), log_var - log_var_p)
-
-
 def categorical_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL[p || q] of normalised discrete distributions over C values: [..., C] -> [...].
 

@@ -185,8 +185,7 @@ def kl_over_runs(q):
 def reverse_kl(q):
     match q:
         case DiagonalGaussian(mu, log_var):
-            none = torch.zeros_like(mu)
-            return densities.gaussian_kl_between(none, none, mu, log_var)
+            return densities.gaussian_kl(-mu * torch.exp(-0.5 * log_var), -log_var)
 
 
 def even_parts(q):

@@ -47,7 +47,7 @@ class Step:
         return self.difference <= ROUNDING
 
     def as_row(self) -> dict[str, str]:
-        """For a table."""
+        """The equation as a row of a table."""
         return {
             "equation": self.equation,
             "left": f"{self.left:.12f}",
@@ -58,13 +58,13 @@ class Step:
 
 
 def derivation() -> list[Step]:
-    """From Bayes' rule to the loss."""
+    """The equations from Bayes' rule to the loss."""
     wrong, true = (_Numbers(linear_gaussian(wrong=wrong)) for wrong in (1.0, 0.0))
     return [*_bayes(wrong), *_divergence(wrong), *_bound(wrong), _closed_gap(true)]
 
 
 def _bayes(m: _Numbers) -> Iterator[Step]:
-    """At one z."""
+    """Bayes' rule at one z."""
     z, by_conditioning, by_precisions = m.a_code, m.conditioned, m.by_precisions
     left = float(by_conditioning.log_prob(z).exp())
     right = float(m.log_px_z(z).exp() * m.log_pz(z).exp()) / math.exp(m.log_px)
@@ -74,7 +74,7 @@ def _bayes(m: _Numbers) -> Iterator[Step]:
 
 
 def _divergence(m: _Numbers) -> Iterator[Step]:
-    """From q to the posterior."""
+    """The KL from q(z|x) to the posterior."""
     posterior = m.by_precisions
     right = m.expected(lambda z: m.q.log_prob(z) - posterior.log_prob(z))
     yield Step("KL[q(z|x) || p(z|x)] = E_q[log q(z|x) - log p(z|x)]", m.kl_to_posterior, right)
@@ -87,7 +87,7 @@ def _divergence(m: _Numbers) -> Iterator[Step]:
 
 
 def _bound(m: _Numbers) -> Iterator[Step]:
-    """Rearranged, named, and made a loss."""
+    """The KL rearranged to the ELBO, and the ELBO as a loss."""
     left, kl_to_posterior = m.log_px - m.kl_to_posterior, "log p(x) - KL[q(z|x) || p(z|x)]"
     right = m.expected(m.log_px_z) - m.expected(lambda z: m.q.log_prob(z) - m.log_pz(z))
     equation = f"{kl_to_posterior} = E_q[log p(x|z)] - E_q[log q(z|x) - log p(z)]"
@@ -117,7 +117,7 @@ class _Numbers:
 
     @property
     def a_code(self) -> Tensor:
-        """Any z: [D]."""
+        """A fixed code: [D]."""
         return torch.linspace(-0.5, 0.8, self.weight.shape[1], dtype=torch.float64)
 
     @property
@@ -145,7 +145,7 @@ class _Numbers:
 
     @property
     def variance(self) -> Tensor:
-        """Of q(z|x): [D]."""
+        """The variance of q(z|x): [D]."""
         return self.diagonal.log_var[0, 0].exp()
 
     # -------------------------------------------------------------- densities
@@ -175,12 +175,12 @@ class _Numbers:
         return torch.eye(self.weight.shape[1], dtype=torch.float64)
 
     def log_px_z(self, z: Tensor) -> Tensor:
-        """[..., D] -> [...]."""
+        """log p(x|z) of the example: [..., D] -> [...]."""
         squares = (self.centred - z @ self.weight.T).square().sum(-1)
         return -0.5 * (squares / SIGMA**2 + len(self.x) * (LOG_2PI + 2.0 * math.log(SIGMA)))
 
     def log_pz(self, z: Tensor) -> Tensor:
-        """[..., D] -> [...]."""
+        """log p(z): [..., D] -> [...]."""
         return -0.5 * (z.square().sum(-1) + z.shape[-1] * LOG_2PI)
 
     # -------------------------------------------------------------- expectations under q
@@ -209,7 +209,7 @@ class _Numbers:
 
     @property
     def expected_log_pz(self) -> float:
-        """The same of log p(z)."""
+        """log p(z) at the mean, less what the spread of z adds to the squares."""
         return float(self.log_pz(self.diagonal.mu[0, 0])) - 0.5 * float(self.variance.sum())
 
     @property

@@ -1,4 +1,4 @@
-"""One declared fact, and what was found of it."""
+"""Findings: how far a declared fact is from holding, and how far it may be."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Finding:
-    """One declared fact and what was found of it."""
+    """How far one fact of an entry is from holding."""
 
     name: str
-    """The entry that it is of."""
+    """The name of the entry."""
     fact: str
     off_by: float
     """How far the fact is from holding: at most `allowed` where it holds."""
     allowed: float
     unit: str = "nats"
-    """Of both numbers."""
+    """The unit of `off_by` and `allowed`."""
     kind: str = ""
     """Objective, likelihood, prior or posterior."""
     declared: bool = True
-    """Otherwise it is worth knowing where it does not hold, but no fault: a remark."""
+    """Whether the entry claims the fact; if not, its failure is a remark, no fault."""
 
     @property
     def holds(self) -> bool:
@@ -41,13 +41,13 @@ class Finding:
 
     @property
     def result(self) -> str:
-        """In a word."""
+        """The outcome in one word: holds, FAILS or remark."""
         if self.holds:
             return "holds"
         return "FAILS" if self.declared else "remark"
 
     def as_row(self) -> dict[str, str]:
-        """For a table."""
+        """The finding as a row of a table."""
         return {
             "kind": self.kind,
             "name": self.name,
@@ -60,31 +60,32 @@ class Finding:
 
 
 def at_most(name: str, fact: str, values: Tensor) -> Finding:
-    """E[values] <= 0, up to the standard error."""
+    """Finding that E[values] <= 0, up to the standard error."""
     return Finding(name, fact, float(values.mean()), allowance(values))
 
 
 def equal(name: str, fact: str, values: Tensor) -> Finding:
-    """E[values] = 0, up to the standard error."""
+    """Finding that E[values] = 0, up to the standard error."""
     return Finding(name, fact, abs(float(values.mean())), allowance(values))
 
 
 def allowance(values: Tensor) -> float:
+    """What the mean of the values may be off by: some standard errors, and rounding."""
     return NUM_ERRORS * float(values.std()) / math.sqrt(values.numel()) + ROUNDING
 
 
 def same(name: str, fact: str, left: Tensor, right: Tensor, allowed: float = ROUNDING) -> Finding:
-    """left = right, element by element."""
+    """Finding that left = right, element by element."""
     return Finding(name, fact, largest(left - right), allowed)
 
 
 def changes(name: str, fact: str, left: Tensor, right: Tensor) -> Finding:
-    """left and right differ somewhere."""
+    """Finding that left and right differ somewhere."""
     return Finding(name, fact, ROUNDING - largest(left - right), 0.0)
 
 
 def centred(name: str, fact: str, samples: Tensor, blur: float = 0.0) -> Finding:
-    """E[samples] = 0 in every column of [R, n]: the largest t-statistic of R independent rows.
+    """Finding that E[samples] = 0 in every column of R independent rows [R, n], by the largest t.
 
     `blur`: what a mean may be off by without counting.
     """
@@ -103,25 +104,25 @@ def largest(difference: Tensor) -> float:
 def near(
     name: str,
     fact: str,
-    found: Tensor,
+    values: Tensor,
     expected: Tensor | float,
     allowed: float | Tensor = ROUNDING,
 ) -> Finding:
-    """Two tensors agree everywhere: the finding is of the place where they do least.
+    """Finding that two tensors agree everywhere, at the place where they agree least.
 
     Where numbers are larger than one, rounding is allowed in proportion.
     """
     expected = torch.as_tensor(expected, dtype=torch.float64).detach()
     limits = allowed * (1.0 + expected.abs())
-    off_by, limits = torch.broadcast_tensors((found.detach() - expected).abs(), limits)
+    off_by, limits = torch.broadcast_tensors((values.detach() - expected).abs(), limits)
     # A NaN is farther off than any number.
     return _at(name, fact, off_by, limits, (off_by - limits).nan_to_num(nan=math.inf))
 
 
 def expected(name: str, fact: str, values: Tensor, exact: Tensor, bias: float = 0.0) -> Finding:
-    """The means of [K, ...] independent values are those given [...], up to their standard error.
+    """Finding that means of K independent values [K, ...] are `exact` [...], up to their error.
 
-    `bias`: what is allowed beside it, where the estimate is known not to be without.
+    `bias`: allowed beside it, for an estimate that is known to be biased.
     """
     values, exact = values.detach(), exact.detach()
     errors = values.std(0) / math.sqrt(values.shape[0])
@@ -131,7 +132,7 @@ def expected(name: str, fact: str, values: Tensor, exact: Tensor, bias: float = 
 
 
 def _at(name: str, fact: str, off_by: Tensor, allowed: Tensor, badness: Tensor) -> Finding:
-    """The finding of the worst place."""
+    """The finding at the element where `badness` is largest."""
     worst = badness.argmax()
     return Finding(
         name, fact, float(off_by.flatten()[worst]), float(allowed.flatten()[worst]), unit=""
@@ -139,5 +140,5 @@ def _at(name: str, fact: str, off_by: Tensor, allowed: Tensor, badness: Tensor) 
 
 
 def holds(name: str, fact: str, true: bool) -> Finding:
-    """A fact that is true or not, and never by a little."""
+    """Finding of a fact that is true or false, with no measure in between."""
     return Finding(name, fact, 0.0 if true else math.inf, 0.0, unit="")

@@ -27,11 +27,12 @@ EXTREME = 30.0
 FAR, UNLIKELY = (30.0, 100.0, 300.0, 1000.0), -20.0
 """Sizes of decoder outputs at which a value of at most that log-probability must not lie flat."""
 EXACT, COARSE = 1e-6, 1e-3
-"""Allowed of an integral, beside what fewer points change; and the most of both."""
+"""What an integral may be off by, beside what fewer points change; and the most of both."""
 FLOAT32 = 1e-4
-"""Of log p(x|z), relative to its size where that is above 1: sums of terms that partly cancel."""
+"""What float32 may be off by in log p(x|z), a sum of terms that partly cancel, relative to its size
+where that is above 1."""
 STEP = 1e-5
-"""Of differences, whose own error is then below 1e-6 of the size of the gradient."""
+"""The step of differences, whose own error is then below 1e-6 of the size of the gradient."""
 
 
 def check_likelihood(entry: Likelihood) -> Iterator[Finding]:
@@ -60,17 +61,17 @@ def check_likelihood(entry: Likelihood) -> Iterator[Finding]:
 
 
 def _check_shapes(entry: Likelihood) -> Finding:
-    found = entry.log_prob(
+    log_p_shape = entry.log_prob(
         decoded.data(entry), decoded.outputs(entry), **decoded.parameters(entry)[0]
     ).shape
     mean = entry.mean(decoded.outputs(entry)).shape
-    right = found == (SAMPLES, 2, ROWS) and mean == (SAMPLES, 2, ROWS, PIXELS)
+    right = log_p_shape == (SAMPLES, 2, ROWS) and mean == (SAMPLES, 2, ROWS, PIXELS)
     fact = "one log-probability per sample, run and example, one mean per pixel"
     return holds(entry.name, fact, right)
 
 
 def _check_density(entry: Likelihood) -> Iterator[Finding]:
-    """Of one pixel, at small and large decoder outputs."""
+    """The density of one pixel integrates to 1 and has its mean, at small and large outputs."""
     is_mass = entry.support.values is not None
     fact = "a mass is over values, a density over an interval"
     yield holds(entry.name, fact, (entry.measure == "mass") == is_mass)
@@ -110,11 +111,11 @@ def _grid(entry: Likelihood, centre: float) -> Grid:
 
 def _check_support(entry: Likelihood) -> Iterator[Finding]:
     """The test for data accepts what the probability is over, and nothing else."""
-    own, others = decoded.data(entry), _outside(entry)
+    inside, outside = decoded.data(entry), _outside(entry)
     contains = entry.support.contains
-    accepts = all(contains(x) for x in (own, own.float()))
+    accepts = all(contains(x) for x in (inside, inside.float()))
     yield holds(entry.name, "its support accepts its own values", accepts)
-    accepted = [x for x in others if contains(torch.tensor([[[x]]]))]
+    accepted = [x for x in outside if contains(torch.tensor([[[x]]]))]
     shown = f", as {accepted[0]:g}" if accepted else ""
     yield holds(entry.name, f"its support refuses other values{shown}", not accepted)
 
@@ -136,7 +137,7 @@ def _outside(entry: Likelihood) -> list[float]:
 
 
 def _check_pixels(entry: Likelihood) -> Iterator[Finding]:
-    """A mean over pixels, or a pixel that reads its neighbour's outputs, would not add."""
+    """log p(x|z) is a sum over pixels; a mean, or a pixel that reads its neighbour, is not."""
     x, out, parameters = decoded.data(entry), decoded.outputs(entry), decoded.parameters(entry)[0]
     each = out.unflatten(-1, (-1, PIXELS)).unbind(-1)
     alone = [entry.log_prob(x[..., [p]], o, **parameters) for p, o in enumerate(each)]
@@ -186,14 +187,16 @@ def _check_gradients(entry: Likelihood) -> Iterator[Finding]:
         entry.log_prob(x, out, **parameters).sum(), places, materialize_grads=True
     )
     for what, place, slope in zip(("outputs", *trained), places, slopes, strict=True):
-        found = (slope * _direction(place)).sum()
+        slope_along = (slope * _direction(place)).sum()
         fact = f"its gradient in the {what} is that of differences"
-        yield near(entry.name, fact, found, _difference(entry, x, place, places, parameters), STEP)
+        yield near(
+            entry.name, fact, slope_along, _difference(entry, x, place, places, parameters), STEP
+        )
     yield _check_extremes(entry, x)
 
 
 def _direction(place: Tensor) -> Tensor:
-    """Any, the same each time."""
+    """A fixed, irregular direction."""
     return torch.linspace(-1.0, 1.3, place.numel(), dtype=place.dtype).cos().view_as(place)
 
 
@@ -215,7 +218,7 @@ def _difference(
 
 
 def _check_extremes(entry: Likelihood, x: Tensor) -> Finding:
-    """In float32, as training is."""
+    """Loss and gradient are finite at extreme outputs, in float32 as in training."""
     signs = decoded.outputs(entry, seed=7).sign()
     out = (EXTREME * signs).float().requires_grad_()
     value = entry.log_prob(x.float(), out, **decoded.parameters(entry)[0])
@@ -250,13 +253,13 @@ def _check_precision(entry: Likelihood) -> Iterator[Finding]:
     for level in (1.0, 10.0):
         out, parameters = decoded.outputs(entry, level).float(), decoded.parameters(entry)[0]
         exact = entry.log_prob(x.double(), out.double(), **parameters)
-        found = entry.log_prob(x, out, **parameters)
+        single = entry.log_prob(x, out, **parameters)
         fact = f"float32 is close to float64, at decoder outputs of size {level:g}"
-        yield near(entry.name, fact, found, exact, FLOAT32)
+        yield near(entry.name, fact, single, exact, FLOAT32)
 
 
 def _check_fits(entry: Likelihood) -> Iterator[Finding]:
-    """What training sets in closed form is of each run alone, and the best of its batch."""
+    """A closed-form fit depends on its run alone, and is the most likely for the batch."""
     x, out = decoded.data(entry), decoded.outputs(entry) * torch.tensor([1.0, 0.3]).view(2, 1, 1)
     fits = {name: fit(x, out) for name, fit in entry.fitted.items()}
     for name, fit in entry.fitted.items():

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from vaebench.core.errors import InputError
 from vaebench.diagnostics.certify.cases.hyperparameters import two_values
-from vaebench.diagnostics.certify.cases.posterior import EXTREME, MODERATE, ROWS, Made, made, ratios
+from vaebench.diagnostics.certify.cases.posterior import (
+    EXTREME,
+    MODERATE,
+    ROWS,
+    PosteriorCase,
+    posterior_case,
+    ratios,
+)
 from vaebench.diagnostics.certify.exact.integrals import over_interval, space
 from vaebench.diagnostics.certify.finding import ROUNDING, Finding, changes, expected, holds, near
 from vaebench.models.posteriors import Drawing, Latent, Posterior
@@ -28,11 +35,11 @@ FEW, MANY = 5, 500
 LATENTS = (Latent(1, 3), Latent(3, 3, flow_steps=3))
 DISCRETE_LATENTS = (Latent(1, 3), Latent(2, 4))
 EPSILON = 1e-15
-"""Of float64, and then some."""
+"""Some times the rounding error of float64."""
 INTEGRAL, COARSE = 1e-6, 1e-3
-"""Allowed of an integral, beside what fewer points change; and the most of both."""
+"""What an integral may be off by, beside what fewer points change; and the most of both."""
 INVERSE = 1e-6
-"""Allowed of an inverse, which divides by gates once for each dimension."""
+"""What an inverse may be off by: it divides by gates once for each dimension."""
 
 
 def check_posterior(entry: Posterior) -> Iterator[Finding]:
@@ -47,40 +54,40 @@ def check_posterior(entry: Posterior) -> Iterator[Finding]:
         return
     yield from others
     for latent in DISCRETE_LATENTS if entry.discrete else LATENTS:
-        case = made(entry, latent, RUNS)
+        case = posterior_case(entry, latent, RUNS)
         check = _check_discrete if entry.discrete else _check_real
         yield from check(entry, case)
     yield from _check_gradients(entry)
     yield from _check_parameters(entry)
     for size in (MODERATE, EXTREME):
-        q = made(entry, case.latent, RUNS, num_rows=MANY, size=size).q
+        q = posterior_case(entry, case.latent, RUNS, num_rows=MANY, size=size).q
         if isinstance(q, Flow):
             yield from _check_maps(entry, q, size)
 
 
 def _check_shapes(entry: Posterior) -> Finding:
     latent = (DISCRETE_LATENTS if entry.discrete else LATENTS)[-1]
-    z, log_q = made(entry, latent, RUNS).draw(FEW)
+    z, log_q = posterior_case(entry, latent, RUNS).draw(FEW)
     right = z.shape == (FEW, 2, ROWS, entry.code_width(latent)) and log_q.shape == (FEW, 2, ROWS)
     return holds(entry.name, "codes [K, S, B, D] with one log-density each", right)
 
 
-def _in_dimensions(case: Made) -> str:
+def _in_dimensions(case: PosteriorCase) -> str:
     return f"in {case.latent.dim} dimension{'s' if case.latent.dim > 1 else ''}"
 
 
 # ------------------------------------------------------------------ density and draws
 
 
-def _check_real(entry: Posterior, case: Made) -> Iterator[Finding]:
+def _check_real(entry: Posterior, case: PosteriorCase) -> Iterator[Finding]:
     z, log_q = case.draw(NUM_DRAWS)
     where = _in_dimensions(case)
     fact = f"its density is that of its draws, {where}"
     yield expected(entry.name, fact, ratios(z, log_q), torch.ones(()).double())
-    given = _where_known(lambda: case.q.log_prob(z[:MANY]))
-    if given is not None:
+    log_prob = _where_known(lambda: case.q.log_prob(z[:MANY]))
+    if log_prob is not None:
         fact = f"the density of a given code is that of a draw, {where}"
-        yield near(entry.name, fact, given, log_q[:MANY], INVERSE)
+        yield near(entry.name, fact, log_prob, log_q[:MANY], INVERSE)
     if case.latent.dim == 1:
         yield from _check_integral(entry, case)
     yield from _check_moments(entry, case, z)
@@ -91,8 +98,8 @@ def _check_real(entry: Posterior, case: Made) -> Iterator[Finding]:
         yield expected(entry.name, fact, log_ratio, kl.detach())
 
 
-def _check_integral(entry: Posterior, case: Made) -> Iterator[Finding]:
-    """Of one example, far from its draws too, where the density of a given code is known."""
+def _check_integral(entry: Posterior, case: PosteriorCase) -> Iterator[Finding]:
+    """The density of one example integrates to 1, where the density of any code is known."""
     centre = float(case.draw(1)[0].flatten()[0])
     grid = over_interval((-math.inf, math.inf), centre)
     points = grid.points[:, None, None, None].expand(-1, 2, ROWS, -1)
@@ -111,8 +118,8 @@ def covered() -> str:
     )
 
 
-def _check_moments(entry: Posterior, case: Made, z: Tensor) -> Iterator[Finding]:
-    """The mean and the variance, where the family states them."""
+def _check_moments(entry: Posterior, case: PosteriorCase, z: Tensor) -> Iterator[Finding]:
+    """The mean and the variance are those of the draws, where the family states them."""
     mean = _where_known(lambda: case.q.mean)
     if mean is None:
         return
@@ -123,8 +130,8 @@ def _check_moments(entry: Posterior, case: Made, z: Tensor) -> Iterator[Finding]
         yield expected(entry.name, f"its variance is that of its draws, {where}", squares, variance)
 
 
-def _check_discrete(entry: Posterior, case: Made) -> Iterator[Finding]:
-    """By all codes that there are."""
+def _check_discrete(entry: Posterior, case: PosteriorCase) -> Iterator[Finding]:
+    """Probabilities and draws of discrete codes, against the list of all codes."""
     where = _in_dimensions(case)
     codes = space(case.latent, discrete=True)
     p = case.q.log_prob(codes.points[:, None, None].expand(-1, 2, ROWS, -1)).exp().detach()
@@ -143,7 +150,7 @@ def _check_discrete(entry: Posterior, case: Made) -> Iterator[Finding]:
 
 
 def _where_known(formula: Callable[[], Tensor]) -> Tensor | None:
-    """None where the family says that it has none."""
+    """The value of a formula; None where the family has no such formula."""
     try:
         return formula().detach()
     except InputError:
@@ -156,7 +163,7 @@ def _where_known(formula: Callable[[], Tensor]) -> Tensor | None:
 def _check_runs(entry: Posterior) -> Iterator[Finding]:
     """Two runs draw, and give densities to, what each would alone."""
     latent = (DISCRETE_LATENTS if entry.discrete else LATENTS)[-1]
-    case = made(entry, latent, RUNS, _stacked(entry))
+    case = posterior_case(entry, latent, RUNS, _stacked(entry))
     z, log_q = case.draw(FEW)
     distinct = entry.discrete or len(z.flatten(0, 2).unique(dim=0)) == FEW * 2 * ROWS
     yield holds(entry.name, "samples, runs and examples draw different codes", distinct)
@@ -174,7 +181,7 @@ def _check_gradients(entry: Posterior) -> Iterator[Finding]:
     """Draws pass gradients to every number; `stopped` changes gradients and no values."""
     latent = (DISCRETE_LATENTS if entry.discrete else LATENTS)[-1]
     # Of many examples: what a rectifier switches off in one has a gradient in another.
-    case = made(entry, latent, RUNS, num_rows=MANY)
+    case = posterior_case(entry, latent, RUNS, num_rows=MANY)
     z = case.q.draw(Drawing(RUNS, FEW, densities)).z
     (slope,) = torch.autograd.grad((z * _weights(z)).sum(), case.numbers)
     reached = bool((slope != 0).any(1).all())
@@ -184,9 +191,9 @@ def _check_gradients(entry: Posterior) -> Iterator[Finding]:
     stopped = _where_known(lambda: case.q.stopped().log_prob(z))
     if stopped is None:
         return
-    own, through_z = case.q.log_prob(z), case.q.stopped().log_prob(z)
-    yield near(entry.name, "with stopped parameters the same density", through_z, own)
-    slopes = [torch.autograd.grad(v.sum(), z, retain_graph=True)[0] for v in (through_z, own)]
+    trained, through_z = case.q.log_prob(z), case.q.stopped().log_prob(z)
+    yield near(entry.name, "with stopped parameters the same density", through_z, trained)
+    slopes = [torch.autograd.grad(v.sum(), z, retain_graph=True)[0] for v in (through_z, trained)]
     yield near(entry.name, "with stopped parameters the same gradient in z", *slopes)
     rest = torch.autograd.grad(through_z.sum(), case.parameters, materialize_grads=True)
     still = all(bool((slope == 0).all()) for slope in rest)
@@ -194,7 +201,7 @@ def _check_gradients(entry: Posterior) -> Iterator[Finding]:
 
 
 def _weights(z: Tensor) -> Tensor:
-    """Any, so that no gradient cancels in a sum."""
+    """Fixed, irregular weights, so that no gradient cancels in a sum."""
     return torch.linspace(-1.0, 1.3, z.numel(), dtype=z.dtype).cos().view_as(z)
 
 
@@ -206,16 +213,18 @@ def _stacked(entry: Posterior) -> dict[str, Tensor]:
 
 
 def _check_parameters(entry: Posterior) -> Iterator[Finding]:
-    """What changes neither what training draws nor its gradient is silently unused."""
+    """Each hyperparameter changes the draws of training or their gradient: else it is unused."""
     latent = (DISCRETE_LATENTS if entry.discrete else LATENTS)[-1]
     for name, hyper in entry.hyper.items():
-        found = []
+        outcomes = []
         for value in two_values(hyper):
-            case = made(entry, latent, RUNS, {name: value})
+            case = posterior_case(entry, latent, RUNS, {name: value})
             z = case.q.draw(Drawing(RUNS, FEW, densities, relaxed=True)).z
             (slope,) = torch.autograd.grad((z * _weights(z)).sum(), case.numbers)
-            found.append(torch.cat([z.detach().flatten(), slope.flatten()]))
-        yield changes(entry.name, f"{name} changes the draws of training or their gradient", *found)
+            outcomes.append(torch.cat([z.detach().flatten(), slope.flatten()]))
+        yield changes(
+            entry.name, f"{name} changes the draws of training or their gradient", *outcomes
+        )
 
 
 # ------------------------------------------------------------------ flows

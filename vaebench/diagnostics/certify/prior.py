@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from vaebench.core.hyper import Scalar
-from vaebench.diagnostics.certify.cases.posterior import made, ratios
+from vaebench.diagnostics.certify.cases.posterior import posterior_case, ratios
 from vaebench.diagnostics.certify.cases.prior import (
     NUM_CLASSES,
     RUNS,
-    case_of,
     other_posteriors,
     pairs_of,
+    prior_case,
 )
 from vaebench.diagnostics.certify.exact.integrals import Space, space
 from vaebench.diagnostics.certify.finding import Finding, changes, expected, holds, near
@@ -29,16 +29,16 @@ from vaebench.ops.noise import Noise
 
 NUM_DRAWS = 20_000
 FEW = 40
-"""Draws that are looked at one by one."""
+"""Draws that are compared one by one."""
 DIMS = (1, 2)
 """Latent dimensions in which a density can be integrated."""
 KL_DIM = 3
 MORE_DIMS = (3, 5)
-"""And those where only its draws can tell."""
+"""Latent dimensions in which a density can only be compared with its draws."""
 FAR, SLOPE_STEP = 3.0, 1e-5
 SLOPE_ROUNDING, SINGLE_ROUNDING = 1e-9, 1e-4
 EXACT, COARSE = 1e-6, 1e-3
-"""Allowed of an integral, beside what fewer points change; and the most of both."""
+"""What an integral may be off by, beside what fewer points change; and the most of both."""
 
 
 def check_prior(entry: Prior) -> Iterator[Finding]:
@@ -66,11 +66,11 @@ def check_prior(entry: Prior) -> Iterator[Finding]:
 
 
 def _check_shapes(entry: Prior) -> Finding:
-    case = case_of(entry, KL_DIM)
+    case = prior_case(entry, KL_DIM)
     z = case.sample(FEW)
-    found = case.bound.log_prob(z.expand(4, -1, -1, -1)).shape
+    log_p_shape = case.bound.log_prob(z.expand(4, -1, -1, -1)).shape
     width = KL_DIM * NUM_CLASSES if entry.discrete else KL_DIM
-    right = z.shape == (2, FEW, width) and found == (4, 2, FEW)
+    right = z.shape == (2, FEW, width) and log_p_shape == (4, 2, FEW)
     return holds(entry.name, "one log-density per sample, run and example; codes [S, n, D]", right)
 
 
@@ -84,13 +84,13 @@ def covered() -> str:
 
 
 def _check_made_of(entry: Prior, posterior: str) -> Finding:
-    """Where the encoder makes it: with another posterior its density is still that of its draws."""
-    case = case_of(entry, KL_DIM, posterior=posterior)
+    """A prior that the encoder makes has the density of its draws with another posterior too."""
+    case = prior_case(entry, KL_DIM, posterior=posterior)
     z = case.sample(NUM_DRAWS)
     log_p = case.bound.log_prob(z[None])[0].detach()
-    found = ratios(z.transpose(0, 1)[:, :, None], log_p.T[..., None])
+    weights = ratios(z.transpose(0, 1)[:, :, None], log_p.T[..., None])
     fact = f"made of {posterior}, its density is that of its draws"
-    return expected(entry.name, fact, found, torch.ones(()).double())
+    return expected(entry.name, fact, weights, torch.ones(()).double())
 
 
 def _check_many_dimensions(entry: Prior, dim: int) -> Finding:
@@ -98,7 +98,7 @@ def _check_many_dimensions(entry: Prior, dim: int) -> Finding:
 
     Placed by quantiles: its tails may be too heavy for a variance.
     """
-    case = case_of(entry, dim)
+    case = prior_case(entry, dim)
     z = case.sample(NUM_DRAWS)  # [S, n, D]
     low, middle, high = z.quantile(torch.tensor([0.25, 0.5, 0.75]).to(z), dim=1)[:, :, None]
     log_var = 2.0 * (0.4 * (high - low)).clamp_min(1e-3).log()
@@ -108,8 +108,8 @@ def _check_many_dimensions(entry: Prior, dim: int) -> Finding:
 
 
 def _check_density(entry: Prior, dim: int) -> Iterator[Finding]:
-    """It integrates to 1, and its draws have the expectations that it says."""
-    case = case_of(entry, dim)
+    """The density integrates to 1, and draws have the expectations that it implies."""
+    case = prior_case(entry, dim)
     where = f"in {dim} dimension{'s'[: dim - 1]}"
     over = space(case.latent, discrete=entry.discrete)
     points = over.points[None, None].expand(1, 2, -1, -1)
@@ -129,28 +129,28 @@ def _allowed(over: Space, density: Tensor) -> Tensor:
 
 
 def _functions(prior: BoundPrior, z: Tensor) -> Tensor:
-    """What tells any two densities apart, and log p(z): [S, n, D] -> [S, n, F].
+    """Functions whose expectations tell densities apart, and log p(z): [S, n, D] -> [S, n, F].
 
     Real codes: soft steps of one dimension, and their products over dimensions, a soft version of
     the joint distribution function. Discrete ones: each value of each variable, and all pairs.
     """
     if prior.entry.discrete:
         pairs = (z[..., :, None] * z[..., None, :]).flatten(-2)
-        found = torch.cat([z, pairs], -1)
+        functions = torch.cat([z, pairs], -1)
     else:
         places = torch.tensor([-math.inf, -1.0, 0.0, 1.0], dtype=z.dtype)
         first, *others = torch.sigmoid(2.0 * (z[..., None] - places)).unbind(-2)
-        found = first
+        functions = first
         for steps in others:
-            found = (found[..., :, None] * steps[..., None, :]).flatten(-2)
+            functions = (functions[..., :, None] * steps[..., None, :]).flatten(-2)
     with torch.no_grad():
         log_p = prior.log_prob(z[None])[0, ..., None]
-    return torch.cat([found, log_p.nan_to_num(neginf=0.0)], -1)
+    return torch.cat([functions, log_p.nan_to_num(neginf=0.0)], -1)
 
 
 def _check_draws(entry: Prior) -> Iterator[Finding]:
     """Draws are a function of the noise: of its key, of the row, of nothing else."""
-    case = case_of(entry, KL_DIM)
+    case = prior_case(entry, KL_DIM)
     z, again = case.sample(FEW), case.sample(FEW)
     yield near(entry.name, "the same noise draws the same codes", z, again)
     elsewhere = case.sample(FEW, RUNS.at(step=8))
@@ -170,7 +170,7 @@ def _check_draws(entry: Prior) -> Iterator[Finding]:
 
 def _check_runs(entry: Prior) -> Iterator[Finding]:
     """Two runs, each with parameters of its own, are as each alone."""
-    case = case_of(entry, KL_DIM)
+    case = prior_case(entry, KL_DIM)
     z = case.sample(FEW)[None]
     log_p, alone = case.bound.log_prob(z), [case.alone(r).log_prob(z[:, [r]]) for r in range(2)]
     yield near(entry.name, "its density is blind to stack-mates", log_p, torch.cat(alone, 1))
@@ -185,13 +185,13 @@ def _check_runs(entry: Prior) -> Iterator[Finding]:
 
 
 def _check_parameters(entry: Prior) -> Iterator[Finding]:
-    """What changes nothing is silently unused."""
-    z = case_of(entry, KL_DIM).sample(FEW)
+    """Each hyperparameter changes density and draws: one that does not is silently unused."""
+    z = prior_case(entry, KL_DIM).sample(FEW)
     pairs = pairs_of(entry)
     first: dict[str, Scalar] = {name: pair[0] for name, pair in pairs.items()}
-    before = case_of(entry, KL_DIM, first)
+    before = prior_case(entry, KL_DIM, first)
     for name, (_, second) in pairs.items():
-        after = case_of(entry, KL_DIM, {**first, name: second})
+        after = prior_case(entry, KL_DIM, {**first, name: second})
         log_ps = (case.bound.log_prob(z[None]).detach() for case in (before, after))
         yield changes(entry.name, f"{name} changes the density", *log_ps)
         yield changes(
@@ -200,8 +200,8 @@ def _check_parameters(entry: Prior) -> Iterator[Finding]:
 
 
 def _check_gradients(entry: Prior) -> Iterator[Finding]:
-    """That in z is the derivative, far out too; trained parameters have one."""
-    case = case_of(entry, KL_DIM)
+    """The gradient in z is the derivative, far out too; trained parameters have a gradient."""
+    case = prior_case(entry, KL_DIM)
     z = (case.sample(FEW) * (1.0 if entry.discrete else FAR))[None].requires_grad_()
     learned = dict(case.model.learned_prior.items())
     total = case.bound.log_prob(z).sum()
@@ -221,15 +221,15 @@ def _check_gradients(entry: Prior) -> Iterator[Finding]:
 
 
 def _check_precision(entry: Prior) -> Iterator[Finding]:
-    """float32 holds codes far out. Not asked of what the encoder makes: its weights are double."""
-    case = case_of(entry, KL_DIM)
+    """float32 holds codes far out. Not checked for a prior of float64 weights, as of an encoder."""
+    case = prior_case(entry, KL_DIM)
     parameters = case.bound.parameters
     if all(isinstance(value, Tensor | float) for value in parameters.values()):
         z = (case.sample(FEW) * (1.0 if entry.discrete else 10.0 * FAR))[None]
         single = {n: v.float() if isinstance(v, Tensor) else v for n, v in parameters.items()}
-        found = entry.log_prob(z.float(), **single).double()
+        log_p = entry.log_prob(z.float(), **single).double()
         exact = case.bound.log_prob(z)
-        off_by = (found - exact).abs() / (1.0 + exact.abs())
+        off_by = (log_p - exact).abs() / (1.0 + exact.abs())
         fact = "float32 is close to float64, far out too"
         yield near(entry.name, fact, off_by.detach(), 0.0, SINGLE_ROUNDING)
 
@@ -242,8 +242,8 @@ def _check_kls(entry: Prior) -> Iterator[Finding]:
     for family in POSTERIORS.values():
         if family.discrete != entry.discrete:
             continue
-        case = case_of(entry, KL_DIM)
-        posterior = made(family, case.latent, RUNS)
+        case = prior_case(entry, KL_DIM)
+        posterior = posterior_case(family, case.latent, RUNS)
         kl, parts = case.bound.kl(posterior.q), case.bound.kl_per_dimension(posterior.q)
         if kl is not None:
             z, log_q = posterior.draw(NUM_DRAWS)

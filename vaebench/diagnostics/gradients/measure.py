@@ -13,9 +13,9 @@ from torch import Tensor
 from vaebench.config import Choice, RunConfig
 from vaebench.config.build import load_data
 from vaebench.core.errors import InputError
-from vaebench.diagnostics.gradients import metrics as lines
+from vaebench.diagnostics.gradients import metrics
 from vaebench.diagnostics.gradients.moments import NUM_BLOCKS, Moments
-from vaebench.diagnostics.gradients.plan import Plan, name_of, refused, target
+from vaebench.diagnostics.gradients.plan import GradientPlan, name_of, refused, target
 from vaebench.diagnostics.gradients.replicas import (
     SIDES,
     Point,
@@ -35,9 +35,9 @@ Sides = dict[Side, Moments]
 Reference = tuple[Sides, dict[Side, Tensor]]
 
 NUM_DIRECTIONS = 12
-"""Random ones that biases are looked for along."""
+"""Random directions along which biases are looked for."""
 REFERENCE = 2
-"""Replicas behind the gradient that an estimator should have, as a multiple of its own."""
+"""Replicas behind the gradient that an estimator should have, per replica of the estimator."""
 TIGHTEST = 8
 """K of the bound that stands for log p(x), as a multiple of the largest measured K."""
 MEAN, GUIDE = 0, 1
@@ -49,22 +49,24 @@ quarter of them, from which the other three are independent."""
 class Bench:
     """One checkpoint, with the gradients that estimators are held against."""
 
-    plan: Plan
+    plan: GradientPlan
     point: Point
     tightest: Moments | str
-    """Of the decoder, or why there is none."""
+    """The decoder's gradient of a bound close to log p(x), or why there is none."""
     references: dict[tuple[str, int], Reference] = field(default_factory=dict)
     """By target: its moments along the directions [n, J], and these directions."""
 
     def forget_but(self, num_samples: int) -> None:
         """Keep the references of one K: with all of them, memory would grow with the study."""
-        self.references = {c: found for c, found in self.references.items() if c[1] == num_samples}
+        self.references = {
+            c: reference for c, reference in self.references.items() if c[1] == num_samples
+        }
 
 
-def measure(plan: Plan, on_gradients: OnSteps = lambda number: None) -> list[Row]:
-    """All rows of a plan. `on_gradients` is told of each variant at a K and checkpoint when done.
+def measure(plan: GradientPlan, on_gradients: OnSteps = lambda number: None) -> list[Row]:
+    """All rows of a plan; a refused variant is a row with the reason.
 
-    What is refused is a row with the reason.
+    `on_gradients` is called as each variant at a K and checkpoint is done.
     """
     with _one_thread():
         checkpoints = points(plan.trained, plan.at)
@@ -73,9 +75,9 @@ def measure(plan: Plan, on_gradients: OnSteps = lambda number: None) -> list[Row
         laps = race(checkpoints[-1], [c for c in cells if not reasons[_cell(c)]])
         times = {_cell(lap.config): lap for lap in laps}
         rows = [
-            _row(plan, None, lap.config, "both", **line)
+            _row(plan, None, lap.config, "both", **metric)
             for lap in laps
-            for line in lines.time(lap, checkpoints[-1])
+            for metric in metrics.time(lap, checkpoints[-1])
         ]
         for point in checkpoints:
             bench = Bench(plan, point, _tightest(plan, point))
@@ -105,7 +107,7 @@ def _cell(config: RunConfig) -> tuple[str, int]:
 
 
 def _refusal(config: RunConfig, point: Point) -> str:
-    """Why there is no gradient, found by asking for one."""
+    """Why there is no gradient, found by computing one; "" where there is."""
     if reason := refused(config):
         return reason
     try:
@@ -119,11 +121,11 @@ def _refusal(config: RunConfig, point: Point) -> str:
 def _gather(
     point: Point, config: RunConfig, stream: str, num: int, directions: Mapping[Side, Tensor]
 ) -> Sides:
-    found = {side: Moments(directions[side]) for side in SIDES}
+    moments = {side: Moments(directions[side]) for side in SIDES}
     for part in replicas(point, config, stream, num):
         for side in SIDES:
-            found[side].add(part[side])
-    return found
+            moments[side].add(part[side])
+    return moments
 
 
 def _no_directions(point: Point) -> dict[Side, Tensor]:
@@ -132,8 +134,8 @@ def _no_directions(point: Point) -> dict[Side, Tensor]:
     return {side: place.new_zeros(sizes[side], 0) for side in SIDES}
 
 
-def _tightest(plan: Plan, point: Point) -> Moments | str:
-    """The decoder's gradient of the IWAE bound at a K beyond those measured."""
+def _tightest(plan: GradientPlan, point: Point) -> Moments | str:
+    """The decoder's gradient of the IWAE bound at a K above those measured, or why not."""
     config = with_objective(plan.trained, Choice("iwae"), TIGHTEST * max(plan.samples))
     if reason := refused(config):
         return reason
@@ -181,22 +183,29 @@ def _measured(bench: Bench, config: RunConfig, lap: Lap) -> Iterator[Row]:
             yield _empty_row(bench.plan, bench.point, config, "failed", reason, side)
             continue
         theirs = references[side][0][side]
-        for found in (
-            lines.spread(ours[side], lap, MEAN),
-            lines.bias(ours[side], theirs, name_of(targets[side]), GUIDE),
-            lines.against_log_px(ours[side], bench.tightest, side),
+        for metrics_of_side in (
+            metrics.spread(ours[side], lap, MEAN),
+            metrics.bias(ours[side], theirs, name_of(targets[side]), GUIDE),
+            metrics.against_log_px(ours[side], bench.tightest, side),
         ):
-            for line in found:
-                yield _row(bench.plan, bench.point, config, side, **line)
+            for metric in metrics_of_side:
+                yield _row(bench.plan, bench.point, config, side, **metric)
 
 
 def _empty_row(
-    plan: Plan, point: Point, config: RunConfig, status: str, reason: str, side: str = "both"
+    plan: GradientPlan,
+    point: Point,
+    config: RunConfig,
+    status: str,
+    reason: str,
+    side: str = "both",
 ) -> Row:
     return _row(plan, point, config, side, status=status, reason=reason)
 
 
-def _row(plan: Plan, point: Point | None, config: RunConfig, side: str, **line: Any) -> Row:
+def _row(
+    plan: GradientPlan, point: Point | None, config: RunConfig, side: str, **metric: Any
+) -> Row:
     empty = {"metric": "", "value": None, "standard_error": None, "unit": "", "protocol": ""}
     return {
         "study": plan.study,
@@ -211,5 +220,5 @@ def _row(plan: Plan, point: Point | None, config: RunConfig, side: str, **line: 
         **empty,
         "status": "done",
         "reason": "",
-        **line,
+        **metric,
     }

@@ -1,4 +1,4 @@
-"""Moments of R replicas of a gradient, and what is read off them.
+"""Moments of R replicas of a gradient, and the figures computed from them.
 
 Shapes: R replicas in G blocks, n parameters of one side, J directions.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 NUM_BLOCKS = 8
-"""Of replicas, each left out in turn for a standard error (the grouped jackknife)."""
+"""Blocks of replicas, each left out in turn for a standard error (the grouped jackknife)."""
 
 
 class Moments:
@@ -30,7 +30,7 @@ class Moments:
         self._summaries: dict[int | None, Summary] = {}
 
     def add(self, gradients: Tensor) -> None:
-        """More replicas: [R, n]."""
+        """Add replicas to the sums: [R, n]."""
         first = int(self.num.sum())
         block = torch.arange(first, first + len(gradients), device=self.num.device) % NUM_BLOCKS
         exact = gradients.double()
@@ -48,7 +48,7 @@ class Moments:
 
     @property
     def squared_norms(self) -> Tensor:
-        """Of each replica: [R]."""
+        """The squared norm of each replica's gradient: [R]."""
         return torch.cat(self._squared_norms)
 
     def summary(self, without: int | None = None) -> Summary:
@@ -166,7 +166,7 @@ def resolution(s: Summary, other: Summary) -> float:
 
 
 def cosine(s: Summary, other: Summary) -> float:
-    """Of the angle between the two mean gradients; noise may take it beyond 1 by a little."""
+    """The cosine of the angle between the two mean gradients; noise may take it just above 1."""
     signal = math.sqrt(max(0.0, s.squared_signal))
     product = float((s.mean * other.mean).sum())
     return product / (signal * norm(other)) if signal else math.nan

@@ -20,11 +20,11 @@ from vaebench.objectives.entry import Side
 EARLY = 50
 """The default early checkpoint is this fraction of training: 1 / EARLY."""
 SHARED = ("likelihood", "posterior", "prior", "data", "model", "train")
-"""What decides weights and minibatch, and so must be one for all variants."""
+"""The fields that decide weights and minibatch, and so must be the same for all variants."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class GradientPlan:
     """The variants, one configuration each, and where and how often their gradients are taken."""
 
     study: str
@@ -47,8 +47,9 @@ class Plan:
 
 
 def read_configs(study: Study, samples: Sequence[int]) -> list[RunConfig]:
-    """The runs of a study. K is --samples' business, so the study need not say one: some objectives
-    are refused at the usual K = 1. Raises InputError.
+    """The runs of a study, which need not state a K: --samples does.
+
+    Some objectives are refused at the usual K = 1. Raises InputError.
     """
     _check_samples(samples)
     return expand(replace(study, base={"num_samples": max(samples), **study.base}))
@@ -60,8 +61,11 @@ def plan(
     samples: Sequence[int],
     replicas: int,
     at: Sequence[int] = (),
-) -> Plan:
-    """Of runs that differ only in seed and K the first stands for all. Raises InputError."""
+) -> GradientPlan:
+    """The variants of a study, with the K and the checkpoints at which they are measured.
+
+    Of runs that differ only in seed and K the first stands for all. Raises InputError.
+    """
     _check_shared(configs)
     num_steps = configs[0].train.num_steps
     steps = at or (num_steps // EARLY, num_steps)
@@ -73,13 +77,13 @@ def plan(
             f"checkpoints must lie within training, 0 to {num_steps} steps (train.num_steps); "
             f"got {_listed(steps)}"
         )
-    return Plan(
+    return GradientPlan(
         study, _variants(configs), tuple(sorted(set(samples))), replicas, tuple(sorted(set(steps)))
     )
 
 
 def refused(config: RunConfig) -> str:
-    """Why this cannot be measured; "" where it can."""
+    """Why the gradient of this run cannot be measured; "" where it can."""
     entry = OBJECTIVES[config.objective.name]
     if entry.auxiliary:
         return (
@@ -98,9 +102,9 @@ def refused(config: RunConfig) -> str:
 
 
 def target(config: RunConfig, side: Side) -> RunConfig:
-    """The run whose expected gradient this side's is to be, at the same K.
+    """The run whose expected gradient this side's gradient must equal, at the same K.
 
-    What is declared: gradient_of, or an identity in expectation. Else the loss itself.
+    Declared by gradient_of, or by an identity in expectation; otherwise the run itself.
     """
     entry, ours = OBJECTIVES[config.objective.name], config.objective.hyper
     named: list[tuple[str, Mapping[str, float]]] = []
@@ -113,32 +117,35 @@ def target(config: RunConfig, side: Side) -> RunConfig:
                 named.append((same.other, same.other_at))
     for other, other_at in named:
         hyper = hyperparameters_of(other, other_at, ours)
-        found = with_objective(config, Choice(other, hyper), config.num_samples)
-        if not refused(found):
-            return found
+        candidate = with_objective(config, Choice(other, hyper), config.num_samples)
+        if not refused(candidate):
+            return candidate
     return config
 
 
 def hyperparameters_of(
     other: str, other_at: Mapping[str, float], ours: Mapping[str, float | Choice]
 ) -> dict[str, float | Choice]:
-    """Of the objective that a fact names. The fact is declared at the defaults: a hyperparameter
-    that both objectives have is the same in both."""
-    given = {**other_at, **ours}
+    """The hyperparameters of the objective that a fact names.
+
+    The fact is declared at the defaults: a hyperparameter that both objectives have is the same in
+    both.
+    """
+    values = {**other_at, **ours}
     declared = OBJECTIVES[other].hyper.items()
-    return {name: given.get(name, hyper.default or 0.0) for name, hyper in declared}
+    return {name: values.get(name, hyper.default or 0.0) for name, hyper in declared}
 
 
 def name_of(config: RunConfig) -> str:
-    """The variant, without its K."""
+    """The name of the variant, without its K."""
     return replace(config, num_samples=1).variant
 
 
 def _variants(configs: Sequence[RunConfig]) -> tuple[RunConfig, ...]:
-    found: dict[str, RunConfig] = {}
+    variants: dict[str, RunConfig] = {}
     for config in configs:
-        found.setdefault(name_of(config), replace(config, seed=configs[0].seed))
-    return tuple(found.values())
+        variants.setdefault(name_of(config), replace(config, seed=configs[0].seed))
+    return tuple(variants.values())
 
 
 def _check_samples(samples: Sequence[int]) -> None:

@@ -33,7 +33,7 @@ MAX_ELEMENTS = 1 << 22
 
 @dataclass(frozen=True)
 class Point:
-    """Where gradients are taken: weights, a minibatch, and how far training has come."""
+    """A checkpoint at which gradients are taken: weights, a minibatch, progress of training."""
 
     step: int
     progress: float
@@ -47,19 +47,19 @@ def points(config: RunConfig, at: Sequence[int]) -> list[Point]:
     dataset, device = load_data(config.data), default_device()
     model = build_stack([config], dataset.image_shape, dataset.log_volume).to(device)
     x = next(batches([config], dataset, next(model.parameters())))[0]
-    num_examples, found = len(dataset.train.x), []
+    num_examples, checkpoints = len(dataset.train.x), []
     done = itertools.chain([0], (s.index + 1 for s in training_steps(model, [config], dataset)))
     for step in itertools.islice(done, max(at) + 1):
         if step in at:
             progress = step / config.train.num_steps
-            found.append(Point(step, progress, select(model, [0]), x, num_examples))
-    return found
+            checkpoints.append(Point(step, progress, select(model, [0]), x, num_examples))
+    return checkpoints
 
 
 def gradients(model: VAE, point: Point, config: RunConfig, noise: Noise) -> dict[Side, Tensor]:
     """The gradient of the minibatch's mean loss in each of R copies: [R, n] for each side.
 
-    As the training loop takes it, with schedules at the progress of the point.
+    Computed as in the training loop, with schedules at the progress of the point.
     """
     objective = OBJECTIVES[config.objective.name]
     terms = compute_terms(
@@ -76,7 +76,7 @@ def gradients(model: VAE, point: Point, config: RunConfig, noise: Noise) -> dict
     counts = {name: int(hyper[name]) for name in objective.counts}
     loss = objective(terms, **{**hyper, **counts, **objective.initial_state})
     sides = parameters(model)
-    found = iter(
+    slopes = iter(
         torch.autograd.grad(
             loss.mean(-1).sum(),
             [p for side in SIDES for p in sides[side]],
@@ -84,11 +84,11 @@ def gradients(model: VAE, point: Point, config: RunConfig, noise: Noise) -> dict
             materialize_grads=True,
         )
     )
-    return {s: torch.cat([next(found).flatten(1) for _ in sides[s]], 1) for s in SIDES}
+    return {s: torch.cat([next(slopes).flatten(1) for _ in sides[s]], 1) for s in SIDES}
 
 
 def parameters(model: VAE) -> dict[Side, list[nn.Parameter]]:
-    """Of q(z|x): encoder and posterior network; of p(x, z): decoder, likelihood and prior."""
+    """The parameters of q(z|x) (encoder, posterior network) and of p(x, z) (all others)."""
     encoder = [model.encoder, *([model.network] if model.network else [])]
     decoder = [model.decoder, model.learned, model.learned_prior]
     return {
@@ -102,7 +102,7 @@ def replicas(
 ) -> Iterator[dict[Side, Tensor]]:
     """`num` independent gradients in stacks, as many copies at a time as fit.
 
-    The noise of a replica is a function of seed, stream and its number: the stacks do not show.
+    The noise of a replica is a function of seed, stream and its number, not of its stack.
     Every objective sees the same noise in one stream.
     """
     size = max(1, min(num, max_elements // _elements(point, config)))
@@ -113,18 +113,18 @@ def replicas(
 
 
 def _elements(point: Point, config: RunConfig) -> int:
-    """Of the largest tensor that one copy needs: a hidden layer for all codes, or all weights."""
+    """Elements of the largest tensor of one copy: a hidden layer for all codes, or all weights."""
     layer = config.num_samples * point.x.shape[1] * point.model.numbers_per_row
     return max(layer, sum(p[0].numel() for p in point.model.parameters()))
 
 
 def _now(value: float | Choice, point: Point) -> float:
-    """A hyperparameter, or what its schedule says at the progress of the point."""
+    """The value of a hyperparameter, by its schedule if it has one, at the point's progress."""
     if not isinstance(value, Choice):
         return value
     return float(SCHEDULES[value.name](point.progress, **cast(dict[str, float], value.hyper)))
 
 
 def with_objective(config: RunConfig, objective: Choice, num_samples: int) -> RunConfig:
-    """The same run with another objective and K."""
+    """The run with another objective and another K."""
     return replace(config, objective=objective, num_samples=num_samples)

@@ -1,4 +1,4 @@
-"""What one gradient costs: quiet, interleaved rounds, as in the timing pass."""
+"""The time that one gradient takes: quiet, interleaved rounds, as in the timing pass."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def race(point: Point, configs: Sequence[RunConfig]) -> list[Lap]:
 
 
 def _warmed_up(index: int, point: Point, config: RunConfig) -> Lap:
-    # Noise is kept for those that share it; here everyone must make its own.
+    # Random numbers are cached for runs that share a key; here each estimator must draw its own.
     noise = Noise((key(config.seed, "gradients", "time", index),))
     lap = Lap(config, select(point.model, [0]).requires_grad_(True), noise)
     _timed(lap, point)

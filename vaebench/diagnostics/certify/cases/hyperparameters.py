@@ -8,7 +8,10 @@ from vaebench.core.hyper import Hyper
 
 
 def two_values(hyper: Hyper, start: float | None = None) -> tuple[float, float]:
-    """Two valid values of a hyperparameter that differ; `start`: the first, of a trained one."""
+    """Two different valid values of a hyperparameter.
+
+    `start`: the first value, where the parameter is trained from there.
+    """
     first = hyper.default if start is None else start
     if hyper.search and start is None:
         low, high = (math.log(v) if hyper.log else v for v in hyper.search)

@@ -1,4 +1,4 @@
-"""What likelihoods are tried on: data, decoder outputs and parameters of two runs."""
+"""Data, decoder outputs and parameters of two runs, on which likelihoods are checked."""
 
 from __future__ import annotations
 

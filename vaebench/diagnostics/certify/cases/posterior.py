@@ -24,13 +24,13 @@ from vaebench.ops.noise import Noise, normals
 
 ROWS = 2
 MODERATE, EXTREME = 0.7, 4.0
-"""Sizes of the numbers. At the first scales differ by about 2, and gates are neither open nor shut;
+"""Sizes of the numbers. At the first, scales differ by about 2 and gates are half open;
 at the second a map that must be kept invertible would not be so by itself."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """q(z|x) of S runs, with what it was made of."""
+class PosteriorCase:
+    """q(z|x) of S runs, with the numbers and the network that it was built from."""
 
     family: Posterior
     latent: Latent
@@ -45,25 +45,25 @@ class Made:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """Of q: the numbers, and the weights of its network where it has one."""
+        """The tensors that q depends on: the numbers, and the weights of any network."""
         network = self.model.network
         return [self.numbers, *(network.parameters() if network else ())]
 
     def draw(self, num_samples: int) -> tuple[Tensor, Tensor]:
         """True samples, and log q(z|x) of each."""
         with torch.no_grad():
-            made = self.q.draw(Drawing(self.noise, num_samples, densities))
-            return made.z, self.q.log_prob(made.z) if made.log_qz_x is None else made.log_qz_x
+            draw = self.q.draw(Drawing(self.noise, num_samples, densities))
+            return draw.z, self.q.log_prob(draw.z) if draw.log_qz_x is None else draw.log_qz_x
 
-    def alone(self, run: int) -> Made:
-        """The same of one run."""
+    def alone(self, run: int) -> PosteriorCase:
+        """The case of one run without the others."""
         hyper = {n: v[[run]] if isinstance(v, Tensor) else v for n, v in self.hyper.items()}
         model = select(self.model, [run])
         noise = Noise((self.noise.keys[run],))
-        return Made(self.family, self.latent, noise, model, self.numbers[[run]], hyper)
+        return PosteriorCase(self.family, self.latent, noise, model, self.numbers[[run]], hyper)
 
 
-def made(
+def posterior_case(
     family: Posterior,
     latent: Latent,
     noise: Noise,
@@ -71,14 +71,16 @@ def made(
     *,
     num_rows: int = ROWS,
     size: float = MODERATE,
-) -> Made:
-    """Random numbers of S runs and a network of random weights, made into q(z|x)."""
+) -> PosteriorCase:
+    """q(z|x) of S runs from random numbers and, where the family has one, a random network."""
     defaults = {name: two_values(h)[0] for name, h in family.hyper.items()}
     numbers = size * normals(noise.at(step=50), 1, num_rows, family.num_inputs(latent))[0].double()
     prior = PRIORS["uniform_categorical" if family.discrete else "standard_normal"]
     parts = Family(LIKELIHOODS["bernoulli"], family, prior, latent)
     model = build("mlp", parts, image_shape=(1,), widths=(), noise=noise).double()
-    return Made(family, latent, noise, model, numbers.requires_grad_(), {**defaults, **hyper})
+    return PosteriorCase(
+        family, latent, noise, model, numbers.requires_grad_(), {**defaults, **hyper}
+    )
 
 
 def ratios(z: Tensor, log_q: Tensor) -> Tensor:

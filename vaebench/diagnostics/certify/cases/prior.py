@@ -1,4 +1,4 @@
-"""What priors are tried on: models of two runs, with parameters as they are after some training."""
+"""Models of two runs on which priors are checked, with parameters as after some training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NUM_CLASSES, NUM_COMPONENTS, PIXELS = 3, 3, 3
 
 
 @dataclass(frozen=True)
-class Case:
+class PriorCase:
     """A prior of two runs with hyperparameters and trained parameters of their own."""
 
     model: VAE
@@ -33,16 +33,16 @@ class Case:
         return self.model.prior()
 
     def alone(self, run: int) -> BoundPrior:
-        """That of one run without the other."""
+        """The prior of one run without the other."""
         return select(self.model, [run]).prior()
 
     def sample(self, num_rows: int, noise: Noise = RUNS) -> Tensor:
         return self.bound.sample(noise, num_rows, self.latent).detach().double()
 
 
-def case_of(
+def prior_case(
     entry: Prior, dim: int, hyper: dict[str, Scalar] | None = None, posterior: str = ""
-) -> Case:
+) -> PriorCase:
     latent = Latent(dim, num_classes=NUM_CLASSES)
     family = POSTERIORS[posterior or _simplest(entry)]
     model = build(
@@ -57,7 +57,7 @@ def case_of(
         for i, parameter in enumerate(model.learned_prior.values()):
             shape = parameter.reshape(2, 1, -1).shape
             parameter += 0.3 * normals(RUNS.at(step=i + 1), 1, *shape[1:])[0].view_as(parameter)
-    return Case(model, latent)
+    return PriorCase(model, latent)
 
 
 def _simplest(entry: Prior) -> str:
@@ -70,7 +70,7 @@ def other_posteriors(entry: Prior) -> Iterator[str]:
         if family.discrete != entry.discrete or name == _simplest(entry):
             continue
         try:
-            case = case_of(entry, 1, posterior=name)
+            case = prior_case(entry, 1, posterior=name)
             case.bound.log_prob(case.sample(1)[None])
         except InputError:
             continue

@@ -20,9 +20,10 @@ LATENT = 3
 SMALL, LARGE = 16, 320
 """B: small minibatches show an estimate's bias, large ones what it converges to."""
 MINIBATCHES = {LARGE: (12, 4), SMALL: (3, 1280)}
-"""Of each size, in how many stacks and how many to a stack: pairs of examples fill the memory."""
+"""B -> number of stacks and of minibatches in each; more at once would fill the memory, by pairs of
+examples."""
 EXAMPLES_PER_ROW = 2
-"""N is that many times B, so that the two cannot be taken for each other."""
+"""N is this many times B, so that an objective that confuses the two is found."""
 
 TO_X = ((1.0, 0.0, 0.0), (0.6, 0.5, 0.0), (-0.5, 0.2, 0.4))
 """L of x = L e + m, so that C = L L'."""
@@ -60,5 +61,5 @@ def _model(noise: Noise) -> VAE:
 
 
 def double(values: object) -> Tensor:
-    """As a tensor of float64."""
+    """The values as a tensor of float64."""
     return torch.tensor(values, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Sums and integrals over what a density is of: points, weights, and how far off they may be."""
+"""Sums and integrals over the domain of a density: points, weights and error estimates."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Space:
     axes: tuple[Grid, ...]
 
     def total(self, density: Tensor) -> Tensor:
-        """[..., G] -> [...]."""
+        """The sum or integral of a function given at the points: [..., G] -> [...]."""
         values = self._shaped(density)
         for axis in reversed(self.axes):
             values = axis.total(values)

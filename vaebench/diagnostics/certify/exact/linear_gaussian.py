@@ -85,13 +85,13 @@ def exact_elbo(model: VAE, x: Tensor) -> Tensor:
 
 
 def examples() -> Tensor:
-    """The x that the checks are made on: [B, P]."""
+    """The examples x on which objectives are checked: [B, P]."""
     noise = Noise((key("certify"),), step=2)
     return SIGMA * normals(noise, 1, NUM_ROWS, PIXELS)[0, 0].double()
 
 
 def far_examples() -> Tensor:
-    """Others, whose rates are some nats: [B, P]. Those of the former are below one."""
+    """Examples whose rates are some nats: [B, P]; those of `examples()` are below one."""
     return 10.0 * examples()
 
 
@@ -101,7 +101,7 @@ def replicas(model: VAE, num: int = NUM_REPLICAS, trained: bool = False) -> VAE:
 
 
 def beside(first: VAE, second: VAE) -> VAE:
-    """Both models in one stack."""
+    """A stack of two models of one run each."""
     both = replicas(first, 2)
     for tensor, other in zip(both.parameters(), second.parameters(), strict=True):
         tensor[1:] = other

@@ -55,7 +55,7 @@ class Aggregate:
 
     @property
     def covariance(self) -> Tensor:
-        """Of q(z): [D, D]."""
+        """The covariance of q(z): [D, D]."""
         return self.mean_covariance + self.variance.diag()
 
     @property
@@ -104,12 +104,12 @@ class Aggregate:
         return _mean_rbf(scale, none, 2.0 * q) + _mean_rbf(scale, none, 2.0 * p) - 2.0 * between
 
     def imq_mmd(self, c: float) -> float:
-        """The same, kernel c / (c + d^2) = E[exp(-u d^2 / c)] with u ~ Exp(1)."""
+        """MMD^2 of q(z) and N(0, I), kernel c / (c + d^2) = E[exp(-u d^2 / c)], u ~ Exp(1)."""
         points, weights = np.polynomial.laguerre.laggauss(60)
         return sum(w * self.rbf_mmd(u / c) for u, w in zip(points, weights, strict=True))
 
     def _bias_of_log_q(self) -> float:
-        """log q(z) is estimated by a log-mean of B densities, one of them that of z's own example.
+        """The bias of an estimate of log q(z) by a log-mean of B densities, one of z's own example.
 
         The log-mean is too low by half the variance of q(z|x) / q(z) over B, the own one makes it
         too high by the whole; the variance is exp(2 I) - 1 of Gaussians, I their information.
@@ -118,7 +118,7 @@ class Aggregate:
         return 0.5 * (ratio - 1.0) / self.num_rows
 
     def _bias_of_log_q_d(self) -> float:
-        """The same of sum_d log q(z_d)."""
+        """The bias of the estimate of sum_d log q(z_d), as in `_bias_of_log_q`."""
         ratios = self.covariance.diagonal() / self.variance
         return 0.5 * float((ratios - 1.0).sum()) / self.num_rows
 
@@ -175,10 +175,10 @@ def check_aggregate(objective: Objective) -> Iterator[Finding]:
         slopes = [_slopes(objective, terms) for terms in minibatches(num_rows)]
         for name, penalty in objective.penalises.items():
             exact, loose = _exact(penalty, num_rows), _exact(penalty, num_rows, num_rows)
-            found = torch.cat([slope[name] for slope in slopes])
+            growth = torch.cat([slope[name] for slope in slopes])
             fact = f"grows with {name} as declared, B={num_rows}"
             bias = SECOND_ORDER * abs(loose - exact)
-            yield expected(objective.name, fact, found, double(exact), bias)
+            yield expected(objective.name, fact, growth, double(exact), bias)
     if objective.penalises and objective.auxiliary:
         yield _check_network(objective.name, objective.auxiliary)
 
@@ -207,7 +207,7 @@ def _slopes(objective: Objective, terms: Terms) -> dict[str, Tensor]:
 
 
 def _with_critic(terms: Terms) -> Terms:
-    """With the network that a total correlation by a discriminator ends at."""
+    """The terms with the optimal discriminator as their auxiliary network."""
     critic = ExactCritic(aggregate(terms.num_examples), terms.shape[0])
     return dataclasses.replace(terms, auxiliary=critic)
 

@@ -1,4 +1,4 @@
-"""How an objective treats what it is given: runs, examples, hyperparameters, precision."""
+"""How an objective treats its inputs: runs, examples, hyperparameters, precision."""
 
 from __future__ import annotations
 
@@ -51,8 +51,11 @@ SHRINKS = 0.75
 
 
 def check_outset(objective: Objective) -> Iterator[Finding]:
-    """What the other checks stand on: losses of the right shape, terms that are left as they were,
-    and numbers of samples that are taken or refused by name."""
+    """The facts that all other checks presuppose.
+
+    Losses of the right shape, terms that are not modified, and each number of samples either taken
+    or refused with InputError.
+    """
     loss = loss_at(objective, _two_runs(objective))
     fits = isinstance(loss, Tensor) and tuple(loss.shape) == (2, NUM_ROWS)
     yield Finding(objective.name, "one loss per run and example", 0.0 if fits else math.inf, 0.0)
@@ -87,7 +90,7 @@ def check(objective: Objective) -> Iterator[Finding]:
 
 
 def _check_stack(objective: Objective) -> Iterator[Finding]:
-    """A stack-mate changes nothing, nor does it share a hyperparameter."""
+    """The loss of a run depends on no other run of the stack, nor on its hyperparameters."""
     both = _two_runs(objective)
     alone = loss_at(objective, equipped(draws(linear_gaussian(1.0), examples()), objective))
     apart = torch.cat([loss_at(objective, _of_run(both, run)) for run in range(2)])
@@ -106,13 +109,13 @@ def _check_hyperparameters(objective: Objective) -> Iterator[Finding]:
     for name, hyper in objective.hyper.items():
         values = moved(hyper, hyper_at(objective)[name])
         tried = (_consequences(objective, {name: value}) for value in values)
-        found = next((c for c in tried if c is not None), None)
+        after = next((c for c in tried if c is not None), None)
         before = _consequences(objective, NOTHING)
         fact = f"{name} changes the loss or the step"
-        if found is None or before is None:
+        if after is None or before is None:
             yield Finding(objective.name, f"{fact}, but takes one value only", math.inf, 0.0)
         else:
-            yield changes(objective.name, fact, found, before)
+            yield changes(objective.name, fact, after, before)
 
 
 def _consequences(objective: Objective, at: Values) -> Tensor | None:
@@ -140,7 +143,7 @@ def _check_warm_up(objective: Objective) -> Iterator[Finding]:
 def _losses_near_and_far(
     objective: Objective, rate_weight: float, at: Values = NOTHING
 ) -> list[Tensor]:
-    """Where rates are low, and where they are high: a floor or a target may hide what changes."""
+    """The losses at low and at high rates: a floor or a target may hide a change at one of them."""
     model = replicas(linear_gaussian(wrong=1.0), FEW)
     each = (equipped(draws(model, x), objective) for x in (examples(), far_examples()))
     return [loss_at(objective, replace(terms, rate_weight=rate_weight), at) for terms in each]
@@ -219,7 +222,7 @@ def _check_range(objective: Objective) -> Finding:
 
 
 def _check_no_trace(objective: Objective) -> Finding:
-    """The loss leaves what it sees as it was, and is the same when asked again."""
+    """The loss modifies none of its inputs, and is the same when computed again."""
     terms = _two_runs(objective)
     seen = (terms.mu, terms.log_var, terms.z, terms.log_px_z)
     kept = [tensor.clone() for tensor in seen]
@@ -250,7 +253,7 @@ def _next_state(objective: Objective, model: VAE, at: Values = NOTHING) -> dict[
 
 
 def _check_auxiliary(objective: Objective) -> Iterator[Finding]:
-    """Objective and network learn from a loss each, though one backward pass serves both."""
+    """Model and auxiliary network each learn from their own loss only, in one backward pass."""
     assert objective.auxiliary is not None
     for fact, loss in (
         ("the auxiliary network learns nothing from the loss", partial(loss_at, objective)),
@@ -261,10 +264,10 @@ def _check_auxiliary(objective: Objective) -> Iterator[Finding]:
         assert terms.auxiliary is not None
         terms.auxiliary.requires_grad_()
         blind = terms.auxiliary if loss is not objective.auxiliary.loss else model
-        found = torch.autograd.grad(
+        slopes = torch.autograd.grad(
             loss(terms).sum(), [*blind.parameters()], materialize_grads=True
         )
-        yield Finding(objective.name, fact, max(map(largest, found)), 0.0)
+        yield Finding(objective.name, fact, max(map(largest, slopes)), 0.0)
 
 
 def _two_runs(objective: Objective) -> Terms:
@@ -274,7 +277,7 @@ def _two_runs(objective: Objective) -> Terms:
 
 
 def _of_run(terms: Terms, run: int) -> Terms:
-    """What one run of the stack would have seen alone."""
+    """The terms of one run of the stack."""
     assert terms.noise is not None
     return replace(
         terms,

@@ -38,7 +38,7 @@ NUM_CODES, MAX_SAMPLES = 3, 6
 UNIFORM = BoundPrior(PRIORS["uniform_categorical"], {})
 X = (1.0, 0.0, 1.0, 1.0)
 LOGITS = ((1.0, -0.5, 0.3, -1.0), (-0.8, 0.4, 1.2, 0.2), (0.1, 0.9, -0.7, 0.6))
-"""Of the pixels, for each code."""
+"""The logits of the pixels, for each code."""
 COUNTS = (5, 2, 3)
 """q(z|x) in tenths, where it is not the true posterior."""
 
@@ -93,17 +93,17 @@ def in_proportion() -> Terms:
 def bounds(objective: Objective, at: Values = NOTHING, wrong: bool = True) -> dict[int, float]:
     """E[-loss] by K = 1 to 6, of those for which the objective is defined; of none where it needs
     a formula that discrete codes have not."""
-    found = {}
+    bound_of = {}
     for num_samples in range(objective.min_samples, MAX_SAMPLES + 1):
         terms, probability = every_sequence(num_samples, wrong)
         with suppress(InputError):
             loss = loss_at(objective, equipped(terms, objective), at)[0]
-            found[num_samples] = -float((probability * loss).sum())
-    return found
+            bound_of[num_samples] = -float((probability * loss).sum())
+    return bound_of
 
 
 def check(objective: Objective) -> Iterator[Finding]:
-    """Facts of the value. None of a function of the batch, which here holds one x only."""
+    """Facts of the value; none for an objective of the batch, which here is one x many times."""
     if not objective.of_batch:
         yield from _check_bound(objective)
         yield from _check_identities(objective)
@@ -114,8 +114,8 @@ def _check_bound(objective: Objective) -> Iterator[Finding]:
     for at in bounding(objective):
         fact = f"{objective.bound} bound on log p(x){shown(at)}"
         if objective.bound == "lower":
-            found = [*bounds(objective, at).values(), *bounds(objective, at, False).values()]
-            yield from _at_most(objective, fact, [bound - log_px() for bound in found])
+            values = [*bounds(objective, at).values(), *bounds(objective, at, False).values()]
+            yield from _at_most(objective, fact, [bound - log_px() for bound in values])
         else:
             yield from _at_most(objective, f"{fact}, as K grows", _shortfall(objective, at))
     if objective.bound == "lower" and not objective.tighter_with_samples:
@@ -124,9 +124,9 @@ def _check_bound(objective: Objective) -> Iterator[Finding]:
         for finding in _at_most(objective, "no looser with more samples", excess):
             yield replace(finding, declared=False)
     if objective.tight:
-        found = [*bounds(objective, wrong=False).values()]
+        values = [*bounds(objective, wrong=False).values()]
         fact = "equals log p(x) at the true posterior"
-        yield from _at_most(objective, fact, [abs(bound - log_px()) for bound in found])
+        yield from _at_most(objective, fact, [abs(bound - log_px()) for bound in values])
 
 
 def _shortfall(objective: Objective, at: Values) -> list[float]:

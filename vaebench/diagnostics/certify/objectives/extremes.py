@@ -61,7 +61,7 @@ class Place:
     """Lengths of the columns of W."""
     num_pixels: int
     sizes: tuple[float, float]
-    """Of the first and of the last example, in standard deviations of the noise."""
+    """The sizes of the first and the last example, in standard deviations of the noise."""
 
     @property
     def examples(self) -> Tensor:
@@ -127,7 +127,7 @@ class Excess:
 
 @functools.cache
 def _rates() -> str:
-    """From the smallest to the largest of all examples."""
+    """The range of rates of all examples, in words."""
     terms = (case(place, wrong).terms for place in PLACES for wrong in (0.0, 1.0))
     rates = torch.cat([t.kl.flatten() for t in terms])
     return f"rates of {float(rates.min()):.0e} to {float(rates.max()):.0e} nats"
@@ -146,7 +146,7 @@ def covered() -> str:
 
 
 def check(objective: Objective) -> Iterator[Finding]:
-    """Every declared fact of its value, each where it is farthest from holding."""
+    """Every declared fact of the value, each at the example where it is farthest from holding."""
     if objective.bound != "none":
         for at in bounding(objective):
             fact = f"{objective.bound} bound on log p(x){shown(at)}"
@@ -167,7 +167,7 @@ def _cases(wrong: float = 1.0) -> Iterator[Case]:
 
 
 def _loss(objective: Objective, case: Case, at: Values = NOTHING) -> Tensor:
-    """Of each replica and example: [R, B]."""
+    """The loss of each replica and example: [R, B]."""
     return loss_at(objective, equipped(case.terms, objective), at)
 
 
@@ -190,7 +190,7 @@ def _excess_of_bound(
 
 
 def _differences(objective: Objective, identity: SameAs) -> Iterator[Excess]:
-    """Of two losses that are declared the same: sample by sample, or in expectation."""
+    """How far two losses that are declared the same differ: by sample, or in expectation."""
     other, k = OBJECTIVES[identity.other], identity.num_samples or NUM_SAMPLES
     for known in (case(place, wrong, k) for place in PLACES for wrong in (0.0, 1.0)):
         ours, theirs = _loss(objective, known, identity.at), _loss(other, known, identity.other_at)

@@ -20,9 +20,8 @@ from vaebench.diagnostics.certify.exact.linear_gaussian import (
     sampled,
 )
 from vaebench.diagnostics.certify.finding import Finding, at_most, equal, same
-from vaebench.diagnostics.certify.objectives import behaviour as conduct
+from vaebench.diagnostics.certify.objectives import behaviour, extremes, gradients, quadrature
 from vaebench.diagnostics.certify.objectives import discrete_model as discrete
-from vaebench.diagnostics.certify.objectives import extremes, gradients, quadrature
 from vaebench.diagnostics.certify.objectives.hyperparameters import (
     NOTHING,
     Values,
@@ -35,15 +34,15 @@ from vaebench.objectives import OBJECTIVES, Objective
 
 NUMBERS_OF_SAMPLES = (1, 2, 6, 24)
 MANY_SAMPLES, FEW = 4000, 5
-"""What stands for K without end, and how often it is drawn."""
+"""The number of samples that stands for the limit of many, and the replicas that it is drawn in."""
 
 
 def check_objective(objective: Objective) -> Iterator[Finding]:
     """Every declared fact of one objective, where it can be called as it must be."""
-    outset = list(conduct.check_outset(objective))
+    outset = list(behaviour.check_outset(objective))
     yield from outset
     if all(finding.holds for finding in outset):
-        yield from conduct.check(objective)
+        yield from behaviour.check(objective)
         yield from _check_bound(objective)
         yield from _check_identities(objective)
         yield from _check_orderings(objective)
@@ -120,7 +119,7 @@ def _log_px() -> Tensor:
 
 
 def _possible(objective: Objective) -> list[int]:
-    """Those numbers of samples that it takes at its defaults."""
+    """The numbers of samples that the objective takes at its defaults."""
 
     def takes(num_samples: int) -> bool:
         try:

@@ -41,11 +41,11 @@ FEW, STEPS = 30, (1e-5, 1e-6)
 MANY, NUM_DIRECTIONS = 4000, 4
 """Samples that stand for their limit, and directions in which a gradient is compared there."""
 VERY_FAR, AT_HIGH_RATES = (20.0, 50.0, 100.0), ", at rates of up to thousands of nats"
-"""Sizes of examples, and how facts of them are told apart."""
+"""Sizes of examples, and what is added to the facts checked on them."""
 LIMIT_ROUNDING = 5e-3
 """What is left of the limit with so many, in nats for a step of length 1."""
 SLOPE_ROUNDING = 1e-6
-"""Of central differences with those steps, in float64."""
+"""The error of central differences with those steps, in float64."""
 
 
 def check(objective: Objective) -> Iterator[Finding]:
@@ -73,8 +73,8 @@ def per_run(loss: Tensor, model: VAE) -> dict[Side, Tensor]:
         loss = loss + 0.0 * next(model.parameters()).sum()
     of_side = {side: weights(model, side) for side in SIDES}
     every = [p for parameters in of_side.values() for p in parameters]
-    found = torch.autograd.grad(loss.mean(-1).sum(), every, materialize_grads=True)
-    rows = iter(gradient.flatten(1) for gradient in found)
+    slopes = torch.autograd.grad(loss.mean(-1).sum(), every, materialize_grads=True)
+    rows = iter(gradient.flatten(1) for gradient in slopes)
     return {side: torch.cat([next(rows) for _ in of_side[side]], 1) for side in SIDES}
 
 
@@ -89,8 +89,8 @@ def gradients(
     it descends, has the sign of the others."""
     # As in training: what the loss asks of its samples is computed while they are drawn.
     terms = equipped(draws(model, x, num_samples, wanted=objective.draws), objective)
-    found = per_run(loss_at(objective, terms, at), model)
-    return {side: sign(objective, side) * gradient for side, gradient in found.items()}
+    of_side = per_run(loss_at(objective, terms, at), model)
+    return {side: sign(objective, side) * gradient for side, gradient in of_side.items()}
 
 
 def _check_derivative(objective: Objective) -> Iterator[Finding]:
@@ -105,10 +105,10 @@ def _check_derivative(objective: Objective) -> Iterator[Finding]:
 def _derivative_at(
     objective: Objective, model: VAE, x: Tensor, at: Values = NOTHING
 ) -> Iterator[Finding]:
-    found = gradients(objective, model, x, at=at)
+    of_side = gradients(objective, model, x, at=at)
     for side in (s for s in SIDES if s not in objective.gradient_of):
         directions = _directions(model, side)
-        gradient = (found[side] * directions).sum(1)
+        gradient = (of_side[side] * directions).sum(1)
         slopes = [_slope(objective, model, side, h * directions, x, at=at) / h for h in STEPS]
         off_by = (torch.stack(slopes) - gradient).abs() / (1.0 + gradient.abs())
         # A maximum or a magnitude may have its kink within a step: not within both, nor often.
@@ -170,7 +170,7 @@ def _very_far() -> Tensor:
 
 
 def _check_identities(objective: Objective) -> Iterator[Finding]:
-    """Where the losses are the same, so are the gradients that are derivatives of them."""
+    """Losses that are the same have the same gradients, where these are their derivatives."""
     model = replicas(linear_gaussian(wrong=1.0), FEW, trained=True)
     for identity in objective.same_as:
         other, num_samples = OBJECTIVES[identity.other], identity.num_samples or NUM_SAMPLES
@@ -199,13 +199,13 @@ def _check_estimators(objective: Objective) -> Iterator[Finding]:
 
 
 def _check_limit(objective: Objective, side: Side) -> Finding:
-    """With many samples, the mean gradient is that of the objective's own value."""
+    """As K grows, the mean gradient becomes that of the objective's own value."""
     model, x = replicas(linear_gaussian(wrong=1.0), FEW, trained=True), examples()[:2]
-    found = gradients(objective, model, x, MANY)[side]
+    gradient = gradients(objective, model, x, MANY)[side]
     directions = _directions(replicas(model, NUM_DIRECTIONS), side)
     off_by = [
-        _slope(objective, model, side, STEPS[0] * d.expand_as(found), x, MANY) / STEPS[0]
-        - found @ d
+        _slope(objective, model, side, STEPS[0] * d.expand_as(gradient), x, MANY) / STEPS[0]
+        - gradient @ d
         for d in directions
     ]
     fact = f"the {side}'s mean gradient is the derivative of the loss as K grows"
@@ -228,6 +228,6 @@ def _check_closed_form(objective: Objective) -> Iterator[Finding]:
 
 def _check_still(objective: Objective) -> Finding:
     model = replicas(linear_gaussian(wrong=0.0), FEW, trained=True)
-    found = gradients(objective, model, examples())["encoder"]
+    gradient = gradients(objective, model, examples())["encoder"]
     fact = "the encoder's gradient is 0 in every sample at the true posterior"
-    return Finding(objective.name, fact, largest(found), ROUNDING)
+    return Finding(objective.name, fact, largest(gradient), ROUNDING)

@@ -16,7 +16,7 @@ from vaebench.objectives import OBJECTIVES, Objective, SameAs
 Values = Mapping[str, float]
 NOTHING: Values = MappingProxyType({})
 FAR = 100.0
-"""Times the end of the search, where what is valid has no end."""
+"""The multiple of the end of the search that is tried where valid values have no end."""
 
 
 def hyper_at(objective: Objective, changes: Values = NOTHING) -> dict[str, float]:
@@ -29,7 +29,7 @@ def hyper_at(objective: Objective, changes: Values = NOTHING) -> dict[str, float
 
 
 def scalars_at(objective: Objective, terms: Terms, changes: Values = NOTHING) -> dict[str, Scalar]:
-    """The same with the state from which runs start, [S, 1] each."""
+    """`hyper_at` with the state from which runs start, [S, 1] each."""
     state = {
         name: terms.z.new_full((terms.shape[0], 1), value)
         for name, value in objective.initial_state.items()
@@ -61,7 +61,7 @@ def bounding(objective: Objective) -> Iterator[Values]:
 
 
 def _beyond(objective: Objective, name: str) -> Iterator[float]:
-    """Where an interval has no end: a value far outside all that is searched."""
+    """For each end of the interval that is open, a value far outside the range of search."""
     low, high = _declared(objective, name)
     first, last = _interval(objective, name)
     far = FAR * max(1.0, abs(first), abs(last))
@@ -94,8 +94,8 @@ def _between(low: float, high: float) -> list[float]:
 def elsewhere(objective: Objective) -> Iterator[Values]:
     """The hyperparameters moved from their defaults, all together, where there are any."""
     scalars = [name for name in objective.hyper if name not in objective.counts]
-    found = {n: next(moved(objective.hyper[n], hyper_at(objective)[n]), None) for n in scalars}
-    changed = {name: value for name, value in found.items() if value is not None}
+    values = {n: next(moved(objective.hyper[n], hyper_at(objective)[n]), None) for n in scalars}
+    changed = {name: value for name, value in values.items() if value is not None}
     if changed:
         yield changed
 

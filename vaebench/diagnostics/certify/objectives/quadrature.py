@@ -40,9 +40,9 @@ from vaebench.ops.noise import Noise, key
 
 NUM_NODES, NUM_SAMPLES = 40, 2
 OTHER_NUMBERS = (50, 61)
-"""Of nodes: what these change is how far the sum may be off, where a gradient has jumps."""
+"""Other numbers of nodes: their effect bounds the error of the sum where a gradient has jumps."""
 STEP, ALLOWED = 1e-4, 1e-6
-"""Of central differences, and what they and the quadrature may be off by."""
+"""The step of central differences, and what these and the quadrature may be off by."""
 
 
 @functools.cache
@@ -88,8 +88,8 @@ def expected_gradient(objective: Objective, num: int = NUM_NODES) -> dict[Side, 
     model, mass = replicas(one_dimension(), 1, trained=True), nodes(num)[1]
     loss = loss_at(objective, equipped(terms_at_nodes(model, num), objective))
     weighted = loss * mass * len(mass)  # of which the gradient of the mean is taken
-    found = per_run(weighted, model)
-    return {side: sign(objective, side) * gradient[0] for side, gradient in found.items()}
+    of_side = per_run(weighted, model)
+    return {side: sign(objective, side) * gradient[0] for side, gradient in of_side.items()}
 
 
 @torch.no_grad()
