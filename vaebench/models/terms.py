@@ -112,7 +112,7 @@ class Terms:
         """log p(z) - log q(z|x) of each sample, not weighted: [K, S, B]."""
         return self.log_pz - self.log_qz_x
 
-    @cached_property
+    @property
     def log_ratio_path(self) -> Tensor:
         """log p(z) - log q(z|x) of each sample, q's parameters stopped, not weighted: [K, S, B]."""
         return self.log_pz - self.log_qz_x_path
