@@ -8,6 +8,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from vaebench.core.timing import threads
 from vaebench.ops.check.cases import OPERATIONS, Case, make_inputs
 from vaebench.ops.check.correctness import dispatched, gradients, upstream_of
 
@@ -21,10 +22,8 @@ LIKELIHOODS = [op for op in OPERATIONS if "log_prob" in op and op not in LATENT]
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Two threads on busy cores would hold each other up for milliseconds."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with threads(1):
+        yield
 
 
 def rounds(num_elements: int) -> int:

@@ -10,7 +10,7 @@ from tests.support.families import KEYS, P, S, model_of
 from tests.support.runs import pairs, run_config, steps_of
 from vaebench import results
 from vaebench.config.build import load_data, streams
-from vaebench.evaluation import Subject, evaluate, own
+from vaebench.evaluation import Subject, evaluate, with_own_streams
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.models import select
 from vaebench.models.posteriors import POSTERIORS, Drawing
@@ -153,7 +153,7 @@ def test_bits_per_dim_of_dequantised_images_count_the_volume_of_a_level():
     found = evaluate(subject).values
     x = dataset.observe("test")
     q = model.posterior(x[None])
-    z = q.draw(Drawing(own(subject, "likelihood").noise, K, densities)).z
+    z = q.draw(Drawing(with_own_streams(subject, "likelihood").noise, K, densities)).z
     log_w = torch.distributions.Normal(model.decode(z), 0.3).log_prob(x).sum(-1)
     log_w += torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1) - q.log_prob(z)
     nll = math.log(K) - torch.logsumexp(log_w, 0).mean() + 64 * math.log(256)

@@ -18,7 +18,7 @@ from vaebench.config.build import build_stack, streams
 from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
 from vaebench.data import Dataset, Part
-from vaebench.evaluation import GRADINGS, Grade, Subject, chunks, evaluate, own
+from vaebench.evaluation import GRADINGS, Grade, Subject, chunks, evaluate, with_own_streams
 from vaebench.models import select
 from vaebench.ops.noise import Noise
 from vaebench.running import job as stack
@@ -157,7 +157,7 @@ def test_one_model_and_one_seed_get_one_grade(subject, name):
 
 
 def test_gradings_read_streams_of_their_own(subject):
-    keys = {own(subject, name).noise.keys for name in GRADINGS}
+    keys = {with_own_streams(subject, name).noise.keys for name in GRADINGS}
     assert len(keys) == len(GRADINGS) and subject.noise.keys not in keys
 
 
@@ -226,7 +226,9 @@ def test_the_command_grades_by_every_grading(tmp_path, name):
 def test_a_grading_that_raises_costs_its_run_and_no_training(tmp_path, monkeypatch):
     """The stack trains once; each run is graded alone; the weights of both are there."""
     configs = resolve([tiny(seed=i) for i in range(2)])
-    culprit = own(Subject(None, None, streams(configs[1:], "evaluate")), "latent").noise.keys[0]
+    culprit = with_own_streams(
+        Subject(None, None, streams(configs[1:], "evaluate")), "latent"
+    ).noise.keys[0]
     entry, trained = GRADINGS["latent"], []
 
     def grade(subject):

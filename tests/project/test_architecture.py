@@ -61,6 +61,15 @@ def test_report_reads_results_and_nothing_else():
     assert rooms <= {"report", "results", "core"}
 
 
+def test_reading_a_study_imports_no_worker():
+    """Nor training or tables: a study is read on a machine that only hands work out."""
+    code = "import sys, vaebench.config.study; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    rooms = {name.split(".")[1] for name in done.stdout.split() if name.startswith("vaebench.")}
+    assert "config" in rooms
+    assert not rooms & {"cli", "diagnostics", "running", "training", "report"}
+
+
 @pytest.mark.parametrize("arguments", [["-c", "import vaebench"], ["-m", "vaebench", "--help"]])
 def test_a_look_loads_nothing_heavy(arguments):
     done = subprocess.run(

@@ -10,7 +10,7 @@ from torch import distributions
 from tests.support.runs import tiny
 from vaebench.config.build import build_stack, streams
 from vaebench.data import PARTS, Dataset, Part
-from vaebench.evaluation import Subject, evaluate, own
+from vaebench.evaluation import Subject, evaluate, with_own_streams
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.evaluation.samples.extractors import extractor_for
 from vaebench.evaluation.samples.features import features_of
@@ -211,7 +211,9 @@ def test_every_variant_is_graded_with_weight_one(variant):
     bias[..., :D] += 1.5
     subject = Subject(model, dataset, streams([config], "evaluate"), num_samples=50, num_images=30)
     found = evaluate(subject).values
-    elbo, nll, rate = grades_by_hand(model, dataset.test.x, own(subject, "likelihood").noise, 50)
+    elbo, nll, rate = grades_by_hand(
+        model, dataset.test.x, with_own_streams(subject, "likelihood").noise, 50
+    )
     assert variant == "beta" or rate > 2  # else another weight would not show
     assert found["elbo"][0] == pytest.approx(elbo, rel=1e-4)
     assert found["nll"][0] == pytest.approx(nll, rel=1e-4)

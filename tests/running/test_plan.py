@@ -11,7 +11,7 @@ from vaebench.config.study import resolve
 from vaebench.core import memory
 from vaebench.running import harness
 from vaebench.running import plan as stacking
-from vaebench.running.plan import Plan, best_size, plan, stacks
+from vaebench.running.plan import StackPlan, best_size, plan, stacks
 
 CPU = torch.device("cpu")
 
@@ -129,7 +129,7 @@ def test_a_step_that_fails_is_the_workers_to_report(monkeypatch):
 
     monkeypatch.setattr(stacking, "step_seconds", fails)
     found = plan(runs(1), 2, CPU)
-    assert found == Plan([runs(1)], 1)
+    assert found == StackPlan([runs(1)], 1)
 
 
 def test_plugins_are_not_run_by_the_coordinator(measured):
@@ -156,9 +156,9 @@ def test_a_run_needs_its_weights_three_times_and_a_step():
 @pytest.mark.parametrize("size", [1, 2])
 def test_stacks_do_not_show_in_the_results(tmp_path, monkeypatch, size):
     configs = resolve(runs(3))
-    monkeypatch.setattr(harness, "plan", lambda c, *_: Plan(stacks(c, size), 1))
+    monkeypatch.setattr(harness, "plan", lambda c, *_: StackPlan(stacks(c, size), 1))
     harness.train_all(configs, tmp_path / "apart", "s", executor="inline")
-    monkeypatch.setattr(harness, "plan", lambda c, *_: Plan(stacks(c, 3), 1))
+    monkeypatch.setattr(harness, "plan", lambda c, *_: StackPlan(stacks(c, 3), 1))
     harness.train_all(configs, tmp_path / "together", "s", executor="inline")
     apart, together = (
         results.load(tmp_path / folder).set_index(["run", "metric"])["value"].sort_index()

@@ -19,6 +19,7 @@ from torch import Tensor
 from vaebench.core import sources
 from vaebench.core.definition import definition_fingerprint, innermost, is_of_no_file
 from vaebench.core.errors import InputError, near_match
+from vaebench.core.user_code import package_of
 
 Scalar = float | Tensor
 """One value, or one per stacked run: a float or an [S, 1] tensor."""
@@ -118,7 +119,7 @@ def source_fingerprint(function: Callable[..., Any]) -> str:
     """
     if is_of_no_file(function):
         return definition_fingerprint(function)
-    if function.__module__.startswith("vaebench."):
+    if package_of(function) == "vaebench":
         return ""
     inside = innermost(function)
     # The module's own file: a function may be wrapped by one from another file.

@@ -17,11 +17,17 @@ from torch import Tensor
 T = TypeVar("T")
 
 
+def package_of(function: Callable[..., Any]) -> str:
+    """The top-level package that a function is from; "" where it names none, as PyTorch's in C."""
+    return str(getattr(function, "__module__", None) or "").partition(".")[0]
+
+
 def is_users(function: Callable[..., Any]) -> bool:
-    """Whether a function comes from outside the package, and is none of torch's own in C."""
-    if isinstance(function, BuiltinFunctionType):
+    """Whether a function comes from outside the package, and is none of PyTorch's written in C."""
+    package = package_of(function)
+    if isinstance(function, BuiltinFunctionType) and package in ("", "torch"):
         return False
-    return not str(getattr(function, "__module__", "")).startswith("vaebench.")
+    return package != "vaebench"
 
 
 def call(function: Callable[..., T], *values: Any, **named: Any) -> T:

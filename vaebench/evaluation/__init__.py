@@ -1,85 +1,19 @@
 """The evaluation on held-out data: the same for every variant, chosen by none of them."""
 
-from __future__ import annotations
-
-import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-
-import torch
-from torch import Tensor
-
-from vaebench.core.hyper import source_fingerprint
 from vaebench.evaluation import codes, likelihood, samples
 from vaebench.evaluation.budget import budget
+from vaebench.evaluation.evaluate import USUAL, Evaluation, evaluate
 from vaebench.evaluation.grading import (
     GRADINGS,
     Grade,
     Graded,
     Grading,
     Subject,
-    ask,
     check,
     grading,
-    own,
+    with_own_streams,
 )
 from vaebench.evaluation.likelihood.bounds import Bounds, bounds
-from vaebench.evaluation.samples.drawn import prior_means
-
-NUM_SHOWN = 64
-USUAL: Mapping[str, Mapping[str, float]] = {
-    name: {} for name in ("likelihood", "latent", "samples", "two_sample")
-}
-"""The gradings that every run gets, cheap ones, with their scalars."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The grades of S runs, and sample images."""
-
-    grades: list[Grade]
-    images: Tensor  # [S, n, P] means of p(x|z) for z from the prior
-
-    @property
-    def values(self) -> dict[str, list[float]]:
-        """By metric name: a value for each run."""
-        return {grade.name: grade.values.tolist() for grade in self.grades}
-
-
-@torch.no_grad()
-def evaluate(subject: Subject, gradings: Mapping[str, Mapping[str, float]] = USUAL) -> Evaluation:
-    """Every grade of every run of the stack, on the test part; the bounds on validation too.
-
-    `gradings`: entries of the registry by name, with their scalars. Each reads streams of its own,
-    so that a grade does not depend on what else is asked for. Raises InputError for one that the
-    subject cannot be graded by.
-    """
-    check(subject, gradings)
-    grades = [grade for name, hyper in gradings.items() for grade in _graded(subject, name, hyper)]
-    noise, shown = own(subject, "samples").noise, min(NUM_SHOWN, subject.num_images)
-    images = prior_means(subject.model, noise, shown)
-    return Evaluation(grades, images.cpu())
-
-
-def _graded(subject: Subject, name: str, hyper: Mapping[str, float]) -> Iterator[Grade]:
-    """The grades of one grading, each with a fingerprint."""
-    entry = GRADINGS[name]
-    scalars = entry.completed(hyper)
-    mark = _fingerprint(subject, entry, scalars)
-    for grade in ask(entry.grade, own(subject, name), **scalars):
-        yield replace(grade, fingerprint=grade.fingerprint or mark)
-
-
-def _fingerprint(subject: Subject, entry: Grading, scalars: Mapping[str, float]) -> str:
-    """Of what two values must share, where a grading says no more: its name, its file where that
-    is the user's, its scalars, K, and the observed data."""
-    data = subject.dataset
-    stated = (
-        *(entry.name, source_fingerprint(entry.grade), sorted(scalars.items())),
-        *(subject.num_samples, data.fingerprint, data.binarisation, data.dequantised),
-    )
-    return hashlib.sha256(repr(stated).encode()).hexdigest()[:12]
-
 
 __all__ = [
     "GRADINGS",
@@ -97,6 +31,6 @@ __all__ = [
     "evaluate",
     "grading",
     "likelihood",
-    "own",
     "samples",
+    "with_own_streams",
 ]

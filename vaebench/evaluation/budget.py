@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from vaebench.data import Dataset, Part
-from vaebench.evaluation.grading import GRADINGS, Subject, ask, check, own
+from vaebench.evaluation.grading import GRADINGS, Subject, ask, check, with_own_streams
 
 NUM_TRIED = 48
 """Images of each part, and images drawn, in a short run."""
@@ -34,7 +34,7 @@ def budget(
 def _seconds(
     subject: Subject, name: str, hyper: Mapping[str, float], clock: Callable[[], float]
 ) -> float:
-    entry, few = GRADINGS[name], own(_few(subject), name)
+    entry, few = GRADINGS[name], with_own_streams(_few(subject), name)
     whole = entry.completed(hyper)
     short = {scalar: min(value, entry.small.get(scalar, value)) for scalar, value in whole.items()}
     times = [clock()]

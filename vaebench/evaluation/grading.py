@@ -194,7 +194,7 @@ def check(subject: Subject, gradings: Mapping[str, Mapping[str, float]]) -> None
             raise InputError(f"grading {name!r} is refused: {reason}")
 
 
-def own(subject: Subject, name: str) -> Subject:
+def with_own_streams(subject: Subject, name: str) -> Subject:
     """The subject with the streams of one grading, in which no other one reads."""
     return replace(subject, noise=subject.noise.named(name))
 

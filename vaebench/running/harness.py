@@ -22,7 +22,7 @@ from vaebench.models import weights
 from vaebench.running.environment import default_device, describe
 from vaebench.running.executors import EXECUTORS
 from vaebench.running.job import SETTLED, Job, OnSteps, record_failure
-from vaebench.running.plan import DEFAULT_SIZE, Plan, num_cores, plan
+from vaebench.running.plan import DEFAULT_SIZE, StackPlan, num_cores, plan
 from vaebench.running.timing import timing_pass
 from vaebench.training.stepping.auto import COMPILE
 
@@ -245,7 +245,7 @@ def _miss_none(job: Job) -> None:
 
 
 def _jobs(
-    chosen: Plan, out: Path, study: str, plugins: tuple[str, ...], device: str, compiles: str
+    chosen: StackPlan, out: Path, study: str, plugins: tuple[str, ...], device: str, compiles: str
 ) -> list[Job]:
     """One job per stack, the longest first, so that no worker is left with it at the end."""
     rest = study, plugins, device, chosen.num_threads, compiles, Path.cwd()

@@ -20,6 +20,7 @@ import torch
 from vaebench.config import RunConfig
 from vaebench.config.build import build_stack, load_data
 from vaebench.core.memory import PeakBytes, available_bytes
+from vaebench.core.timing import threads
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.training.loop import training_steps
 
@@ -40,7 +41,7 @@ SHARE_OF_MEMORY = 0.5
 
 
 @dataclass(frozen=True)
-class Plan:
+class StackPlan:
     """The stacks of a study, and the processes and threads that they train in."""
 
     stacks: list[list[RunConfig]]
@@ -56,11 +57,11 @@ class Plan:
         )
 
 
-def plan(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -> Plan:
+def plan(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -> StackPlan:
     """The way to train these runs: by measurement, or as usual where a step fails, which its worker
     records. Plugins are not timed: what they do to their process must not happen to this one."""
     usual = stacks(configs)
-    unmeasured = Plan(usual, min(num_workers, len(usual)))
+    unmeasured = StackPlan(usual, min(num_workers, len(usual)))
     if any(config.plugin for config in configs):
         return unmeasured
     try:
@@ -70,18 +71,18 @@ def plan(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -
         return unmeasured
 
 
-def _measured(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -> Plan:
+def _measured(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -> StackPlan:
     """Stacks as large as pays; where there are fewer than cores, more of them or more threads."""
     if device.type != "cpu":
         sized = _sized(configs, 1, device)
         torch.cuda.empty_cache()  # a worker needs what the probe had
-        return Plan(sized, num_workers=1)
+        return StackPlan(sized, num_workers=1)
     whole = _sized(configs, num_workers, device)
     if len(whole) >= num_workers:
-        return Plan(whole, num_workers)
+        return StackPlan(whole, num_workers)
     apart = _split(whole, num_workers)
     num_threads = max(1, min(num_workers, num_cores()) // len(whole))
-    options = [Plan(whole, len(whole), num_threads), Plan(apart, len(apart))]
+    options = [StackPlan(whole, len(whole), num_threads), StackPlan(apart, len(apart))]
     return min(options, key=functools.partial(_seconds_per_step, device=device))
 
 
@@ -128,7 +129,7 @@ def _split(whole: list[list[RunConfig]], num_parts: int) -> list[list[RunConfig]
     return parts
 
 
-def _seconds_per_step(option: Plan, device: torch.device) -> float:
+def _seconds_per_step(option: StackPlan, device: torch.device) -> float:
     """Of the largest stack, in as many threads as the option gives it. Those of the probe spin
     while they wait and a worker's do not, so threads must be faster by a margin."""
     largest = max(option.stacks, key=len)
@@ -179,12 +180,8 @@ def _doubled(group: Sequence[RunConfig], most: int, device: torch.device) -> int
 
 def step_seconds(configs: Sequence[RunConfig], device: torch.device, num_threads: int = 1) -> float:
     """What a training step of a stack takes: the least of a few, as neighbours only add to it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
-    try:
+    with threads(num_threads):
         times = list(itertools.islice(_laps(configs, device), WARM_UP + TIMED))
-    finally:
-        torch.set_num_threads(before)
     return min(times[-TIMED:])
 
 

@@ -10,6 +10,7 @@ import gc
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +20,7 @@ from msgspec.structs import replace
 from vaebench.config import RunConfig
 from vaebench.config.build import build_stack, load_data
 from vaebench.core.memory import PeakBytes
+from vaebench.core.timing import synchronise, threads
 from vaebench.models import VAE
 from vaebench.results import Metric, Record, metric
 from vaebench.running.environment import describe
@@ -48,22 +50,26 @@ def timing_pass(
     variants: Sequence[Sequence[RunConfig]], study: str, device: str, num_threads: int = 1
 ) -> list[Record]:
     """Time the training step of each variant, given the runs it is stacked of."""
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
-    gc.disable()
-    try:
+    with threads(num_threads), _no_garbage_collection():
         laps = [_warmed_up(i, configs, device) for i, configs in enumerate(variants)]
         memory = [_peak_memory(lap, device) for lap in laps]
         for _ in range(NUM_ROUNDS):
             for lap in laps:
                 lap.times_ms.append(_timed(lap, lap.num_steps, device))
-    finally:
-        gc.enable()
-        torch.set_num_threads(threads_before)
     return [
         _record(lap, _baseline(lap, laps), peak, study, device, num_threads)
         for lap, peak in zip(laps, memory, strict=True)
     ]
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Python's collector would run now and then, within whichever step comes by."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _warmed_up(index: int, configs: Sequence[RunConfig], device: str) -> Lap:
@@ -85,17 +91,12 @@ def _warmed_up(index: int, configs: Sequence[RunConfig], device: str) -> Lap:
 
 def _timed(lap: Lap, num_steps: int, device: str) -> float:
     """Milliseconds per step and run."""
-    _synchronise(device)
+    synchronise(torch.device(device))
     start = time.perf_counter()
     for _ in range(num_steps):
         next(lap.loop)
-    _synchronise(device)
+    synchronise(torch.device(device))
     return 1e3 * (time.perf_counter() - start) / (num_steps * len(lap.configs))
-
-
-def _synchronise(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
 
 
 def _peak_memory(lap: Lap, device: str) -> float:

@@ -20,6 +20,7 @@ from vaebench.config import RunConfig
 from vaebench.config.build import build_stack, streams
 from vaebench.core.errors import InputError
 from vaebench.core.registry import Registry
+from vaebench.core.user_code import package_of
 from vaebench.data import Dataset
 from vaebench.models import MODELS, VAE, select
 from vaebench.models.likelihoods import LIKELIHOODS
@@ -46,6 +47,8 @@ class Precision(NamedTuple):
 
 PRECISIONS = (Precision(torch.float64, 32, 1e-6), Precision(torch.float32, None, 1e-4))
 """The second is as in training, for functions that the first is strange to."""
+KNOWN_PACKAGES = {"vaebench", "torch", ""}
+"""Packages whose functions keep runs apart; what PyTorch has in C, as torch.sigmoid, names none."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,8 @@ def _other_seed(configs: Sequence[RunConfig]) -> int:
 
 def _has_foreign_part(config: RunConfig) -> bool:
     entries = [stage.registry[stage.name(config)] for stage in STAGES]
-    return any(not _is_ours(function) for entry in entries for function in _functions(entry))
+    packages = {package_of(function) for entry in entries for function in _functions(entry)}
+    return not packages <= KNOWN_PACKAGES
 
 
 def _functions(part: Any) -> Iterator[Callable[..., Any]]:
@@ -169,12 +173,6 @@ def _functions(part: Any) -> Iterator[Callable[..., Any]]:
             yield from _functions(value)
     elif callable(part):
         yield part
-
-
-def _is_ours(function: Callable[..., Any]) -> bool:
-    """Or torch's own, as torch.sigmoid is, which names no module."""
-    module = getattr(function, "__module__", None) or "torch"
-    return module.partition(".")[0] in ("vaebench", "torch")
 
 
 Step = tuple[Trial, list[Trial]]

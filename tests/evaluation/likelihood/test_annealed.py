@@ -21,7 +21,7 @@ from vaebench.diagnostics.certify.exact.linear_gaussian import (
 )
 from vaebench.evaluation import Subject, evaluate
 from vaebench.evaluation.likelihood.annealed import annealed, of_images, refuses_discrete, simulated
-from vaebench.evaluation.likelihood.annealing import Plan
+from vaebench.evaluation.likelihood.annealing import AnnealingPlan
 from vaebench.models import select
 from vaebench.ops.noise import Noise
 
@@ -49,7 +49,7 @@ def test_bounds_lie_on_their_sides_and_close(model):
     exact = exact_log_px(model, images[0])
     gaps = []
     for num_temperatures in (2, 20):
-        found = of_images(model, images, NOISE, Plan(num_temperatures, 6, 3), z)
+        found = of_images(model, images, NOISE, AnnealingPlan(num_temperatures, 6, 3), z)
         for excess, sign in ((found.lower[0] - exact, -1), (found.upper[0] - exact, 1)):
             assert sign * excess.mean() > -4 * excess.std() / 2000**0.5
         assert within_error((found.lower[0] - exact).exp(), 1.0)
@@ -60,7 +60,7 @@ def test_bounds_lie_on_their_sides_and_close(model):
 
 
 def test_many_temperatures_find_log_px(model, x):
-    found = of_images(model, x[None], NOISE, Plan(100, 64, 5))
+    found = of_images(model, x[None], NOISE, AnnealingPlan(100, 64, 5))
     error = ((1 / found.ess - 1) / 64).sqrt()
     assert (error < 0.06).all() and (found.ess <= 1 + 1e-9).all()
     assert ((found.lower - exact_log_px(model, x)).abs() < 4 * error).all()
@@ -82,8 +82,8 @@ def test_codes_and_images_are_simulated_from_the_joint_law(model):
 
 def test_chunks_of_examples_do_not_show(model):
     z, images = simulated(model, NOISE, 7)
-    whole = of_images(model, images, NOISE, Plan(6, 5, 3), z)
-    chunked = of_images(model, images, NOISE, Plan(6, 5, 3), z, max_bytes=4000)
+    whole = of_images(model, images, NOISE, AnnealingPlan(6, 5, 3), z)
+    chunked = of_images(model, images, NOISE, AnnealingPlan(6, 5, 3), z, max_bytes=4000)
     for ours, theirs in zip(whole, chunked, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 

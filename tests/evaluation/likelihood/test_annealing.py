@@ -10,7 +10,7 @@ from vaebench.diagnostics.certify import linear_gaussian
 from vaebench.diagnostics.certify.exact.linear_gaussian import exact_log_px, examples, far_examples
 from vaebench.evaluation.likelihood import annealing
 from vaebench.evaluation.likelihood.annealing import (
-    Plan,
+    AnnealingPlan,
     adapted_steps,
     backward,
     forward,
@@ -58,7 +58,7 @@ def constant_steps(plan, num_rows, step):
 @pytest.mark.parametrize("num_temperatures", [2, 5])
 def test_weights_are_unbiased_whatever_the_steps(model, x, num_temperatures, step):
     """Steps that do not move, good ones, poor ones, and steps that are never accepted."""
-    plan = Plan(num_temperatures, K, 2)
+    plan = AnnealingPlan(num_temperatures, K, 2)
     steps = constant_steps(plan, len(x), step)
     found = forward(target_of(model, x), prior_codes(K, len(x)), steps, plan, NOISE)
     assert within_error((found.log_w - exact_log_px(model, x)).exp(), 1.0)
@@ -71,7 +71,7 @@ def test_weights_are_unbiased_whatever_the_steps(model, x, num_temperatures, ste
 @pytest.mark.parametrize("step", [0.3, 1.7])
 def test_reversed_weights_are_unbiased_whatever_the_steps(model, x, step):
     """E[1 / w] = 1 / p(x), from exact samples of the posterior."""
-    plan = Plan(8, K, 2)
+    plan = AnnealingPlan(8, K, 2)
     steps = constant_steps(plan, len(x), step)
     found = backward(target_of(model, x), posterior_codes(model, x, K), steps, plan, NOISE)
     assert within_error((exact_log_px(model, x) - found.log_w).exp(), 1.0)
@@ -80,7 +80,7 @@ def test_reversed_weights_are_unbiased_whatever_the_steps(model, x, step):
 @pytest.mark.parametrize("num_temperatures", [3, 6])
 def test_weights_under_adapted_steps_are_unbiased(model, x, num_temperatures):
     """Over 400 pilots, each with chains of its own: the pilot's noise is not in the weights."""
-    rows, plan = 400, Plan(num_temperatures, 50, 3)
+    rows, plan = 400, AnnealingPlan(num_temperatures, 50, 3)
     one = x[3:].expand(rows, -1)
     target = target_of(model, one)
     steps = adapted_steps(target, prior_codes(4, rows, step=902), plan, Noise((5,)))
@@ -100,7 +100,7 @@ def test_the_constant_of_a_law_that_is_not_gaussian_is_found():
     density = (densities.standard_normal_log_prob(grid[:, None]) + quartic(grid[:, None])).exp()
     exact = torch.trapezoid(density, grid)
     target = Target(densities.standard_normal_log_prob, quartic)
-    plan = Plan(6, K, 4)
+    plan = AnnealingPlan(6, K, 4)
     found = forward(target, prior_codes(K, 2, 1), constant_steps(plan, 2, 0.4), plan, NOISE)
     assert within_error(found.log_w.exp() / exact, 1.0)
 
@@ -110,7 +110,7 @@ def test_steps_are_adapted_to_the_acceptance_that_is_wanted():
     narrow = Target(
         densities.standard_normal_log_prob, lambda z: -1250.0 * (z - 0.5).square().sum(-1)
     )
-    plan = Plan(100, 16, 5)
+    plan = AnnealingPlan(100, 16, 5)
     steps = adapted_steps(narrow, prior_codes(4, 50, 3), plan, Noise((5,)))
     found = forward(narrow, prior_codes(16, 50, 3), steps, plan, NOISE)
     assert found.acceptance.mean() == pytest.approx(0.65, abs=0.08)
@@ -140,6 +140,8 @@ def test_a_pilot_takes_as_many_transitions_as_it_says(model, x, monkeypatch):
     monkeypatch.setattr(annealing, "transition", lambda *given: calls.append(1) or own(*given))
     for num in (2, 5, 250):
         calls.clear()
-        steps = adapted_steps(target_of(model, x), prior_codes(2, len(x)), Plan(num, 2, 1), NOISE)
+        steps = adapted_steps(
+            target_of(model, x), prior_codes(2, len(x)), AnnealingPlan(num, 2, 1), NOISE
+        )
         assert steps.shape[0] == num - 1
         assert len(calls) == num_transitions(num)

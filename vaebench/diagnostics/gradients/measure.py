@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from vaebench.config import Choice, RunConfig
 from vaebench.config.build import load_data
 from vaebench.core.errors import InputError
+from vaebench.core.timing import threads
 from vaebench.diagnostics.gradients import metrics
 from vaebench.diagnostics.gradients.moments import NUM_BLOCKS, Moments
 from vaebench.diagnostics.gradients.plan import GradientPlan, name_of, refused, target
@@ -68,7 +68,7 @@ def measure(plan: GradientPlan, on_gradients: OnSteps = lambda number: None) -> 
 
     `on_gradients` is called as each variant at a K and checkpoint is done.
     """
-    with _one_thread():
+    with threads(1):
         checkpoints = points(plan.trained, plan.at)
         cells = [with_objective(v, v.objective, k) for k in plan.samples for v in plan.variants]
         reasons = {_cell(c): _refusal(c, checkpoints[-1]) for c in cells}
@@ -89,17 +89,6 @@ def measure(plan: GradientPlan, on_gradients: OnSteps = lambda number: None) -> 
                 on_gradients(1)
                 bench.forget_but(config.num_samples)
     return rows
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in one order, and timings that compare: as in the workers and the timing pass."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _cell(config: RunConfig) -> tuple[str, int]:

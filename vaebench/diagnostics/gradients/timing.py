@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from vaebench.config import RunConfig
+from vaebench.core.timing import synchronise
 from vaebench.diagnostics.gradients.replicas import Point, gradients
 from vaebench.models import VAE, select
 from vaebench.ops.noise import Noise, key
@@ -61,14 +61,9 @@ def _warmed_up(index: int, point: Point, config: RunConfig) -> Lap:
 
 def _timed(lap: Lap, point: Point) -> float:
     """Seconds per gradient."""
-    _synchronise(point)
+    synchronise(point.x.device)
     start = time.perf_counter()
     for step in range(lap.num_gradients):
         gradients(lap.model, point, lap.config, lap.noise.at(step=step))
-    _synchronise(point)
+    synchronise(point.x.device)
     return (time.perf_counter() - start) / lap.num_gradients
-
-
-def _synchronise(point: Point) -> None:
-    if point.x.is_cuda:
-        torch.cuda.synchronize(point.x.device)

@@ -15,7 +15,7 @@ from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading, runs_alone
 from vaebench.evaluation.likelihood.annealing import (
     PILOT_CHAINS,
-    Plan,
+    AnnealingPlan,
     adapted_steps,
     backward,
     forward,
@@ -94,7 +94,7 @@ def annealed(
     digit may decide whether a chain moves, so that on other devices or thread counts a value agrees
     to its sampling error alone.
     """
-    plan = Plan(num_temperatures, num_chains, num_leapfrog)
+    plan = AnnealingPlan(num_temperatures, num_chains, num_leapfrog)
     x = subject.observed("test")[:num_examples]
     runs = [of_images(model, x[None], noise, plan) for model, noise in _runs(subject, "test")]
     found = Bracket(*(torch.cat(values) for values in zip(*runs, strict=True)))
@@ -115,7 +115,7 @@ def annealed(
     ]
 
 
-def _gap(subject: Subject, plan: Plan, num: int, told: str) -> list[Grade]:
+def _gap(subject: Subject, plan: AnnealingPlan, num: int, told: str) -> list[Grade]:
     """The gap on images simulated from each model, where it can draw some and these are wanted."""
     if not num or subject.model.likelihood.sample is None:
         return []
@@ -169,7 +169,7 @@ def of_images(
     model: Graded,
     x: Tensor,
     noise: Noise,
-    plan: Plan,
+    plan: AnnealingPlan,
     z: Tensor | None = None,
     max_bytes: int | None = None,
 ) -> Bracket:
@@ -196,7 +196,11 @@ def of_images(
 
 
 def _bracket(
-    model: Graded, x: Tensor, codes: tuple[Tensor, Tensor, Tensor | None], noise: Noise, plan: Plan
+    model: Graded,
+    x: Tensor,
+    codes: tuple[Tensor, Tensor, Tensor | None],
+    noise: Noise,
+    plan: AnnealingPlan,
 ) -> Bracket:
     """Of a few images, given codes for the pilot's chains, the chains, and of the posterior."""
     pilot, chains, z = codes

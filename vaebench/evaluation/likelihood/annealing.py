@@ -40,7 +40,7 @@ def temperatures(num: int) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AnnealingPlan:
     """How chains go from the prior to the posterior."""
 
     num_temperatures: int
@@ -65,7 +65,7 @@ def num_transitions(num_temperatures: int) -> int:
     return WARM_UP + min(num_temperatures, PILOT_TEMPERATURES) - 1
 
 
-def adapted_steps(target: Target, z: Tensor, plan: Plan, noise: Noise) -> Tensor:
+def adapted_steps(target: Target, z: Tensor, plan: AnnealingPlan, noise: Noise) -> Tensor:
     """Step sizes for the T - 1 temperatures between the ends: [T - 1, S, B].
 
     From a pilot's chains, which start from codes of the prior z [K, S, B, D]. Its weights are not
@@ -86,12 +86,16 @@ def adapted_steps(target: Target, z: Tensor, plan: Plan, noise: Noise) -> Tensor
     return torch.stack(found[WARM_UP:])[places.long() - 1]
 
 
-def forward(target: Target, z: Tensor, steps: Tensor, plan: Plan, noise: Noise) -> Annealed:
+def forward(
+    target: Target, z: Tensor, steps: Tensor, plan: AnnealingPlan, noise: Noise
+) -> Annealed:
     """From exact samples of the prior: E[w] = p(x), whatever the steps (Neal 2001, section 2)."""
     return _annealed(target, point_at(target, z), plan.temperatures, steps, plan, noise)
 
 
-def backward(target: Target, z: Tensor, steps: Tensor, plan: Plan, noise: Noise) -> Annealed:
+def backward(
+    target: Target, z: Tensor, steps: Tensor, plan: AnnealingPlan, noise: Noise
+) -> Annealed:
     """From exact samples of the posterior: E[1 / w] = 1 / p(x).
 
     The same path, walked the other way (Grosse et al. 2015, bidirectional Monte Carlo).
@@ -102,7 +106,12 @@ def backward(target: Target, z: Tensor, steps: Tensor, plan: Plan, noise: Noise)
 
 
 def _annealed(
-    target: Target, point: Point, path: list[float], steps: Tensor, plan: Plan, noise: Noise
+    target: Target,
+    point: Point,
+    path: list[float],
+    steps: Tensor,
+    plan: AnnealingPlan,
+    noise: Noise,
 ) -> Annealed:
     """sum_i (t_{i+1} - t_i) log p(x|z_i), z_i a transition at t_i from z_{i-1}."""
     log_w = torch.zeros_like(point.log_px_z, dtype=torch.float64)

@@ -7,11 +7,10 @@ and what cannot run here has a row that says why. Times in ms, traffic in bytes,
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vaebench import ops as kernels
+from vaebench.core.timing import threads
 from vaebench.ops import densities
 from vaebench.ops.check.cases import OPERATIONS, Case, Tensors, make_inputs
 from vaebench.ops.check.correctness import Backend, Op, Row, gradients, problem, row_of, upstream_of
@@ -59,7 +59,7 @@ def race(
     """
     device = torch.device(device)
     rows: list[Row] = []
-    with _one_thread():
+    with threads(1):
         copy = copy_bandwidth(device)
         for op, size, num_samples in itertools.product(ops, sizes, samples):
             case = Case(op, num_samples, 1, *size, dtype, device)
@@ -240,13 +240,3 @@ def _refusal_rows(case: Case, name: str, reason: str) -> list[Row]:
         row_of(case, name, direction, "time_median", None, "ms", f"not measured: {reason}")
         for direction in ("forward", "backward", "both")
     ]
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

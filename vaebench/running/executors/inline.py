@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from vaebench.core.timing import threads
 from vaebench.running.executors.entry import executor
 from vaebench.running.job import Job, OnSteps, perform
 
@@ -13,10 +14,7 @@ from vaebench.running.job import Job, OnSteps, perform
 @executor(name="inline")
 def run_inline(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iterator[Job]:
     """Perform each job here. The number of workers is one, whatever is asked for."""
-    before = torch.get_num_threads()
     for job in jobs:
-        try:
+        with threads(torch.get_num_threads()):  # the job sets its own number
             perform(job, on_steps)
-        finally:
-            torch.set_num_threads(before)
         yield job

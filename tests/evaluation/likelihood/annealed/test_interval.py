@@ -15,7 +15,7 @@ from vaebench.diagnostics.certify import linear_gaussian
 from vaebench.diagnostics.certify.exact.linear_gaussian import exact_log_px
 from vaebench.evaluation import Subject
 from vaebench.evaluation.likelihood.annealed import annealed, of_images, simulated
-from vaebench.evaluation.likelihood.annealing import Plan
+from vaebench.evaluation.likelihood.annealing import AnnealingPlan
 from vaebench.evaluation.likelihood.weights import log_mean_variance
 from vaebench.evaluation.samples.intervals import Z
 from vaebench.ops.noise import Noise
@@ -58,7 +58,7 @@ def test_the_intervals_cover():
     """In a model of which log p(x) is known. A standard error of the share is 0.0097."""
     model = linear_gaussian(wrong=0.0)
     z, images = simulated(model, NOISE, NUM_GROUPS * GROUP)
-    found = of_images(model, images, NOISE, Plan(20, 4, 3), z)
+    found = of_images(model, images, NOISE, AnnealingPlan(20, 4, 3), z)
     excess = (found.lower - exact_log_px(model, images[0]))[0]
     gap, of_gap = (found.upper - found.lower)[0], (found.upper_variance + found.variance)[0]
     error = (0.05 * 0.95 / NUM_GROUPS) ** 0.5
