@@ -1,4 +1,4 @@
-"""What is foretold of a grading's time: its short run, scaled by its work."""
+"""What is estimated of a grading's time: its short run, scaled by its work."""
 
 import dataclasses
 

@@ -16,7 +16,7 @@ from vaebench.config.build import build_stack, load_data, subject
 from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
 from vaebench.models.likelihoods import LIKELIHOODS
-from vaebench.running.external import Entrant, foretell, grade, read
+from vaebench.running.external import Entrant, estimate_seconds, grade, read
 from vaebench.running.harness import train_all
 
 DATA = {"name": "digits", "binarisation": "threshold"}
@@ -241,7 +241,7 @@ def test_a_file_defines_a_model_and_the_command_line_goes_before_it(tmp_path):
     found = read(path, num_samples=9)
     assert (found.name, found.seed) == ("scripted", 4)
     assert found.evaluate == {"num_samples": 9, "num_images": 40}
-    assert foretell(read(path, gradings=["likelihood"])).keys() == {"likelihood"}
+    assert estimate_seconds(read(path, gradings=["likelihood"])).keys() == {"likelihood"}
     (tmp_path / "half.py").write_text("encode = None\n")
     with pytest.raises(InputError, match="must define decode"):
         read(tmp_path / "half.py")
@@ -251,7 +251,7 @@ def call(*arguments):
     return CliRunner(env={"COLUMNS": "200"}).invoke(main, [str(a) for a in arguments])
 
 
-def test_the_command_grades_records_and_foretells(tmp_path):
+def test_the_command_grades_records_and_estimates(tmp_path):
     (tmp_path / "model.py").write_text(SCRIPT)
     model, out = str(tmp_path / "model.py"), str(tmp_path / "out")
     told = call("evaluate", model, "--grading", "likelihood", "--budget")

@@ -14,7 +14,7 @@ from vaebench import results
 from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
 from vaebench.running.harness import train_all
-from vaebench.running.regrade import Request, foretell, regrade
+from vaebench.running.regrade import Request, estimate_seconds, regrade
 
 pytestmark = pytest.mark.slow
 
@@ -213,10 +213,10 @@ def test_an_unknown_grading_is_refused_with_the_nearest(folder):
         regrade(Request(folder, gradings=["latnet"]))
 
 
-def test_the_time_is_foretold_for_each_grading(folder):
-    rows = foretell(Request(folder, gradings=["likelihood", "latent"]))
-    assert [row["grading"] for row in rows] == ["likelihood", "latent"]
-    assert all(row["seconds"] > 0 for row in rows)
+def test_the_time_is_estimated_for_each_grading(folder):
+    seconds = estimate_seconds(Request(folder, gradings=["likelihood", "latent"]))
+    assert list(seconds) == ["likelihood", "latent"]
+    assert all(value > 0 for value in seconds.values())
     assert "two_sample" not in {m.metric for r in results.records(folder) for m in r.metrics}
 
 

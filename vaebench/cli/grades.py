@@ -23,7 +23,9 @@ SHOWN = ("run", "likelihood", "variant", "seed", *FIGURE)
 @main.command()
 @click.argument("target", type=PATH)
 @click.option("--run", "runs", multiple=True, metavar="ID", help="Only this run. May be repeated.")
-@click.option("--samples", type=int, help="K of the NLL. Default: that of the runs, or 100.")
+@click.option(
+    "--samples", type=int, help="K of the NLL. Default: K of the runs, or 100 for a model."
+)
 @click.option(
     "--grading",
     "gradings",
@@ -34,11 +36,11 @@ SHOWN = ("run", "likelihood", "variant", "seed", *FIGURE)
     "num_chains = 4}'. May be repeated. Default: as the runs were.",
 )
 @click.option("--keep", is_flag=True, help="Add the figures to the records of the runs.")
-@click.option("--budget", is_flag=True, help="Say how long it would take, and stop.")
+@click.option("--budget", is_flag=True, help="Estimate how long it would take, and stop.")
 @click.option(
     "--out",
     type=PATH,
-    help="Of a model: the results folder that it is recorded in. Else: a folder for the rows.",
+    help="For runs: a folder for the rows. For a model: the results folder to record it in.",
 )
 @plugin_option
 def evaluate(
@@ -60,19 +62,19 @@ def evaluate(
     if target.suffix == ".py":
         if runs or keep:
             raise InputError("--run and --keep are for recorded runs; a model is kept by --out")
-        _of_model(target, samples, gradings, budget, out)
+        _grade_model(target, samples, gradings, budget, out)
     else:
         from vaebench.running.regrade import Request
 
-        _of_runs(Request(target, runs, samples, gradings), keep, budget, out)
+        _grade_runs(Request(target, runs, samples, gradings), keep, budget, out)
 
 
-def _of_runs(request: Request, keep: bool, budget: bool, out: Path | None) -> None:
+def _grade_runs(request: Request, keep: bool, budget: bool, out: Path | None) -> None:
     from vaebench import results
-    from vaebench.running.regrade import foretell, regrade
+    from vaebench.running.regrade import estimate_seconds, regrade
 
     if budget:
-        return _show_budget({row["grading"]: row["seconds"] for row in foretell(request)})
+        return _show_budget(estimate_seconds(request))
     if out:
         results.writable(out)
     with progress_bar("evaluating", 0):
@@ -90,15 +92,15 @@ def _of_runs(request: Request, keep: bool, budget: bool, out: Path | None) -> No
     return None
 
 
-def _of_model(
+def _grade_model(
     path: Path, samples: int | None, gradings: list[Any], budget: bool, out: Path | None
 ) -> None:
-    from vaebench.running.external import foretell, grade, read
+    from vaebench.running.external import estimate_seconds, grade, read
 
     settings: dict[str, Any] = {} if samples is None else {"num_samples": samples}
     entrant = read(path, **settings, **({"gradings": gradings} if gradings else {}))
     if budget:
-        return _show_budget(foretell(entrant))
+        return _show_budget(estimate_seconds(entrant))
     with progress_bar("evaluating", 0):
         record = grade(entrant, out)
     figures = [{k: _cell(getattr(m, k)) for k in FIGURE} for m in record.metrics]
@@ -109,9 +111,9 @@ def _of_model(
 
 
 def _show_budget(seconds: dict[str, float]) -> None:
-    """What each grading will take, and all of them."""
+    """Print the time that each grading is estimated to take, and the sum."""
     lines = [*seconds.items(), ("in all", sum(seconds.values()))]
-    print_table("foretold", [{"grading": name, "time": _time(value)} for name, value in lines])
+    print_table("estimated", [{"grading": name, "time": _time(value)} for name, value in lines])
 
 
 def _cell(value: object) -> str:

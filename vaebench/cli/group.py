@@ -1,4 +1,4 @@
-"""The command group: a mistake of the user is one line and status 2, a signal one and its own."""
+"""The command group: errors of the user and signals end a command with one line and a status."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ MAX_HALF = 600
 
 
 class Group(click.Group):
-    """Reports in one line what the user got wrong or the system refuses, with status 2, and a
-    signal, with 128 and its number."""
+    """Ends a command with one line: status 2 for errors of user or system, 128 + n for signal n."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
         command = shlex.join([*(info_name or "vaebench").split(), *args])
@@ -65,12 +64,12 @@ def _refuse(context: click.Context, message: str) -> NoReturn:
 
 
 def say(message: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     click.echo(f"vaebench: {one_line(message)}", err=True)
 
 
 def one_line(message: str) -> str:
-    """A message as a terminal can show it, whatever names are in it: printable, of some length."""
+    """A message as one printable line, cut in the middle where it is long."""
     words = " ".join(message.split())
     shown = plain(words)
     if len(shown) <= 2 * MAX_HALF:

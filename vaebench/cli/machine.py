@@ -1,4 +1,4 @@
-"""The command about this machine: kernels."""
+"""The command `kernels`, which checks and times the fused operations on this machine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def kernels(compiled: bool, out: Path | None) -> None:
 
 
 def _compiled_kernels() -> list[dict[str, Any]]:
-    """What the kernels compile to, printed one line each, for a machine without a GPU."""
+    """Compile the kernels on a machine without a GPU, and print what each of them uses."""
     import importlib.util
 
     if importlib.util.find_spec("triton") is None or os.environ.get("TRITON_INTERPRET") == "1":

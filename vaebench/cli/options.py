@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share, and how their texts are converted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class PathName(click.Path):
 PATH = PathName()
 
 
-def as_words(context: click.Context, option: click.Parameter, paths: Sequence[Path]) -> list[str]:
+def as_texts(context: click.Context, option: click.Parameter, paths: Sequence[Path]) -> list[str]:
+    """Paths as text, for functions that take names of files."""
     return [str(path) for path in paths]
 
 
@@ -41,9 +42,9 @@ def plugin_option(command: Any) -> Any:
         "plugins",
         type=PATH,
         multiple=True,
-        callback=as_words,
+        callback=as_texts,
         metavar="FILE.py",
-        help="A file with objectives, likelihoods or priors of your own. May be repeated.",
+        help="A file with your own objectives, likelihoods or priors. May be repeated.",
     )(command)
 
 
@@ -58,7 +59,7 @@ def set_option(command: Any) -> Any:
 
 
 def whole_numbers(context: click.Context, option: click.Parameter, text: str) -> list[int]:
-    """1,4,16 as numbers; none where nothing is given."""
+    """The numbers of a text such as 1,4,16; none for an empty one."""
     try:
         return [int(part) for part in text.split(",")] if text else []
     except ValueError as error:
@@ -66,7 +67,7 @@ def whole_numbers(context: click.Context, option: click.Parameter, text: str) ->
 
 
 def toml_values(context: click.Context, option: click.Parameter, texts: Sequence[str]) -> list[Any]:
-    """Each as TOML has it, a table or a word."""
+    """Each text as a TOML value: a table, a number, or a word."""
     from vaebench.config.toml import toml_value
 
     return [toml_value(text) for text in texts]

@@ -1,4 +1,4 @@
-"""Commands about what is registered: list, certify, effective-beta."""
+"""Commands about registered entries: list them, certify them, translate a KL weight."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def list_(kind: str | None, as_json: bool, as_markdown: bool, plugins: tuple[str
 
 @main.command()
 @click.argument("names", nargs=-1)
-@click.option("--kind", type=click.Choice(KINDS_WITH_FACTS), help="Only those of one kind.")
+@click.option("--kind", type=click.Choice(KINDS_WITH_FACTS), help="Only entries of one kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plugin_option
 def certify(
@@ -51,8 +51,8 @@ def certify(
 ) -> None:
     """Check what entries declare (all, or those NAMED) against exact answers.
 
-    Then derive the ELBO, equation by equation, with the numbers of both sides. A remark is of what
-    an entry does not declare: it is no failure.
+    Then derive the ELBO, equation by equation, with the numbers of both sides. A remark is about
+    something that an entry does not declare, and is no failure.
     """
     from vaebench.core.plugins import load_plugins
     from vaebench.diagnostics.certify import certify as check
@@ -96,7 +96,11 @@ def certify(
 @click.option("--image-size", metavar="CxHxW", help="Instead of --pixels, e.g. 3x64x64.")
 @click.option("--latent-dim", type=int, help="Latent dimensions.")
 @click.option("--range", "white", type=float, default=1.0, help="255 for images in [0, 255].")
-@click.option("--sigma", type=float, help="Of the Gaussian here. Default: the sigma implied there.")
+@click.option(
+    "--sigma",
+    type=float,
+    help="Sigma of the Gaussian here. Default: the one that the loss there implies.",
+)
 @click.option("--beta", type=float, help="The reverse: the weight to use there for this beta.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def effective_beta(
@@ -128,9 +132,9 @@ def effective_beta(
         latent_dim=latent_dim,
         white=white,
     )
-    found = translate(foreign, kl_weight=kl_weight, beta=beta, sigma=sigma).as_row()
+    row = translate(foreign, kl_weight=kl_weight, beta=beta, sigma=sigma).as_row()
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        click.echo(json.dumps(row, indent=1))
         return
-    print_table("", [{k: f"{v:.6g}" for k, v in found.items() if v is not None}])
+    print_table("", [{k: f"{v:.6g}" for k, v in row.items() if v is not None}])
     print_line("the loss there = factor * this suite's loss at beta and sigma + a constant")

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from vaebench.running.harness import Meter
 
 RUNS_EVERY_S, STEPS_EVERY_S = 5.0, 30.0
-"""The least time between two lines, outside a terminal."""
+"""Seconds between two lines of progress at least, where the output is no terminal."""
 
 
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Meter]:
-    """A progress bar on standard error; outside a terminal plain lines, now and then."""
+    """Show progress on standard error: a bar on a terminal, else a line now and then."""
     show = _bar if sys.stderr.isatty() else _lines
     with show(what, total) as meter:
         yield meter
@@ -80,17 +80,18 @@ def _bar(what: str, total: int) -> Iterator[Meter]:
 
 
 def print_line(words: object, err: bool = False) -> None:
-    """Print a line, whatever names are in it."""
+    """Print a line, with unprintable characters escaped."""
     click.echo(plain(words), err=err)
 
 
 def print_lines(lines: Iterable[object]) -> None:
-    """Print lines."""
+    """Print each as a line."""
     for line in lines:
         print_line(line)
 
 
 def print_table(title: str, lines: Sequence[Mapping[Any, Any]]) -> None:
+    """Print rows as a table whose columns are the keys of the first one."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -105,5 +106,5 @@ def print_table(title: str, lines: Sequence[Mapping[Any, Any]]) -> None:
     for line in lines:
         table.add_row(*map(text, line.values()))
     # A pipe or a file has no width to fit, and a folded number is hard to read.
-    known = sys.stdout.isatty() or "COLUMNS" in os.environ
-    Console(width=None if known else 280).print(table)
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    Console(width=None if has_width else 280).print(table)

@@ -1,4 +1,4 @@
-"""What is printed where it cannot be, and what is said beside it."""
+"""Standard output that cannot be written to, warnings, and errors of the system in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vaebench.core.errors import InputWarning
 
 @contextmanager
 def flushed() -> Iterator[None]:
-    """What is still to be printed is printed at the end, where it can be said that it cannot be."""
+    """Flush standard output at the end of this context, and report it where that fails."""
     try:
         try:
             yield
@@ -24,7 +24,7 @@ def flushed() -> Iterator[None]:
             sys.stdout.flush()
     except OSError as error:
         _close_stdout()
-        if error.errno == errno.EPIPE:  # who reads has enough, as of `| head`
+        if error.errno == errno.EPIPE:  # the reader has closed the pipe, as `| head` does
             sys.exit(1)
         click.echo(f"vaebench: standard output: {error.strerror}", err=True)
         sys.exit(2)
@@ -32,7 +32,7 @@ def flushed() -> Iterator[None]:
 
 @contextmanager
 def cautions(say: Callable[[str], None]) -> Iterator[None]:
-    """Each InputWarning is said once; other warnings go the way they go."""
+    """Within this context each InputWarning is shown once; other warnings are shown as usual."""
     with warnings.catch_warnings():
         usual, said = warnings.showwarning, set()
 
@@ -51,7 +51,7 @@ def cautions(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def refusal(error: OSError) -> str:
-    """What the system refuses, in words; nothing for a closed pipe, which is no fault."""
+    """What the system refused, in words; "" for a closed pipe, which is no fault."""
     if error.errno is None or error.errno == errno.EPIPE:
         return ""
     place = error.filename or "a file, or the standard output"
@@ -59,6 +59,6 @@ def refusal(error: OSError) -> str:
 
 
 def _close_stdout() -> None:
-    """Else the interpreter would try to print the rest as it ends, and show how that fails."""
+    """Discard standard output from here on: the interpreter would else flush it again, and fail."""
     with suppress(OSError, ValueError):  # where a test has put something else in its place
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

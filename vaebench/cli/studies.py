@@ -72,9 +72,9 @@ def report(folder: Path, out: Path | None) -> None:
 
 @main.command()
 @click.argument("folder", type=PATH)
-@click.option("--metric", default="nll", show_default=True, help="What to compare.")
+@click.option("--metric", default="nll", show_default=True, help="Metric to compare.")
 @click.option("--margin", type=float, help="The smallest difference that matters to you.")
-@click.option("--against", metavar="VARIANT", help="Compare with this one, not with the best.")
+@click.option("--against", metavar="VARIANT", help="Compare with this variant, not with the best.")
 def compare(folder: Path, metric: str, margin: float | None, against: str | None) -> None:
     """Say how the variants in FOLDER differ, paired by seed and example, in words."""
     from vaebench import results
@@ -141,7 +141,7 @@ def gradients(
 
 @main.command()
 @click.argument("study", type=PATH)
-@click.option("--trials", type=int, required=True, help="Trials in all, those of before included.")
+@click.option("--trials", type=int, required=True, help="Trials in all, earlier ones included.")
 @click.option("--out", type=PATH, help="Default: results/runs/NAME.")
 @study_options
 def sweep(
@@ -193,7 +193,7 @@ def sweep(
 
 
 def _say_early_ends(folder: Path, runs: Collection[str]) -> None:
-    """How many of these runs stopped early, and whose weights are kept."""
+    """Print how many of these runs stopped early, and which weights they are graded by."""
     from vaebench import results
     from vaebench.report.training import ended
 
@@ -203,7 +203,7 @@ def _say_early_ends(folder: Path, runs: Collection[str]) -> None:
 
 
 def _finish(folder: Path, lost: list[str]) -> None:
-    """Say which runs were lost and why; status 1 where there are any."""
+    """Print which runs were lost and why; exit with status 1 where there are any."""
     from vaebench import results
 
     for record in results.records(folder):

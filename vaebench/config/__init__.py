@@ -1,4 +1,4 @@
-"""What decides a run's numbers, from tables of a study to one frozen value."""
+"""Configurations: from the tables of a study to one frozen value that decides a run's numbers."""
 
 from vaebench.config.complete import (
     chosen,

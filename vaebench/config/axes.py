@@ -1,4 +1,4 @@
-"""Axes of a study: the values of each as patches, to be laid over a base."""
+"""Axes of a study: each value is a patch, which is laid over the base."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vaebench.core.errors import InputError, near_match
 
 FIELDS = tuple(field.encode_name for field in fields(RunConfig))
 Patch = Mapping[str, Any]
-"""Values by the dotted places of a run."""
+"""Values by their dotted place in a run's configuration."""
 
 
 def axis_patches(name: str, values: Any) -> list[Patch]:
@@ -45,6 +45,7 @@ def always_set(axes: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
 
 
 def check_disjoint(axes: Sequence[Sequence[Patch]]) -> None:
+    """Raises InputError for a field that two axes set."""
     seen: set[str] = set()
     for patches in axes:
         places = {place for patch in patches for place in _leaves(patch)}
@@ -54,7 +55,7 @@ def check_disjoint(axes: Sequence[Sequence[Patch]]) -> None:
 
 
 def laid_over(base: dict[str, Any], *patches: Patch) -> dict[str, Any]:
-    """The base with the values of the patches: whole choices before what is set within them."""
+    """The base with the values of the patches, whole choices before the values within them."""
     values = [item for patch in patches for item in patch.items()]
     for place, value in sorted(values, key=lambda item: item[0].count(".")):
         base = with_value(base, place, value)
@@ -62,7 +63,7 @@ def laid_over(base: dict[str, Any], *patches: Patch) -> dict[str, Any]:
 
 
 def _leaves(patch: Patch) -> Iterator[str]:
-    """The places that a patch sets, those within a choice that it names among them."""
+    """The places that a patch sets, including those within a choice."""
     for place, value in patch.items():
         yield place
         if place in CHOICES and isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A stack of runs before its first step: its model and its streams of random numbers."""
+"""Builds what a stack of runs starts from: model, data, streams of random numbers, evaluation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vaebench.ops.noise import Noise, key
 
 
 def streams(configs: Sequence[RunConfig], name: str) -> Noise:
-    """The random numbers of each run, of one purpose. Runs with one seed share them."""
+    """The random numbers of each run for one purpose, `name`. Runs with one seed share them."""
     return Noise(tuple(key(c.seed, name) for c in configs))
 
 
@@ -29,7 +29,7 @@ def build_stack(
 ) -> VAE:
     """A new model for the stack, each run initialised from its own seed.
 
-    `log_volume`: that of the data set, which is not 0 where it is dequantised.
+    `log_volume`: see `Dataset.log_volume`; it is 0 for data that are not dequantised.
     """
     first = configs[0]
     auxiliary = OBJECTIVES[first.objective.name].auxiliary
@@ -56,7 +56,7 @@ def build_stack(
 
 
 def _stacked(choices: Sequence[Choice]) -> dict[str, Tensor]:
-    """The numbers of each run, by name: [S, 1] each."""
+    """The hyperparameters of all runs, by name: [S, 1] each."""
     return {
         name: torch.tensor([[choice.hyper[name]] for choice in choices], dtype=torch.float64)
         for name in choices[0].hyper
@@ -64,12 +64,12 @@ def _stacked(choices: Sequence[Choice]) -> dict[str, Tensor]:
 
 
 def subject(model: VAE, dataset: Dataset, configs: Sequence[RunConfig]) -> Subject:
-    """The stack of these runs as gradings see it: graded by the settings of the first."""
+    """The stack of these runs as gradings take it, with the first run's evaluation settings."""
     return subject_by(configs[0].evaluate, model, dataset, streams(configs, "evaluate"))
 
 
 def subject_by(settings: EvaluateConfig, model: Graded, dataset: Dataset, noise: Noise) -> Subject:
-    """Models as gradings see them, by the settings of an evaluation."""
+    """Models as gradings take them, with the settings of an evaluation."""
     return Subject(
         model,
         dataset,
@@ -81,7 +81,7 @@ def subject_by(settings: EvaluateConfig, model: Graded, dataset: Dataset, noise:
 
 
 def load_data(data: DataConfig) -> Dataset:
-    """The data set that is named. Raises InputError where its bytes are not those it had."""
+    """Load a data set. Raises InputError where its bytes changed since the study was read."""
     dataset = load(
         data.name, data.binarisation, data.valid_fraction, data.split_seed, data.dequantise
     )

@@ -1,4 +1,4 @@
-"""Which parts can be combined: found by trying one step of a tiny model, not by a list."""
+"""Which parts can be combined, decided by trying one training step of a tiny model."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from vaebench.objectives import OBJECTIVES
 from vaebench.ops.noise import Noise
 
 EVERYTHING = ("diagonal_gaussian", "standard_normal")
-"""The posterior and prior that have a formula for whatever an objective may ask."""
+"""The posterior and prior that have a formula for everything an objective may need."""
 TINY = Latent(dim=2, num_classes=3, flow_steps=1)
+"""Sizes of the code of the model that is tried."""
 NUM_PIXELS, NUM_EXAMPLES = 2, 4
 
 
@@ -65,7 +66,7 @@ def _one_step(
     counts: dict[str, int],
     latent: Latent,
 ) -> None:
-    """Loss, auxiliary loss, update of state, a point of the curves and a grade.
+    """Compute all that a step may need: losses, new state, a point of the curves and a grade.
 
     Raises InputError where a formula is missing.
     """

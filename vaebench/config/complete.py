@@ -25,7 +25,7 @@ from vaebench.objectives import OBJECTIVES, Objective
 
 RATE_WEIGHT = Hyper(low=0.0)
 SEVERAL = 'several values are an axis: [axes] "{place}" = {values}'
-"""What to write for a list where one value is due."""
+"""The hint for a list where one value is due."""
 
 
 def parse(raw: dict[str, Any]) -> RunConfig:
@@ -67,7 +67,7 @@ def _long_gradings(table: dict[str, Any]) -> dict[str, Any]:
 def completed(config: RunConfig) -> RunConfig:
     """The configuration with every default written out, and every name and value checked.
 
-    Raises InputError.
+    Raises InputError for an unknown name, a value out of range and parts that do not fit together.
     """
     convert(msgspec.to_builtins(config), RunConfig)  # one made in Python has not been checked
     likelihood, objective = LIKELIHOODS[config.likelihood.name], OBJECTIVES[config.objective.name]
@@ -95,7 +95,7 @@ def completed(config: RunConfig) -> RunConfig:
 
 
 def _completed_evaluation(evaluate: EvaluateConfig) -> EvaluateConfig:
-    """Raises InputError for a grading that is there twice, and where the one to rank by is not."""
+    """The evaluation with its gradings' defaults. Raises InputError for one that is there twice."""
     names = [choice.name for choice in evaluate.gradings]
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"evaluate.gradings must differ; {twice[0]!r} is there twice")
@@ -141,7 +141,7 @@ def _check_combination(config: RunConfig, counts: Sequence[str]) -> None:
 
 
 def _check_batch(config: RunConfig, objective: Objective) -> None:
-    """Raises InputError where one example is no batch for what compares examples."""
+    """Raises InputError for batches of one example where the objective compares examples."""
     compares = objective.of_batch or objective.auxiliary is not None
     if compares and config.train.batch_size < 2:
         raise InputError(
@@ -197,7 +197,7 @@ def _check_model(model: ModelConfig) -> None:
 def chosen(registry: Registry[Any], value: Any) -> Choice:
     """An entry without schedules, "gaussian" or {name = ..., sigma = 0.1}, with its defaults.
 
-    Raises InputError.
+    Raises InputError for an unknown name and for a value that is not valid.
     """
     choice = convert(long_form(registry.kind, value), Choice)
     done = completed_choice(registry.kind, choice, registry[choice.name].hyper)
@@ -211,7 +211,7 @@ def evaluation_settings(table: Mapping[str, Any]) -> EvaluateConfig:
 
 
 def completed_choice(kind: str, choice: Choice, declared: Mapping[str, Hyper]) -> Choice:
-    """The choice with its defaults. Raises InputError for a value that is not valid."""
+    """An entry's name with all its values. Raises InputError for one that is not valid."""
     what = f"{kind} {choice.name!r}"
     values = complete(what, declared, choice.hyper)
     return Choice(
@@ -221,7 +221,7 @@ def completed_choice(kind: str, choice: Choice, declared: Mapping[str, Hyper]) -
 
 
 def _completed_value(what: str, value: float | Choice, hyper: Hyper) -> float | Choice:
-    """The number, or the schedule with its defaults; in range at every point of training."""
+    """A number, or a schedule with its defaults, checked to be in range all through training."""
     if not isinstance(value, Choice):
         hyper.check(what, value)
         return value

@@ -1,4 +1,4 @@
-"""Tables to configurations, strictly, with errors that name the key."""
+"""Converts tables to configurations, strictly, with errors that name the key."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Spot(Struct, frozen=True):
 
 
 def convert(table: Any, kind: Any, *, several: str = "", places: Iterable[str] = ()) -> Any:
-    """msgspec.convert, strictly; its errors as InputError, with a hint for a misspelt key.
+    """Convert a table by msgspec; raises InputError with a hint for a misspelt key.
 
-    `several`: what to write for a list where one value is due, with {place} and {values}.
+    `several`: the hint for a list where one value is due, with {place} and {values}.
     `places`: dotted places beside those of the kind, for a key that stands on a wrong level.
     """
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        if isinstance(error.__cause__, InputError):  # of a Struct that checks itself
+        if isinstance(error.__cause__, InputError):  # raised by the check of a Struct
             raise error.__cause__ from None
         what, steps = _read(str(error))
         spot = _spot(Spot("", table, _kinds(kind)), steps)
@@ -53,7 +53,7 @@ def convert(table: Any, kind: Any, *, several: str = "", places: Iterable[str] =
 
 
 def long_form(key: str, value: Any) -> Any:
-    """A choice that is written short, "elbo" or {name = ..., beta = 4.0}, as its fields."""
+    """A choice that is written short, "elbo" or {name = ..., beta = 4.0}, as its two fields."""
     if isinstance(value, str):
         return {"name": value}
     if isinstance(value, dict) and "name" in value and "hyper" not in value:
@@ -65,7 +65,7 @@ def long_form(key: str, value: Any) -> Any:
 
 
 def _read(message: str) -> tuple[str, list[str]]:
-    """What msgspec says is wrong, in the words of TOML, and the steps to where it is."""
+    """Split msgspec's message into the fault, in the words of TOML, and the keys that lead there."""
     pointed = re.fullmatch(r"(.*) - at `\$([\w.\[\]]*)`", message, re.DOTALL)
     what, path = pointed.groups() if pointed else (message, "")
     what = what.replace("`", "'").replace("Invalid enum value", "Invalid value")
@@ -75,7 +75,7 @@ def _read(message: str) -> tuple[str, list[str]]:
 
 
 def _spot(spot: Spot, steps: list[str]) -> Spot:
-    """The spot to which the steps lead; [...] stands for the first key whose value is wrong."""
+    """The spot that the keys lead to; [...] stands for the first key whose value is wrong."""
     for step in steps:
         inner = tuple(kind for outer in spot.kinds for kind in _kinds_below(outer, step))
         if step.isdigit():
@@ -89,7 +89,7 @@ def _spot(spot: Spot, steps: list[str]) -> Spot:
 
 
 def _kinds(kind: Any) -> tuple[Any, ...]:
-    """The alternatives of a type, without what is noted on them."""
+    """The alternatives of a type, without their annotations."""
     if get_origin(kind) is Annotated:
         return _kinds(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):
@@ -117,7 +117,7 @@ def _wrong_key(table: dict[str, Any], kinds: tuple[Any, ...]) -> str:
 
 
 def _hint(what: str, spot: Spot, places: Iterable[str], several: str) -> str:
-    """What to do about it, from what stands there and what may."""
+    """What to do about a fault, from the value at its spot and the values that are allowed."""
     if what.startswith("Object contains unknown field"):
         unknown = next(key for key in spot.value if key not in spot.fields)
         meant = elsewhere(unknown, places)
@@ -133,7 +133,7 @@ def _hint(what: str, spot: Spot, places: Iterable[str], several: str) -> str:
 
 
 def _form(spot: Spot) -> str:
-    """How to write what is due here, where it is a table or a list."""
+    """How to write the table or list that is due at a spot; "" where it is neither."""
     if {get_origin(kind) for kind in spot.kinds} & {tuple, list} and _is_number(spot.value):
         return f": write [{spot.value!r}]"
     if isinstance(spot.value, dict) or not spot.fields or float in spot.kinds:
@@ -150,7 +150,7 @@ def elsewhere(name: str, places: Iterable[str]) -> str:
 
 
 def _places(root: Any) -> Iterator[str]:
-    """The dotted places of a Struct, and of those that are its fields."""
+    """The dotted places of the fields of a Struct, and of the Structs in it."""
     for name, hint in get_type_hints(root).items() if _is_struct(root) else ():
         yield name
         inner = [kind for kind in _kinds(hint) if _is_struct(kind)]

@@ -33,7 +33,7 @@ def by_place(table: Mapping[str, Any], opens: Opens | None = None) -> dict[str, 
 def with_value(
     table: Mapping[str, Any], place: str, value: Any, *, in_choice: bool = False
 ) -> dict[str, Any]:
-    """The table with the value at a place; an entry written short, "beta_elbo", is opened for it.
+    """The table with a value set at a place; an entry written short, "beta_elbo", becomes a table.
 
     Raises InputError where the place lies within something that is no table.
     """
@@ -52,7 +52,7 @@ def with_value(
 
 
 def value_at(table: Any, place: str) -> Any:
-    """The value at a place; an empty table where nothing is."""
+    """The value at a place; an empty table where there is none."""
     for name in place.split("."):
         inner = table.get("hyper", table) if isinstance(table, dict) else {}
         table = inner.get(name, {})
@@ -69,5 +69,5 @@ def _walk(table: Mapping[str, Any], opens: Opens, above: str) -> Iterator[tuple[
 
 
 def _part_of_a_run(place: str, table: dict[str, Any]) -> bool:
-    """A section, or hyperparameters beside which no name stands."""
+    """Whether a table is a section, or hyperparameters without the name of an entry."""
     return place in SECTIONS or (place.partition(".")[0] in CHOICES and "name" not in table)

@@ -44,12 +44,12 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     seed: Annotated[int, Meta(ge=0, le=LARGEST)] = 0
     plugin: str = ""
-    """Fingerprint of the files that define objective and likelihood, where these are not ours;
-    filled in when a study is read."""
+    """Fingerprint of the user's files that define functions of the run; filled in when a study is
+    read."""
 
     @property
     def id(self) -> str:
-        """16 hex digits of the hash of the canonical JSON; a data set counts by its bytes."""
+        """16 hex digits of the hash of the canonical JSON; a data set counts by name and bytes."""
         identity = msgspec.to_builtins(self) | {"protocol": PROTOCOL}
         identity["data"] = identity["data"] | {"name": self.data.label}
         identity["train"] = _train_identity(self.train)
@@ -57,8 +57,10 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def variant(self) -> str:
-        """What is compared, for tables: the objective with its K, hyperparameters and warm-up, and
-        posterior and prior where they are not the usual ones."""
+        """The name of what is compared: objective, hyperparameters, K and warm-up.
+
+        Posterior and prior are named where they are not the usual ones.
+        """
         samples = f" K={self.num_samples}" if self.num_samples > 1 else ""
         warm_up = "" if self.rate_weight == 1.0 else f", rate weight {text(self.rate_weight)}"
         family = "".join(
@@ -70,7 +72,7 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def settings(self) -> dict[str, str]:
-        """What else decides the numbers, beside variant, likelihood, data and seed: flat."""
+        """The settings that decide the numbers beside variant, likelihood, data and seed."""
         settings = flat(model=self.model, train=self.train, evaluate=self.evaluate)
         if self.train.keep == "last":
             del settings["train.keep"]  # earlier records do not have it
@@ -99,8 +101,11 @@ TRAIN_SCALARS = ("learning_rate", "max_grad_norm", "weight_decay", "patience", "
 
 
 def _train_identity(train: TrainConfig) -> dict[str, Any]:
-    """The settings of training as the hash sees them: runs whose numbers are what they were before
-    `keep`, and before patience waited for schedules, have the ids that they had."""
+    """The settings of training as they enter the id.
+
+    Runs have the ids that they had before there was `keep`, and before patience waited for
+    schedules, where their numbers are what they were.
+    """
     identity: dict[str, Any] = msgspec.to_builtins(train)
     if train.keep == "last":
         del identity["keep"]
@@ -110,10 +115,13 @@ def _train_identity(train: TrainConfig) -> dict[str, Any]:
 
 
 def observation_space(data: DataConfig, measure: str, num_samples: int) -> str:
-    """Same data, same kind of density, and as many samples in the NLL, which is a tighter bound
-    with more: only then are two NLLs compared. `measure`: of the likelihood, mass or density."""
+    """A word that two runs share where their NLLs can be compared.
+
+    They need the same data, the same kind of density (`measure`, that of the likelihood: mass or
+    density), and as many samples in the NLL, which is a tighter bound with more.
+    """
     split = "" if data.valid_fraction is None else f"/valid {data.valid_fraction:g}"
     split += f"/split {data.split_seed}" if data.split_seed else ""
-    of_images = "mass" if data.dequantise else measure
-    told = f"{data.label}/{data.observed}{split}/{of_images}/K={num_samples}"
-    return f"{told}/{data.fingerprint[:8]}"
+    measure = "mass" if data.dequantise else measure
+    space = f"{data.label}/{data.observed}{split}/{measure}/K={num_samples}"
+    return f"{space}/{data.fingerprint[:8]}"

@@ -15,7 +15,7 @@ from vaebench.evaluation import USUAL
 from vaebench.models.posteriors import Latent
 
 LARGEST = 2**63 - 1
-"""Of a whole number: what the JSON of a record can hold."""
+"""The largest whole number that the JSON of a record can hold."""
 AtLeastOne = Annotated[int, Meta(ge=1, le=LARGEST)]
 Positive = Annotated[float, Meta(gt=0.0, le=sys.float_info.max)]
 Binarisation = Literal["none", "dynamic", "threshold", "static"]
@@ -39,18 +39,18 @@ class Choice(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A data set by name or .npz path, and what else makes its identity."""
+    """A data set by name or .npz path, and how it is split and observed."""
 
     name: str = "digits"
     binarisation: Binarisation = "none"
     valid_fraction: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
-    """Of the training part, where the data set has no validation part of its own; None: 1/6."""
+    """Share of the training part to validate on, where the data set has no such part; None: 1/6."""
     split_seed: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)] = 0
     dequantise: bool = False
     """Fill the gaps between the 256 levels of 8-bit images with noise; what a density then gives
     is a bound on the log-probability of the stored images."""
     fingerprint: str = ""
-    """Of the bytes; filled in when a study is read."""
+    """Hash of the data set's bytes; filled in when a study is read."""
 
     @property
     def label(self) -> str:
@@ -64,7 +64,7 @@ class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Encoder and decoder."""
+    """Encoder and decoder: kind of network and sizes."""
 
     name: str = "mlp"
     latent_dim: AtLeastOne = 8
@@ -104,18 +104,18 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     counts, see `patience`, with the best ELBO on at most 1000 images of the validation part; the
     last where no point counts."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the networks' products in training; every grade is computed in float32."""
+    """Precision of matrix products in training; every grade is computed in float32."""
 
 
 class EvaluateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The evaluation that every run gets."""
+    """The evaluation of a run: sizes, extractor and gradings."""
 
     num_samples: AtLeastOne = 100
     """K of the importance-weighted NLL, and of the sampled reconstruction term."""
     num_images: Annotated[int, Meta(ge=2, le=LARGEST)] = 1000
     """Images drawn from the prior, to be compared with held-out ones."""
     extractor: str = "auto"
-    """Of the features that images are compared by: see `vaebench.evaluation.samples.extractors`."""
+    """The extractor whose features images are compared by: see `evaluation.samples.extractors`."""
     gradings: tuple[Choice, ...] = tuple(Choice(name, dict(hyper)) for name, hyper in USUAL.items())
     """What is graded: entries of the registry `gradings`, with their scalars."""
 
@@ -131,7 +131,7 @@ def text(value: float | Choice) -> str:
 
 
 def flat(**sections: Struct) -> dict[str, str]:
-    """Every field as "section.field": a word, for tables tell settings apart at the spaces."""
+    """Every field as "section.field" with its value as one word: tables split settings at spaces."""
     return {
         f"{section}.{name}": _word(v)
         for section, fields in sections.items()

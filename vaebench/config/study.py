@@ -1,4 +1,4 @@
-"""A study (TOML) -> a list of RunConfig.
+"""Reads a study, a TOML file, and expands it into configurations of runs.
 
 name = "digits"
 [base]                 # a RunConfig, in part
@@ -48,7 +48,7 @@ FILLED_IN = {
 }
 """Fields that are computed when a study is read, with what to do instead of setting them."""
 MAX_NAME_BYTES = 200
-"""Of a study's name: file systems take 255, and words are added to it."""
+"""Bytes of a study's name at most: file systems take 255, and words are added to it."""
 
 
 class SearchRange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,7 +71,7 @@ class SweepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Study(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a study file holds."""
+    """The contents of a study file."""
 
     name: str
     """Letters, digits, _ . - only, the first no . or -: it names files."""
@@ -90,7 +90,7 @@ class Study(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> Study:
-    """A study file with `key=value` laid over it. Raises InputError that names file or key.
+    """Read a study file and lay `key=value` overrides over it. Raises InputError.
 
     Fields may be named with and without quotes: "train.learning_rate" and train.learning_rate.
     """
@@ -114,7 +114,7 @@ def expand(study: Study) -> list[RunConfig]:
     base = laid_over({}, by_place(study.base))
     tables = [laid_over(base, *combination) for combination in itertools.product(*axes)]
     for table in tables:
-        _check_own(table)
+        _check_settable(table)
     return resolve([parse(table) for table in tables])
 
 
@@ -145,6 +145,7 @@ def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
 def _resolved(
     config: RunConfig, checked: Callable[[DataConfig, str], tuple[str, int, ImageShape]]
 ) -> RunConfig:
+    """The configuration with its data's fingerprint; batch and network must fit the images."""
     fingerprint, num_images, image_shape = checked(config.data, config.likelihood.name)
     if config.train.batch_size > num_images:
         raise InputError(
@@ -168,7 +169,7 @@ def _check_gradings(config: RunConfig) -> None:
 
 
 def _check_prior(config: RunConfig) -> None:
-    """Raises InputError for a prior that is made of images in [0, 1] where the data are others."""
+    """Raises InputError for a prior with pseudo-inputs in [0, 1] where the data go beyond that."""
     name, dataset = config.prior.name, load_data(config.data)
     if PRIORS[name].unit_inputs and not unit(dataset.train.x):
         raise InputError(
@@ -178,14 +179,17 @@ def _check_prior(config: RunConfig) -> None:
 
 
 def _checked_data(data: DataConfig, likelihood: str) -> tuple[str, int, ImageShape]:
-    """Fingerprint, training images and their shape, of data that the likelihood supports."""
+    """Fingerprint, number of training images and their shape. Raises InputError.
+
+    The data must be such that the likelihood gives them a probability.
+    """
     dataset = load_data(data)
     check_support(dataset, likelihood)
     return dataset.fingerprint, len(dataset.train.x), dataset.image_shape
 
 
 def _check_used(overrides: Sequence[str], axes: Mapping[str, Any]) -> None:
-    """An override of the base that every entry of an axis replaces would do nothing."""
+    """Raises InputError for an override of the base that every entry of an axis replaces."""
     overridden = [override.partition("=")[0].strip() for override in overrides]
     for name, places in always_set(axes):
         replaced = tuple(f"base.{place}." for place in places)  # with all that lies within
@@ -194,21 +198,21 @@ def _check_used(overrides: Sequence[str], axes: Mapping[str, Any]) -> None:
 
 
 def _check_seed(study: Study) -> None:
-    """A seed that an axis always replaces would do nothing."""
+    """Raises InputError for a seed of the base that an axis always replaces."""
     for name, places in always_set(study.axes):
         if "seed" in places and "seed" in study.base:
             raise InputError(f"base.seed does nothing, axes.{name} sets it: remove one of them")
 
 
-def _check_own(table: Mapping[str, Any]) -> None:
-    """Raises InputError for fields that are not the user's to set."""
+def _check_settable(table: Mapping[str, Any]) -> None:
+    """Raises InputError for fields that are computed, not set."""
     for place in by_place(table):
         if place in FILLED_IN:
             raise InputError(f"{place} is filled in when a study is read: {FILLED_IN[place]}")
 
 
 def _opened(table: dict[str, Any]) -> dict[str, Any]:
-    """The table of a study, the axes and ranges in it by their dotted places."""
+    """The table of a study with base, axes and ranges by their dotted places."""
     opened = dict(table)
     if isinstance(base := table.get("base"), dict):
         opened["base"] = laid_over({}, by_place(base))
@@ -221,7 +225,7 @@ def _opened(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _holds_ranges(place: str, table: dict[str, Any]) -> bool:
-    """A part of a run or a schedule, not yet a range."""
+    """Whether a table holds ranges, or tables of them, and is not itself a range."""
     of_run = place in (*SECTIONS, *CHOICES) or all(isinstance(v, dict) for v in table.values())
     return of_run and not set(table) & set(SearchRange.__struct_fields__)
 
@@ -238,8 +242,8 @@ def _overridden(table: dict[str, Any], override: str) -> dict[str, Any]:
             f"--set needs a key that begins with name, base, axes or sweep, as {meant} does; "
             f"got {key!r}"
         )
-    for held in ("axes", "sweep.space"):  # by dotted places, so that what follows is one key
-        below = value_at(table, held)
-        if key.startswith(f"{held}.") and isinstance(below, dict):
-            return with_value(table, held, {**below, key.removeprefix(f"{held}."): value})
+    for section in ("axes", "sweep.space"):  # whose keys are dotted places, one key each
+        below = value_at(table, section)
+        if key.startswith(f"{section}.") and isinstance(below, dict):
+            return with_value(table, section, {**below, key.removeprefix(f"{section}."): value})
     return with_value(table, key, value)

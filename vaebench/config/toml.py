@@ -1,4 +1,4 @@
-"""TOML as users give it, in files and on the command line: read, or refused in a line."""
+"""Reads TOML from files and from the command line; what is wrong with it is one InputError."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from vaebench.core.errors import InputError
 
 MAX_DEPTH = 16
-"""Levels of tables and lists; what follows goes through them by recursion."""
+"""Levels of tables and lists at most, as other functions go through them by recursion."""
 MAX_INTEGER = 2**63 - 1
 """TOML's whole numbers have 64 bits."""
 TOO_DEEP = f"tables and lists must be at most {MAX_DEPTH} levels deep; got more: flatten them"
@@ -41,7 +41,7 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def toml_value(text: str) -> Any:
-    """What a command line gives as TOML has it: a number, a list, a table; else a word."""
+    """A value of the command line as TOML: a number, a list or a table; else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
@@ -49,7 +49,7 @@ def toml_value(text: str) -> Any:
 
 
 def check_plain(table: dict[str, Any]) -> None:
-    """Raises InputError for tables too deep, and for whole numbers too long, to be worked with."""
+    """Raises InputError for tables that are too deep and whole numbers that are too large."""
     level: list[Any] = [table]
     for _ in range(MAX_DEPTH):
         level = [inner for outer in level for inner in _inside(outer)]

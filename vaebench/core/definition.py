@@ -1,4 +1,4 @@
-"""What defines a function that no file holds: of a notebook, a prompt, or text that was executed.
+"""Fingerprints of functions that are in no file: from a notebook, a prompt or executed text.
 
 Two functions that compute the same have the same description in every process of one Python
 version; an edit of the function, of a function that it calls, or of a value that it reads from
@@ -20,11 +20,11 @@ import numpy as np
 from torch import Tensor, nn
 
 Seen = dict[int, object]
-"""What is described already, by its id, held so that no other object gets that id."""
+"""Values that are described already, by id; they are held so that no other object gets that id."""
 
 
 def is_of_no_file(function: Callable[..., Any]) -> bool:
-    """Whether it, or one that it wraps, was defined in a notebook, at a prompt or in a text."""
+    """Whether a function, or one that it wraps, is from a notebook, a prompt or executed text."""
     inside = innermost(function)
     wrapped = getattr(inside, "__wrapped__", None)
     return not _has_file(inside) or (wrapped is not None and is_of_no_file(wrapped))
@@ -52,12 +52,12 @@ def innermost(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def definition_fingerprint(function: Callable[..., Any]) -> str:
-    """12 hex digits of the hash of all that defines a function."""
+    """12 hex digits of the hash of a function's code and of every value that it uses."""
     return hashlib.sha256("\n".join(_described(function, {})).encode()).hexdigest()[:12]
 
 
 def _described(value: Any, seen: Seen) -> Iterator[str]:
-    """Lines that say what a value is."""
+    """Lines of text that describe a value completely."""
     if isinstance(value, (type(None), type(...), bool, int, float, complex, str, bytes)):
         yield repr(value)
         return
@@ -75,7 +75,7 @@ def _described(value: Any, seen: Seen) -> Iterator[str]:
 
 
 def _described_object(value: Any, seen: Seen) -> Iterator[str]:
-    """One of the user's own class by all it has; of others what they say of themselves."""
+    """An object of a class of the notebook by its attributes, others by their repr."""
     if type(value).__module__ == "__main__":
         yield from _described([type(value), getattr(value, "__dict__", None)], seen)
     elif hasattr(value, "__wrapped__"):
@@ -100,7 +100,7 @@ def _of_function(function: FunctionType) -> Iterator[Any]:
 def _content(cell: Any) -> Any:
     try:
         return cell.cell_contents
-    except ValueError:  # of a name that has no value yet
+    except ValueError:  # the name has no value yet
         return None
 
 
@@ -128,7 +128,7 @@ def _of_class(cls: type) -> Iterable[Any]:
 
 
 def _of_set(values: set[Any] | frozenset[Any]) -> Iterable[str]:
-    """In an order that does not depend on the process."""
+    """The elements in an order that does not depend on the process."""
     return sorted("\n".join(_described(value, {})) for value in values)
 
 
@@ -156,4 +156,4 @@ PARTS: dict[Any, Callable[[Any], Iterable[Any]]] = {
     nn.Module: lambda module: (type(module), module.state_dict(), module.training),
     (property, staticmethod, classmethod): lambda p: (getattr(p, "__func__", None) or p.fget,),
 }
-"""What a value of each kind consists of."""
+"""Functions that give the parts of a value, by its type."""

@@ -1,4 +1,4 @@
-"""Mistakes of the user, what the disk refuses, and what messages are made of."""
+"""Errors that are reported to the user in one line, and helpers for their messages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class InputError(ValueError):
 
 
 class StorageError(InputError):
-    """A file cannot be written, as on a full disk: no fault of the run whose file it is."""
+    """A file cannot be written, as on a full disk; the run whose file it is has not failed."""
 
 
 class InputWarning(UserWarning):
-    """What was left out though the work goes on; the message says why and what to do."""
+    """Something is left out and the work goes on; the message says what, why and what to do."""
 
 
 def near_match(name: str, options: Iterable[str]) -> str:
@@ -25,12 +25,12 @@ def near_match(name: str, options: Iterable[str]) -> str:
 
 
 def closest(name: str, options: Iterable[str]) -> str:
-    """The question whether the nearest of some names was meant; "" where none is near."""
+    """ "did you mean ...?" with the nearest of some names; an empty text where none is near."""
     lower = {option.lower(): option for option in options}
     close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     return f"did you mean {lower[close[0]]!r}? " if close else ""
 
 
 def first_line(error: Exception) -> str:
-    """What a foreign error says, cut to fit into a message; its type where it says nothing."""
+    """The first line of an error's message, cut to 200 characters; its type where it is empty."""
     return str(error).strip().partition("\n")[0][:200] or type(error).__name__

@@ -101,21 +101,22 @@ def complete(what: str, declared: Mapping[str, Hyper], given: Mapping[str, Any])
 
     Raises InputError for an unknown hyperparameter or a missing one.
     """
-    for name in given:
+    for name in values:
         if name not in declared:
             raise InputError(f"{what} has no hyperparameter {name!r}; {near_match(name, declared)}")
-    values = {name: given.get(name, hyper.default) for name, hyper in declared.items()}
-    missing = [name for name, value in values.items() if value is None]
+    full = {name: values.get(name, hyper.default) for name, hyper in declared.items()}
+    missing = [name for name, value in full.items() if value is None]
     if missing:
         raise InputError(f"{what} needs a value for {missing[0]!r}, which has no default: give one")
-    return values
+    return full
 
 
 def source_fingerprint(function: Callable[..., Any]) -> str:
-    """Of the file that defines a registered function, and of all of the user's that it imports.
+    """The fingerprint of the file that defines a registered function, with all that it imports.
 
-    "" for one of the package. It goes into a run's hash, so that an edited plugin is run again. A
-    function that no file holds, as in a notebook, counts by what it does.
+    Only imports of the user's own files count. "" for a function of the package. It goes into a
+    run's hash, so that an edited plugin is run again. A function that is in no file, as in a
+    notebook, has a fingerprint of its code.
     """
     if is_of_no_file(function):
         return definition_fingerprint(function)
@@ -128,8 +129,8 @@ def source_fingerprint(function: Callable[..., Any]) -> str:
 
 
 def _declared(annotation: Any) -> Hyper:
-    found = [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Hyper)]
-    return found[0] if found else Hyper()
+    declared = [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Hyper)]
+    return declared[0] if declared else Hyper()
 
 
 def _default(parameter: inspect.Parameter) -> float | None:

@@ -1,4 +1,4 @@
-"""Memory: the peak of a piece of work on the CPU, counted from its tensors, and what is free."""
+"""Memory: the peak that some work takes, counted from its tensors, and what a device has free."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 KEPT_BYTES = 31 << 20
-"""Just below the most that glibc learns from."""
+"""Bytes of the block that is freed once: just below the largest that glibc adapts to, 32 MiB."""
 
 
 class PeakBytes(TorchDispatchMode):
-    """Within this context, `peak` is the most bytes held at once by tensors made in it.
+    """A context whose `peak` is the most bytes that tensors made in it hold at once.
 
     Exact and repeatable where the resident size of the process is neither; what an operation
     allocates and frees within itself is not seen.
@@ -55,7 +55,7 @@ def _storages(tree: Any) -> list[Any]:
 
 
 def available_bytes(device: torch.device) -> int:
-    """What a device has free, within what a container allows."""
+    """Bytes that a device has free, within the limit of a container."""
     if device.type == "cuda":
         free: int = torch.cuda.mem_get_info(device)[0]
         return free
@@ -71,19 +71,19 @@ def _free_on_machine() -> int:
 
 
 def _free_in_container(control: Path = Path("/sys/fs/cgroup")) -> int:
-    """Up to the limit of control groups, version 2, where there is one."""
+    """Bytes free up to the limit of control groups, version 2, where there is one."""
     try:
         limit, used = (int((control / f"memory.{name}").read_text()) for name in ("max", "current"))
         lines = (control / "memory.stat").read_text().splitlines()
     except (OSError, ValueError):  # no such file, or "max"
         return 1 << 62
-    # Of files that were read: given back when it is needed.
+    # Memory of files that were read is given back when it is needed.
     cached = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
     return max(0, limit - used + cached)
 
 
 def keep_freed_memory() -> None:
-    """Let the next step, or chunk, have the memory of the last.
+    """Make the next step, or chunk, use the memory that the last one freed.
 
     glibc gives freed memory back to the system beyond twice the largest block, of up to 32 MiB,
     that was ever freed (mallopt(3), M_MMAP_THRESHOLD). To ask for it again, page by page, takes a

@@ -1,4 +1,4 @@
-"""Objectives, likelihoods and priors from outside: files by path, packages by entry point."""
+"""Loads objectives, likelihoods and priors of the user: files by path, packages by entry point."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load_plugins(files: Iterable[str]) -> None:
 
 
 def known_to_workers(module: str, files: Iterable[str]) -> bool:
-    """Whether a worker that loads these files has this module's registrations."""
+    """Whether a worker that loads these files registers what this module defines."""
     installed = (plugin.module.partition(".")[0] for plugin in entry_points(group=GROUP))
     return module.partition(".")[0] in {"vaebench", *installed} or any(
         module in names(file) for file in files

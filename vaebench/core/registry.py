@@ -45,13 +45,13 @@ class Registry(Mapping[str, Entry]):
         self._entries: dict[str, Entry] = {}
 
     def add(self, name: str, entry: Entry) -> None:
-        """Raises InputError where the name is taken."""
+        """Add an entry. Raises InputError where the name is taken."""
         if name in self._entries:
             raise InputError(f"{self.kind} names must be unique; {name!r} is taken: rename yours")
         self._entries[name] = entry
 
     def __getitem__(self, name: str) -> Entry:
-        """Raises InputError, with the nearest known name, where there is no such entry."""
+        """The entry of that name. Raises InputError, with the nearest name, for an unknown one."""
         if name not in self._entries:
             raise InputError(f"unknown {self.kind} {name!r}; {near_match(name, self._entries)}")
         return self._entries[name]

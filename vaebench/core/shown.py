@@ -1,4 +1,4 @@
-"""Words from users' files where they are shown: a terminal and a page obey none of them.
+"""Escapes text from users' files, so that neither a terminal nor a page interprets it.
 
 Names of studies, data files, plugins' entries and what they raise may hold anything. So everything
 printed goes through `plain`, and everything put into Markdown through `markdown`.
@@ -18,13 +18,16 @@ MARKDOWN = {"|": r"\|", "<": "&lt;", "&": "&amp;"}
 
 
 def plain(words: object) -> str:
-    """On one line. What steers (escape sequences, the direction of text) or is not seen is written
-    as its number, \\x1b or \\u202e; so is half of a surrogate pair, for a byte of a file name."""
+    """Text on one line, with everything unprintable escaped, as \\x1b or \\u202e.
+
+    That is control characters, the direction of text, what cannot be seen, and half of a surrogate
+    pair, which stands for a byte of a file name.
+    """
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(words)
     )
 
 
 def markdown(words: object) -> str:
-    """As text of Markdown, in a cell of a table too, that a reader sees as it was written."""
-    return SPECIAL.sub(lambda found: MARKDOWN.get(found[0], rf"\{found[0]}"), plain(words))
+    """Text escaped for Markdown, in cells of tables too: a reader sees it as it was written."""
+    return SPECIAL.sub(lambda match: MARKDOWN.get(match[0], rf"\{match[0]}"), plain(words))

@@ -1,4 +1,4 @@
-"""What ties a worker to its coordinator, so that it ends when that does, in whatever way.
+"""Ends a worker process as soon as its coordinator is gone, however that ended.
 
 Imported before anything heavy: a coordinator may be gone while its worker still starts.
 """
@@ -12,15 +12,15 @@ import sys
 import threading
 
 PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl: the signal that a process gets when the thread that started it is gone."""
+"""Option of Linux's prctl: the signal that a process gets when the thread that started it ends."""
 LOOK_EVERY_MS = 500
 
 
 def tie(descriptor: int, coordinator: int) -> None:
     """End this process as soon as its coordinator is gone.
 
-    `descriptor`: of the connection to it; `coordinator`: its process id. Linux kills this process
-    by itself; elsewhere, and where that fails, a thread sees the connection's other end close.
+    `descriptor`: the file descriptor of the connection to it; `coordinator`: its process id. Linux
+    kills this process by itself; elsewhere, and where that fails, a thread sees the connection's other end close.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's, who ends us
     if sys.platform == "linux":
@@ -33,7 +33,7 @@ def tie(descriptor: int, coordinator: int) -> None:
 
 
 def _watch(descriptor: int, coordinator: int) -> None:
-    """Not by reading: what comes through the connection is for the jobs' thread."""
+    """Wait until the connection is closed at its other end, without reading from it."""
     hang_up = select.poll()
     hang_up.register(descriptor, 0)
     while not hang_up.poll(LOOK_EVERY_MS) and os.getppid() == coordinator:

@@ -1,7 +1,7 @@
-"""The door to user code: it is handed copies, and of what it gives a copy is kept.
+"""Calls functions of the user's with copies, and copies what they return.
 
-A function of the user's may work in place, or give the same buffer at every call; what it gives is
-then what it would give as a pure function, and the suite's own memory stays as it was.
+Such a function may work in place, or return the same buffer at every call. With copies it returns
+what a pure function would, and the suite's own tensors stay as they were.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def is_users(function: Callable[..., Any]) -> bool:
 
 
 def call(function: Callable[..., T], *values: Any, **named: Any) -> T:
-    """What a function gives; one of the user's works on copies, and gives a copy."""
+    """Call a function; one of the user's gets copies, and its result is copied."""
     if not is_users(function):
         return function(*values, **named)
     return copied(function(*copied(values), **copied(named)))
 
 
 def copied(value: T) -> T:
-    """The value with tensors and arrays of its own, in whatever tuples, tables and dataclasses.
+    """A copy of all tensors and arrays in a value, through tuples, lists, dicts and dataclasses.
 
     A gradient flows through the copy. Networks stay the same ones, as training moves them.
     """

@@ -24,7 +24,7 @@ WHAT_TO_STORE = (
 )
 CHUNK_BYTES = 1 << 20
 MAX_RATIO = 50.0
-"""Between the greatest values of two parts; one in [0, 255] beside one in [0, 1] has 255."""
+"""Largest ratio between the greatest values of two parts; [0, 255] beside [0, 1] has 255."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Arrays:
 
 
 def chunks(x: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """The rows of an array in parts of a few MiB, so that what is made of one is never large."""
+    """The rows of an array in parts of about 1 MiB, so that no temporary array is large."""
     num_rows = rows_at_once(x.nbytes // max(1, len(x)))
     return (x[start : start + num_rows] for start in range(0, len(x), num_rows))
 
 
 def rows_at_once(row_bytes: int) -> int:
-    """How many rows of that size a chunk has."""
+    """How many rows of `row_bytes` bytes a chunk has, at least one."""
     return max(1, CHUNK_BYTES // max(1, row_bytes))
 
 
@@ -66,8 +66,10 @@ def fingerprint(arrays: Arrays) -> str:
 
 
 def checked(arrays: Arrays, where: str = "") -> Arrays:
-    """The same arrays. Raises InputError where images, labels and factors do not fit together;
-    `where` names the file that they are of."""
+    """The same arrays, checked. Raises InputError where images, labels and factors do not fit.
+
+    `where` names the file that they come from.
+    """
     for name, values in arrays.parts.items():
         kind, _, part = name.partition("_")
         CHECKS[kind](f"{where or arrays.label}: {name}", values, arrays, part)
@@ -76,7 +78,7 @@ def checked(arrays: Arrays, where: str = "") -> Arrays:
 
 
 def white_of(parts: Mapping[str, NDArray[Any]]) -> float:
-    """255 for uint8, but 1 where no stored value is above 1: then the images are binary."""
+    """The stored value that is intensity 1: 255 for uint8, or 1 where no value is above 1."""
     images = [x for name, x in parts.items() if name.startswith("x_")]
     if any(x.dtype != np.uint8 for x in images):
         return 1.0
@@ -84,7 +86,7 @@ def white_of(parts: Mapping[str, NDArray[Any]]) -> float:
 
 
 def number_bytes(name: str) -> int:
-    """Of the tensor that each number of an array becomes: float32 in images, else int64."""
+    """Bytes of each number once it is in a tensor: float32 for images, else int64."""
     return 4 if name.startswith("x_") else 8
 
 
@@ -97,7 +99,7 @@ def is_binary(arrays: Arrays) -> bool:
 
 
 def written(value: Any) -> str:
-    """A number with as many digits as tell it from its neighbours in its own precision."""
+    """A number in words, with the digits that tell it from its neighbours in its precision."""
     return str(value).removesuffix(".0")
 
 
@@ -111,7 +113,7 @@ def _check_images(what: str, x: NDArray[Any], arrays: Arrays, part: str) -> None
             f"{what} must have images of one shape; got {x.shape[1:]} beside {arrays.image_shape}"
         )
     low, high = x.min(), x.max()
-    if not (np.isfinite(low) and np.isfinite(high)):  # as soon as one value is not
+    if not (np.isfinite(low) and np.isfinite(high)):  # NaN and infinity show in the extremes
         raise InputError(f"{what} must be finite; got NaN or infinity: remove those images")
     if max(-float(low), float(high)) > float(np.finfo(np.float32).max):
         raise InputError(

@@ -1,4 +1,4 @@
-"""What the axes of a stored image mean, which is read from their lengths alone."""
+"""Which axis of a stored image holds its colours, judged from the lengths of the axes alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ COLOURS = (1, 3)
 
 
 def colour_axis(image_shape: tuple[int, ...]) -> Literal[0, -1] | None:
-    """The axis of a stored image that holds its grey or its colours: -1 for [H, W, C]; 0 for
-    [C, H, W], where the last one cannot be it; None for [H, W] and for what is no picture.
+    """The axis of a stored image that holds its grey or its colours, -1, 0 or None.
+
+    -1 for [H, W, C]; 0 for [C, H, W], where the last axis cannot be it; None for [H, W] and for
+    anything that is no picture.
     """
     match image_shape:
         case (_, _, channels) if channels in COLOURS:

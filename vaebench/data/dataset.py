@@ -19,17 +19,19 @@ from vaebench.ops.densities import NUM_LEVELS, nearest_level, on_levels
 from vaebench.ops.noise import key
 
 MOST_BLANK = 0.9
-"""Share of the images of two pixels or more that a binarisation may leave without a feature."""
+"""Share of images that a binarisation may leave all black or all white, at most."""
 REMEDIES = {
     "threshold": "Rescale them, so that 0.5 lies between dark and bright, or take 'dynamic'",
     "dynamic": "Rescale them to fill [0, 1], or choose a likelihood of grey values",
 }
-"""What to do where it leaves more, by binarisation."""
+"""What to do where too many images come out blank, by binarisation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """What the loop and the evaluation read. Observations are what a likelihood is given.
+    """The images of a data set, as training and evaluation read them.
+
+    Observations are the images that the likelihood is for: binarised, dequantised or grey.
 
     `image_shape` are the stored axes of an image, from which its P pixels are flattened row-major.
     """
@@ -45,21 +47,24 @@ class Dataset:
 
     @property
     def num_pixels(self) -> int:
-        """P."""
+        """The number of pixels of an image, P, colours included."""
         return self.train.x.shape[1]
 
     @property
     def log_volume(self) -> float:
-        """P log 256 where images are dequantised, else 0: minus the log of an image's share of the
-        unit cube. log P(x) >= E_u[log p(y)] - log_volume turns a density of y into a bound on the
-        probability of the 8-bit image (Uria et al. 2013; Theis et al. 2016).
+        """Minus the log of an image's share of the unit cube: P log 256 where dequantised, else 0.
+
+        log P(x) >= E_u[log p(y)] - log_volume turns a density of y into a bound on the probability
+        of the 8-bit image (Uria et al. 2013; Theis et al. 2016).
         """
         return self.num_pixels * math.log(NUM_LEVELS) if self.dequantised else 0.0
 
     @property
     def greys(self) -> tuple[float, float]:
-        """The values that are drawn black and white: 0 and 1, or for a training part that goes
-        beyond them its least and greatest value."""
+        """The values that are drawn black and white.
+
+        0 and 1, or the least and greatest value of a training part that goes beyond them.
+        """
         low, high = self.train.x.aminmax()
         return (0.0, 1.0) if unit(self.train.x) else (float(low), float(high))
 
@@ -73,7 +78,7 @@ class Dataset:
         return observed.clone() if observed is stored else observed
 
     def shared(self, name: PartName, epoch: int = 0) -> Tensor:
-        """The same for those who only read: it may be the data set's own memory."""
+        """The observations for reading only: it may be the data set's own memory, not a copy."""
         x: Tensor = getattr(self, name).x
         seed = key(self.fingerprint, name, epoch)
         return _dequantise(x, seed) if self.dequantised else BINARISERS[self.binarisation](x, seed)
@@ -84,7 +89,7 @@ def _dynamic(x: Tensor, seed: int) -> Tensor:
 
 
 def _dequantise(x: Tensor, seed: int) -> Tensor:
-    """(k + u) / 256 for intensities k / 255, u uniform: in the open (0, 1), also after rounding."""
+    """Intensities k / 255 as (k + u) / 256, u uniform: in the open (0, 1), also after rounding."""
     y = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
     for draws, grey in zip(in_chunks(y), in_chunks(x), strict=True):
         draws.add_(nearest_level(grey))
@@ -122,7 +127,7 @@ def _load(
     dequantise: bool,
     stored: Stamp | None,
 ) -> Dataset:
-    """`stored` is the stamp of the file: one that was written anew is read anew."""
+    """A cached data set; `stored` is the stamp of its file, so that a changed one is read again."""
     read = _read(name, valid_fraction, split_seed, stored)
     if binarisation == "static" and not read.binary:
         raise InputError(
@@ -148,7 +153,7 @@ def _load(
 
 
 class Read(NamedTuple):
-    """A data set as it is stored, before anything is made of its intensities."""
+    """A data set as it is stored, before binarisation or dequantisation."""
 
     label: str
     image_shape: tuple[int, ...]
@@ -161,7 +166,7 @@ class Read(NamedTuple):
 
 @functools.lru_cache(maxsize=4)
 def _read(name: str, valid_fraction: float | None, split_seed: int, stored: Stamp | None) -> Read:
-    """What every binarisation of a file shares. The arrays are given back once they are tensors."""
+    """Read the parts that all binarisations of a file share; its arrays are freed afterwards."""
     arrays = find(name)
     train, valid = split(arrays, valid_fraction, split_seed)
     return Read(
@@ -193,7 +198,7 @@ def _check_dequantisable(data: Dataset) -> None:
 
 
 def _check_binarised(data: Dataset, name: PartName) -> None:
-    """Raises InputError where there are no intensities, or too dark or bright ones, to binarise."""
+    """Raises InputError for values outside [0, 1], and where most images come out blank."""
     grey = getattr(data, name).x
     named = f"binarisation {data.binarisation!r}"
     if not unit(grey):

@@ -1,4 +1,4 @@
-"""Where a data set comes from: code, scikit-learn, $VAEBENCH_DATA, the user's cache, publishers."""
+"""Finds a data set: in code, scikit-learn, $VAEBENCH_DATA, the user's cache or at its publisher."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vaebench.ops.noise import Noise, key, permutations
 
 NUM_DIGITS_TEST = 360
 Stamp = tuple[str, int, int]
-"""Path, time in nanoseconds and size of a file."""
+"""Path, modification time in nanoseconds and size of a file, by which a change is seen."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def find(name: str) -> Arrays:
 
     Raises InputError for an unknown name, a missing file or one that cannot be fetched.
     """
-    if name in MADE:
-        return MADE[name]()
+    if name in COMPUTED:
+        return COMPUTED[name]()
     if is_path(name):
         return read_npz(_existing(Path(name)))
     if name not in SOURCES:
@@ -68,7 +68,7 @@ def _stored(name: str) -> Path | None:
 
 
 def _existing(path: Path) -> Path:
-    # Unlike Path's own, these functions take names with NUL and those that are too long.
+    # Unlike the methods of Path, these functions take names with NUL and names that are too long.
     if not os.path.isfile(path):
         raise InputError(
             f"data set {path} must be an .npz file; there is none at {os.path.abspath(path)}"
@@ -77,7 +77,7 @@ def _existing(path: Path) -> Path:
 
 
 def _folders() -> list[Path]:
-    """$VAEBENCH_DATA, where it is set, then the cache. Raises InputError where it is no folder."""
+    """Folders to look in: $VAEBENCH_DATA, where it is set, then the cache. Raises InputError."""
     named = os.environ.get("VAEBENCH_DATA")
     if named and not os.path.isdir(named):
         raise InputError(
@@ -133,14 +133,14 @@ def _digits() -> Arrays:
 
 
 def _idx(content: bytes) -> NDArray[Any]:
-    """The IDX format of MNIST: two zero bytes, type, number of axes, axis lengths, bytes."""
+    """Parse the IDX format of MNIST: two zero bytes, type, number of axes, axis lengths, bytes."""
     raw = gzip.decompress(content)
     shape = np.frombuffer(raw, ">i4", count=raw[3], offset=4)
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape).copy()
 
 
 def _amat(content: bytes) -> NDArray[Any]:
-    """Larochelle's text format: one image a line, 784 values of 0 or 1."""
+    """Parse Larochelle's text format: one image a line, 784 values of 0 or 1."""
     return np.loadtxt(io.BytesIO(content), dtype=np.uint8).reshape(-1, 28, 28)
 
 
@@ -188,6 +188,6 @@ SOURCES: dict[str, Source] = {
         _amat,
     ),
 }
-MADE: dict[str, Callable[[], Arrays]] = {"digits": _digits, "shapes": shapes}
-"""Those that take no file."""
-NAMES = (*MADE, *SOURCES)
+COMPUTED: dict[str, Callable[[], Arrays]] = {"digits": _digits, "shapes": shapes}
+"""Data sets that are computed, not read from a file."""
+NAMES = (*COMPUTED, *SOURCES)

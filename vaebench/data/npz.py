@@ -1,4 +1,4 @@
-"""Reading an .npz file of a stranger: its headers first, then the arrays that fit into memory."""
+"""Reads an .npz file that nobody vouches for: headers first, then arrays that fit into memory."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-"""By the version of the .npy format; a later one is of arrays whose fields have names."""
+"""Functions that read a header, by version of the .npy format; later ones are for named fields."""
 NUM_NAMED = 20
 """Members that a message names at most."""
 
 
 class Header(NamedTuple):
-    """What an array says of itself before its numbers."""
+    """The shape and type of an array, which stand before its numbers."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     @property
     def num_values(self) -> int:
-        """Of Python's integers, which do not overflow."""
+        """How many numbers the array has, as a Python integer, which cannot overflow."""
         return math.prod(self.shape)
 
 
@@ -53,8 +53,10 @@ def read_npz(path: Path) -> Arrays:
 
 @contextmanager
 def _one_error(rule: str) -> Iterator[None]:
-    """Whatever the content of a foreign file makes zipfile, a decompressor or numpy raise, a
-    MemoryError among it, is the one error that says what the file must be."""
+    """Turn whatever zipfile, a decompressor or numpy raise into one InputError.
+
+    Its message says what the file must be. A damaged file may raise anything, MemoryError included.
+    """
     try:
         yield
     except Exception as error:
@@ -66,7 +68,7 @@ def _member(path: Path, info: zipfile.ZipInfo) -> str:
 
 
 def _header(path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
-    """The shape and type of a member, of which nothing else is read."""
+    """Read the shape and type of a member, and nothing else of it."""
     with _one_error(_member(path, info)), file.open(info.filename) as stored:
         version = np.lib.format.read_magic(stored)
         if version not in HEADERS:
@@ -87,14 +89,14 @@ def _array(path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[
 
 
 def _check_fits(path: Path, headers: Mapping[str, Header]) -> None:
-    """Raises InputError where what is stored, and the tensors made of it, are more than is free."""
+    """Raises InputError where the arrays and their tensors together do not fit into free memory."""
     stored = sum(header.num_values * header.dtype.itemsize for header in headers.values())
-    made = sum(header.num_values * number_bytes(name) for name, header in headers.items())
+    tensors = sum(header.num_values * number_bytes(name) for name, header in headers.items())
     free = available_bytes(torch.device("cpu"))
-    if stored + made > free:
+    if stored + tensors > free:
         raise InputError(
-            f"{path} must fit into memory: unpacked it has {_size(stored)}, and {_size(made)} as "
-            f"the float32 images and int64 labels that are worked with; {_size(free)} are free: "
+            f"{path} must fit into memory: unpacked it has {_size(stored)}, and {_size(tensors)} "
+            f"as the float32 images and int64 labels that are worked with; {_size(free)} are free: "
             f"store fewer or smaller images"
         )
 
@@ -120,7 +122,7 @@ def _check_names(path: Path, members: Mapping[str, Any]) -> None:
 
 
 def _usual(name: str) -> str:
-    """x_val, X_dev, y_validation and such as they are called here."""
+    """The name used here for x_val, X_dev, y_validation and the like."""
     kind, _, part = name.lower().partition("_")
     return f"{kind}_valid" if part in ("val", "dev", "validation") else f"{kind}_{part}"
 

@@ -1,4 +1,4 @@
-"""The parts of a data set as tensors, made of its arrays a chunk at a time."""
+"""The training, validation and test parts of a data set, as tensors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Part:
 
     The P pixels of an image are its stored axes [H, W], [H, W, C], [C, H, W] or others in row-major
     order, the last axis running fastest: `x.reshape(-1, *image_shape)` is what is stored. They are
-    intensities in [0, 1], or of any range where nothing is made of them by chance or threshold.
+    intensities in [0, 1], or of any range where they are not binarised.
     """
 
     x: Tensor  # [N, P] float32
@@ -79,7 +79,7 @@ def _intensities(arrays: Arrays, name: PartName, rows: NDArray[Any] | None) -> T
 
 
 def in_chunks(x: Tensor) -> tuple[Tensor, ...]:
-    """The rows [N, P] in parts of a few MiB."""
+    """The rows of x [N, P] in parts of about 1 MiB."""
     return x.split(rows_at_once(x[:1].nbytes))
 
 

@@ -1,4 +1,4 @@
-"""Small grey images of one shape each, made from known factors of variation: the set `shapes`."""
+"""The data set `shapes`: small grey images of one shape each, with known factors of variation."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Numbers = NDArray[np.float64]
 
 SIDE = 16
 POINTS = 4
-"""Points to a pixel along each side: its grey is the share of them within the shape."""
+"""Points per pixel along each side: its grey is the share of them that lie within the shape."""
 SCALES = (2.51, 3.13, 3.74, 4.37)
-"""Pixels to the unit that a shape is given in."""
+"""Pixels per unit of the coordinates in which shapes are defined."""
 DEGREES = (-30.0, -15.0, 0.0, 15.0, 30.0)
 """A square is the same after 90 degrees, an ellipse after 180. From one end of this range to the
 other is 30 degrees short of that, two steps: the orientations are different, and in line."""
 PLACES = tuple(5.03 + 0.85 * i for i in range(8))
-"""Of the centre, in pixels, across and down."""
+"""Positions of the centre in pixels, across and down."""
 TEST_SHARE = 0.2
 
 
@@ -37,7 +37,7 @@ def _ellipse(u: Numbers, v: Numbers) -> NDArray[np.bool_]:
 
 
 def _heart(u: Numbers, v: Numbers) -> NDArray[np.bool_]:
-    """(a^2 + b^2 - 1)^3 < a^2 b^3, b upwards."""
+    """The heart (a^2 + b^2 - 1)^3 < a^2 b^3, b pointing upwards."""
     a, b = np.square(1.15 * u), -1.15 * v
     outside = a + np.square(b) - 1.0
     return outside * outside * outside < a * b * b * b

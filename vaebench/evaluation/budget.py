@@ -1,4 +1,4 @@
-"""How long an evaluation will take, foretold from a short run of each grading."""
+"""How long an evaluation will take, estimated from a short run of each grading."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def budget(
     gradings: Mapping[str, Mapping[str, float]],
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Seconds that each grading will take, by name.
+    """How many seconds each grading is estimated to take, by name.
 
     Each is run twice on a few images, with the scalars that it declares for this. What the first
     run takes longer than the second (imports, an extractor to train) is paid once; the second

@@ -9,21 +9,21 @@ import torch
 from vaebench.core.memory import PeakBytes
 
 CACHE_BYTES = 6 << 20
-"""Of a chunk on a CPU: what the decoder wrote is still in the cache when it is read."""
+"""Bytes of a chunk on a CPU: what the decoder wrote is still in the cache when it is read."""
 DEVICE_BYTES = 1 << 28
-"""Of a chunk on a GPU: enough work that starting it does not show."""
+"""Bytes of a chunk on a GPU: so much work that the time to launch it does not count."""
 
 
 def bytes_for(device: torch.device) -> int:
-    """What a chunk may hold on a device."""
+    """Bytes that a chunk may hold on a device."""
     return CACHE_BYTES if device.type == "cpu" else DEVICE_BYTES
 
 
 def rows_within(max_bytes: int, one_row: Callable[[], object]) -> int:
-    """How many rows a chunk of `max_bytes` has, at least one, given the work on one of them.
+    """How many rows a chunk of `max_bytes` has, at least one.
 
-    That is done once and its bytes are counted: the widest tensor may be a layer's, the
-    likelihood's or the prior's.
+    `one_row` does the work on one of them. It is called once and its bytes are counted, as
+    the widest tensor may be a layer's, the likelihood's or the prior's.
     """
     with PeakBytes() as memory:
         one_row()

@@ -1,4 +1,4 @@
-"""What is graded, what a grade is, and the registry of functions that give them."""
+"""The models that are graded, the grades that they get, and the registry of gradings."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Graded(Protocol):
         """E[x|z]."""
 
     def sample_image(self, z: Tensor, noise: Noise) -> Tensor:
-        """Images drawn from p(x|z), of the kind that the likelihood is given: [K, S, B, P]."""
+        """Images drawn from p(x|z), in the values that the likelihood is for: [K, S, B, P]."""
 
     def of_run(self, run: int) -> Self:
         """One run alone, with its axis."""
@@ -69,7 +69,7 @@ class Graded(Protocol):
 
 @dataclass(frozen=True)
 class Subject:
-    """What a grading is given: models, held-out data, random numbers, and common settings."""
+    """What a grading works on: models, held-out data, random numbers, and common settings."""
 
     model: Graded
     dataset: Dataset
@@ -80,7 +80,7 @@ class Subject:
     num_images: int = 1000
     """Images drawn from each model."""
     extractor: str = "auto"
-    """Of the features that images are compared by."""
+    """The name of the extractor whose features images are compared by."""
 
     def observed(self, part: PartName) -> Tensor:
         """A copy of the observations of a part of the data [N, P], where the models are."""
@@ -99,15 +99,15 @@ class Grade:
     reference: float | None = None
     """What real images score: the training part against the test part."""
     fingerprint: str = ""
-    """Of all that must be equal for two values to be compared. Where it is "", `evaluate` gives
-    that of grading, scalars, K and data."""
+    """A hash of all that must be equal for two values to be compared. Where it is "", `evaluate`
+    fills in that of grading, scalars, K and data."""
     doubts: tuple[str, ...] = ()
     """For each run why its value should not be trusted, "" where it can be."""
     parts: Tensor | None = None  # [S, n] what the value is the mean of, kept for paired tests
     axis: str = "example"
-    """What the parts are counted by."""
+    """What a part belongs to: an example, a factor or a dimension."""
     unit: str = ""
-    """Of a metric that `results.UNITS` does not have, with its direction."""
+    """The unit of a metric that `results.UNITS` does not have; its direction is the next field."""
     higher_is_better: bool | None = None
     absent: str = ""
     """Why no run can have a value; `values` are NaN then. NaN without it is a fault of the run."""
@@ -123,7 +123,7 @@ def _refuses_none(subject: Subject, **hyper: float) -> str:
 
 @dataclass(frozen=True)
 class Grading:
-    """One entry of the registry."""
+    """One entry of the registry: a function that gives grades, and what is known of it."""
 
     name: str
     grade: Callable[..., list[Grade]]
@@ -132,9 +132,9 @@ class Grading:
     refuses: Callable[..., str] = _refuses_none
     """(subject, **hyper) -> why it cannot be graded so, and what to do; "" where it can."""
     work: Callable[..., float] = _num_images
-    """(subject, **hyper) -> what its time grows with, in any unit."""
+    """(subject, **hyper) -> an amount of work that its time is proportional to, in any unit."""
     small: Mapping[str, float] = field(default_factory=dict)
-    """Scalars of a short run of it, from which its time is foretold."""
+    """Scalars of a short run, from which the time of a full one is estimated."""
 
     @property
     def hyper(self) -> dict[str, Hyper]:
@@ -180,7 +180,7 @@ Answer = TypeVar("Answer")
 
 
 def ask(function: Callable[..., Answer], subject: Subject, **scalars: float) -> Answer:
-    """What a function of a grading gives; one of the user's gets a copy of the data and weights."""
+    """Call a function of a grading; one of the user's gets a copy of the data and weights."""
     if is_users(function) and isinstance(subject.model, nn.Module):
         subject = replace(subject, model=copy.deepcopy(subject.model))
     return call(function, subject, **scalars)
@@ -195,14 +195,14 @@ def check(subject: Subject, gradings: Mapping[str, Mapping[str, float]]) -> None
 
 
 def with_own_streams(subject: Subject, name: str) -> Subject:
-    """The subject with the streams of one grading, in which no other one reads."""
+    """The subject with random numbers for one grading, which no other grading reads."""
     return replace(subject, noise=subject.noise.named(name))
 
 
 def runs_alone(model: Graded, noise: Noise) -> Iterator[tuple[Graded, Noise]]:
-    """Every run alone, with its axis and its streams.
+    """Each run of a stack alone, as a stack of one, with its random numbers.
 
-    A large run alone keeps what its layers write in the cache, and rounds as it does in any stack.
+    What the layers of a large run write then stays in the cache, and it rounds as in any stack.
     """
     for run in range(model.num_runs):
         yield model.of_run(run), replace(noise, keys=noise.keys[run : run + 1])

@@ -1,4 +1,4 @@
-"""Images as PNG."""
+"""Sheets of images as PNG files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def grid_png(
     """A sheet of images [n, P], about as wide as high, its longer side at least 512 screen pixels.
 
     `image_shape` is that of the stored images: [H, W], or with 1 or 3 channels last or first, in
-    colour. Of other shapes each plane is drawn, one beside the other: of the first two axes where
+    colour. For other shapes each plane is drawn, one beside the other: of the first two axes where
     there is a short third one, else of the last two; and of a vector each number is a pixel, row by
     row in about a square. `greys` are the values that are drawn black and white; values beyond them
     are clipped. Where they are not 0 and 1, the file says them in its `Description`.

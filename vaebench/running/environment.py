@@ -1,4 +1,4 @@
-"""Where numbers were made: versions and hardware, for the records."""
+"""Versions and hardware that a run's numbers were made with, for the records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vaebench.ops import c as native
 
 @functools.cache
 def describe(device: str) -> dict[str, str]:
-    """Versions, processor, whether there is native code for it, and device."""
+    """Versions of packages, the processor, whether its native code was built, and the device."""
     versions = {name: _version(name) for name in ("vaebench", "torch", "triton", "numpy")}
     return {
         **versions,
@@ -27,7 +27,7 @@ def describe(device: str) -> dict[str, str]:
 
 
 def default_device() -> torch.device:
-    """The accelerator, where there is one."""
+    """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -1,4 +1,4 @@
-"""The main job: configurations -> stacks -> an executor -> records -> one quiet timing pass."""
+"""A study from start to end: configurations -> stacks -> an executor -> records -> timings."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SMALL_FILES = 1 << 15
-"""Bytes of a run's record, its images and what its figures are means of, where these are small."""
+"""Bytes beside a run's weights, at the least: record, sample images, values of each example."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Meter:
-    """Who is told of work as it is done."""
+    """Two callbacks that show progress: one for training steps, one for runs."""
 
     on_steps: OnSteps
     on_runs: Callable[[str], None]
@@ -43,12 +43,12 @@ class Meter:
 
 
 Progress = Callable[[str, int], AbstractContextManager[Meter]]
-"""(what is done, its number of steps) -> a context that is told of the work as it is done."""
+"""(description of the work, its number of steps) -> a context with a Meter to report to."""
 
 
 @contextmanager
 def silent(what: str, total: int) -> Iterator[Meter]:
-    """Progress that shows nothing."""
+    """A Progress that shows nothing."""
     yield Meter(lambda steps: None, lambda words: None)
 
 
@@ -101,9 +101,9 @@ def run_all(
     timings: bool = True,
     progress: Progress = silent,
 ) -> dict[str, results.Status]:
-    """Train and time a study while nothing else is at work in the folder: see `train_all`.
+    """Train and time a study, as the only process that writes to the folder: see `train_all`.
 
-    Raises InputError where something is.
+    Raises InputError where another one is at work there.
     """
     _check(configs, executor, workers, plugins, compiles)  # else there would be an empty folder
     results.prepare(out)
@@ -134,7 +134,7 @@ def train_all(
     compiles: str = "auto",
     progress: Progress = silent,
 ) -> dict[str, results.Status]:
-    """Do the runs that are not recorded yet. Returns how each of the study's runs ended.
+    """Train the runs that are not recorded yet. Returns how each of the study's runs ended.
 
     A failed run counts as not recorded: what stopped it may be mended. The caller holds the
     folder, by `results.alone`, where others may come to it.
@@ -159,15 +159,18 @@ def train_all(
                 settled |= _ends(job.configs, out)
                 meter.on_runs(_counted(settled, len(configs)))
         for job in jobs:
-            _miss_none(job)
+            _record_missing(job)
     return _ends(configs, out)
 
 
 def time_all(
     configs: Sequence[RunConfig], out: Path, study: str, *, progress: Progress = silent
 ) -> None:
-    """Time every variant none of whose runs failed, unless the folder has the timings of just
-    these from this machine. All its runs are in the stack that is timed, diverged or not."""
+    """Time the training step of every variant none of whose runs failed.
+
+    Nothing is timed where the folder has the timings of just these variants from this machine. The
+    stack that is timed has all runs of a variant, diverged or not.
+    """
     ended, device = results.recorded(out), str(default_device())
     variants = [v for v in _variants(configs) if all(ended.get(c.id) != "failed" for c in v)]
     timed = [(r.config["runs"], r.environment) for r in results.timings(out)]
@@ -194,14 +197,17 @@ def _check(
 
 
 def _num_bytes(configs: Sequence[RunConfig]) -> int:
-    """What the files of these runs will take, at least: their weights, and a few small ones."""
+    """Bytes on disk that these runs will take at least: their weights, and a few small files."""
     first_of = {config.stack_key: config for config in configs}
-    of_kind = {key: _num_bytes_of_weights(config) for key, config in first_of.items()}
-    return sum(of_kind[config.stack_key] + SMALL_FILES for config in configs)
+    weight_bytes = {key: _num_bytes_of_weights(config) for key, config in first_of.items()}
+    return sum(weight_bytes[config.stack_key] + SMALL_FILES for config in configs)
 
 
 def _num_bytes_of_weights(config: RunConfig) -> int:
-    """0 where they are not known: plugins are left to workers, and so is what cannot be built."""
+    """Bytes of a run's weights; 0 where they are not known.
+
+    Models with plugins are built by workers alone, and what cannot be built is theirs to report.
+    """
     if config.plugin:
         return 0
     try:
@@ -212,9 +218,9 @@ def _num_bytes_of_weights(config: RunConfig) -> int:
 
 
 def _ends(configs: Sequence[RunConfig], out: Path) -> dict[str, results.Status]:
-    """How these runs ended, those that are recorded."""
-    each = {config.id: results.status(out, config.id) for config in configs}
-    return {run: status for run, status in each.items() if status is not None}
+    """The status of each of these runs that is recorded, by id."""
+    statuses = {config.id: results.status(out, config.id) for config in configs}
+    return {run: status for run, status in statuses.items() if status is not None}
 
 
 def _counted(ended: Mapping[str, results.Status], num_runs: int) -> str:
@@ -226,7 +232,7 @@ def _counted(ended: Mapping[str, results.Status], num_runs: int) -> str:
 
 @contextmanager
 def _accounted(configs: Sequence[RunConfig], out: Path) -> Iterator[None]:
-    """What interrupts the runs gets a note that says how many of them are kept."""
+    """Add a note to an interruption: how many of the runs are recorded."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -235,8 +241,8 @@ def _accounted(configs: Sequence[RunConfig], out: Path) -> Iterator[None]:
         raise
 
 
-def _miss_none(job: Job) -> None:
-    """A run without a record is one that failed."""
+def _record_missing(job: Job) -> None:
+    """Record the runs of a job that have no record as failed."""
     missing = tuple(c for c in job.configs if results.status(job.out, c.id) is None)
     record_failure(
         dataclasses.replace(job, configs=missing),
@@ -248,20 +254,20 @@ def _jobs(
     chosen: StackPlan, out: Path, study: str, plugins: tuple[str, ...], device: str, compiles: str
 ) -> list[Job]:
     """One job per stack, the longest first, so that no worker is left with it at the end."""
-    rest = study, plugins, device, chosen.num_threads, compiles, Path.cwd()
-    jobs = [Job(tuple(stack), out.resolve(), *rest) for stack in chosen.stacks]
+    common = study, plugins, device, chosen.num_threads, compiles, Path.cwd()
+    jobs = [Job(tuple(stack), out.resolve(), *common) for stack in chosen.stacks]
     return sorted(jobs, key=_cost, reverse=True)
 
 
 def _cost(job: Job) -> float:
-    """Decoder evaluations: what a step's time follows."""
+    """Decoder evaluations of the whole job, to which its time is about proportional."""
     first = job.configs[0]
     per_step = len(job.configs) * first.num_samples * first.train.batch_size
     return float(per_step * first.train.num_steps)
 
 
 def _variants(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
-    """The runs that differ in nothing but the seed, at most a stack of each."""
+    """Runs grouped by all but their seed, each group cut to the default size of a stack."""
     groups: dict[str, list[RunConfig]] = {}
     for config in configs:
         groups.setdefault(replace(config, seed=0).id, []).append(config)
@@ -269,7 +275,10 @@ def _variants(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
 
 
 def _check_importable(configs: Sequence[RunConfig], plugins: Sequence[str]) -> None:
-    """Workers know what the package, its installed plugins and the given files define."""
+    """Raises InputError for functions that a worker process could not import.
+
+    It can import those of the package, of installed plugins and of the plugin files.
+    """
     for config in configs:
         for function in functions_of(config):
             if not known_to_workers(function.__module__ or "", plugins):

@@ -34,7 +34,7 @@ OnSteps = Callable[[int], None]
 
 
 SETTLED = ("done", "diverged")
-"""How a run has ended that is not trained again, and whose record is never replaced by a worker."""
+"""Statuses of runs that are not trained again, and whose records no worker replaces."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Job:
     device: str = "cpu"
     num_threads: int = 1
     compiles: str = "auto"
-    """Of `auto.COMPILE`: whether steps are compiled."""
+    """Whether training steps are compiled: a name in `auto.COMPILE`."""
     cwd: Path = Path()
     """The folder that the configurations' relative paths start from."""
 
 
 def perform(job: Job, on_steps: OnSteps) -> None:
-    """Train, evaluate and record every run of the job; what raises is recorded as failed.
+    """Train, evaluate and record every run of a job; a run that raises is recorded as failed.
 
     Where a stack of several raises, each run is tried alone, so that only the culprit fails. Runs
     that are settled already are left as they are.
@@ -82,7 +82,7 @@ def unsettled(job: Job) -> tuple[RunConfig, ...]:
 
 
 def record_failure(job: Job, reason: str) -> None:
-    """A row with its reason for every run of a job that could not be done."""
+    """Record every run of a job as failed, with the reason."""
     for run in range(len(job.configs)):
         _write(job, run, "failed", reason=reason)
 
@@ -94,17 +94,29 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
     check_isolated(configs, dataset, device)
     kernels.forget_paths()
     trained = train(configs, dataset, device, on_steps, COMPILE[job.compiles])
-    ours = unsettled(job)  # another worker may have been thought dead, and was not
-    kept = [i for i, step in enumerate(trained.diverged_at) if step is None]
-    kept = [i for i in kept if job.configs[i] in ours]
     for i, step in enumerate(trained.diverged_at):
         if step is not None:
             reason = f"the loss was not finite at step {step}"
             _write(job, i, "diverged", reason=reason, curves=trained.curves[i])
-    if not kept:
-        return
+    # A worker that was taken for dead may have recorded some of the runs meanwhile.
+    still_unsettled = unsettled(job)
+    kept = [
+        i
+        for i, step in enumerate(trained.diverged_at)
+        if step is None and job.configs[i] in still_unsettled
+    ]
+    if kept:
+        _grade_and_record(job, trained, kept, configs, dataset)
+
+
+def _grade_and_record(
+    job: Job, trained: Trained, kept: list[int], configs: Sequence[RunConfig], dataset: Dataset
+) -> None:
+    """Write the weights of the runs that did not diverge, then grade and record them.
+
+    In this order, as a grading that crashes must not cost the training.
+    """
     model = select(trained.model, kept)
-    # Before they are graded: training is not to be lost by what grading does.
     digests = {
         i: results.write_weights(job.out, job.configs[i].id, weights(select(model, [position])))
         for position, i in enumerate(kept)
@@ -124,7 +136,7 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
 
 
 def _training(config: RunConfig, trained: Trained, run: int) -> Training | None:
-    """What the record says of how a run ended."""
+    """How many steps a run took and which weights it kept; None for one that diverged."""
     ending = trained.endings[run]
     if ending is None:
         return None
@@ -132,8 +144,10 @@ def _training(config: RunConfig, trained: Trained, run: int) -> Training | None:
 
 
 def _rooted(config: RunConfig, folder: Path) -> RunConfig:
-    """The configuration with its files found from anywhere. Records keep the paths as they were
-    written, since those are part of a run's identity."""
+    """The configuration with paths that start from a folder, whatever this process's own is.
+
+    Records keep the paths as they were written, since those are part of a run's identity.
+    """
     if folder.resolve() == Path.cwd():
         return config
     data, evaluate = config.data, config.evaluate
@@ -147,12 +161,12 @@ def _rooted(config: RunConfig, folder: Path) -> RunConfig:
 def _evaluated(
     model: VAE, dataset: Dataset, configs: Sequence[RunConfig]
 ) -> Iterator[tuple[Evaluation | None, int, str]]:
-    """For each run an evaluation and its place in it, or why it has none.
+    """For each run its evaluation and its position in that, or why it has none.
 
     Where a stack raises, each run is graded alone, so that only the culprit fails.
     """
     try:
-        found = evaluate(subject(model, dataset, configs), configs[0].evaluate.wanted)
+        evaluation = evaluate(subject(model, dataset, configs), configs[0].evaluate.wanted)
     except Exception:
         if len(configs) == 1:
             yield None, 0, traceback.format_exc(limit=-1, chain=False)
@@ -161,24 +175,24 @@ def _evaluated(
                 yield from _evaluated(select(model, [i]), dataset, [config])
         return
     for i in range(len(configs)):
-        yield found, i, ""
+        yield evaluation, i, ""
 
 
 def lost(metrics: Sequence[Metric]) -> str:
-    """Which figures of a run are not finite, in words; "" where all are."""
+    """Which metrics of a run are not finite, in words; "" where all are."""
     names = [m.metric for m in metrics if not math.isfinite(m.value or 0.0)]
     return f"not finite on held-out data: {', '.join(names)}" if names else ""
 
 
 def keep(out: Path, run: str, evaluation: Evaluation, position: int, dataset: Dataset) -> None:
-    """Write what lies beside a run's record: sample images, and what its figures are means of."""
+    """Write what lies beside a run's record: sample images, and the values of single examples."""
     png = grid_png(evaluation.images[position], dataset.image_shape, dataset.greys)
     results.write_atomically(results.file_of(out, "samples", run), png)
     results.write_examples(out, run, results.parts(evaluation.grades, position))
 
 
 def _check_plugins(configs: Sequence[RunConfig]) -> None:
-    """Raises InputError where this process has other code than the runs are named by."""
+    """Raises InputError where a plugin file differs from the one that the runs' ids are made of."""
     for config in configs:
         loaded = plugin_fingerprint(config)
         if config.plugin and loaded != config.plugin:
@@ -189,7 +203,7 @@ def _check_plugins(configs: Sequence[RunConfig]) -> None:
 
 
 def labels(config: RunConfig, seed: int | None) -> Labels:
-    """The words by which the tables know a run."""
+    """What tables show of a run: data, likelihood, variant, settings and seed."""
     return Labels(
         dataset=config.data.label,
         likelihood=str(config.likelihood),

@@ -1,7 +1,7 @@
-"""Which runs train side by side, in how many processes and with how many threads: by measurement.
+"""Measures how many runs to stack, and how many processes and threads to train them in.
 
-Small models are bound by what a step costs however many runs share it, so runs go in stacks, as
-large as still pays. A probe of a few steps says how large that is here.
+The time of a small model's step is mostly overhead, which all runs of a stack share: so runs are
+stacked for as long as a larger stack takes less time per run. A few steps of each size are timed.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from vaebench.training.loop import training_steps
 LOG = logging.getLogger("vaebench.running.plan")
 
 DEFAULT_SIZE = 16
-"""Of a stack that nothing has been measured for."""
+"""Runs in a stack where nothing has been timed."""
 SMALLEST_PROBED = 8
-"""So many runs, or fewer, always share a stack."""
+"""This many runs, or fewer, share a stack without being timed."""
 WORTH = 0.95
 """A stack is doubled while that brings the time of a run to this share, or less."""
 WARM_UP, TIMED = 3, 12
 """Steps of a probe."""
 THREADS_MARGIN = 1.2
-"""By which more threads must beat more processes: see `_seconds_per_step`."""
+"""How many times faster more threads must be than more processes: see `_seconds_per_step`."""
 SHARE_OF_MEMORY = 0.5
-"""Of what is free when training starts."""
+"""Share of the memory free at the start that all workers together may use."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,13 @@ class StackPlan:
 
 
 def plan(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -> StackPlan:
-    """The way to train these runs: by measurement, or as usual where a step fails, which its worker
-    records. Plugins are not timed: what they do to their process must not happen to this one."""
-    usual = stacks(configs)
-    unmeasured = StackPlan(usual, min(num_workers, len(usual)))
+    """How to train these runs, from timings; in stacks of the default size where a step fails.
+
+    That failure is left to the worker, which records it. Plugins are not timed: what they do to
+    their process must not happen to this one.
+    """
+    default = stacks(configs)
+    unmeasured = StackPlan(default, min(num_workers, len(default)))
     if any(config.plugin for config in configs):
         return unmeasured
     try:
@@ -72,7 +75,7 @@ def plan(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -
 
 
 def _measured(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -> StackPlan:
-    """Stacks as large as pays; where there are fewer than cores, more of them or more threads."""
+    """Stacks of the fastest size; where workers would be idle, smaller ones or more threads."""
     if device.type != "cpu":
         sized = _sized(configs, 1, device)
         torch.cuda.empty_cache()  # a worker needs what the probe had
@@ -92,7 +95,7 @@ def stacks(configs: Iterable[RunConfig], max_size: int = DEFAULT_SIZE) -> list[l
 
 
 def _groups(configs: Iterable[RunConfig]) -> list[list[RunConfig]]:
-    """By stack key; within it those next to each other that the optimiser can take at once."""
+    """Runs by stack key, sorted so that Adam can update neighbours with equal settings together."""
     groups: dict[str, list[RunConfig]] = {}
     for config in configs:
         groups.setdefault(config.stack_key, []).append(config)
@@ -121,7 +124,7 @@ def _evenly(group: list[RunConfig], max_size: int) -> Iterator[list[RunConfig]]:
 
 
 def _split(whole: list[list[RunConfig]], num_parts: int) -> list[list[RunConfig]]:
-    """The largest stack halved until there are so many, or only single runs are left."""
+    """Halve the largest stack until there are `num_parts`, or only single runs are left."""
     parts = sorted(whole, key=len)
     while len(parts) < num_parts and len(parts[-1]) > 1:
         largest = parts.pop()
@@ -130,15 +133,18 @@ def _split(whole: list[list[RunConfig]], num_parts: int) -> list[list[RunConfig]
 
 
 def _seconds_per_step(option: StackPlan, device: torch.device) -> float:
-    """Of the largest stack, in as many threads as the option gives it. Those of the probe spin
-    while they wait and a worker's do not, so threads must be faster by a margin."""
+    """Seconds that a step of an option's largest stack takes, in its number of threads.
+
+    The threads of this process spin while they wait and a worker's do not, so that more threads
+    look better here than there: their time counts with a margin.
+    """
     largest = max(option.stacks, key=len)
     margin = THREADS_MARGIN if option.num_threads > 1 else 1.0
     return margin * step_seconds(largest, device, option.num_threads)
 
 
 def best_size(group: Sequence[RunConfig], num_workers: int, device: torch.device) -> int:
-    """The smallest stack that a larger one would not beat by much, within the memory there is."""
+    """The largest stack that fits memory and still lowers the time per run enough."""
     first, shape = group[0], _shape(group[0])
     if first.stack_key not in _bytes:
         _bytes[first.stack_key] = run_bytes(first)
@@ -163,8 +169,8 @@ def _shape(config: RunConfig) -> str:
 
 
 def _doubled(group: Sequence[RunConfig], most: int, device: torch.device) -> int:
-    """The largest size that was worth doubling to."""
-    best, of_a_run = min(most, SMALLEST_PROBED), math.inf
+    """Double the stack while that lowers the time per run enough; returns the last such size."""
+    best, best_seconds = min(most, SMALLEST_PROBED), math.inf
     for size in (SMALLEST_PROBED << i for i in itertools.count()):
         if best == most:
             break
@@ -172,21 +178,21 @@ def _doubled(group: Sequence[RunConfig], most: int, device: torch.device) -> int
         members = group[:size]
         seconds = step_seconds(members, device) / size
         LOG.info("%s: a stack of %d takes %.3f ms per run", group[0].variant, size, 1e3 * seconds)
-        if seconds > WORTH * of_a_run:
+        if seconds > WORTH * best_seconds:
             break
-        best, of_a_run = size, seconds
+        best, best_seconds = size, seconds
     return best
 
 
 def step_seconds(configs: Sequence[RunConfig], device: torch.device, num_threads: int = 1) -> float:
-    """What a training step of a stack takes: the least of a few, as neighbours only add to it."""
+    """Seconds of a training step: the least of a few, as other processes can only add to it."""
     with threads(num_threads):
         times = list(itertools.islice(_laps(configs, device), WARM_UP + TIMED))
     return min(times[-TIMED:])
 
 
 def _laps(configs: Sequence[RunConfig], device: torch.device) -> Iterator[float]:
-    """Seconds of one step after another."""
+    """The seconds of one training step after another."""
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
     start = time.perf_counter()
@@ -197,7 +203,7 @@ def _laps(configs: Sequence[RunConfig], device: torch.device) -> Iterator[float]
 
 
 def run_bytes(config: RunConfig) -> int:
-    """What a run of a stack holds: weights, Adam's two moments, and a step at its peak."""
+    """Bytes that a run takes in training: weights, Adam's two moments, and a step at its peak."""
     dataset = load_data(config.data)
     model = build_stack([config], dataset.image_shape, dataset.log_volume)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -209,7 +215,7 @@ def run_bytes(config: RunConfig) -> int:
 
 
 def num_cores() -> int:
-    """Those this process may use; not every system says, and then those there are."""
+    """How many cores this process may use, or the machine has where the system does not say."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -26,22 +26,25 @@ from vaebench.running.environment import default_device
 from vaebench.running.plan import stacks
 
 Configured = tuple[Record, RunConfig]
+"""A recorded run and its configuration, which has been checked."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which runs of a folder to grade, and how, where not as they were."""
+    """Which runs of a folder to grade, and the settings that replace those of the runs."""
 
     folder: Path
     runs: Sequence[str] = ()
-    """Their ids; all that are done where there are none."""
+    """Ids of runs; where there are none, all that are done."""
     num_samples: int | None = None
     gradings: Sequence[Any] = ()
-    """As in a study: names, or tables with scalars. Those of the runs where there are none."""
+    """Names, or tables with scalars, as in a study; where there are none, those of the runs."""
 
 
 def regrade(request: Request, *, keep: bool = False) -> list[dict[str, Any]]:
-    """A row per run and metric. `keep`: the figures go into the records, beside the others.
+    """Grade recorded runs: a row per run and metric.
+
+    `keep`: the figures also go into the records, beside those that they have.
 
     A run that cannot be graded, for its record, its data or its weights, is one row without a
     metric whose `trust` says why, and the others are graded. Raises InputError for a request that
@@ -53,10 +56,10 @@ def regrade(request: Request, *, keep: bool = False) -> list[dict[str, Any]]:
             "figures are kept at the K of their run alone, as runs are compared at one K: "
             "leave out --samples or --keep"
         )
-    wanted = _wanted(request)
+    records = _records_of(request)
     if keep:
         results.prepare(request.folder)
-    fit, unfit = _parted(request.folder, wanted, keep)
+    fit, unfit = _parted(request.folder, records, keep)
     rows = [_refusal(record, reason) for record, reason in unfit]
     for records, configs in _stacks(fit):
         try:
@@ -65,29 +68,43 @@ def regrade(request: Request, *, keep: bool = False) -> list[dict[str, Any]]:
             if request.gradings or request.num_samples is not None:
                 raise  # the request's fault; else it is what these runs were graded by
             rows += [_refusal(record, str(error)) for record in records]
-            continue
-        for i, record in enumerate(records):
-            metrics = results.metrics(evaluation.grades, i)
-            rows += [_row(record, metric) for metric in metrics]
-            if keep and (reason := _added(request.folder, record, evaluation, i)):
-                rows.append(_refusal(record, reason))
+        else:
+            rows += _rows(request.folder, records, evaluation, keep)
     return rows
 
 
-def foretell(request: Request) -> list[dict[str, Any]]:
-    """How long each grading of the request will take, over all its runs: rows."""
+def _rows(
+    folder: Path, records: Sequence[Record], evaluation: Evaluation, keep: bool
+) -> list[dict[str, Any]]:
+    """The rows of a stack; with `keep` its figures are added to the records too."""
+    rows = []
+    for i, record in enumerate(records):
+        metrics = results.metrics(evaluation.grades, i)
+        rows += [_row(record, metric) for metric in metrics]
+        if keep:
+            try:
+                results.add(folder, record, metrics, results.parts(evaluation.grades, i))
+            except StorageError:
+                raise  # the next run's could not be written either
+            except InputError as error:  # the record has changed meanwhile
+                rows.append(_refusal(record, str(error)))
+    return rows
+
+
+def estimate_seconds(request: Request) -> dict[str, float]:
+    """How many seconds each grading of a request will take over all its runs, by name."""
     seconds: dict[str, float] = {}
-    fit, unfit = _parted(request.folder, _wanted(request), keep=False)
+    fit, unfit = _parted(request.folder, _records_of(request), keep=False)
     for record, reason in unfit:
         warnings.warn(f"left out: {record.run}: {reason}", InputWarning, stacklevel=2)
     for records, configs in _stacks(fit):
         for name, value in budget(*_graded(request, records, configs)).items():
             seconds[name] = seconds.get(name, 0.0) + value
-    return [{"grading": name, "seconds": value} for name, value in seconds.items()]
+    return seconds
 
 
-def _wanted(request: Request) -> list[Record]:
-    """The records to grade. Raises InputError."""
+def _records_of(request: Request) -> list[Record]:
+    """The records to grade. Raises InputError for a run that is not there or has no weights."""
     folder = request.folder
     done = {r.run: r for r in results.records(folder) if r.status == "done"}
     for run in request.runs:
@@ -107,7 +124,7 @@ def _wanted(request: Request) -> list[Record]:
 def _parted(
     folder: Path, records: Sequence[Record], keep: bool
 ) -> tuple[list[Configured], list[tuple[Record, str]]]:
-    """The runs that can be graded with their configurations, and the others with the reason."""
+    """The runs that can be graded with their configurations, and the others with the reason not."""
     fit, unfit = [], []
     for record in records:
         try:
@@ -118,8 +135,10 @@ def _parted(
 
 
 def _checked(folder: Path, record: Record, keep: bool) -> RunConfig:
-    """A run's configuration, once all that grading reads of the run is in order. Raises
-    InputError."""
+    """A run's configuration, once its weights are known to fit it and to be finite.
+
+    Raises InputError where anything that grading reads of the run is missing or damaged.
+    """
     config: RunConfig = convert(record.config, RunConfig)
     expected = _shapes(config)
     weights = _weights(folder, record)
@@ -134,31 +153,35 @@ def _checked(folder: Path, record: Record, keep: bool) -> RunConfig:
             f"run it again"
         )
     if keep:
-        results.examples(folder, record.run)  # which the new ones are to join
+        results.examples(folder, record.run)  # must be readable, as the new ones join them
     return config
 
 
 def _shapes(config: RunConfig) -> dict[str, tuple[int, ...]]:
-    """Of the weights of one run. Raises InputError where no model can be made of it."""
+    """The shapes of a run's weights, by name. Raises InputError where no model can be made."""
     for registry, choice in ((LIKELIHOODS, config.likelihood), (PRIORS, config.prior)):
         if missing := registry[choice.name].hyper.keys() - choice.hyper.keys():
             raise InputError(f"its {choice.name!r} must have {', '.join(sorted(missing))}")
     try:
-        return {name: tuple(w.shape) for name, w in _new([config]).state_dict().items()}
+        return {name: tuple(w.shape) for name, w in _untrained([config]).state_dict().items()}
     except InputError:
         raise
-    except Exception as error:  # whatever stops a model that nobody vouches for from being made
+    except Exception as error:  # a damaged configuration may make the model raise anything
         raise InputError(f"no model can be made of its configuration: {error!r}") from error
 
 
-def _new(configs: Sequence[RunConfig]) -> VAE:
+def _untrained(configs: Sequence[RunConfig]) -> VAE:
+    """A model of these runs, to which weights are to be loaded."""
     dataset = load_data(configs[0].data)
     return build_stack(configs, dataset.image_shape, dataset.log_volume)
 
 
 def _stacks(runs: Sequence[Configured]) -> Iterator[tuple[list[Record], list[RunConfig]]]:
-    """Records that are graded side by side. Files have the record's own name for the run: that of
-    its configuration changes when settings are added, and two records may then have it."""
+    """The runs in stacks that are graded side by side.
+
+    Records are told apart by their own id, not by that of the configuration: this changes when
+    settings are added to the suite, and two records may then have the same one.
+    """
     records = {id(config): record for record, config in runs}
     for configs in stacks([config for _, config in runs]):
         yield [records[id(config)] for config in configs], configs
@@ -167,28 +190,16 @@ def _stacks(runs: Sequence[Configured]) -> Iterator[tuple[list[Record], list[Run
 def _graded(
     request: Request, records: Sequence[Record], configs: Sequence[RunConfig]
 ) -> tuple[Subject, Mapping[str, Mapping[str, float]]]:
-    """A stack with its recorded weights, and the gradings that are asked for."""
+    """A stack of models with their recorded weights, and the gradings to apply to it."""
     changes: dict[str, Any] = {"gradings": request.gradings} if request.gradings else {}
     if request.num_samples is not None:
         changes["num_samples"] = request.num_samples
     settings = evaluation_settings(msgspec.to_builtins(configs[0].evaluate) | changes)
-    model = _new(configs).to(default_device())
+    model = _untrained(configs).to(default_device())
     weights = [_weights(request.folder, record) for record in records]
     model.load_state_dict({name: torch.cat([w[name] for w in weights]) for name in weights[0]})
     graded = subject(model, load_data(configs[0].data), configs)
     return replace(graded, num_samples=settings.num_samples), settings.wanted
-
-
-def _added(folder: Path, record: Record, evaluation: Evaluation, position: int) -> str:
-    """Add a run's figures to its record; why they could not be, where the record has changed."""
-    metrics = results.metrics(evaluation.grades, position)
-    try:
-        results.add(folder, record, metrics, results.parts(evaluation.grades, position))
-    except StorageError:
-        raise  # the next run's would fare no better
-    except InputError as error:
-        return str(error)
-    return ""
 
 
 def _refusal(record: Record, reason: str) -> dict[str, Any]:
@@ -208,7 +219,7 @@ def _row(record: Record, metric: Metric) -> dict[str, Any]:
 
 
 def _weights(folder: Path, record: Record) -> dict[str, Tensor]:
-    """What a run's file of weights holds, by name. Raises InputError where that is no tensors."""
+    """The recorded weights of a run, by name. Raises InputError where the file is damaged."""
     content = results.read_weights(folder, record)
     try:
         loaded = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")

@@ -1,4 +1,4 @@
-"""What a sweep searches: the declared ranges of the registered parts, and those of the study."""
+"""The ranges that a sweep searches: those that entries declare, and those of the study."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ NOT_SEARCHED = {
 
 
 def search_space(config: RunConfig, study: Study) -> dict[str, BaseDistribution]:
-    """The declared ranges of the registered parts, and those of the study, by place.
+    """The ranges that entries declare, and those of the study, by dotted place.
 
-    A hyperparameter that follows a schedule is left to it, and a field of whole numbers is given
-    whole numbers. Raises InputError for a range that no trial could be drawn from.
+    A hyperparameter that follows a schedule is not searched, and a field of whole numbers is drawn
+    as whole numbers. Raises InputError for a range that no trial could be drawn from.
     """
     declared = {place: (hyper, value) for place, hyper, value in _declared(config)}
     space = {
@@ -41,10 +41,10 @@ def search_space(config: RunConfig, study: Study) -> dict[str, BaseDistribution]
         for place, (hyper, value) in declared.items()
         if hyper.search is not None and not isinstance(value, Choice)
     }
-    for place, given in study.sweep.space.items():
+    for place, limits in study.sweep.space.items():
         hyper = declared[place][0] if place in declared else None
-        counts = hyper.integer if hyper else _is_whole(config, place, given)
-        space[place] = _distribution((given.low, given.high), given.log, counts)
+        counts = hyper.integer if hyper else _is_whole(config, place, limits)
+        space[place] = _distribution((limits.low, limits.high), limits.log, counts)
     if not space:
         raise InputError(f"{config.variant} has nothing to tune: give ranges in [sweep.space]")
     _check_ends(config, space, list(study.sweep.space))
@@ -52,7 +52,7 @@ def search_space(config: RunConfig, study: Study) -> dict[str, BaseDistribution]
 
 
 def with_params(config: RunConfig, params: Params) -> RunConfig:
-    """The configuration with other values. Raises InputError where they are refused."""
+    """The configuration with the values of a trial. Raises InputError where they are refused."""
     table = msgspec.to_builtins(config)
     for place, value in params.items():
         table = with_value(table, place, value)
@@ -78,12 +78,12 @@ def _declared(config: RunConfig) -> Iterator[tuple[str, Hyper, float | Choice]]:
                 yield f"{place}.{name}", hyper, value.hyper[name]
 
 
-def _is_whole(config: RunConfig, place: str, given: SearchRange) -> bool:
+def _is_whole(config: RunConfig, place: str, limits: SearchRange) -> bool:
     """Whether a field takes whole numbers. Raises InputError where it can take no range."""
     part = place.partition(".")[0]
     if part in NOT_SEARCHED:
         raise InputError(f"{place!r} cannot be searched: {NOT_SEARCHED[part]}")
-    low = int(given.low) if given.low.is_integer() else given.low
+    low = int(limits.low) if limits.low.is_integer() else limits.low
     try:
         table = msgspec.to_builtins(with_params(config, {place: low}))
     except InputError as error:

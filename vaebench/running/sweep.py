@@ -1,4 +1,4 @@
-"""Tuning with Optuna: one coordinator that asks and tells in fixed batches, resumable at any point.
+"""Tuning with Optuna, in fixed batches of trials; a sweep that was stopped can be resumed.
 
 The search is a sequence of numbered slots, cut into batches. All of a batch is asked, then trained
 side by side, then told in the order of its slots, before the next is asked; and each slot is asked
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 
 Ending = results.Status | Literal["refused"]
 TARGETS: Mapping[str, tuple[str, float]] = {"nll": ("valid_nll", 1.0), "elbo": ("valid_elbo", -1.0)}
-"""What is minimised: a metric of the shared evaluation on the validation part, and its sign."""
+"""What a sweep minimises: a metric of the evaluation on the validation part, times a sign."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: what is minimised, infinite where it was lost, and then why."""
+    """How a trial ended: its value, infinite where it was lost, its status and the reason."""
 
     value: float
     status: Ending = "done"
@@ -122,8 +122,8 @@ def search(
     seed: int,
     evaluate: Callable[[Sequence[Params]], Sequence[Outcome]],
 ) -> None:
-    """Fill the slots 0 to num_trials - 1 that are not complete, in batches."""
-    _reap(study)
+    """Run the trials of all slots below `num_trials` that are not complete, batch by batch."""
+    _fail_unfinished(study)
     failed = _slots(study, TrialState.FAIL)
     for first in range(0, num_trials, batch):
         done = _slots(study, TrialState.COMPLETE)
@@ -141,7 +141,7 @@ def search(
 
 
 def open_study(path: Path, name: str) -> optuna.Study:
-    """A study in a journal file whose torn last line, if it has one, is cut off."""
+    """Open an Optuna study in a journal file; a last line that was cut short is removed first."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     lock = FileLock(path)
     lock.acquire()
@@ -156,7 +156,7 @@ def open_study(path: Path, name: str) -> optuna.Study:
 
 
 class FileLock:
-    """A lock that the kernel frees when its holder dies; Optuna's own would stay behind."""
+    """A file lock that the system frees when its holder dies; Optuna's own would remain."""
 
     def __init__(self, path: Path) -> None:
         self.descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR)
@@ -169,8 +169,8 @@ class FileLock:
         fcntl.flock(self.descriptor, fcntl.LOCK_UN)
 
 
-def _reap(study: optuna.Study) -> None:
-    """End what a killed sweep left: trials queued and never asked, trials asked and never told."""
+def _fail_unfinished(study: optuna.Study) -> None:
+    """Mark as failed the trials that a killed sweep queued or began and did not end."""
     for _ in study.get_trials(states=(TrialState.WAITING,)):
         study.tell(study.ask(), state=TrialState.FAIL)
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
@@ -189,7 +189,7 @@ def _ask(
     seed: int,
     failed: FrozenTrial | None,
 ) -> optuna.Trial:
-    """The trial of a slot; one that was asked before and never told gets its parameters again."""
+    """The trial of a slot; one that was begun before and did not end gets its parameters again."""
     if failed is not None:
         study.enqueue_trial(failed.params)
     study.sampler = optuna.samplers.TPESampler(seed=key("sweep", seed, slot) % 2**32)
@@ -199,7 +199,7 @@ def _ask(
 
 
 def _trial_runs(seeds: Sequence[RunConfig], params: Params) -> list[RunConfig] | Outcome:
-    """The runs of a trial, or why the configuration is refused."""
+    """The runs of a trial, or the outcome of one whose configuration is refused."""
     try:
         return resolve([with_params(config, params) for config in seeds])
     except InputError as error:
@@ -208,7 +208,7 @@ def _trial_runs(seeds: Sequence[RunConfig], params: Params) -> list[RunConfig] |
 
 
 def _outcome(runs: Sequence[results.Record], target: str) -> Outcome:
-    """The mean of the target over a trial's seeds, where all its runs have one."""
+    """The mean of the target over a trial's seeds; infinite where a run has none."""
     name, sign = TARGETS[target]
     for record in runs:
         if record.status != "done":
@@ -220,7 +220,7 @@ def _outcome(runs: Sequence[results.Record], target: str) -> Outcome:
 
 
 def _name(study: Study, seeds: Sequence[RunConfig], space: Mapping[str, BaseDistribution]) -> str:
-    """A study that changed is another search: its trials are not mixed with the old ones."""
+    """The name of a search in its journal: a changed study gets another, and starts anew."""
     identity = f"{[c.id for c in seeds]} {sorted(space.items())} {study.sweep}"
     return f"{study.name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 

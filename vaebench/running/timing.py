@@ -1,4 +1,4 @@
-"""The timing pass: quiet, interleaved, after the training runs and apart from them.
+"""Times the training step of every variant, all in turn, once training is over.
 
 Every variant's own training loop runs in this process, on one thread, a few steps at a time and in
 turn, so that whatever else the machine does falls on all of them alike.
@@ -31,13 +31,14 @@ from vaebench.training.loop import Progress, training_steps
 NUM_ROUNDS = 11
 NUM_WARM_UP = 10
 ROUND_SECONDS = 0.06
-SEED_STRIDE = 1_000_003
+SEED_OFFSET = 1_000_003
+"""Between the seeds of two variants that are timed, so that no noise is shared."""
 BASELINE = "elbo"
 
 
 @dataclass
 class Lap:
-    """One variant in the race: its stack, its loop, and its step time of each round."""
+    """One variant that is timed: its stack, its training loop, and its step time in each round."""
 
     configs: Sequence[RunConfig]
     model: VAE
@@ -49,7 +50,7 @@ class Lap:
 def timing_pass(
     variants: Sequence[Sequence[RunConfig]], study: str, device: str, num_threads: int = 1
 ) -> list[Record]:
-    """Time the training step of each variant, given the runs it is stacked of."""
+    """Time the training step of each variant, which is the list of the runs in its stack."""
     with threads(num_threads), _no_garbage_collection():
         laps = [_warmed_up(i, configs, device) for i, configs in enumerate(variants)]
         memory = [_peak_memory(lap, device) for lap in laps]
@@ -76,11 +77,11 @@ def _warmed_up(index: int, configs: Sequence[RunConfig], device: str) -> Lap:
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
     # Noise is kept for the runs that share it; here every variant must make its own.
-    own_seeds = [replace(c, seed=c.seed + SEED_STRIDE * (index + 1)) for c in configs]
+    reseeded = [replace(c, seed=c.seed + SEED_OFFSET * (index + 1)) for c in configs]
 
     def endless() -> Iterator[Step[Progress]]:
         while True:
-            yield from training_steps(model, own_seeds, dataset)
+            yield from training_steps(model, reseeded, dataset)
 
     lap = Lap(configs, model, endless())
     _timed(lap, NUM_WARM_UP, device)
@@ -90,7 +91,7 @@ def _warmed_up(index: int, configs: Sequence[RunConfig], device: str) -> Lap:
 
 
 def _timed(lap: Lap, num_steps: int, device: str) -> float:
-    """Milliseconds per step and run."""
+    """Milliseconds per step and run, over so many steps."""
     synchronise(torch.device(device))
     start = time.perf_counter()
     for _ in range(num_steps):
@@ -115,8 +116,10 @@ def _peak_memory(lap: Lap, device: str) -> float:
 
 
 def _baseline(lap: Lap, laps: Sequence[Lap]) -> Lap:
-    """The plain elbo on the same data with the same likelihood, settings and number of runs; where
-    there is none, the first of these."""
+    """The plain ELBO on the same data with the same likelihood, settings and number of runs.
+
+    Where there is none, the first variant that shares these.
+    """
     same = [other for other in laps if _conditions(other) == _conditions(lap)]
     return next((other for other in same if other.configs[0].variant == BASELINE), same[0])
 

@@ -130,7 +130,7 @@ def test_too_few_images_are_refused(more, said):
         evaluate(subject_of(REAL, **more), {"samples": hyper})
 
 
-def test_the_time_of_more_neighbours_than_a_short_run_has_images_is_foretold():
+def test_the_time_of_more_neighbours_than_a_short_run_has_images_is_estimated():
     subject = subject_of(REAL, num_images=60)
     assert budget(subject, {"samples": {"num_neighbours": 50}})["samples"] > 0
 

@@ -20,13 +20,13 @@ from vaebench.core.sources.surroundings import PREFIX, Surroundings, of_folder, 
 
 
 def load_file(file: str | Path) -> ModuleType:
-    """The module that a file is, run once per process. Raises InputError where it cannot be."""
+    """The module of a Python file, run once per process. Raises InputError where it cannot run."""
     module = _module(file)
     return _loaded(of_folder(module.path.parent), module)
 
 
 def load_anew(file: str | Path) -> tuple[ModuleType, str]:
-    """The module that a file now is, run again at every call, and its fingerprint."""
+    """The module of a file as it is now, run again at every call, and its fingerprint."""
     module = _module(file)
     home = of_folder(module.path.parent, anew=True)
     return _loaded(home, module), home.fingerprint(module)
@@ -64,9 +64,9 @@ def check_unchanged(file: str | Path) -> None:
 
 
 def fingerprint(module: str, file: Path) -> str:
-    """Of the file that is the module of that name, and of all of the user's that it imports.
+    """A hash of a module's file and of all files of the user's that it imports.
 
-    Of the texts as they were when a file was loaded here, or when first asked for.
+    It is of the texts as they were when a file was loaded here, or when this was first called.
     """
     path, name = file.resolve(), module
     if module.startswith(PREFIX):
@@ -77,7 +77,7 @@ def fingerprint(module: str, file: Path) -> str:
 
 
 def names(file: str | Path) -> set[str]:
-    """The names that Python may have for a file's module, and for what it imports of the user's."""
+    """The names in Python of a file's module, and of the user's modules that it imports."""
     module = _module(file)
     home = of_folder(module.path.parent)
     files = home.files(module)
@@ -90,7 +90,7 @@ def _module(file: str | Path) -> Module:
 
 
 def remember(module: str) -> None:
-    """Read a module of the user's now, where its registered functions are those of its text."""
+    """Read a module of the user's when it registers something: its text is still what runs."""
     file = getattr(sys.modules.get(module), "__file__", None)
     # A prompt says that its file is <stdin>.
     if file and Path(file).is_file() and not module.startswith("vaebench."):

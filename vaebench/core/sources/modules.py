@@ -1,4 +1,4 @@
-"""What a Python file imports of the user's own files, found without running it."""
+"""Which of the user's own files a Python file imports, from its text, without running it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Module:
     name: str
     path: Path
     is_own: bool = False
-    """Loaded with the imports of its folder, not with Python's."""
+    """Whether it is loaded with the imports of its folder, not with Python's."""
 
     @property
     def package(self) -> str:
-        """What its relative imports start from."""
+        """The package that its relative imports start from."""
         parent, _, last = self.name.rpartition(".")
         return self.name if self.path.stem == "__init__" != last else parent
 
@@ -42,7 +42,7 @@ class Module:
 
 
 def _parsed(text: bytes) -> ast.AST:
-    """Nothing of a text that cannot be parsed: running it says why."""
+    """The syntax tree of a text; an empty one where it cannot be parsed, as running it will say."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -52,7 +52,7 @@ def _parsed(text: bytes) -> ast.AST:
 
 
 def specs(name: str, within: Sequence[str] | None) -> Iterator[ModuleSpec]:
-    """Of each package in a dotted name and of the module, as far as they are there.
+    """The spec of each package in a dotted name, then of the module, as far as they exist.
 
     `within`: the folders to look for the first in; None for where Python looks.
     """
@@ -76,8 +76,8 @@ def spec_of(name: str, within: Sequence[str] | None = None) -> ModuleSpec | None
     return loaded or next(filter(None, candidates), None)
 
 
-def is_users(path: Path) -> bool:
-    """Whether a file is neither of the standard library, nor installed, nor of this suite."""
+def is_users_file(path: Path) -> bool:
+    """Whether a file is the user's: not the standard library's, not installed, not this suite's."""
     packages = {"site-packages", "dist-packages"} & set(path.parts)
     return not packages and not any(path.is_relative_to(folder) for folder in _installed())
 

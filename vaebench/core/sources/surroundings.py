@@ -1,4 +1,4 @@
-"""The modules that the user's files see: those beside them first, under names of their own."""
+"""Imports of the user's files: modules beside a file come first, under names of their folder."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vaebench.core.sources.modules import Module, is_users, spec_of, specs
+from vaebench.core.sources.modules import Module, is_users_file, spec_of, specs
 
 PREFIX = "vaebench_plugin_"
-"""Names of the packages that stand for folders begin with it."""
+"""Each folder is a package in Python, whose name begins with this."""
 
 
 class Surroundings:
-    """What the imports of the user's files lead to, and the text of each file as first read.
+    """The modules that files of one folder import, and the text of each file as first read.
 
-    Of a folder: the modules in it come first, under names of their own. Without one: what Python
-    finds, for functions of the user's script or of an installed package.
+    Modules in the folder come before others, under names of their own. Without a folder imports are
+    Python's own, as for functions of the user's script or of an installed package.
     """
 
     def __init__(self, package: str = "", folder: Path | None = None) -> None:
@@ -43,20 +43,20 @@ class Surroundings:
             sys.modules[package] = parent
 
     def read(self, path: Path) -> bytes:
-        """The text of a file, the same however often it is asked for."""
+        """The text of a file, which is read once."""
         if path not in self._texts:
             self._texts[path] = path.read_bytes()
         return self._texts[path]
 
     def fingerprint(self, module: Module) -> str:
-        """Of a module's text, and of the texts of all that it imports of the user's own files."""
+        """A hash of a module's text, and of all files of the user's that it imports."""
         root, *others = self.files(module)
         imported = sorted((other.name, _digest(self.read(other.path), 64)) for other in others)
         text = self.read(root.path)
         return _digest(repr((_digest(text, 64), imported)).encode() if imported else text)
 
     def files(self, module: Module) -> list[Module]:
-        """The module, then the files that it imports, or these do, each once."""
+        """The module, then all files that it imports, directly or through others, each once."""
         if module not in self._files:
             waiting, known = [module], {module.path: module}
             while waiting:
@@ -83,7 +83,7 @@ class Surroundings:
         members: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType:
-        """What `import` does in the files of a folder."""
+        """The `__import__` of the files of a folder."""
         top = name.partition(".")[0]
         if level or not self._is_own(top):
             return builtins.__import__(name, of, local, members or (), level)
@@ -92,7 +92,7 @@ class Surroundings:
 
     @contextmanager
     def undone_on_failure(self) -> Iterator[None]:
-        """A file that fails is read again when it has been corrected, and what it imported too."""
+        """Forget what this context has loaded where it fails, so that a corrected file is read."""
         texts, files, loaded = dict(self._texts), dict(self._files), self._loaded()
         try:
             yield
@@ -108,22 +108,22 @@ class Surroundings:
         return {name for name in sys.modules if name.startswith(f"{self.package}.")}
 
     def _found(self, name: str, importer: Module, root: Module) -> Iterator[Module]:
-        """The files of the user's that importing a dotted name runs: packages, then the module."""
+        """The user's files that importing a dotted name runs: packages, then the module."""
         is_own = importer.is_own and self._is_own(name.partition(".")[0])
         for spec in specs(name, [str(self.folder)] if is_own else None):
             if spec.origin is None or not spec.has_location:
                 continue
             path = Path(spec.origin).resolve()
-            # An installed package counts where it is the one that the root is of.
+            # An installed package counts where the root is a module of it.
             same_package = name.partition(".")[0] == root.name.partition(".")[0]
-            if is_users(path) or (same_package and not is_users(root.path)):
+            if is_users_file(path) or (same_package and not is_users_file(root.path)):
                 yield Module(spec.name, path, is_own)
 
     def _finds_own(self, top: str) -> bool:
         """Whether a top-level name is that of a module in the folder.
 
-        Not where Python has loaded that very file, as the user's script may have made it do: it is
-        one module then.
+        It is not where Python has loaded that very file, as the user's script may have made it do:
+        the two are then one module.
         """
         if self.folder is None or top == "vaebench" or top in sys.builtin_module_names:
             return False
@@ -134,11 +134,11 @@ class Surroundings:
             elsewhere = spec_of(top)
             return elsewhere is None or elsewhere.origin is None
         path, known = Path(spec.origin).resolve(), getattr(sys.modules.get(top), "__file__", None)
-        return is_users(path) and (known is None or Path(known).resolve() != path)
+        return is_users_file(path) and (known is None or Path(known).resolve() != path)
 
 
 class _Loader(SourceFileLoader):
-    """Runs the text that was read first, never bytecode kept from an earlier one."""
+    """A loader that runs the text that was read first, never bytecode of an earlier one."""
 
     def __init__(self, name: str, path: Path, surroundings: Surroundings) -> None:
         super().__init__(name, str(path))
@@ -157,7 +157,7 @@ class _Loader(SourceFileLoader):
 
 
 class _Finder:
-    """Finds the modules of folders, by the names that they have here."""
+    """A finder for modules of folders, by the names that they have here."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None, target: object = None) -> Any:
@@ -170,7 +170,7 @@ class _Finder:
 
 
 _known: dict[str, Surroundings] = {}
-"""By the name of the package."""
+"""The surroundings of each folder, by the name of its package; "" for those without a folder."""
 sys.meta_path.insert(0, _Finder)
 
 

@@ -1,4 +1,7 @@
-"""The aggregate posterior q(z) = 1/N sum_n q(z|x_n): what a code tells, and how q(z) meets p(z)."""
+"""Mutual information of image and code, and KL of the aggregate posterior to the prior.
+
+The aggregate posterior is q(z) = 1/N sum_n q(z|x_n).
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ from vaebench.models.priors.mixtures import vamp
 from vaebench.ops.noise import Noise
 
 CEILING = 0.9
-"""Of log N: a mutual information above this share of it says more of N than of the code."""
+"""A mutual information above this share of log N depends more on N than on the code."""
 NOT_FINITE = "the codes or their densities have NaN or infinity"
 OVERHEAD = 5000
-"""Pairs: between the 60,000 of a Gaussian posterior and the few of a flow."""
+"""The rest of the time, in pairs: between the 60,000 of a Gaussian posterior and few of a flow."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Information:
 
 
 def _refuses(subject: Subject, **hyper: float) -> str:
-    """q(z) needs the density of every code under every posterior."""
+    """Why q(z) cannot be computed: it needs the density of every code under every posterior."""
     model, x = subject.model, subject.observed("test")[:1]
     with torch.no_grad():
         q = model.posterior(x.expand(model.num_runs, *x.shape))
@@ -46,7 +49,7 @@ def _refuses(subject: Subject, **hyper: float) -> str:
 
 
 def _work(subject: Subject, *, num_examples: float = 2000, num_codes: float = 2) -> float:
-    """Pairs of a code and an example, and as many as the rest takes the time of."""
+    """The number of pairs of a code and an example, plus the rest of the time in pairs."""
     return OVERHEAD + num_codes * min(num_examples, len(subject.dataset.test.x)) ** 2
 
 
@@ -62,10 +65,10 @@ def aggregate(subject: Subject, *, num_examples: Count = 2000, num_codes: Count 
     inverse autoregressive flow is long: take fewer examples there.
     """
     x = evenly_spaced(subject.observed("test"), num_examples)
-    found = information(subject.model, x, subject.noise, num_codes=num_codes)
+    nats = information(subject.model, x, subject.noise, num_codes=num_codes)
     ceiling = math.log(len(x))
-    told = f"N={len(x)} test images as the mixture q(z), K={num_codes}"
-    mutual, aggregate_kl = found.mutual.mean(-1), found.aggregate_kl.mean(-1)
+    protocol = f"N={len(x)} test images as the mixture q(z), K={num_codes}"
+    mutual, aggregate_kl = nats.mutual.mean(-1), nats.aggregate_kl.mean(-1)
     finite = (mutual + aggregate_kl).isfinite()
     doubts = tuple(
         _doubt(value, kl, ceiling) if known else NOT_FINITE
@@ -77,16 +80,16 @@ def aggregate(subject: Subject, *, num_examples: Count = 2000, num_codes: Count 
         Grade(
             "mutual_information",
             mutual,
-            f"{told}, of the image's index, at most log N = {ceiling:.2f}",
+            f"{protocol}, of the image's index, at most log N = {ceiling:.2f}",
             doubts=doubts,
-            parts=found.mutual,
+            parts=nats.mutual,
         ),
         Grade(
             "aggregate_kl",
             aggregate_kl,
-            told,
+            protocol,
             doubts=doubts,
-            parts=found.aggregate_kl,
+            parts=nats.aggregate_kl,
         ),
     ]
 
@@ -107,7 +110,7 @@ def _doubt(mutual: float, aggregate_kl: float, ceiling: float) -> str:
 
 
 def evenly_spaced(x: Tensor, most: int) -> Tensor:
-    """At most that many rows, from the first on."""
+    """At most `most` rows of x, evenly spaced from the first on."""
     num = min(len(x), most)
     return x[torch.arange(num, device=x.device) * len(x) // num]
 
@@ -118,8 +121,8 @@ def information(
 ) -> Information:
     """Hoffman & Johnson 2016: the rate is I_q(n; z) + KL[q(z) || p(z)], n the index of an image.
 
-    Of the images x [N, P], averaged over K codes of each. The mixture holds the example that a code
-    is of, so the information is at most log N; it estimates that of the population from below
+    For the images x [N, P], averaged over K codes of each. The mixture holds the example that a
+    code is of, so the information is at most log N; it estimates that of the population from below
     once this is near, and KL[q(z) || p(z)] from above. In chunks of about `max_bytes`, which do not
     show. Raises InputError where log q(z|x) has no formula.
     """

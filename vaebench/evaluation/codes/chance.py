@@ -25,8 +25,8 @@ def no_better_than_chance(
 ) -> str:
     """Why a mean score should not be trusted, "" where it is well above that of unrelated codes.
 
-    Of finite data an estimate of information is above 0 for any code: the more values and the fewer
-    images, the more. Where one dimension is active nothing takes that off, as the gap to the
+    From finite data an estimate of information is above 0 for any code: the more values and the
+    fewer images, the more. Where one dimension is active nothing takes that off, as the gap to the
     second best is one to 0.
     """
     scores = [

@@ -1,4 +1,4 @@
-"""How far the dimensions of a code are the factors that the images were made from."""
+"""How well single dimensions of a code match the factors that the images were made from."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from vaebench.ops.noise import key
 
 PARTS: tuple[PartName, ...] = ("train", "test")
 MAX_VALUES = 100
-"""Of a factor: each is a class, and a forest holds a number per class in every leaf."""
+"""Values of a factor at most: each is a class, for which a forest has a number in every leaf."""
 
 NONE_ACTIVE = "no dimension of the posterior mean is active: this is what guessing scores"
 NOT_FINITE = "the codes have NaN or infinity"
 OTHER_TREES = 40
-"""What all but the forests takes, in trees."""
+"""The time of all but the forests, in trees."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Settings:
 
 
 def _refuses(subject: Subject, **hyper: float) -> str:
-    """Factors must be there, vary, and have values that more than one image has."""
+    """Why the factors cannot be used: they must be there, vary, and have values that recur."""
     data = subject.dataset
     missing = [name for name in PARTS if _part(data, name).factors is None]
     if missing:
@@ -75,7 +75,7 @@ def _refuses_factors(data: Dataset) -> str:
 
 
 def _fault(values: Integers) -> str:
-    """What is wrong with a factor."""
+    """What is wrong with the values of a factor; "" where nothing is."""
     _, counts = np.unique(values, return_counts=True)
     if len(counts) > MAX_VALUES:
         return f"may have {MAX_VALUES} values; it has {len(counts)}"
@@ -83,7 +83,7 @@ def _fault(values: Integers) -> str:
 
 
 def _work(subject: Subject, *, num_trees: float = 50, **rest: float) -> float:
-    """Trees, and as many as the rest takes the time of."""
+    """The number of trees, plus the rest of the time in trees."""
     return num_trees + OTHER_TREES
 
 
@@ -113,8 +113,8 @@ def disentanglement(
     """
     settings = Settings(num_bins, num_trees, num_draws, num_images)
     columns = varying(subject.dataset)
-    found = _found(subject)
-    coded = list(_coded(subject, found, columns))
+    codes = _posterior_means(subject)
+    coded = list(_coded(subject, codes.means, columns))
     each = [
         _scores(*parts, settings, seed)
         for seed, parts in zip(subject.noise.keys, coded, strict=True)
@@ -122,20 +122,20 @@ def disentanglement(
     doubts = [
         _doubts(*parts, scores, settings, seed) if finite else dict.fromkeys(scores, NOT_FINITE)
         for seed, parts, scores, finite in zip(
-            subject.noise.keys, coded, each, found.finite.tolist(), strict=True
+            subject.noise.keys, coded, each, codes.finite.tolist(), strict=True
         )
     ]
     active = f"dimensions of the {MEAN} with variance > {ACTIVE} on train"
-    told = f"{active}; factors {', '.join(map(str, columns))}; test"
+    common = f"{active}; factors {', '.join(map(str, columns))}; test"
     return [
         _grade(
             name,
             [scores[name] for scores in each],
-            f"{told}, {how}",
+            f"{common}, {how}",
             tuple(of_run[name] for of_run in doubts),
-            found.finite,
+            codes.finite,
         )
-        for name, how in _protocols(settings, len(columns), found.means[0].shape[-1]).items()
+        for name, how in _protocols(settings, len(columns), codes.means[0].shape[-1]).items()
     ]
 
 
@@ -154,33 +154,35 @@ def _part(data: Dataset, name: PartName) -> Part:
 
 
 def _factors(data: Dataset, name: PartName, columns: list[int] | slice) -> Integers:
-    """Of a part: [N, F]."""
+    """The factors of a part of the data, as integers [N, F]."""
     factors = _part(data, name).factors
     assert factors is not None, "refused before"
     return factors.numpy()[:, columns]
 
 
-class Found(NamedTuple):
-    """Codes of S runs."""
+class PosteriorMeans(NamedTuple):
+    """Posterior means of S runs, by which they are scored."""
 
     means: list[Tensor]  # [S, N, D] of train and test; 0 where not active or the run not finite
     finite: Tensor  # [S]
 
 
-def _found(subject: Subject) -> Found:
+def _posterior_means(subject: Subject) -> PosteriorMeans:
     means = [
         posterior_means(subject.model, subject.observed(name), subject.noise.at(step=i))
         for i, name in enumerate(PARTS)
     ]
     finite = torch.cat(means, 1).isfinite().flatten(1).all(1)
     used = (is_active(means[0]) & finite[:, None])[:, None]
-    return Found([torch.where(used, mean, 0.0) for mean in means], finite.cpu())
+    return PosteriorMeans([torch.where(used, mean, 0.0) for mean in means], finite.cpu())
 
 
-def _coded(subject: Subject, found: Found, columns: list[int]) -> Iterator[tuple[Coded, Coded]]:
-    """Of each run the train and test parts."""
+def _coded(
+    subject: Subject, means: list[Tensor], columns: list[int]
+) -> Iterator[tuple[Coded, Coded]]:
+    """Codes and factors of each run, for the train and the test part."""
     factors = [_factors(subject.dataset, name, columns) for name in PARTS]
-    for parts in zip(*(_codes(mean) for mean in found.means), strict=True):
+    for parts in zip(*(_codes(mean) for mean in means), strict=True):
         train, test = (Coded(codes, f) for codes, f in zip(parts, factors, strict=True))
         yield train, test
 
@@ -190,14 +192,14 @@ def _codes(mean: Tensor) -> Iterator[Numbers]:
 
 
 def _scores(train: Coded, test: Coded, settings: Settings, seed: int) -> dict[str, float | Numbers]:
-    """By name: a number, or one for each factor [F]."""
+    """The scores of a run by name: a number, or one for each factor [F]."""
     draws = {"num_draws": settings.num_draws, "num_images": settings.num_images}
-    found = dci(train, test, settings.num_trees, key(seed, "dci") % 2**32)
+    dci_scores = dci(train, test, settings.num_trees, key(seed, "dci") % 2**32)
     return {
         "mig": mig(test, settings.num_bins),
-        "dci_disentanglement": found.disentanglement,
-        "dci_completeness": found.completeness,
-        "dci_informativeness": found.informativeness,
+        "dci_disentanglement": dci_scores.disentanglement,
+        "dci_completeness": dci_scores.completeness,
+        "dci_informativeness": dci_scores.informativeness,
         "sap": sap(train, test),
         "factor_vae_score": factor_vae_score(train, test, _rng(seed, "factor_vae"), **draws),
         "beta_vae_score": beta_vae_score(train, test, _rng(seed, "beta_vae"), **draws),
@@ -226,7 +228,7 @@ def _rng(seed: int, name: str) -> np.random.Generator:
 
 
 def _protocols(settings: Settings, num_factors: int, num_dims: int) -> dict[str, str]:
-    """How each score is made."""
+    """How each score is computed, in words, by name."""
     forest = f"forests of {settings.num_trees} trees fitted on train"
     draws = f"{settings.num_draws} draws per factor of {settings.num_images}"
     chance = f"chance 1/{num_factors}"
@@ -245,13 +247,13 @@ def _protocols(settings: Settings, num_factors: int, num_dims: int) -> dict[str,
 def _grade(
     name: str,
     of_runs: list[float | Numbers],
-    told: str,
+    protocol: str,
     doubts: tuple[str, ...],
     finite: Tensor,
 ) -> Grade:
     """The mean over factors, where there is a number for each; NaN for a run that is not finite."""
     scores = torch.from_numpy(np.array(of_runs))
     if scores.dim() == 1:
-        return Grade(name, torch.where(finite, scores, torch.nan), told, doubts=doubts)
+        return Grade(name, torch.where(finite, scores, torch.nan), protocol, doubts=doubts)
     parts = torch.where(finite[:, None], scores, torch.nan)
-    return Grade(name, parts.mean(-1), told, doubts=doubts, parts=parts, axis="factor")
+    return Grade(name, parts.mean(-1), protocol, doubts=doubts, parts=parts, axis="factor")

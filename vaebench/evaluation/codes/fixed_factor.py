@@ -1,4 +1,4 @@
-"""Scores of a code by which factor was held fixed while the others varied: FactorVAE and beta-VAE.
+"""Scores that guess from a code which factor was held fixed: FactorVAE and beta-VAE.
 
 V draws of L images each, among those that a part of the data holds with one value of that factor,
 as many draws of each factor. One part teaches the classifier and the other is scored, so that what
@@ -13,8 +13,8 @@ import numpy as np
 
 from vaebench.evaluation.codes.factor_scores import Coded, Integers, Numbers
 
-LARGE_STEPS = 1000
-"""Of the logistic regression, which ends long before."""
+MAX_STEPS = 1000
+"""Steps of the logistic regression at most; it converges long before."""
 OfFactor = Callable[[Numbers, Integers], Numbers]
 """(codes [N, D], values of one factor [N]) -> features [V, D] of draws with that factor fixed."""
 
@@ -58,7 +58,7 @@ def beta_vae_score(
         return np.abs(codes[images] - codes[others(values, images, rng)]).mean(1) / scale
 
     taught, asked = (_of_each(part, difference) for part in (train, test))
-    classifier = LogisticRegression(max_iter=LARGE_STEPS).fit(*taught)
+    classifier = LogisticRegression(max_iter=MAX_STEPS).fit(*taught)
     return float(classifier.score(*asked))
 
 

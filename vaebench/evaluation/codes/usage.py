@@ -1,4 +1,4 @@
-"""How much of the latent space is used."""
+"""How much of the latent space is used: active and collapsed dimensions, rate, reconstruction."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from vaebench.ops import densities
 from vaebench.ops.noise import Noise
 
 ACTIVE = 0.01
+"""A dimension is active where the variance of its posterior mean over the data is above this."""
 EPSILON, DELTA = 0.01, 0.01
 """A dimension is collapsed where its KL is below EPSILON nats for all but a share of DELTA."""
 NUM_MEAN_SAMPLES = 16
-"""Behind the posterior mean of a flow, which has no formula for it."""
+"""Samples that the posterior mean of a flow is taken over, as it has no formula."""
 MEAN = f"posterior mean (of {NUM_MEAN_SAMPLES} samples where it has no formula)"
 
 
@@ -28,7 +29,7 @@ NO_FORMULA = "the KL of posterior and prior has no formula for each dimension"
 
 
 class Used(NamedTuple):
-    """Of N images of S runs."""
+    """What the posteriors of N images in S runs show of the use of the latent space."""
 
     mu: Tensor  # [S, N, D] posterior means
     kl: Tensor | None  # [S, N, D] KL[q(z_d|x) || p(z_d)], None where it has no formula
@@ -48,19 +49,19 @@ def latent(subject: Subject) -> list[Grade]:
 
 
 def _of_dimensions(num_runs: int, kl: Tensor | None) -> list[Grade]:
-    """The grades of the KL of each dimension [S, N, D]; without a formula no value."""
+    """Grades from the KL of each dimension [S, N, D]; without values where there is no formula."""
     absent = "" if kl is not None else NO_FORMULA
     kl = torch.full((num_runs, 1, 1), math.nan) if kl is None else kl
     rates = kl.mean(1, dtype=torch.float64)  # [S, D]
     share = f"test, share of dimensions with Pr_x[KL < {EPSILON} nats] >= 1 - {DELTA}"
-    told = "test, mean over dimensions of the mean KL"
+    mean_kl = "test, mean over dimensions of the mean KL"
     parts = None if absent else rates
     return [
         Grade("collapsed", collapsed(kl), share, absent=absent),
         Grade(
             "rate_per_dimension",
             rates.mean(-1),
-            told,
+            mean_kl,
             absent=absent,
             parts=parts,
             axis="dimension",
@@ -77,7 +78,7 @@ def active_units(mu: Tensor) -> Tensor:
 
 
 def is_active(mu: Tensor) -> Tensor:
-    """Which dimensions these are: [S, N, D] -> bool [S, D]."""
+    """Which dimensions are active, see `active_units`: [S, N, D] -> bool [S, D]."""
     return mu.var(dim=1) > ACTIVE
 
 
@@ -93,7 +94,7 @@ def collapsed(kl: Tensor) -> Tensor:
 
 
 def reconstructed(model: Graded, x: Tensor, noise: Noise) -> Used:
-    """What the images x [N, P] use of the latent space; chunk by chunk."""
+    """Posterior means, KL and reconstruction error for the images x [N, P], chunk by chunk."""
     prior = model.prior()
 
     def used(images: Tensor, noise: Noise) -> Used:
@@ -111,7 +112,7 @@ def reconstructed(model: Graded, x: Tensor, noise: Noise) -> Used:
 
 
 def _used(model: Graded, prior: BoundPrior, x: Tensor, noise: Noise) -> Used:
-    """Of a few images; the error as a sum."""
+    """The same for one chunk of images, its error summed, not averaged."""
     q = model.posterior(x.expand(model.num_runs, *x.shape))
     mu = posterior_mean(q, noise)
     error = (x - model.mean_image(mu[None])[0]).square().sum((-1, -2))

@@ -30,11 +30,11 @@ from vaebench.ops.noise import Noise
 
 Count = Annotated[int, Hyper(low=1)]
 FEWEST_CHAINS = 2
-"""Effective chains of an example."""
+"""Effective chains of an example, below which its bound is doubted."""
 
 
 def refuses_discrete(subject: Subject, **hyper: float) -> str:
-    """Why codes that have no gradient cannot be graded so."""
+    """Why discrete codes, which have no gradient, cannot be graded by this; "" for real ones."""
     prior = subject.model.prior().entry
     if not prior.discrete:
         return ""
@@ -61,7 +61,7 @@ def _work(
     num_leapfrog: int,
     num_simulated: int,
 ) -> float:
-    """Gradients of log p(x|z): those of the pilot, and of the chains of each direction."""
+    """The number of gradients of log p(x|z), in the pilot run and the chains of each direction."""
     pilot = PILOT_CHAINS * num_transitions(num_temperatures)
     chains = num_chains * (num_temperatures - 1)
     examples = min(num_examples, len(subject.dataset.test.x))
@@ -97,41 +97,41 @@ def annealed(
     plan = AnnealingPlan(num_temperatures, num_chains, num_leapfrog)
     x = subject.observed("test")[:num_examples]
     runs = [of_images(model, x[None], noise, plan) for model, noise in _runs(subject, "test")]
-    found = Bracket(*(torch.cat(values) for values in zip(*runs, strict=True)))
-    told = (
+    bracket = Bracket(*(torch.cat(values) for values in zip(*runs, strict=True)))
+    common = (
         f"{len(x)} test images, {num_temperatures} temperatures, {num_chains} chains, "
         f"{num_leapfrog} leapfrog steps"
     )
-    bound = f"{told}, from a lower bound of log p(x), as real images have no upper one"
+    bound = f"{common}, from a lower bound of log p(x), as real images have no upper one"
     if subject.model.likelihood.sample is None:
         bound += f"; no bdmc_gap: {subject.model.likelihood.name} declares no sampler"
-    few = found.ess * num_chains < FEWEST_CHAINS
+    few = bracket.ess * num_chains < FEWEST_CHAINS
     doubts = for_many(few, f"fewer than {FEWEST_CHAINS} effective chains")
     return [
-        replace(_sampled("ais_nll", -found.lower, found.variance, bound), doubts=doubts),
-        _grade("ais_acceptance", found.acceptance, told),
-        _grade("ais_ess", found.ess, f"{told}, effective chains of all"),
-        *_gap(subject, plan, num_simulated, told),
+        replace(_sampled("ais_nll", -bracket.lower, bracket.variance, bound), doubts=doubts),
+        _grade("ais_acceptance", bracket.acceptance, common),
+        _grade("ais_ess", bracket.ess, f"{common}, effective chains of all"),
+        *_gap(subject, plan, num_simulated, common),
     ]
 
 
-def _gap(subject: Subject, plan: AnnealingPlan, num: int, told: str) -> list[Grade]:
+def _gap(subject: Subject, plan: AnnealingPlan, num: int, common: str) -> list[Grade]:
     """The gap on images simulated from each model, where it can draw some and these are wanted."""
     if not num or subject.model.likelihood.sample is None:
         return []
     gaps, variances = [], []
     for model, noise in _runs(subject, "simulated"):
         z, x = simulated(model, noise.named("images"), num)
-        found = of_images(model, x, noise, plan, z)
-        gaps.append(found.upper - found.lower)
-        variances.append(found.upper_variance + found.variance)
-    of_images_told = told.split(", ", 1)[1]
+        bracket = of_images(model, x, noise, plan, z)
+        gaps.append(bracket.upper - bracket.lower)
+        variances.append(bracket.upper_variance + bracket.variance)
+    of_chains = common.split(", ", 1)[1]
     return [
         _sampled(
             "bdmc_gap",
             torch.cat(gaps),
             torch.cat(variances),
-            f"{num} images simulated from the model, {of_images_told}, upper less lower bound",
+            f"{num} images simulated from the model, {of_chains}, upper less lower bound",
         )
     ]
 
@@ -150,8 +150,8 @@ def _sampled(name: str, values: Tensor, variances: Tensor, protocol: str) -> Gra
     if variances.isnan().all():  # of one chain
         return grade
     of_mean = normal(grade.values, variances.sum(-1) / variances.shape[-1] ** 2)
-    told = f"{protocol}; interval of the chains' sampling, not of the images'"
-    return replace(grade, protocol=told, low=of_mean.low, high=of_mean.high)
+    stated = f"{protocol}; interval of the chains' sampling, not of the images'"
+    return replace(grade, protocol=stated, low=of_mean.low, high=of_mean.high)
 
 
 @torch.no_grad()
@@ -189,9 +189,9 @@ def of_images(
     parts = []
     for first in range(0, num, size):
         part = slice(first, first + size)
-        own = None if z is None else z[:, part]
+        exact = None if z is None else z[:, part]
         pilot, chains = (start[:, :, part] for start in starts)
-        parts.append(_bracket(model, x[:, part], (pilot, chains, own), noise.at(row=first), plan))
+        parts.append(_bracket(model, x[:, part], (pilot, chains, exact), noise.at(row=first), plan))
     return Bracket(*(torch.cat(values, -1) for values in zip(*parts, strict=True)))
 
 
@@ -202,7 +202,10 @@ def _bracket(
     noise: Noise,
     plan: AnnealingPlan,
 ) -> Bracket:
-    """Of a few images, given codes for the pilot's chains, the chains, and of the posterior."""
+    """The bounds of a few images, from codes that the pilot's chains and the chains start at.
+
+    The third of `codes` are exact samples of the posterior, where they are known.
+    """
     pilot, chains, z = codes
     target = _target(model, x)
     steps = adapted_steps(target, pilot, plan, noise.named("pilot"))

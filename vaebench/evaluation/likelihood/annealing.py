@@ -19,7 +19,7 @@ SCHEDULE_ENDS = 4.0
 """delta of the sigmoid schedule, as in the code of Wu et al. 2017."""
 PILOT_CHAINS = 4
 PILOT_TEMPERATURES = 200
-"""At most: step sizes change slowly along the path, and the chains take theirs from the nearest."""
+"""Temperatures of the pilot at most: step sizes change slowly, and chains take the nearest one."""
 WARM_UP = 20
 """Transitions of the pilot at the first temperature, on which the steps find their size."""
 FIRST_STEP = 0.3
@@ -41,7 +41,7 @@ def temperatures(num: int) -> list[float]:
 
 @dataclass(frozen=True)
 class AnnealingPlan:
-    """How chains go from the prior to the posterior."""
+    """How many temperatures, chains and leapfrog steps lead from the prior to the posterior."""
 
     num_temperatures: int
     num_chains: int
@@ -49,19 +49,19 @@ class AnnealingPlan:
 
     @property
     def temperatures(self) -> list[float]:
-        """From 0 to 1."""
+        """The temperatures from 0, the prior, to 1, the posterior."""
         return temperatures(self.num_temperatures)
 
 
 class Annealed(NamedTuple):
-    """What one pass of chains gives."""
+    """Weights and acceptance of one pass of chains."""
 
     log_w: Tensor  # [K, S, B] in float64
     acceptance: Tensor  # [S, B] mean over chains and transitions
 
 
 def num_transitions(num_temperatures: int) -> int:
-    """Of the pilot's chains."""
+    """How many transitions each of the pilot's chains makes."""
     return WARM_UP + min(num_temperatures, PILOT_TEMPERATURES) - 1
 
 
@@ -76,33 +76,33 @@ def adapted_steps(target: Target, z: Tensor, plan: AnnealingPlan, noise: Noise) 
     ladder = [*inner[:1] * WARM_UP, *inner]
     point = point_at(target, z)
     log_step = torch.full_like(point.log_pz[0], FIRST_STEP).log()
-    found = []
+    step_sizes = []
     for i, temperature in enumerate(ladder):
-        given = temperature, log_step.exp(), plan.num_leapfrog, _at(noise, i)
-        point, chance = transition(target, point, *given)
+        settings = temperature, log_step.exp(), plan.num_leapfrog, _at(noise, i)
+        point, chance = transition(target, point, *settings)
         log_step = log_step + GAIN * (chance.mean(0) - WANTED_ACCEPTANCE)
-        found.append(log_step.exp())
+        step_sizes.append(log_step.exp())
     places = torch.linspace(0, num, plan.num_temperatures + 1)[1:-1].round().clamp(1, num - 1)
-    return torch.stack(found[WARM_UP:])[places.long() - 1]
+    return torch.stack(step_sizes[WARM_UP:])[places.long() - 1]
 
 
 def forward(
     target: Target, z: Tensor, steps: Tensor, plan: AnnealingPlan, noise: Noise
 ) -> Annealed:
-    """From exact samples of the prior: E[w] = p(x), whatever the steps (Neal 2001, section 2)."""
+    """Chains from exact samples of the prior: E[w] = p(x) for any steps (Neal 2001, section 2)."""
     return _annealed(target, point_at(target, z), plan.temperatures, steps, plan, noise)
 
 
 def backward(
     target: Target, z: Tensor, steps: Tensor, plan: AnnealingPlan, noise: Noise
 ) -> Annealed:
-    """From exact samples of the posterior: E[1 / w] = 1 / p(x).
+    """Chains from exact samples of the posterior: E[1 / w] = 1 / p(x).
 
     The same path, walked the other way (Grosse et al. 2015, bidirectional Monte Carlo).
     """
     reversed_path = plan.temperatures[::-1]
-    found = _annealed(target, point_at(target, z), reversed_path, steps.flip(0), plan, noise)
-    return Annealed(-found.log_w, found.acceptance)
+    passed = _annealed(target, point_at(target, z), reversed_path, steps.flip(0), plan, noise)
+    return Annealed(-passed.log_w, passed.acceptance)
 
 
 def _annealed(
@@ -118,8 +118,8 @@ def _annealed(
     acceptance = torch.zeros_like(point.log_px_z[0])
     for i, (here, there) in enumerate(itertools.pairwise(path)):
         if i:
-            given = here, steps[i - 1], plan.num_leapfrog, _at(noise, i)
-            point, chance = transition(target, point, *given)
+            settings = here, steps[i - 1], plan.num_leapfrog, _at(noise, i)
+            point, chance = transition(target, point, *settings)
             acceptance = acceptance + chance.mean(0)
         log_w = log_w + (there - here) * point.log_px_z.double()
     return Annealed(log_w, acceptance / len(steps))

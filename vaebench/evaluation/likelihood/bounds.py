@@ -28,7 +28,7 @@ IMAGES_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Bounds:
-    """Per run and example, in nats."""
+    """Bounds on log p(x) and their parts, for each run and example, in nats."""
 
     elbo: Tensor  # [S, N]
     nll: Tensor  # [S, N] minus the importance-weighted bound (Burda et al. 2016, eq. 8)
@@ -40,7 +40,7 @@ class Bounds:
 
 
 class Codes(NamedTuple):
-    """Where the codes of a few examples come from, and what they are weighed by."""
+    """A few examples with their posterior and the prior."""
 
     x: Tensor  # [S, B, P]
     q: Distribution
@@ -61,8 +61,8 @@ def bounds(
 
     A sample is a function of its run, example and number, so the chunks do not show in the result.
     A chunk holds about `max_bytes`, whatever K and N are; by default what suits the device.
-    `numbers`: of other q(z|x) than the encoder's, [S, N, R]. Raises InputError where log p(x|z) has
-    a wrong shape, or is no probability though it is said to be one.
+    `numbers`: those of another q(z|x) than the encoder's, [S, N, R]. Raises InputError where
+    log p(x|z) has a wrong shape, or is no probability though it is said to be one.
     """
     keep_freed_memory()
     one = _encoded(model, x[:1], None if numbers is None else numbers[:, :1])
@@ -76,8 +76,8 @@ def bounds(
     parts = []
     for first in range(0, len(x), num_images):
         of_images = slice(first, first + num_images)
-        own = None if numbers is None else numbers[:, of_images]
-        codes = _encoded(model, x[of_images], own)
+        of_q = None if numbers is None else numbers[:, of_images]
+        codes = _encoded(model, x[of_images], of_q)
         parts.append(_of_codes(model, codes, noise.at(row=first), num_samples, chunk))
     *fields, largest = (torch.cat(part, dim=-1) for part in zip(*parts, strict=True))
     return Bounds(*(*fields, khat(largest)))
@@ -91,19 +91,19 @@ def _run_by_run(
     max_bytes: int,
     numbers: Tensor | None,
 ) -> Bounds:
-    """Where even a run takes many chunks: its outputs lie side by side, and more fit at once."""
+    """The same run by run, for runs of many chunks: one's outputs are contiguous, so more fit."""
     each = [
         bounds(
             alone,
             x,
-            own_noise,
+            noise_alone,
             num_samples=num_samples,
             max_bytes=max_bytes,
             numbers=None if numbers is None else numbers[run : run + 1],
         )
-        for run, (alone, own_noise) in enumerate(runs_alone(model, noise))
+        for run, (alone, noise_alone) in enumerate(runs_alone(model, noise))
     ]
-    fields = zip(*(vars(found).values() for found in each), strict=True)
+    fields = zip(*(vars(of_run).values() for of_run in each), strict=True)
     return Bounds(*(torch.cat(values) for values in fields))
 
 
@@ -135,7 +135,7 @@ def _encoded(model: Graded, x: Tensor, numbers: Tensor | None) -> Codes:
 def _chunks(
     model: Graded, codes: Codes, noise: Noise, num_samples: int, chunk: int
 ) -> Iterator[Terms]:
-    """K samples, a chunk at a time."""
+    """The terms of K samples, chunk by chunk."""
     for first, last in itertools.pairwise([*range(0, num_samples, chunk), num_samples]):
         yield _drawn(model, codes, noise.at(sample=first), last - first)
 

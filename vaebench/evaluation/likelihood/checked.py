@@ -1,4 +1,4 @@
-"""What a model gives as log p(x|z), checked before anything is made of it."""
+"""log p(x|z) of a model, checked for its shape and for probabilities above 1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vaebench.core.errors import InputError
 from vaebench.evaluation.grading import Graded
 
 ROUNDING = 1e-5
-"""Of each pixel, in nats: as far above 0 as float32 may round the log of a probability near 1."""
+"""Nats per pixel by which float32 may round the log of a probability near 1 to above 0."""
 
 
 def checked_log_px_z(model: Graded, x: Tensor, z: Tensor) -> Tensor:

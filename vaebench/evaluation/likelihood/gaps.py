@@ -1,4 +1,4 @@
-"""The gap between ELBO and log p(x): what the encoder leaves of it, and what the family of q."""
+"""The gap between ELBO and log p(x), split into amortisation gap and approximation gap."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STEP_SAMPLES = 8
 def _work(
     subject: Subject, *, num_examples: int, num_samples: int, num_steps: int, learning_rate: float
 ) -> float:
-    """Codes that are decoded; those of a step, with the gradient, count three times."""
+    """How many codes are decoded; with a gradient, in the steps, each counts three times."""
     of_each = 2 * num_samples + 3 * STEP_SAMPLES * num_steps
     return of_each * min(num_examples, len(subject.dataset.test.x))
 
@@ -59,19 +59,19 @@ def gaps(
     for model, noise in runs_alone(subject.model, subject.noise):
         best = refined(model, x, noise.named("refine"), num_steps, scalars)
         fresh = noise.named("fresh")
-        given = bounds(model, x, fresh, num_samples=num_samples)
-        found = bounds(model, x, fresh, num_samples=num_samples, numbers=best)
-        amortisation.append(found.mean_log_w - given.mean_log_w)
-        approximation.append(-found.nll - found.mean_log_w)
-        khats.append(found.khat)
-        sizes.append(found.ess)
-    told = f"{len(x)} test images, {num_steps} steps of Adam from {learning_rate:g}, each example"
+        amortised = bounds(model, x, fresh, num_samples=num_samples)
+        best_bounds = bounds(model, x, fresh, num_samples=num_samples, numbers=best)
+        amortisation.append(best_bounds.mean_log_w - amortised.mean_log_w)
+        approximation.append(-best_bounds.nll - best_bounds.mean_log_w)
+        khats.append(best_bounds.khat)
+        sizes.append(best_bounds.ess)
+    common = f"{len(x)} test images, {num_steps} steps of Adam from {learning_rate:g}, each example"
     return [
-        _grade("amortisation_gap", torch.cat(amortisation), f"{told}, K={num_samples}"),
+        _grade("amortisation_gap", torch.cat(amortisation), f"{common}, K={num_samples}"),
         _grade(
             "approximation_gap",
             torch.cat(approximation),
-            f"{told}, log p(x) from below, K={num_samples}",
+            f"{common}, log p(x) from below, K={num_samples}",
             doubts(torch.cat(khats), torch.cat(sizes), num_samples),
         ),
     ]
@@ -126,7 +126,7 @@ def _ascended(
 
 
 def _gradient(model: Graded, x: Tensor, numbers: Tensor, noise: Noise) -> Tensor:
-    """Of minus the ELBO in the numbers of q: [S, B, R]."""
+    """The gradient of minus the ELBO with respect to the numbers of q: [S, B, R]."""
     with torch.enable_grad():
         numbers = numbers.detach().requires_grad_()
         q = model.distribution(numbers)

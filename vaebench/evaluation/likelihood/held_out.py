@@ -14,7 +14,7 @@ from vaebench.evaluation.likelihood.bounds import Bounds, bounds
 from vaebench.evaluation.likelihood.weights import for_many, khat_threshold, tail_size
 
 FEWEST = 5
-"""Effective samples of an example. A mean of fewer weights is that of the largest, or nearly."""
+"""Effective samples of an example at least: a mean of fewer weights is nearly the largest one."""
 PARTS: tuple[PartName, PartName] = ("test", "valid")
 
 
@@ -47,19 +47,19 @@ def _of_part(subject: Subject, part: PartName) -> Bounds:
 
 
 def _grades(
-    found: Bounds, part: str, subject: Subject, names: Sequence[str], prefix: str = ""
+    bounds_of_part: Bounds, part: str, subject: Subject, names: Sequence[str], prefix: str = ""
 ) -> list[Grade]:
     """Means over the examples of fields of Bounds."""
     num_samples = subject.num_samples
     judged = "" if tail_size(num_samples) else ", too few for a k-hat"
-    doubted = doubts(found.khat, found.ess, num_samples)
+    doubted = doubts(bounds_of_part.khat, bounds_of_part.ess, num_samples)
     return [
         Grade(
             f"{prefix}{name}",
-            getattr(found, name).mean(-1),
+            getattr(bounds_of_part, name).mean(-1),
             f"{part}, K={num_samples}{judged if name == 'nll' else ''}",
             doubts=doubted if name == "nll" else (),
-            parts=getattr(found, name),
+            parts=getattr(bounds_of_part, name),
         )
         for name in names
     ]
@@ -91,7 +91,7 @@ def doubts(khat: Tensor, ess: Tensor, num_samples: int) -> tuple[str, ...]:
 
 
 def _in_bits(subject: Subject, nll: Grade) -> list[Grade]:
-    """bits/dim, where there is a probability of the stored image to count them of."""
+    """The NLL in bits per dimension, where the stored image has a probability."""
     dataset = subject.dataset
     if subject.model.likelihood.measure != "mass" and not dataset.dequantised:
         return []

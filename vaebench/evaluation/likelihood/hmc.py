@@ -26,14 +26,14 @@ Density = Callable[[Tensor], Tensor]
 
 
 class Target(NamedTuple):
-    """The two parts of the density."""
+    """The log-densities log p(z) and log p(x|z) that chains are drawn from."""
 
     log_prior: Density
     log_likelihood: Density
 
 
 class Point(NamedTuple):
-    """Where chains are, with all that the next step needs to know there."""
+    """The positions of chains, with log-densities and gradients there."""
 
     z: Tensor  # [K, S, B, D]
     log_pz: Tensor  # [K, S, B]
@@ -46,7 +46,7 @@ class Point(NamedTuple):
         return self.log_pz + temperature * self.log_px_z
 
     def force(self, temperature: float) -> Tensor:
-        """Its gradient: [K, S, B, D]."""
+        """The gradient of that log-density: [K, S, B, D]."""
         return self.dlog_pz + temperature * self.dlog_px_z
 
 

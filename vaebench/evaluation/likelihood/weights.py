@@ -25,13 +25,16 @@ PIECE = 1 << 19
 PRIOR_SIZE, PRIOR_SHAPE = 10, 0.5
 """The weak prior of PSIS on k: as strong as ten weights, around a half."""
 DOUBTFUL = 0.05
-"""Share of the examples beyond which those whose own bound is in doubt put the mean in doubt. Fewer
-move it less than the choice of images does."""
+"""Share of examples with a doubtful bound above which the mean is doubted. Fewer examples move it
+less than the choice of images does."""
 
 
-def for_many(found: Tensor, what: str) -> tuple[str, ...]:
-    """For each run, of [S, N]: the share of examples in words where it is not small, else ""."""
-    shares = found.double().mean(-1).tolist()
+def for_many(hits: Tensor, what: str) -> tuple[str, ...]:
+    """For each run the share of examples that are hit, in words; "" where it is small.
+
+    `hits`: bool [S, N].
+    """
+    shares = hits.double().mean(-1).tolist()
     return tuple(f"{what} for {share:.0%} of the examples" * (share > DOUBTFUL) for share in shares)
 
 
@@ -54,7 +57,7 @@ def khat_threshold(num_samples: int) -> float:
 
 @dataclass(frozen=True)
 class Weights:
-    """What is kept of log weights that come chunk by chunk; the sums are in float64."""
+    """Sums and largest values of log weights that come chunk by chunk; the sums are in float64."""
 
     log_sum: Tensor  # [S, B]
     log_sum_of_squares: Tensor  # [S, B]
@@ -64,12 +67,12 @@ class Weights:
 
     @staticmethod
     def before(zero: Tensor, num_samples: int) -> Weights:
-        """Before the first of K samples, for zeros [S, B]."""
+        """The state before the first of K samples, from zeros [S, B]."""
         size = tail_size(num_samples)
         return Weights(zero - math.inf, zero - math.inf, size + 1 if size else 0)
 
     def after(self, log_w: Tensor) -> Weights:
-        """With more log weights [k, S, B]."""
+        """The same with more log weights [k, S, B] taken in."""
         exact = log_w.double()
         return Weights(
             torch.logaddexp(self.log_sum, torch.logsumexp(exact, 0)),
@@ -79,7 +82,7 @@ class Weights:
         )
 
     def _tail_with(self, log_w: Tensor) -> tuple[Tensor, ...]:
-        """Sorted out now and then: each time costs as much as drawing a few samples."""
+        """The kept weights with more; cut to the largest ones now and then, as that takes time."""
         with_it = replace(self, tail=(*self.tail, log_w))
         many = sum(map(len, with_it.tail)) > SORTED_OUT * self.num_kept
         return (with_it.largest(),) if many else with_it.tail

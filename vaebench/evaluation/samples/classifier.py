@@ -14,9 +14,9 @@ WIDTHS = 128, 32
 NUM_STEPS, BATCH_SIZE = 500, 128
 LEARNING_RATE = 2e-3
 ERRORS = 2.0
-"""Standard errors that the accuracy must be above that of guessing."""
+"""How many standard errors the accuracy must be above that of guessing."""
 GRID = 2.0**-10
-"""Weights are rounded to it: what is left of the order of summation, 1e-14, then does not show."""
+"""Weights are rounded to this grid, which removes the effect of the order of summation, 1e-14."""
 
 
 def classifier(dataset: Dataset) -> Extractor:
@@ -29,10 +29,10 @@ def classifier(dataset: Dataset) -> Extractor:
 
 
 def classifier_that_learned(dataset: Dataset) -> tuple[Extractor | None, str]:
-    """The same, or why there is none: its labels, or what it has learned of them, are of no use.
+    """The classifier's features, or why they are of no use.
 
-    It must name more held-out images rightly than guessing does that knows which label is the most
-    frequent there, by two standard errors: no network learns features from one class, from a class
+    It must name more held-out images rightly than always naming their most frequent label would,
+    by two standard errors: no network learns features from one class, from a class
     for each image or from labels by chance. The first of test, validation and training part is
     asked that has labels of two classes or more.
     """
@@ -69,7 +69,7 @@ def _beats_guessing(part: Part, weights: list[Tensor]) -> bool:
 
 
 def _right(part: Part, weights: list[Tensor]) -> Tensor:
-    """Which images are given their label: bool [N]."""
+    """Which images the classifier gives their label: bool [N]."""
     assert part.y is not None, "of a labelled part"
     return _logits(part.x, weights).argmax(-1).eq(part.y)
 

@@ -1,4 +1,4 @@
-"""Images drawn from models, and the grades of what is made of them."""
+"""Images drawn from models, and grades of them that allow for runs whose images are not finite."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Drawn:
     def grade(
         self,
         name: str,
-        found: Estimate,
-        told: str,
+        estimate: Estimate,
+        protocol: str,
         *,
         reference: Estimate,
         fingerprint: str,
@@ -37,13 +37,13 @@ class Drawn:
         per_example: bool = False,
     ) -> Grade:
         """The grade of an estimate; NaN, with the reason, for a run whose images are not finite."""
-        parts = found.parts.float() if per_example and found.parts is not None else None
+        parts = estimate.parts.float() if per_example and estimate.parts is not None else None
         return Grade(
             name,
-            self._where_finite(found.value),
-            told,
-            self._where_finite(found.low),
-            self._where_finite(found.high),
+            self._where_finite(estimate.value),
+            protocol,
+            self._where_finite(estimate.low),
+            self._where_finite(estimate.high),
             float(reference.value),
             fingerprint,
             tuple(doubt if finite else NOT_FINITE for finite in self.finite.tolist()),
@@ -55,7 +55,7 @@ class Drawn:
 
 
 def drawn(subject: Subject, num_images: int) -> Drawn:
-    """Images of each model, of codes from its prior."""
+    """Images of each model, decoded from codes of its prior."""
     x = prior_means(subject.model, subject.noise, num_images).cpu()
     finite = x.isfinite().flatten(1).all(1)
     return Drawn(torch.where(finite[:, None, None], x, 0.0), finite)
@@ -70,7 +70,7 @@ def prior_means(model: Graded, noise: Noise, num_images: int) -> Tensor:
 
 
 def some(part: Part, num: int, purpose: str) -> Tensor:
-    """At most n images of a part, the same for all who ask: [n, P]."""
+    """At most n images of a part, the same ones for every caller with one purpose: [n, P]."""
     return part.x[permutations(Noise((key(purpose),)), len(part.x))[0, :num]]
 
 
@@ -91,7 +91,7 @@ def too_few(subject: Subject, needed: int, remedy: str) -> str:
 
 
 def fingerprint(dataset: Dataset, extractor: Extractor, **numbers: int | str) -> str:
-    """Of all that two values must share to be compared, beside the metric's own name."""
+    """A hash of all that two values must share to be compared, beside the metric's own name."""
     stated = {
         "extractor": extractor.fingerprint,
         "preprocessing": extractor.preprocessing,

@@ -22,7 +22,7 @@ Read = tuple[Function, str]
 
 
 class Named(NamedTuple):
-    """FILE.py:name, or a file alone."""
+    """An extractor's file, and the name of the callable in it where that is a Python file."""
 
     path: Path
     attribute: str
@@ -60,11 +60,11 @@ LOADERS: Mapping[str, Callable[[Named], Read]] = {
     ".pt2": _exported,
     ".py": _defined,
 }
-"""By the ending of the file."""
+"""Functions that read an extractor, by the ending of its file."""
 
 
 def why_no_file(name: str) -> str:
-    """Why a name is not that of a file with an extractor, and what to do; "" where it is."""
+    """Why a name is not that of an extractor's file, and what to do; "" where it is."""
     file = named(name)
     if file.path.suffix not in LOADERS:
         return (
@@ -79,9 +79,9 @@ def why_no_file(name: str) -> str:
 def from_file(name: str, dataset: Dataset) -> Extractor:
     """The callable of a file, with the form of images that it takes.
 
-    It is given float32 intensities on the CPU, as images [N, C, H, W], or where it does not take
-    these as [N, P]; it gives features [N, F]. Raises InputError where the file cannot be read or
-    the callable gives something else.
+    It is called with float32 intensities on the CPU, as images [N, C, H, W], or where it does not
+    take these as [N, P]; it returns features [N, F]. Raises InputError where the file cannot be read
+    or the callable returns something else.
     """
     file = named(name)
     try:
@@ -125,6 +125,7 @@ def _form(name: str, function: Function, dataset: Dataset) -> tuple[str, Functio
 
 
 def _forms(image_shape: tuple[int, ...]) -> dict[str, Function]:
+    """The forms of images that are tried on an extractor, each with the function that makes it."""
     flat: dict[str, Function] = {"[N, P]": lambda x: x}
     match image_shape:
         case (height, width):

@@ -59,13 +59,13 @@ EXTRACTORS: Mapping[str, Callable[[Dataset], Extractor]] = {
 
 
 def extractor_for(dataset: Dataset, name: str = "auto") -> Extractor:
-    """An extractor by name, or from FILE.pt, FILE.pt2 or FILE.py:NAME; kept for the next who asks.
+    """An extractor by name, or from FILE.pt, FILE.pt2 or FILE.py:NAME; the last few are cached.
 
     Raises InputError for one that is not there, that does not load or that gives no features.
     """
     if reason := why_not(dataset, name):
         raise InputError(reason)
-    return _made(dataset, name, None if name in EXTRACTORS else _stamp(name))
+    return _cached(dataset, name, None if name in EXTRACTORS else _stamp(name))
 
 
 def why_not(dataset: Dataset, name: str) -> str:
@@ -86,7 +86,7 @@ def why_not(dataset: Dataset, name: str) -> str:
 def refusal(subject: Subject) -> str:
     """Why the images of a subject cannot be compared, and what to do; "" where they can.
 
-    One from a file is made, which tries it on two images.
+    An extractor from a file is loaded, which tries it on two images.
     """
     if subject.extractor in EXTRACTORS:
         return why_not(subject.dataset, subject.extractor)
@@ -98,11 +98,11 @@ def refusal(subject: Subject) -> str:
 
 
 def _stamp(name: str) -> tuple[int, int]:
-    """Time and size of a file: one that was written anew is read anew."""
-    found = named(name).path.stat()
-    return found.st_mtime_ns, found.st_size
+    """Time and size of an extractor's file, by which a changed one is read again."""
+    status = named(name).path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 @functools.lru_cache(maxsize=4)
-def _made(dataset: Dataset, name: str, stamp: tuple[int, int] | None) -> Extractor:
+def _cached(dataset: Dataset, name: str, stamp: tuple[int, int] | None) -> Extractor:
     return EXTRACTORS[name](dataset) if stamp is None else from_file(name, dataset)

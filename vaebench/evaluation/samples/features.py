@@ -1,4 +1,4 @@
-"""What images are compared by: an extractor of features, and the features of many images."""
+"""Features, by which images are compared, and the extractors that give them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Extractor:
     features: Callable[[Tensor], Tensor]
     described: str
     fingerprint: str
-    """Of the weights, or of what they follow from."""
+    """A hash of its weights, or of what determines them."""
     preprocessing: str = "intensities [N, P]"
-    """What the function is given."""
+    """The form of images that the function takes, in words."""
 
 
 @torch.no_grad()
@@ -35,30 +35,30 @@ def features_of(extractor: Extractor, images: Tensor) -> Tensor:
     num_rows = rows_within(CACHE_BYTES, lambda: extractor.features(flat[:1]))
     first, *others = flat.split(num_rows)
     features = _checked(extractor, first)
-    found = features.new_empty(len(flat), features.shape[1])
-    found[:num_rows] = features
+    joined = features.new_empty(len(flat), features.shape[1])
+    joined[:num_rows] = features
     for i, part in enumerate(others, start=1):
-        found[i * num_rows : (i + 1) * num_rows] = _checked(extractor, part)
-    return found.unflatten(0, images.shape[:-1])
+        joined[i * num_rows : (i + 1) * num_rows] = _checked(extractor, part)
+    return joined.unflatten(0, images.shape[:-1])
 
 
 def _checked(extractor: Extractor, images: Tensor) -> Tensor:
-    found = extractor.features(images)
-    if fault := fault_of(found, len(images)):
+    features = extractor.features(images)
+    if fault := fault_of(features, len(images)):
         raise InputError(
             f"extractor {extractor.described!r} must give finite features [N, F]; it gave {fault} "
             f"for {len(images)} images: correct it or choose another"
         )
-    return found.double()
+    return features.double()
 
 
-def fault_of(found: object, num_images: int) -> str:
-    """What keeps the output of an extractor from being features [N, F]; "" where nothing does."""
-    if not isinstance(found, Tensor):
-        return f"a {type(found).__name__}"
-    if found.dim() != 2 or len(found) != num_images or not found.shape[1]:
-        return f"a tensor of shape {tuple(found.shape)}"
-    return "" if bool(found.isfinite().all()) else "NaN or infinity"
+def fault_of(output: object, num_images: int) -> str:
+    """Why the output of an extractor is not finite features [N, F], in words; "" where it is."""
+    if not isinstance(output, Tensor):
+        return f"a {type(output).__name__}"
+    if output.dim() != 2 or len(output) != num_images or not output.shape[1]:
+        return f"a tensor of shape {tuple(output.shape)}"
+    return "" if bool(output.isfinite().all()) else "NaN or infinity"
 
 
 def digest(*parts: Tensor | bytes | str) -> str:

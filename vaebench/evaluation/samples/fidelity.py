@@ -14,12 +14,12 @@ from vaebench.evaluation.samples.intervals import Estimate, jackknife, normal, s
 from vaebench.evaluation.samples.neighbours import Points, in_chunks, points, squared_distances
 
 ROUNDING = 1e-12
-"""Of the largest squared norm: a distance within it of a radius lies on the sphere."""
+"""A point this share of the largest squared norm beyond a radius still counts as inside."""
 
 
 @dataclass(frozen=True)
 class Balls:
-    """Around each image, the closed ball that reaches its k-th nearest neighbour of its own set."""
+    """For each image the closed ball up to its k-th nearest neighbour in the same set."""
 
     centres: Points
     squared_radii: Tensor  # [N]
@@ -28,13 +28,14 @@ class Balls:
 
     @property
     def num_neighbours(self) -> int:
-        """k."""
+        """The number of neighbours that a ball reaches, k."""
         return self.neighbours.shape[1]
 
 
 def balls(features: Tensor, num_neighbours: int) -> Balls:
-    """The balls of a set [N, F], N at least k + 2; no image is a neighbour of its own, its
-    duplicates are.
+    """The balls of a set [N, F], N at least k + 2.
+
+    An image is not its own neighbour, but its duplicates are its neighbours.
     """
     centres = points(features)
     squared_radii = torch.empty(2, len(features), dtype=features.dtype)
@@ -132,8 +133,8 @@ def _density(hits: Hits, real: Balls) -> Estimate:
     changed = _of_neighbours(hits.of_wider - of_balls, real) - of_balls
     left_out = (total - hits.of_points) / (num - real.num_neighbours)
     variance = jackknife(left_out) + jackknife((total + changed) / num)
-    found = normal((total / num)[None], variance[None])
-    return Estimate(found.value, found.low.clamp(min=0), found.high)
+    density = normal((total / num)[None], variance[None])
+    return Estimate(density.value, density.low.clamp(min=0), density.high)
 
 
 def _coverage(hits: Hits, real: Balls) -> Estimate:

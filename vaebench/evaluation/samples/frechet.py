@@ -13,14 +13,14 @@ from torch import Tensor
 from vaebench.evaluation.samples.intervals import Estimate, normal
 
 NULL_VARIANCE = 1e-12
-"""Of the largest eigenvalue of a covariance: those below are rounding."""
+"""Share of a covariance's largest eigenvalue below which others are rounding errors."""
 NULL_SCALE = 1e-7
 """The same for their square roots, which have half the digits."""
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Real features by their moments, ready for distances to them."""
+    """The moments of real features, prepared for distances to them."""
 
     mean: Tensor  # [F]
     rows: Tensor  # [m, F] less the mean
@@ -60,8 +60,8 @@ def frechet(real: Gaussian, features: Tensor) -> Estimate:
     ours = _influence(rows, shift, turned @ axes, inverse)
     theirs = _influence(real.rows, -shift, real.white @ axes, scales)
     variance = ours.var(-1) / num + theirs.var(-1) / len(real.rows)
-    found = normal(value.clamp(min=0), variance)
-    return Estimate(found.value, found.low.clamp(min=0), found.high)
+    distance = normal(value.clamp(min=0), variance)
+    return Estimate(distance.value, distance.low.clamp(min=0), distance.high)
 
 
 def _influence(rows: Tensor, shift: Tensor, turned: Tensor, weights: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""95% sampling intervals of figures that are made from images."""
+"""95% sampling intervals of numbers that are computed from sets of images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Z = 1.959963984540054
 
 @dataclass(frozen=True)
 class Estimate:
-    """One figure of S sets of images, and where others of their size would put it."""
+    """A number for each of S sets of images, with its 95% sampling interval."""
 
     value: Tensor  # [S]
     low: Tensor  # [S]
@@ -22,7 +22,7 @@ class Estimate:
 
 
 def normal(value: Tensor, variance: Tensor) -> Estimate:
-    """A value [S] of the given sampling variance [S]."""
+    """A value [S] with the normal interval of its sampling variance [S]."""
     margin = Z * variance.sqrt()
     return Estimate(value, value - margin, value + margin)
 
@@ -44,7 +44,7 @@ def share(hits: Tensor, variance: Tensor | None = None) -> Estimate:
 
 
 def _wilson(value: Tensor, num: Tensor) -> tuple[Tensor, Tensor]:
-    """The ends for shares [S] of as many hits [S]."""
+    """Both ends of the intervals of shares [S] that are of `num` [S] observations each."""
     centre = (value + Z**2 / (2 * num)) / (1 + Z**2 / num)
     spread = (value * (1 - value) / num + Z**2 / (4 * num**2)).sqrt()
     margin = Z * spread / (1 + Z**2 / num)
@@ -62,7 +62,7 @@ def jackknife(left_out: Tensor) -> Tensor:
 
 
 def joined(estimates: list[Estimate]) -> Estimate:
-    """Estimates of some runs each as one of all: S of shape [1] -> [S]."""
+    """The estimates of single runs, side by side: S of shape [1] -> [S]."""
     parts = [e.parts for e in estimates if e.parts is not None]
     return Estimate(
         torch.cat([e.value for e in estimates]),

@@ -23,8 +23,8 @@ class Kernels:
 
 def kernels_of(features: Tensor) -> Kernels:
     """The sums within one set [m, F], each without the feature itself."""
-    own = _cubic((features.square().sum(-1)) / features.shape[-1])
-    return Kernels(features, _sums(features, features)[0] - own)
+    with_itself = _cubic((features.square().sum(-1)) / features.shape[-1])
+    return Kernels(features, _sums(features, features)[0] - with_itself)
 
 
 def kid(real: Kernels, ours: Kernels) -> Estimate:
@@ -48,9 +48,9 @@ def _variance(within: Tensor, across: Tensor, num_others: int) -> Tensor:
     From the sums of each image with its own set [n], and with the other set [n].
     """
     num = len(within)
-    own = _mean_of_pairs(within.sum() - 2 * within, num - 1)
+    inside = _mean_of_pairs(within.sum() - 2 * within, num - 1)
     other = (across.sum() - across) / ((num - 1) * num_others)
-    return jackknife(own - 2 * other)
+    return jackknife(inside - 2 * other)
 
 
 def _mean_of_pairs(total: Tensor, num: int) -> Tensor:

@@ -25,15 +25,15 @@ def copies(images: Tensor, train: Tensor) -> Tensor:
 
 
 def _two_nearest(images: Tensor, train: Tensor) -> Tensor:
-    """Rows of the training part: [n, 2]. Up to rounding of the images' precision."""
+    """Rows of the two nearest training images of each image, up to rounding: [n, 2]."""
     ours = points(images)
     distances = images.new_full((2, len(images)), torch.inf)
     nearest = torch.zeros(2, len(images), dtype=torch.int64)
     for rows, part in in_chunks(points(train), ours):
-        found = squared_distances(part, ours)
+        remaining = squared_distances(part, ours)
         for _ in range(2):
-            candidate = found.min(0)
-            found.scatter_(0, candidate.indices[None], torch.inf)
+            candidate = remaining.min(0)
+            remaining.scatter_(0, candidate.indices[None], torch.inf)
             _insert(distances, nearest, candidate.values, candidate.indices + rows.start)
     return nearest.mT
 

@@ -19,7 +19,7 @@ class Points(NamedTuple):
 
 
 def points(x: Tensor) -> Points:
-    """Those of vectors [N, F]."""
+    """Vectors [N, F] together with their squared norms."""
     return Points(x, x.square().sum(-1))
 
 
@@ -31,8 +31,8 @@ def squared_distances(a: Points, b: Points) -> Tensor:
 def in_chunks(a: Points, b: Points) -> Iterator[tuple[slice, Points]]:
     """The rows of a in parts whose distances to b fit a cache.
 
-    What is made of a part belongs into a tensor that was there before: memory of the size of a part
-    is otherwise taken anew for each, as what is kept lies between.
+    Write the results of a part into a tensor that was allocated before: small results kept between
+    the large temporary ones would make each part take new memory.
     """
     one = Points(a.x[:1], a.norms[:1])
     num_rows = rows_within(CACHE_BYTES, lambda: squared_distances(one, b))

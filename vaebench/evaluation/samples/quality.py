@@ -1,4 +1,4 @@
-"""Sample quality: images of the model beside held-out images, by distances and neighbours."""
+"""Sample quality: images of a model against held-out images, by distances and neighbours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vaebench.evaluation.samples.memorised import NEARER, copies
 
 NUM_NEIGHBOURS = 5
 PER_EXAMPLE = "recall", "coverage"
-"""Means over the test images."""
+"""Metrics that are means over the test images."""
 
 
 def _num_pairs(subject: Subject, **hyper: float) -> float:
@@ -32,7 +32,7 @@ def _num_pairs(subject: Subject, **hyper: float) -> float:
 
 
 def _refuses(subject: Subject, *, num_neighbours: int = NUM_NEIGHBOURS, **hyper: float) -> str:
-    """An image has its neighbours also where the jackknife leaves one of them out."""
+    """Why there are too few images: the jackknife leaves one neighbour of an image out."""
     remedy = "give more, ask for fewer neighbours, or leave the grading out"
     return too_few(subject, num_neighbours + 2, remedy) or refusal(subject)
 
@@ -66,7 +66,7 @@ def samples(
 
 @dataclass(frozen=True)
 class Real:
-    """Features of the test part, ready for comparisons."""
+    """Features of the test part, prepared for comparisons."""
 
     gaussian: Gaussian
     kernels: Kernels
@@ -86,7 +86,7 @@ class Reference:
 def _reference(
     dataset: Dataset, extractor: Extractor, num_images: int, num_neighbours: int
 ) -> Reference:
-    """As many training images as a model gives, or all that there are."""
+    """The test part, compared with as many training images as a model gives, or all of them."""
     test = features_of(extractor, dataset.test.x)
     real = Real(gaussian(test), kernels_of(test), balls(test, num_neighbours))
     train = features_of(extractor, some(dataset.train, num_images, "reference"))
@@ -94,13 +94,13 @@ def _reference(
 
 
 def _scores(real: Real, features: Tensor) -> dict[str, Estimate]:
-    """By metric name, of features [S, n, F]: [S] each."""
+    """Estimates by metric name for features [S, n, F]: [S] each."""
     runs = [
         {
-            "kid": kid(real.kernels, kernels_of(own)),
-            **compared(real.balls, balls(own, real.balls.num_neighbours)),
+            "kid": kid(real.kernels, kernels_of(of_run)),
+            **compared(real.balls, balls(of_run, real.balls.num_neighbours)),
         }
-        for own in features
+        for of_run in features
     ]
     by_name = {name: joined([run[name] for run in runs]) for name in runs[0]}
     return {"frechet": frechet(real.gaussian, features), **by_name}
@@ -114,7 +114,7 @@ def _grades(
     scores: dict[str, Estimate],
 ) -> list[Grade]:
     num_tests, k = len(subject.dataset.test.x), of_real.real.balls.num_neighbours
-    told = (
+    stem = (
         f"{extractor.described}, {subject.num_images} {DRAWN}, against {num_tests} grey test "
         f"images; reference {of_real.num_trained} training images"
     )
@@ -123,22 +123,22 @@ def _grades(
     common = fingerprint(subject.dataset, extractor, **numbers)
     with_k = fingerprint(subject.dataset, extractor, **numbers, num_neighbours=k)
     stated = {
-        "frechet": (f"{told}; biased upward, the more the fewer images", common, doubt),
-        "kid": (f"{told}; unbiased", common, ""),
+        "frechet": (f"{stem}; biased upward, the more the fewer images", common, doubt),
+        "kid": (f"{stem}; unbiased", common, ""),
     }
     return [
         images.grade(
             name,
-            found,
+            estimate,
             protocol,
             reference=of_real.scores[name],
             fingerprint=mark,
             doubt=reason,
             per_example=name in PER_EXAMPLE,
         )
-        for name, found in scores.items()
+        for name, estimate in scores.items()
         for protocol, mark, reason in [
-            stated.get(name, (f"{told}; k={k}, interval of at least 95%", with_k, ""))
+            stated.get(name, (f"{stem}; k={k}, interval of at least 95%", with_k, ""))
         ]
     ]
 

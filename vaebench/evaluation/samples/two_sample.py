@@ -18,9 +18,9 @@ from vaebench.evaluation.samples.intervals import share
 from vaebench.evaluation.samples.neighbours import in_chunks, points, squared_distances
 
 MIN_IMAGES = 4
-"""Of each kind: two to learn from and two to be told apart."""
+"""Images of each kind at least: two to learn from and two to classify."""
 OVERHEAD = 20_000
-"""Pairs that the rest takes the time of."""
+"""The time of all but the pairs, in pairs."""
 
 
 def _refuses(subject: Subject, **hyper: float) -> str:
@@ -29,12 +29,12 @@ def _refuses(subject: Subject, **hyper: float) -> str:
 
 
 def _work(subject: Subject, **hyper: float) -> float:
-    """Pairs of an image to be told apart and one learned from."""
+    """The number of pairs of an image to classify and one learned from, plus the rest in pairs."""
     return float(OVERHEAD + _num_images(subject) ** 2)
 
 
 def _num_images(subject: Subject) -> int:
-    """Of a model, and as many test images."""
+    """How many images of a model, and as many test images, are compared."""
     return min(subject.num_images, len(subject.dataset.test.x))
 
 
@@ -47,15 +47,15 @@ def two_sample(subject: Subject) -> list[Grade]:
     dataset, num = subject.dataset, _num_images(subject)
     extractor = extractor_for(dataset, subject.extractor)
     images, test = drawn(subject, num), _tests(dataset, extractor, num)
-    hits = torch.stack([told_apart(test, own) for own in features_of(extractor, images.x)])
+    hits = torch.stack([told_apart(test, of_run) for of_run in features_of(extractor, images.x)])
     of_real = _reference(dataset, extractor, num)[None]
-    told = (
+    protocol = (
         f"{extractor.described}, {num} {DRAWN}, against {num} grey test images; nearest "
         f"neighbours learn from one half and are tried on the other; reference training images"
     )
     mark = fingerprint(dataset, extractor, num_images=num, split="halves")
     graded = images.grade(
-        "c2st_accuracy", share(hits), told, reference=share(of_real), fingerprint=mark
+        "c2st_accuracy", share(hits), protocol, reference=share(of_real), fingerprint=mark
     )
     p_value = replace(
         graded,
@@ -89,8 +89,10 @@ def told_apart(real: Tensor, ours: Tensor) -> Tensor:
 
 
 def p_value_of(accuracy: Tensor, num_held_out: int) -> Tensor:
-    """Of as high an accuracy [S] where there is no difference: then it is normal about 1/2, with
-    variance 1 / (4 m) for m held-out images (Lopez-Paz & Oquab 2017, section 3).
+    """The probability of such an accuracy [S], or a higher one, where there is no difference.
+
+    It is then normal about 1/2, with variance 1 / (4 m) for m held-out images (Lopez-Paz & Oquab
+    2017, section 3).
     """
     return torch.special.ndtr((0.5 - accuracy) * 2 * math.sqrt(num_held_out))
 
@@ -102,6 +104,6 @@ def _tests(dataset: Dataset, extractor: Extractor, num: int) -> Tensor:
 
 @functools.lru_cache(maxsize=4)
 def _reference(dataset: Dataset, extractor: Extractor, num: int) -> Tensor:
-    """Hits with the training part in the place of a model, of as many as both parts have."""
+    """Hits with training images in place of a model's, as many as there are in both parts."""
     train = features_of(extractor, some(dataset.train, num, "reference"))
     return told_apart(_tests(dataset, extractor, num)[: len(train)], train)

@@ -18,11 +18,11 @@ class Attempt:
     deaths: int = 0
     """Workers that died after they had begun it."""
     apart: bool = False
-    """It is part of what a worker died with: it gets a process that has done nothing else."""
+    """Whether a worker died with it: it then gets a process that has done nothing else."""
 
 
 def after_death(attempt: Attempt, how: str) -> list[Attempt]:
-    """What is to be tried again after a worker died with a job.
+    """The attempts that follow after a worker died with a job.
 
     Runs that are settled are not trained again. Each of the others is tried alone, so that only
     the culprit fails; one that was alone and has had its tries is recorded as failed.

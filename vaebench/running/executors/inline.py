@@ -13,7 +13,7 @@ from vaebench.running.job import Job, OnSteps, perform
 
 @executor(name="inline")
 def run_inline(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iterator[Job]:
-    """Perform each job here. The number of workers is one, whatever is asked for."""
+    """Perform each job in this process, which is the one worker, whatever number is asked for."""
     for job in jobs:
         with threads(torch.get_num_threads()):  # the job sets its own number
             perform(job, on_steps)

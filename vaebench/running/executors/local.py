@@ -1,4 +1,4 @@
-"""Jobs in worker processes on this machine. A worker that dies costs its own job one try."""
+"""Jobs in worker processes on this machine; one that dies costs its own job one attempt."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from vaebench.running.executors.entry import executor
 from vaebench.running.job import Job, OnSteps, perform, record_failure
 
 MAX_STARTS = 3
-"""Workers in a row that die before they begin a job; then no more are hired."""
+"""Workers in a row that may die before they begin a job; then no more are started."""
 CHECK_S = 1.0
-"""A dead worker is seen this soon, even where a process that it forked keeps its connection."""
+"""Seconds between looks for dead workers: a process that one forked keeps its connection open."""
 LEAVE_S = 10.0
 """Seconds that a dismissed worker has for leaving; then it is killed."""
 SETTINGS = {
@@ -45,12 +45,12 @@ serve(descriptor)
 """
 BEGUN, ENDED, REFUSED, GONE = b"begun", b"ended", b"refused ", b"gone"
 LONGEST = 2000
-"""Bytes of a message: BEGUN, ENDED, REFUSED and why, or a number of steps. The rest is a fault."""
+"""Bytes of a message at most: BEGUN, ENDED, REFUSED with the reason, or a number of steps."""
 
 
 @dataclass
 class Worker:
-    """A process with the job it has."""
+    """A worker process, and the job that it works on."""
 
     process: subprocess.Popen[bytes]
     connection: Connection
@@ -63,19 +63,19 @@ def run_local(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Itera
     """Perform the jobs in `num_workers` processes, and yield each as it ends."""
     waiting = deque(map(Attempt, jobs))
     workers: list[Worker] = []
-    num_unbegun, how = 0, ""
+    num_unbegun, how = 0, ""  # workers in a row that died before they began, and the last one's end
     try:
         while waiting or workers:
             while waiting and len(workers) < num_workers and num_unbegun < MAX_STARTS:
                 try:
-                    workers.append(_hired(waiting[0]))
+                    workers.append(_started(waiting[0]))
                     waiting.popleft()
                 except OSError as error:
                     num_unbegun, how = num_unbegun + 1, str(error)
             if not workers:
                 yield from _given_up(waiting, how)
-            for worker in _with_news(workers):
-                has_ended = _heard(worker, on_steps)
+            for worker in _ready(workers):
+                has_ended = _received(worker, on_steps)
                 attempt, has_begun = worker.attempt, worker.has_begun
                 num_unbegun = 0 if has_begun else num_unbegun
                 if has_ended is None:
@@ -83,7 +83,7 @@ def run_local(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Itera
                 if has_ended and waiting and not waiting[0].apart:
                     _give(worker, waiting.popleft())
                 else:
-                    how = _ending(_dismissed(worker) if has_ended else _buried(worker))
+                    how = _in_words(_ended(worker) if has_ended else _reaped(worker))
                     workers.remove(worker)
                 if not has_begun:  # nothing is charged to the job
                     num_unbegun += 1
@@ -97,12 +97,12 @@ def run_local(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Itera
         for worker in workers:
             worker.process.kill()
         for worker in workers:
-            _buried(worker)
+            _reaped(worker)
             results.discard_unfinished(worker.attempt.job.out, worker.process.pid)
 
 
 def serve(descriptor: int) -> None:
-    """The worker's side: perform jobs until there is none."""
+    """Perform jobs, one after another, until the coordinator sends None: a worker's main loop."""
     connection = Connection(descriptor)
 
     def tell(message: bytes) -> None:
@@ -121,8 +121,11 @@ def serve(descriptor: int) -> None:
         tell(ENDED)
 
 
-def _hired(attempt: Attempt) -> Worker:
-    """A new process. Not multiprocessing's: that would import the user's script again."""
+def _started(attempt: Attempt) -> Worker:
+    """Start a process with its first job.
+
+    Not by multiprocessing, which would import the user's script again.
+    """
     ours, theirs = Pipe()
     with theirs:
         process = subprocess.Popen(
@@ -138,22 +141,26 @@ def _hired(attempt: Attempt) -> Worker:
 
 def _give(worker: Worker, attempt: Attempt) -> None:
     worker.attempt, worker.has_begun = attempt, False
-    with contextlib.suppress(OSError):  # it is dead, which is seen when it is heard
+    with contextlib.suppress(
+        OSError
+    ):  # it is dead, which its next message, or the lack of one, shows
         worker.connection.send(attempt.job)
 
 
-def _with_news(workers: Sequence[Worker]) -> list[Worker]:
-    """The workers that have said something, or are dead. Waits for the first."""
+def _ready(workers: Sequence[Worker]) -> list[Worker]:
+    """The workers that have sent a message or are dead; waits until there is one."""
     while workers:
         ready = wait([worker.connection for worker in workers], CHECK_S)
-        news = [w for w in workers if w.connection in ready or w.process.poll() is not None]
-        if news:
-            return news
+        ready_or_dead = [
+            w for w in workers if w.connection in ready or w.process.poll() is not None
+        ]
+        if ready_or_dead:
+            return ready_or_dead
     return []
 
 
-def _heard(worker: Worker, on_steps: OnSteps) -> bool | None:
-    """True where the job ended, False where the worker did, None where it goes on.
+def _received(worker: Worker, on_steps: OnSteps) -> bool | None:
+    """Read a worker's message: True where its job ended, False where it died, None where it works.
 
     Raises StorageError where the worker could not record what it did.
     """
@@ -172,31 +179,31 @@ def _heard(worker: Worker, on_steps: OnSteps) -> bool | None:
 
 
 def _message(worker: Worker) -> bytes:
-    """The next one; GONE where there is none, or one that broke off."""
+    """A worker's next message; GONE where it sent none, or died while it was sending."""
     try:
         return worker.connection.recv_bytes(LONGEST) if worker.connection.poll() else GONE
     except (EOFError, OSError):
         return GONE
 
 
-def _dismissed(worker: Worker) -> int:
-    """Let a process end; its status."""
+def _ended(worker: Worker) -> int:
+    """Let a worker end by itself; returns its exit status."""
     with contextlib.suppress(OSError):
         worker.connection.send(None)
     with contextlib.suppress(subprocess.TimeoutExpired):
         worker.process.wait(LEAVE_S)
-    return _buried(worker)
+    return _reaped(worker)
 
 
-def _buried(worker: Worker) -> int:
-    """The status of a process that is no more, by our hand if need be."""
+def _reaped(worker: Worker) -> int:
+    """The exit status of a worker that has ended, or is killed here."""
     worker.process.kill()
     worker.connection.close()
     return worker.process.wait()
 
 
-def _ending(status: int) -> str:
-    """A process's status in words."""
+def _in_words(status: int) -> str:
+    """How a process ended, in words, from its exit status."""
     if status >= 0:
         return f"exit status {status}"
     try:
@@ -206,7 +213,7 @@ def _ending(status: int) -> str:
 
 
 def _given_up(waiting: deque[Attempt], how: str) -> Iterator[Job]:
-    """No process that could do them can be had: the jobs that are left fail."""
+    """Record the jobs that are left as failed: no worker process could be started for them."""
     while waiting:
         job = waiting.popleft().job
         record_failure(job, f"no worker could begin it: {MAX_STARTS} in a row ended first ({how})")

@@ -20,6 +20,7 @@ from vaebench.running.executors.entry import executor
 from vaebench.running.job import Job, OnSteps, perform, record_failure
 
 REACH_S = 10.0
+"""Seconds in which a cluster's address must answer."""
 
 
 @executor(name="ray")
@@ -48,7 +49,7 @@ def run_on_ray(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iter
 
 
 def _joined(num_cpus: int) -> Any:
-    """The module, connected to a cluster. Raises InputError."""
+    """The module `ray`, connected to a cluster. Raises InputError where it cannot be."""
     try:
         import ray
     except ImportError as error:
@@ -57,19 +58,19 @@ def _joined(num_cpus: int) -> Any:
     if ray.is_initialized():
         return ray
     _check_reachable(os.environ.get("RAY_ADDRESS", ""))
-    usual: dict[str, Any] = {
+    options: dict[str, Any] = {
         "log_to_driver": False,
         "include_dashboard": False,
         "logging_level": logging.WARNING,
     }
     if folder := os.environ.get("VAEBENCH_DATA"):
-        usual["runtime_env"] = {"env_vars": {"VAEBENCH_DATA": str(Path(folder).resolve())}}
+        options["runtime_env"] = {"env_vars": {"VAEBENCH_DATA": str(Path(folder).resolve())}}
     try:
-        with _own_signals():
+        with _keeping_signals():
             try:
-                ray.init(num_cpus=num_cpus, **usual)
+                ray.init(num_cpus=num_cpus, **options)
             except ValueError:  # there is a cluster, whose size is not ours to say
-                ray.init(**usual)
+                ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(
             f"the Ray cluster that was started last on this machine must be within reach; {error}: "
@@ -93,8 +94,8 @@ def _check_reachable(address: str) -> None:
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """Ray takes SIGTERM for itself, and ends the program by it as if all were well."""
+def _keeping_signals() -> Iterator[None]:
+    """Put back our handler of SIGTERM: Ray's own ends the program as if all were well."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     if threading.current_thread() is threading.main_thread():
@@ -113,7 +114,7 @@ def _marked(out: Path) -> Iterator[Path]:
 
 
 def _after(ray: Any, ended: Any, attempt: Attempt, on_steps: OnSteps) -> list[Attempt]:
-    """What is to be tried again after a task ended, well or not."""
+    """The attempts that follow after a task ended, well or not."""
     try:
         steps = ray.get(ended)
         if isinstance(steps, str):
@@ -127,10 +128,10 @@ def _after(ray: Any, ended: Any, attempt: Attempt, on_steps: OnSteps) -> list[At
 
 
 def _perform(job: Job, mark: Path) -> int | str:
-    """On the node: the whole job; returns the steps it took, since progress cannot be sent, or why
-    its results could not be written.
+    """Perform a whole job, on the node that Ray chose.
 
-    Raises InputError where the node does not see the coordinator's output folder.
+    Returns the number of steps it took, as progress cannot be sent on the way, or why its results
+    could not be written. Raises InputError where the node does not see the output folder.
     """
     if not mark.exists():
         raise InputError(

@@ -1,4 +1,4 @@
-"""Why the numbers of a model from elsewhere may be on another scale than they are read on."""
+"""Signs that a model from elsewhere gives numbers on another scale than they are read on."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from torch import Tensor
 
 from vaebench.evaluation import Grade, Subject, bounds
 from vaebench.ops.noise import Noise
-from vaebench.running.external.model import Given
+from vaebench.running.external.model import ExternalModel
 
 NUM_JUDGED = 200
 """Test images that a model is judged by, at most."""
 NUM_SAMPLES = 4
+"""Posterior samples per image behind each ELBO."""
 ERRORS = 3.0
-"""Standard errors that an ELBO must be higher by."""
+"""How many standard errors higher the ELBO of another reading must be."""
 
 
 @torch.no_grad()
 def doubts_of(subject: Subject) -> str:
     """Why the model's figures should not be trusted, from what it gives for some test images."""
     model, x = subject.model, subject.observed("test")[:NUM_JUDGED]
-    assert isinstance(model, Given), "a model from elsewhere"
+    assert isinstance(model, ExternalModel), "a model from elsewhere"
     numbers = model.encoded(x[None])
     out = model.outputs(numbers.chunk(2, -1)[0][None])
     reasons = (model.likelihood.doubt(x[None], out), _of_spread(model, x, numbers, subject.noise))
     return "; ".join(filter(None, reasons))
 
 
-def _of_spread(model: Given, x: Tensor, numbers: Tensor, noise: Noise) -> str:
-    """Whether encode's log-variances look like standard deviations or variances.
+def _of_spread(model: ExternalModel, x: Tensor, numbers: Tensor, noise: Noise) -> str:
+    """Why encode's log-variances look like standard deviations or variances; "" where they do not.
 
-    These are positive, so that q would be wider than N(0, 1) in each dimension for each image. In
-    doubt only where they also fit better when read so: by an ELBO that is higher beyond its error.
-    The reading that fits best is named.
+    Those are positive, and read as log-variances would make q wider than N(0, 1) in each dimension
+    for each image. Doubted only where the other reading also fits better: by an ELBO that is higher
+    beyond its error. The reading that fits best is named.
     """
     mu, spread = numbers.chunk(2, -1)
     if not bool((spread > 0).all()):
@@ -56,6 +57,6 @@ def _of_spread(model: Given, x: Tensor, numbers: Tensor, noise: Noise) -> str:
 
 
 def marked(grade: Grade, doubt: str) -> Grade:
-    """The grade of one run, with a doubt beside those that it has."""
-    own = grade.doubts or ("",)
-    return replace(grade, doubts=tuple("; ".join(filter(None, (doubt, each))) for each in own))
+    """The grade of one run, with a doubt put before those that it has."""
+    doubts = grade.doubts or ("",)
+    return replace(grade, doubts=tuple("; ".join(filter(None, (doubt, each))) for each in doubts))

@@ -1,4 +1,4 @@
-"""Models trained elsewhere, graded as this suite's own are, and recorded beside them."""
+"""A model trained elsewhere: what decides its grades, its evaluation and its record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vaebench.config import (
     observation_space,
 )
 from vaebench.config.build import check_support, load_data, subject_by
-from vaebench.core.errors import InputError
+from vaebench.core.errors import InputError, first_line
 from vaebench.core.sources import load_file
 from vaebench.data import Dataset
 from vaebench.evaluation import Subject, budget
@@ -36,7 +36,7 @@ from vaebench.ops.noise import Noise, key
 from vaebench.results import Labels, Record
 from vaebench.running.environment import describe
 from vaebench.running.external.doubts import doubts_of, marked
-from vaebench.running.external.model import Decode, Encode, from_torch, given_model
+from vaebench.running.external.model import Decode, Encode, external_model, from_torch
 from vaebench.running.job import keep, lost
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Entrant:
     """A model from elsewhere with all that decides its grades.
 
     `encode`: images [B, P] -> mean and log-variance of q(z|x), [B, D] each, or a Normal over z.
-    `decode`: codes [n, D] -> what the likelihood is given: logits [n, P] for Bernoulli, means for
+    `decode`: codes [n, D] -> what the likelihood takes: logits [n, P] for Bernoulli, means for
     Gaussian, all that `vaebench list likelihoods` says. The P pixels are the axes of a stored image
     in row-major order: `x.reshape(-1, *image_shape)` is as the data set's file has it. Both must
     be fit to be evaluated: no dropout, no batch statistics. `likelihood`, `data` and `prior` are
@@ -62,16 +62,16 @@ class Entrant:
     data: str | Path | Mapping[str, Any] | DataConfig
     prior: str | Mapping[str, Any] | TorchDistribution = "standard_normal"
     name: str = "given"
-    """As tables are to call it."""
+    """The name by which tables show it."""
     seed: int = 0
-    """Of the training that made it, for comparisons by seed; and of the evaluation's samples."""
+    """The seed it was trained with, for comparisons by seed; the evaluation draws with it too."""
     evaluate: Mapping[str, Any] = field(default_factory=dict)
     device: str = "cpu"
 
 
 @dataclass(frozen=True)
 class Entered:
-    """An entrant with its words resolved."""
+    """An entrant whose names of likelihood, prior and data have been looked up."""
 
     entrant: Entrant
     likelihood: Choice
@@ -82,7 +82,7 @@ class Entered:
 
     @property
     def labels(self) -> Labels:
-        """The words by which the tables know it."""
+        """What tables show of it: data, likelihood, name, settings and seed."""
         measure = LIKELIHOODS[self.likelihood.name].measure
         settings = flat(evaluate=self.settings)
         return Labels(
@@ -98,8 +98,10 @@ class Entered:
         )
 
     def id(self, mark: str) -> str:
-        """The record's name, of the labels and a mark of the model: the same model is recorded
-        once, and another one of its name and seed never takes its place."""
+        """The id of its record: a hash of the labels and of a mark of the model.
+
+        So the same model is recorded once, and another one of its name and seed never replaces it.
+        """
         return digest(msgspec.to_builtins(self.labels) | {"mark": mark})
 
 
@@ -115,7 +117,7 @@ def evaluate(
 ) -> pd.DataFrame:
     """Grade a model trained elsewhere: its rows, as `vb.run` gives them.
 
-    `encode` is given, and `decode` gives, images as rows of P pixels: the axes that are stored,
+    `encode` takes, and `decode` returns, images as rows of P pixels: the axes that are stored,
     [H, W, C] or [C, H, W] or others, flattened row-major, the last one fastest.
     Arguments and further ones (name, seed, evaluate, device) are the fields of `Entrant`. With
     `out`, the model is recorded there beside the runs of a study, to be compared with them.
@@ -126,7 +128,10 @@ def evaluate(
 
 
 def grade(entrant: Entrant, out: Path | None = None) -> Record:
-    """Evaluate an entrant, and record it where there is a folder to. Raises InputError."""
+    """Evaluate an entrant, and record it in the folder `out`, where one is named.
+
+    Raises InputError for a model that cannot be graded.
+    """
     entered = enter(entrant)
     if out is not None:
         results.prepare(out)
@@ -134,9 +139,9 @@ def grade(entrant: Entrant, out: Path | None = None) -> Record:
     try:
         kernels.forget_paths()
         graded, mark = subject(entered)
-        found = evaluate_subject(graded, entered.settings.wanted)
+        evaluation = evaluate_subject(graded, entered.settings.wanted)
         doubt = doubts_of(graded)
-        metrics = results.metrics([marked(grade, doubt) for grade in found.grades], 0)
+        metrics = results.metrics([marked(grade, doubt) for grade in evaluation.grades], 0)
         if reason := lost(metrics):
             raise InputError(f"the figures of {entrant.name!r} must be finite; {reason}")
     except InputError as error:
@@ -145,13 +150,13 @@ def grade(entrant: Entrant, out: Path | None = None) -> Record:
         raise
     record = _record(entered, mark, "done", metrics=metrics)
     if out is not None:
-        keep(out, record.run, found, 0, entered.dataset)
+        keep(out, record.run, evaluation, 0, entered.dataset)
         results.write(out, record)
     return record
 
 
-def foretell(entrant: Entrant) -> dict[str, float]:
-    """Seconds that each grading of an entrant will take, by name. Raises InputError."""
+def estimate_seconds(entrant: Entrant) -> dict[str, float]:
+    """How many seconds each grading of an entrant will take, by name. Raises InputError."""
     entered = enter(entrant)
     return budget(subject(entered)[0], entered.settings.wanted)
 
@@ -164,16 +169,16 @@ def read(path: Path, **evaluate: Any) -> Entrant:
     """
     module = load_file(str(path))
     names = [f.name for f in fields(Entrant)]
-    found = {"name": path.stem} | {n: getattr(module, n) for n in names if hasattr(module, n)}
+    values = {"name": path.stem} | {n: getattr(module, n) for n in names if hasattr(module, n)}
     for name in ("encode", "decode", "likelihood", "data"):
-        if name not in found:
+        if name not in values:
             raise InputError(f"{path} must define {name}, as vb.evaluate takes it; it does not")
-    return Entrant(**found | {"evaluate": dict(found.get("evaluate", {})) | evaluate})
+    return Entrant(**values | {"evaluate": dict(values.get("evaluate", {})) | evaluate})
 
 
 def enter(entrant: Entrant) -> Entered:
-    """The entrant with its words resolved and its data checked. Raises InputError."""
-    _check_words(entrant)
+    """Look up what the entrant names, and check its data. Raises InputError."""
+    _check_fields(entrant)
     data = convert(_data_table(entrant.data), DataConfig)
     dataset = load_data(data)
     likelihood = chosen(LIKELIHOODS, entrant.likelihood)
@@ -189,7 +194,7 @@ def enter(entrant: Entrant) -> Entered:
     )
 
 
-def _check_words(entrant: Entrant) -> None:
+def _check_fields(entrant: Entrant) -> None:
     if not (isinstance(entrant.name, str) and entrant.name):
         raise InputError(f"name must be a word; got {entrant.name!r}")
     if not (isinstance(entrant.seed, int) and 0 <= entrant.seed < 2**63):
@@ -197,8 +202,9 @@ def _check_words(entrant: Entrant) -> None:
     try:
         torch.empty(0, device=entrant.device)
     except (RuntimeError, AssertionError) as error:
-        told = str(error).partition("\n")[0]
-        raise InputError(f"device must be there; got {entrant.device!r}: {told}") from error
+        raise InputError(
+            f"device must be there; got {entrant.device!r}: {first_line(error)}"
+        ) from error
 
 
 def subject(entered: Entered) -> tuple[Subject, str]:
@@ -207,7 +213,7 @@ def subject(entered: Entered) -> tuple[Subject, str]:
     Raises InputError for a model that cannot be graded.
     """
     entrant = entered.entrant
-    model, mark = given_model(
+    model, mark = external_model(
         entrant.encode,
         entrant.decode,
         LIKELIHOODS[entered.likelihood.name],
@@ -264,4 +270,4 @@ def _record(entered: Entered, mark: str, status: results.Status, **contents: Any
     )
 
 
-__all__ = ["Entrant", "evaluate", "foretell", "grade", "read"]
+__all__ = ["Entrant", "estimate_seconds", "evaluate", "grade", "read"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.distributions import Distribution as TorchDistribution
 from torch.distributions import Independent, Normal
 
-from vaebench.core.errors import InputError
+from vaebench.core.errors import InputError, first_line
 from vaebench.core.user_code import call
 from vaebench.data import Dataset
 from vaebench.evaluation.likelihood.checked import checked_log_px_z
@@ -31,14 +31,14 @@ NUM_TRIED = 3
 Encode = Callable[[Tensor], Any]
 """Images [B, P] -> mean and log-variance of q(z|x), [B, D] each, or a Normal over z."""
 Decode = Callable[[Tensor], Tensor]
-"""Codes [n, D] -> the numbers that the likelihood is given, n of each row alike: [n, n P]."""
+"""Codes [n, D] -> the parameters of the likelihood, m for each of the P pixels: [n, m P]."""
 
 
 @dataclass(frozen=True)
-class Given:
-    """What `evaluation.Graded` asks for, of two functions and the names of two distributions.
+class ExternalModel:
+    """A stack of one run (see `evaluation.Graded`), from two functions, a likelihood and a prior.
 
-    The functions are handed copies. Whatever precision they give is graded as float32.
+    The functions are called with copies. Whatever precision they return is graded as float32.
     """
 
     encode: Encode
@@ -49,12 +49,12 @@ class Given:
     latent: Latent
     like: Tensor
     num_outputs: int
-    """Of each row of decode: P, times the numbers that the likelihood has for a pixel."""
+    """Numbers in a row of decode: P, times the parameters of the likelihood for a pixel."""
     log_volume: float = 0.0
     num_runs: int = 1
 
     def encoded(self, x: Tensor) -> Tensor:
-        """[1, B, P] -> mean and log-variance, side by side: [1, B, 2D]."""
+        """Mean and log-variance of q(z|x), side by side: [1, B, P] -> [1, B, 2D]."""
         return torch.cat(_gaussian(self.encode, x[0], self.latent.dim), -1)[None]
 
     def distribution(self, numbers: Tensor) -> Distribution:
@@ -70,24 +70,24 @@ class Given:
         return self.bound_prior
 
     def log_px_z(self, x: Tensor, z: Tensor) -> Tensor:
-        """[1, B, P], [K, 1, B, D] -> [K, 1, B], in nats."""
+        """log p(x|z) in nats: [1, B, P], [K, 1, B, D] -> [K, 1, B]."""
         log_prob, out = self.likelihood.log_prob, self.outputs(z)
         return call(log_prob, x, out, **self.likelihood_hyper) - self.log_volume
 
     def mean_image(self, z: Tensor) -> Tensor:
-        """[K, 1, n, D] -> [K, 1, n, P]."""
+        """The mean of p(x|z): [K, 1, n, D] -> [K, 1, n, P]."""
         return call(self.likelihood.mean, self.outputs(z))
 
     def sample_image(self, z: Tensor, noise: Noise) -> Tensor:
         """Images drawn from p(x|z): [K, 1, n, D] -> [K, 1, n, P]."""
         return self.likelihood.draw(self.outputs(z), noise, **self.likelihood_hyper)
 
-    def of_run(self, run: int) -> Given:
-        """Itself: there is one."""
+    def of_run(self, run: int) -> ExternalModel:
+        """The model, as there is only one run."""
         return self
 
     def outputs(self, z: Tensor) -> Tensor:
-        """What decode gives, in the precision of z: [K, 1, n, D] -> [K, 1, n, num_outputs]."""
+        """What decode returns, in the precision of z: [K, 1, n, D] -> [K, 1, n, num_outputs]."""
         rows = z.flatten(0, -2)
         out = _called("decode", self.decode, rows)
         if not _is_real(out):
@@ -98,12 +98,12 @@ class Given:
                 f"{tuple(rows.shape)} under likelihood {self.likelihood.name!r}; it gave "
                 f"{tuple(out.shape)}"
             )
-        # A copy: the next call may overwrite what this one gave.
+        # A copy: the next call may overwrite what this one returned.
         return out.to(z, copy=True).reshape(*z.shape[:-1], self.num_outputs)
 
 
 @torch.no_grad()
-def given_model(
+def external_model(
     encode: Encode,
     decode: Decode,
     likelihood: Likelihood,
@@ -111,22 +111,22 @@ def given_model(
     prior: BoundPrior,
     dataset: Dataset,
     device: str,
-) -> tuple[Given, str]:
-    """The model, tried on a few test images, and a mark that tells it from others.
+) -> tuple[ExternalModel, str]:
+    """The model, tried on a few test images, and a hash that tells it from others.
 
     Raises InputError for what cannot be graded: another shape, NaN, parts that still change from
     call to call or with the batch, a log-probability above 0.
     """
-    own = [*likelihood.learned, *likelihood.fitted]
-    if own:
+    learned = [*likelihood.learned, *likelihood.fitted]
+    if learned:
         raise InputError(
-            f"likelihood {likelihood.name!r} learns {own[0]} in training, which a model from "
+            f"likelihood {likelihood.name!r} learns {learned[0]} in training, which a model from "
             f"elsewhere cannot hand over: name one that is told it, as {{name = 'gaussian', "
             f"sigma = 0.1}}"
         )
     x = dataset.observe("test")[:NUM_TRIED].to(device)
     mu, _ = _gaussian(encode, x)
-    model = Given(
+    model = ExternalModel(
         encode,
         decode,
         likelihood,
@@ -140,8 +140,8 @@ def given_model(
     return model, _tried(model, x[None])
 
 
-def _tried(model: Given, x: Tensor) -> str:
-    """A mark of the model, of what it gives for a few images.
+def _tried(model: ExternalModel, x: Tensor) -> str:
+    """Try a model on a few images; returns a hash of its numbers, by which it is told from others.
 
     Raises InputError where it is no function of its inputs, row by row, or not finite.
     """
@@ -168,19 +168,18 @@ def _tried(model: Given, x: Tensor) -> str:
     return hashlib.sha256(seen.double().cpu().numpy().tobytes()).hexdigest()[:12]
 
 
-def _called(what: str, function: Callable[[Tensor], Any], given: Tensor) -> Any:
-    """What a function of the user's gives for a copy. Raises InputError where it raises."""
+def _called(what: str, function: Callable[[Tensor], Any], argument: Tensor) -> Any:
+    """Call a function of the user's with a copy. Raises InputError where it raises anything."""
     try:
-        return function(given.clone())
+        return function(argument.clone())
     except InputError:
         raise
     except Exception as error:
-        first_line = str(error).strip().partition("\n")[0]
-        dtype = str(given.dtype).removeprefix("torch.")
+        dtype = str(argument.dtype).removeprefix("torch.")
         raise InputError(
-            f"{what} must take {dtype} of shape {tuple(given.shape)} on {given.device}; it raised "
-            f"{type(error).__name__}: {first_line}: where it computes in another precision, "
-            f"convert within it, as by x.double()"
+            f"{what} must take {dtype} of shape {tuple(argument.shape)} on {argument.device}; "
+            f"it raised {type(error).__name__}: {first_line(error)}: where it computes in another "
+            f"precision, convert within it, as by x.double()"
         ) from error
 
 
@@ -189,7 +188,7 @@ def _is_real(value: Any) -> bool:
 
 
 def _said(value: Any) -> str:
-    """What a value is, in words."""
+    """The type and shape of a value, in words."""
     if isinstance(value, Tensor):
         return (
             f"a tensor of {str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
@@ -200,22 +199,22 @@ def _said(value: Any) -> str:
 
 
 def _gaussian(encode: Encode, x: Tensor, dim: int | None = None) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance [B, D] that an encoder gives for images [B, P], in their precision.
+    """Mean and log-variance [B, D] that an encoder returns for images [B, P], in their precision.
 
-    Raises InputError.
+    Raises InputError where it returns anything else.
     """
-    found = _called("encode", encode, x)
-    if isinstance(found, Independent):
-        found = found.base_dist
-    if isinstance(found, Normal):
-        found = found.loc, 2.0 * found.scale.log()
-    match found:
+    q = _called("encode", encode, x)
+    if isinstance(q, Independent):
+        q = q.base_dist
+    if isinstance(q, Normal):
+        q = q.loc, 2.0 * q.scale.log()
+    match q:
         case (mu, log_var) if _is_real(mu) and _is_real(log_var):
             pass
         case _:
             raise InputError(
                 f"encode must give mean and log-variance of q(z|x), two tensors of real numbers, "
-                f"or a Normal over z; it gave {_said(found)}: wrap it, as in lambda x: "
+                f"or a Normal over z; it gave {_said(q)}: wrap it, as in lambda x: "
                 f"(net(x).mu, net(x).log_var)"
             )
     fits = mu.ndim == 2 and len(mu) == len(x) and mu.shape[1] == (dim or max(1, mu.shape[1]))
