@@ -65,7 +65,7 @@ def long_form(key: str, value: Any) -> Any:
 
 
 def _read(message: str) -> tuple[str, list[str]]:
-    """Split msgspec's message into the fault, in the words of TOML, and the keys that lead there."""
+    """Split msgspec's message into the fault, in words of TOML, and the keys that lead there."""
     pointed = re.fullmatch(r"(.*) - at `\$([\w.\[\]]*)`", message, re.DOTALL)
     what, path = pointed.groups() if pointed else (message, "")
     what = what.replace("`", "'").replace("Invalid enum value", "Invalid value")

@@ -131,7 +131,7 @@ def text(value: float | Choice) -> str:
 
 
 def flat(**sections: Struct) -> dict[str, str]:
-    """Every field as "section.field" with its value as one word: tables split settings at spaces."""
+    """Every field as "section.field" with a value of one word: tables split settings at spaces."""
     return {
         f"{section}.{name}": _word(v)
         for section, fields in sections.items()

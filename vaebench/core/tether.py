@@ -20,7 +20,8 @@ def tie(descriptor: int, coordinator: int) -> None:
     """End this process as soon as its coordinator is gone.
 
     `descriptor`: the file descriptor of the connection to it; `coordinator`: its process id. Linux
-    kills this process by itself; elsewhere, and where that fails, a thread sees the connection's other end close.
+    kills this process by itself; elsewhere, and where that fails, a thread sees the connection's
+    other end close.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's, who ends us
     if sys.platform == "linux":

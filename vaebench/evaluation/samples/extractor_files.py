@@ -80,8 +80,8 @@ def from_file(name: str, dataset: Dataset) -> Extractor:
     """The callable of a file, with the form of images that it takes.
 
     It is called with float32 intensities on the CPU, as images [N, C, H, W], or where it does not
-    take these as [N, P]; it returns features [N, F]. Raises InputError where the file cannot be read
-    or the callable returns something else.
+    take these as [N, P]; it returns features [N, F]. Raises InputError where the file cannot be
+    read or the callable returns something else.
     """
     file = named(name)
     try:
