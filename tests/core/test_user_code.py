@@ -1,6 +1,7 @@
 """User code may work in place: the suite's own memory stays, and its value is the pure one's."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -296,6 +297,7 @@ def test_the_suites_own_functions_do_not_pay():
     assert call(LIKELIHOODS["gaussian"].mean, x) is x
     assert not is_users(torch.sigmoid)
     assert is_users(lambda x: x) and is_users(torch.nn.Linear(1, 1))
+    assert is_users(math.exp)  # in C too, where it is not PyTorch's
 
 
 def test_a_gradient_flows_through_the_door():

@@ -80,13 +80,13 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def observation_space(self) -> str:
-        """Runs are ranked only against runs with the same one."""
+        """A word that runs share where they can be ranked against each other."""
         measure = LIKELIHOODS[self.likelihood.name].measure
         return observation_space(self.data, measure, self.evaluate.num_samples)
 
     @property
     def stack_key(self) -> str:
-        """Runs with the same one differ only in seed and scalars, and can train side by side."""
+        """A hash that runs share where they differ only in seed and scalars, so can be stacked."""
         shape = msgspec.to_builtins(self)
         shape["train"] = shape["train"] | dict.fromkeys(TRAIN_SCALARS, 0)
         counts = {n: self.objective.hyper[n] for n in OBJECTIVES[self.objective.name].counts}

@@ -38,7 +38,7 @@ class Evaluation:
 
     @property
     def values(self) -> dict[str, list[float]]:
-        """By metric name: a value for each run."""
+        """The values of each run, by metric name."""
         return {grade.name: grade.values.tolist() for grade in self.grades}
 
 
@@ -46,9 +46,9 @@ class Evaluation:
 def evaluate(subject: Subject, gradings: Mapping[str, Mapping[str, float]] = USUAL) -> Evaluation:
     """Every grade of every run of the stack, on the test part; the bounds on validation too.
 
-    `gradings`: entries of the registry by name, with their scalars. Each reads streams of its own,
-    so that a grade does not depend on what else is asked for. Raises InputError for one that the
-    subject cannot be graded by.
+    `gradings`: entries of the registry by name, with their scalars. Each draws random numbers of
+    its own, so that a grade does not depend on what else is asked for. Raises InputError for one
+    that the subject cannot be graded by.
     """
     check(subject, gradings)
     grades = [grade for name, hyper in gradings.items() for grade in _graded(subject, name, hyper)]

@@ -28,11 +28,11 @@ class Graded(Protocol):
 
     @property
     def num_runs(self) -> int:
-        """S."""
+        """The number of runs, S."""
 
     @property
     def likelihood(self) -> Likelihood:
-        """p(x|z)."""
+        """The likelihood p(x|z), as registered."""
 
     @property
     def latent(self) -> Latent:
@@ -49,22 +49,22 @@ class Graded(Protocol):
         """q(z|x) of such numbers, differentiable in them."""
 
     def posterior(self, x: Tensor) -> Distribution:
-        """q(z|x)."""
+        """The posterior q(z|x) of images, as a distribution."""
 
     def prior(self) -> BoundPrior:
-        """p(z)."""
+        """The prior p(z), with its parameters."""
 
     def log_px_z(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) in nats, with all constants: [K, S, B]."""
 
     def mean_image(self, z: Tensor) -> Tensor:
-        """E[x|z]."""
+        """The mean image E[x|z]: [K, S, B, P]."""
 
     def sample_image(self, z: Tensor, noise: Noise) -> Tensor:
         """Images drawn from p(x|z), in the values that the likelihood is for: [K, S, B, P]."""
 
     def of_run(self, run: int) -> Self:
-        """One run alone, with its axis."""
+        """One run alone, as a stack of one."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Subject:
     model: Graded
     dataset: Dataset
     noise: Noise
-    """Streams of this grading alone, a key for each run."""
+    """Random numbers for this grading alone, from one key for each run."""
     num_samples: int = 100
     """K of the importance-weighted bound."""
     num_images: int = 1000
@@ -138,7 +138,7 @@ class Grading:
 
     @property
     def hyper(self) -> dict[str, Hyper]:
-        """Its scalars, by name."""
+        """The scalars that the grading takes, by name."""
         return hyperparameters(self.grade)
 
     def completed(self, hyper: Mapping[str, float]) -> dict[str, float]:

@@ -27,7 +27,7 @@ class Coded:
 
 
 class Dci(NamedTuple):
-    """Eastwood & Williams 2018, section 3."""
+    """Disentanglement, completeness and informativeness (Eastwood & Williams 2018, section 3)."""
 
     disentanglement: float
     completeness: Numbers  # [F]

@@ -20,7 +20,7 @@ NOT_FINITE = "the model's images have NaN or infinity"
 
 @dataclass(frozen=True)
 class Drawn:
-    """Images of S models."""
+    """Images drawn from S models, and which models gave finite ones."""
 
     x: Tensor  # [S, n, P] on the CPU; zeros for a run whose images are not finite
     finite: Tensor  # [S]

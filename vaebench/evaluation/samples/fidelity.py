@@ -73,7 +73,7 @@ def compared(real: Balls, ours: Balls) -> dict[str, Estimate]:
 
 @dataclass(frozen=True)
 class Hits:
-    """How many of P points lie in N balls."""
+    """Counts of P points in N balls, by point and by ball."""
 
     of_points: Tensor  # [P] balls about each
     of_balls: Tensor  # [N] points in each

@@ -66,7 +66,7 @@ class ExternalModel:
         return self.distribution(self.encoded(x))
 
     def prior(self) -> BoundPrior:
-        """p(z)."""
+        """The prior p(z)."""
         return self.bound_prior
 
     def log_px_z(self, x: Tensor, z: Tensor) -> Tensor:
