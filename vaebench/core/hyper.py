@@ -96,8 +96,8 @@ def check_signature(
     return declared
 
 
-def complete(what: str, declared: Mapping[str, Hyper], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given values with the defaults of those left out, in declared order.
+def complete(what: str, declared: Mapping[str, Hyper], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the defaults of those left out, in declared order.
 
     Raises InputError for an unknown hyperparameter or a missing one.
     """
