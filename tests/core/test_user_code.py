@@ -255,7 +255,7 @@ def spoils(subject):
     with torch.no_grad():
         for parameter in subject.model.parameters():
             parameter.mul_(0.5)
-    return [vb.Grade("spoilt", torch.zeros(2), "test", unit="1")]
+    return [vb.Grade("spoilt", torch.zeros(subject.model.num_runs), "test", unit="1")]
 
 
 @pytest.mark.parametrize("does", ["grade", "refuses"])
@@ -266,6 +266,32 @@ def test_a_grading_gets_data_and_weights_of_its_own(subject, does, monkeypatch):
     monkeypatch.setitem(GRADINGS._entries, "latent", entry)
     found = graded(subject, "latent", "likelihood", "samples")
     assert {name: found[name] for name in expected} == expected
+
+
+def over_all_runs(subject):
+    """A grading that averages over the runs beside each other."""
+    z = torch.zeros(1, subject.model.num_runs, 1, subject.model.latent.dim)
+    mean = subject.model.mean_image(z).mean().expand(subject.model.num_runs)
+    drawn = normals(subject.noise, 1, 4, 2).mean((0, 2, 3))
+    parts = mean[:, None].expand(-1, 3)
+    some = {"parts": parts, "low": mean - 1, "high": mean + 1, "doubts": ("odd",) * len(mean)}
+    return [vb.Grade("mine", mean, "test", **some), vb.Grade("drawn", drawn, "test")]
+
+
+def test_a_users_grading_gives_a_run_the_same_in_every_stack(subject, monkeypatch):
+    entry = dataclasses.replace(GRADINGS["latent"], grade=over_all_runs)
+    monkeypatch.setitem(GRADINGS._entries, "latent", entry)
+    both = evaluate(subject, {"latent": {}}).grades
+    assert both[0].values[0] != both[0].values[1] and both[1].values[0] != both[1].values[1]
+    for run in range(2):
+        noise = dataclasses.replace(subject.noise, keys=subject.noise.keys[run : run + 1])
+        one_run = dataclasses.replace(subject, model=subject.model.of_run(run), noise=noise)
+        alone = evaluate(one_run, {"latent": {}}).grades
+        for one, other in zip(alone, both, strict=True):
+            for field in ("values", "low", "high", "parts"):
+                of_one, of_both = getattr(one, field), getattr(other, field)
+                assert (of_one is of_both is None) or torch.equal(of_one[0], of_both[run]), field
+    assert both[0].doubts == ("odd", "odd") and not any(both[1].doubts)
 
 
 @pytest.mark.parametrize("binarisation", ["none", "threshold", "dynamic"])

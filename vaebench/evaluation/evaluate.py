@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vaebench.core.hyper import source_fingerprint
+from vaebench.core.user_code import is_users
 from vaebench.evaluation.grading import (
     GRADINGS,
     Grade,
@@ -17,6 +18,8 @@ from vaebench.evaluation.grading import (
     Subject,
     ask,
     check,
+    runs_alone,
+    side_by_side,
     with_own_streams,
 )
 from vaebench.evaluation.samples.drawn import prior_means
@@ -62,8 +65,22 @@ def _graded(subject: Subject, name: str, hyper: Mapping[str, float]) -> Iterator
     entry = GRADINGS[name]
     scalars = entry.completed(hyper)
     mark = _fingerprint(subject, entry, scalars)
-    for grade in ask(entry.grade, with_own_streams(subject, name), **scalars):
+    for grade in _asked(entry, with_own_streams(subject, name), scalars):
         yield replace(grade, fingerprint=grade.fingerprint or mark)
+
+
+def _asked(entry: Grading, subject: Subject, scalars: Mapping[str, float]) -> list[Grade]:
+    """The grades of one grading; a user's is asked about each run alone.
+
+    So no run's grade depends on which others are in its stack.
+    """
+    if not is_users(entry.grade):
+        return ask(entry.grade, subject, **scalars)
+    each = [
+        ask(entry.grade, replace(subject, model=model, noise=noise), **scalars)
+        for model, noise in runs_alone(subject.model, subject.noise)
+    ]
+    return [side_by_side(grades) for grades in zip(*each, strict=True)]
 
 
 def _fingerprint(subject: Subject, entry: Grading, scalars: Mapping[str, float]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from vaebench.core.errors import InputError
@@ -206,3 +207,22 @@ def runs_alone(model: Graded, noise: Noise) -> Iterator[tuple[Graded, Noise]]:
     """
     for run in range(model.num_runs):
         yield model.of_run(run), replace(noise, keys=noise.keys[run : run + 1])
+
+
+def side_by_side(grades: Sequence[Grade]) -> Grade:
+    """One metric of several stacks as that of one stack."""
+    first = grades[0]
+
+    def joined(values: Sequence[Tensor | None]) -> Tensor | None:
+        tensors = [value for value in values if value is not None]
+        return torch.cat(tensors) if len(tensors) == len(values) else None
+
+    return replace(
+        first,
+        values=torch.cat([grade.values for grade in grades]),
+        low=joined([grade.low for grade in grades]),
+        high=joined([grade.high for grade in grades]),
+        parts=joined([grade.parts for grade in grades]),
+        doubts=tuple(doubt for grade in grades for doubt in grade.doubts or ("",)),
+        absent=first.absent if all(grade.absent for grade in grades) else "",
+    )
