@@ -92,6 +92,27 @@ def test_an_edited_file_that_a_plugin_imports_is_in_its_fingerprint(tmp_path, ho
     assert sources.load_file(plugin).f() == 2
 
 
+CALLS = {
+    "importlib.import_module": "importlib.import_module('edited')",
+    "a name of it": "import_module('edited')",
+    "a relative one": "import_module('.edited', __package__)",
+    "the built-in": "__import__('edited')",
+    "a part of a package": "import_module(name='parts.edited')",
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_an_import_by_a_call_counts_where_it_names_the_module(tmp_path, call):
+    text = f"def f(): return {call}.value"
+    plugin = write(tmp_path, mine=text, edited="", parts__edited="", unused="")
+    before = mark(plugin)
+    (tmp_path / "unused.py").write_text("value = 2")
+    assert mark(plugin) == before
+    for edited in ("edited.py", "parts/edited.py"):
+        (tmp_path / edited).write_text("value = 2")
+    assert mark(plugin) != before
+
+
 def test_a_plugin_that_imports_nothing_of_the_users_is_known_by_its_text_alone(tmp_path):
     plugin = write(tmp_path, mine="import math, torch, vaebench, json.decoder\ndef f(): pass")
     assert mark(plugin) == hashlib.sha256(plugin.read_bytes()).hexdigest()[:12]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import site
 import sys
 import sysconfig
@@ -39,6 +40,21 @@ class Module:
                 kept = parents[: len(parents) + 1 - node.level]
                 base = ".".join(filter(None, [*kept, node.module]))
                 yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
+            elif isinstance(node, ast.Call) and (name := _imported_by(node)):
+                yield f"{self.package}{name}".lstrip(".") if name.startswith(".") else name
+
+
+def _imported_by(call: ast.Call) -> str:
+    """The module that a call of import_module or __import__ names; "" for any other call.
+
+    A relative name begins with one dot: with more, it is read as if with one.
+    """
+    function = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    arguments = [*call.args[:1], *(word.value for word in call.keywords if word.arg == "name")]
+    name = getattr(arguments[0], "value", None) if arguments else None
+    if function not in ("import_module", "__import__") or not isinstance(name, str):
+        return ""
+    return re.sub(r"^\.+", ".", name)
 
 
 def _parsed(text: bytes) -> ast.AST:
