@@ -68,7 +68,6 @@ def test_an_objective_that_mixes_runs_is_refused_in_a_stack_of_any_size(put, par
 HONEST_LOSSES = {
     "mean over the batch": lambda t: t.rate / t.rate.mean(-1, keepdim=True).detach(),
     "in float32": lambda t: t.rate.float() @ torch.eye(t.shape[1]),
-    "numbers of its own": lambda t: torch.rand(t.shape),
     "one run at a time": lambda t: t.rate.reshape(1, -1),
     "raises": lambda t: 1 / 0,
     "nan": lambda t: t.rate * float("nan"),
@@ -82,6 +81,13 @@ def test_what_does_not_mix_runs_is_left_to_training(put, part, seeds):
     before = torch.get_rng_state()
     check(*(tiny(seed=seed) for seed in seeds))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_random_numbers_that_no_run_owns_are_refused(put, seeds):
+    put(OBJECTIVES, "elbo", **elbo_with(lambda t: torch.rand(t.shape)))
+    with pytest.raises(InputError, match=r"objective 'elbo' must give .* same twice.*vb\.normals"):
+        check(*(tiny(seed=seed) for seed in seeds))
 
 
 def test_hyperparameters_of_one_seed_are_kept_apart(put):

@@ -223,31 +223,36 @@ def _last_step(first: Trial, configs: Sequence[RunConfig]) -> Trial:
 def _is_isolated(
     stage: Stage, steps: Sequence[Step], precision: Precision, config: RunConfig
 ) -> bool:
-    """Whether it could be tried. Raises InputError where it mixes runs."""
+    """Whether it could be tried. Raises InputError where it mixes runs, or cannot be repeated."""
     for both, alone in steps:
         try:
-            difference = _difference(stage, both, alone, precision.tolerance)
+            problem = _problem(stage, both, alone, precision.tolerance)
         except Exception:
             return False
-        if difference:
-            raise InputError(
-                f"{stage.registry.kind} {stage.name(config)!r} must keep the runs of a stack apart "
-                f"(axis S); beside another run it gives {difference}: reduce the K samples (axis 0 "
-                f"of [K, S, B]) or the B examples (the last axis) and never all axes at once"
-            )
+        if problem:
+            raise InputError(f"{stage.registry.kind} {stage.name(config)!r} must {problem}")
     return True
 
 
-def _difference(stage: Stage, both: Trial, alone: Sequence[Trial], tolerance: float) -> str:
-    """What a run is given beside another that it is not given alone; "" where nothing, or where it
-    is not the same twice alone either."""
+def _problem(stage: Stage, both: Trial, alone: Sequence[Trial], tolerance: float) -> str:
+    """What is wrong where a run is given beside another what it is not given alone, and what to do;
+    "" where it is given the same."""
     stacked = both.numbers(stage)
     for run, trial in enumerate(alone):
         single = trial.numbers(stage)
-        if (words := _compared(stage.what, stacked, run, single, tolerance)) and not _compared(
-            stage.what, trial.numbers(stage), 0, single, tolerance
-        ):
-            return words
+        difference = _compared(stage.what, stacked, run, single, tolerance)
+        if difference and _compared(stage.what, trial.numbers(stage), 0, single, tolerance):
+            return (
+                f"give a run the same twice; its {stage.what} is another when it is asked again, "
+                f"as of random numbers that depend on what ran before: draw them by vb.normals or "
+                f"vb.uniforms from the noise of the run (in an objective: its terms' noise)"
+            )
+        if difference:
+            return (
+                f"keep the runs of a stack apart (axis S); beside another run it gives "
+                f"{difference}: reduce the K samples (axis 0 of [K, S, B]) or the B examples (the "
+                f"last axis) and never all axes at once"
+            )
     return ""
 
 
