@@ -1,11 +1,15 @@
 """The timing pass: what it reports, not how fast it is."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from tests.support.runs import tiny
 from vaebench.config.study import resolve
+from vaebench.core.errors import InputWarning
 from vaebench.core.memory import PeakBytes
+from vaebench.objectives import OBJECTIVES
 from vaebench.running import timing
 from vaebench.running.timing import NUM_ROUNDS, Lap, _baseline, _ratio, timing_pass
 
@@ -46,6 +50,16 @@ def test_one_record_per_variant_with_its_protocol():
     peaks = [{m.metric: m.value for m in r.metrics}["peak_memory"] for r in (elbo, elbo_mc)]
     weights = 64 * 8 + 8 + 8 * 4 + 4 + 2 * 8 + 8 + 8 * 64 + 64
     assert all(3 * 4 * weights / MIB < peak < 1.0 for peak in peaks)
+
+
+def test_a_variant_that_raises_is_left_out_and_named(monkeypatch):
+    entry = OBJECTIVES["elbo_mc"]
+    raises = dataclasses.replace(entry, loss=lambda t: t.log_px_z[0, 1] / 0)
+    monkeypatch.setitem(OBJECTIVES._entries, "elbo_mc", raises)
+    variants = [resolve([tiny(objective=name)]) for name in ("elbo_mc", "elbo")]
+    with pytest.warns(InputWarning, match="^elbo_mc is not timed: a step of 1 .* IndexError: "):
+        (record,) = timing_pass(variants, "s", "cpu")
+    assert record.labels.variant == "elbo"
 
 
 def test_variants_take_turns(monkeypatch):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from msgspec.structs import replace
 
 from vaebench.config import RunConfig
 from vaebench.config.build import build_stack, load_data
+from vaebench.core.errors import InputWarning, first_line
 from vaebench.core.memory import PeakBytes
 from vaebench.core.timing import synchronise, threads
 from vaebench.models import VAE
@@ -50,9 +52,14 @@ class Lap:
 def timing_pass(
     variants: Sequence[Sequence[RunConfig]], study: str, device: str, num_threads: int = 1
 ) -> list[Record]:
-    """Time the training step of each variant, which is the list of the runs in its stack."""
+    """Time the training step of each variant, which is the list of the runs in its stack.
+
+    A variant that raises, as some of the user's do where several runs are stacked, is left out with
+    an InputWarning: its runs are recorded already.
+    """
     with threads(num_threads), _no_garbage_collection():
-        laps = [_warmed_up(i, configs, device) for i, configs in enumerate(variants)]
+        tried = [_warmed_up_if_it_runs(i, configs, device) for i, configs in enumerate(variants)]
+        laps = [lap for lap in tried if lap]
         memory = [_peak_memory(lap, device) for lap in laps]
         for _ in range(NUM_ROUNDS):
             for lap in laps:
@@ -71,6 +78,19 @@ def _no_garbage_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def _warmed_up_if_it_runs(index: int, configs: Sequence[RunConfig], device: str) -> Lap | None:
+    try:
+        return _warmed_up(index, configs, device)
+    except Exception as error:  # whatever a function of the user's raises
+        warnings.warn(
+            f"{configs[0].variant} is not timed: a step of {len(configs)} of its runs raises "
+            f"{type(error).__name__}: {first_line(error)}",
+            InputWarning,
+            stacklevel=3,
+        )
+        return None
 
 
 def _warmed_up(index: int, configs: Sequence[RunConfig], device: str) -> Lap:
