@@ -69,21 +69,21 @@ def settings_table(*settings, variants=None):
 
 def test_a_setting_that_a_line_lacks_is_no_difference():
     table = settings_table("m.a=1 m.b=1 e.k=5", "m.a=2 m.b=1 e.k=5", "e.k=5")
-    assert names.line_names(table) == ["v0, m.a=1", "v1, m.a=2", "v2"]
+    assert names.display_names(table) == ["v0, m.a=1", "v1, m.a=2", "v2"]
     table = settings_table("m.a=1 e.k=5", "m.a=1 e.k=5", "e.k=6")
-    assert names.line_names(table) == ["v0, e.k=5", "v1, e.k=5", "v2, e.k=6"]
+    assert names.display_names(table) == ["v0, e.k=5", "v1, e.k=5", "v2, e.k=6"]
 
 
 def test_lines_of_one_variant_are_told_apart_by_what_one_of_them_lacks():
     """By one setting, for all are of the same kind."""
     table = settings_table("m.a=1 m.b=1 e.k=5", "e.k=5", variants=["elbo", "elbo"])
-    assert names.line_names(table) == ["elbo, m.a=1", "elbo"]
+    assert names.display_names(table) == ["elbo, m.a=1", "elbo"]
     three = settings_table("a=1", "a=1 b=1", "a=1 b=1 c=1", variants=["v"] * 3)
-    assert len(set(names.line_names(three))) == 3
+    assert len(set(names.display_names(three))) == 3
     rows = pd.concat([three, three])
-    assert names.line_names(rows) == names.line_names(three) * 2
+    assert names.display_names(rows) == names.display_names(three) * 2
     apart = settings_table("a=1", "b=1", variants=["v"] * 2)
-    assert names.line_names(apart[::-1]) == names.line_names(apart)[::-1]
+    assert names.display_names(apart[::-1]) == names.display_names(apart)[::-1]
 
 
 @pytest.fixture

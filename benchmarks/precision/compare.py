@@ -27,7 +27,7 @@ from vaebench.core.errors import InputError
 from vaebench.data import load
 from vaebench.evaluation import bounds
 from vaebench.models import VAE
-from vaebench.report.statistics.intervals import paired_difference
+from vaebench.report.statistics.intervals import mean_interval
 from vaebench.running.environment import describe
 from vaebench.running.executors.local import SETTINGS
 from vaebench.training.curves import Step
@@ -174,8 +174,8 @@ def _difference(by_seed: pd.DataFrame, precision: str) -> str:
     """From float32, paired by seed."""
     if precision == PRECISIONS[0]:
         return ""
-    difference = paired_difference(by_seed[precision].to_list(), by_seed[PRECISIONS[0]].to_list())
-    return f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+    interval = mean_interval((by_seed[precision] - by_seed[PRECISIONS[0]]).to_list())
+    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
 def instructions(cpuinfo: str) -> str:

@@ -39,7 +39,7 @@ def test_blocks_are_spaces_and_seeds_of_variants_that_all_have():
         for space, base in (("mass", 100.0), ("density", -40.0))
     }
     spaces["mass"]["only here"] = np.zeros(4)
-    names, found = ranks_over_blocks(rows_of(spaces))
-    assert names == ["a", "b", "c"]
-    assert (found.ranks.tolist(), found.num_blocks) == ([1.0, 2.0, 3.0], 8)
+    ranked = ranks_over_blocks(rows_of(spaces))
+    assert (ranked.names, ranked.left_out) == (["a", "b", "c"], ["only here"])
+    assert (ranked.mean.ranks.tolist(), ranked.mean.num_blocks) == ([1.0, 2.0, 3.0], 8)
     assert ranks_over_blocks(rows_of({"mass": spaces["mass"]})) is None

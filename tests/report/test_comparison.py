@@ -128,7 +128,7 @@ def test_words_say_what_would_settle_it():
     more = pair["seeds_needed"] - 6
     assert pair["sought"] == 0.05
     assert more > 0
-    assert sentence.startswith(f"{SPACE}: v1 and v0 do not differ in nll (difference ")
+    assert sentence.startswith(f"{SPACE}: v1 and v0 are not told apart in nll (difference ")
     assert sentence.endswith(f", 6 seeds; {more:.0f} more seeds would detect 0.05)")
     (seen, *_) = in_words(comparisons(rows))
     assert seen.endswith(f"would detect {abs(pair['difference']):.2g})")
@@ -137,7 +137,7 @@ def test_words_say_what_would_settle_it():
 def test_an_interval_within_the_margin_is_a_finding():
     rows = rows_of({"nll": drawn(6, 0.0, 0.02)})
     assert (
-        "v1 and v0 do not differ by 5 nats or more in nll"
+        "v1 and v0 are not told apart, and differ by less than 5 nats, in nll"
         in in_words(comparisons(rows, margin=5.0))[0]
     )
     rows = rows_of({"nll": drawn(6, 0.0, 1.0)})
@@ -194,10 +194,10 @@ def test_lost_runs_missing_seeds_and_values_that_are_none():
     assert of_pair(table, "c", "a")["family"] == 2  # and d with a: two seeds
 
 
-def test_equal_values_do_not_differ():
+def test_equal_values_are_not_told_apart():
     rows = rows_of({"nll": {"a": [100.0, 101.0, 102.0], "b": [100.0, 101.0, 102.0]}})
     pair = comparisons(rows).iloc[0]
-    assert (pair["verdict"], pair["difference"], pair["p"]) == ("do not differ", 0.0, 1.0)
+    assert (pair["verdict"], pair["difference"], pair["p"]) == ("are not told apart", 0.0, 1.0)
     sentence = in_words(comparisons(rows))[0]
     assert "(difference 0 nats, 95% interval 0 to 0, 3 seeds)" in sentence
 

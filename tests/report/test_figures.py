@@ -8,10 +8,6 @@ import pytest
 
 from tests.report.test_comparison import SPACE, rows_of
 from vaebench.report.figures import (
-    HEIGHT,
-    MOST_COLOURS,
-    MOST_LINES,
-    MOST_ROWS,
     close,
     comparison,
     learning_curves,
@@ -20,6 +16,7 @@ from vaebench.report.figures import (
 )
 from vaebench.report.gradients import figures as gradient_figures
 from vaebench.report.gradients.curves import LINE_HEIGHT
+from vaebench.report.panels import HEIGHT, MOST_COLOURS, MOST_LINES, MOST_ROWS
 
 LONG = "beta_elbo(beta=linear(start=0.0, stop={}, over=0.5)) K=5, rate weight cyclical, iaf, vamp"
 

@@ -1,5 +1,6 @@
 """Tables and figures: pure functions of rows."""
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,7 +60,13 @@ def test_ranks_within_a_space_with_ties_and_without_lost_runs(folder):
     table = summarise(results.load(folder)).set_index(["observation_space", "variant"])
     mass = table.loc["digits/dynamic/mass/0"]
     assert mass["rank"].dropna().to_dict() == {"elbo": 1, "near": 2, "worse": 3}
-    assert mass["tied"].to_dict() == {"elbo": False, "near": True, "worse": False, "lost": False}
+    assert mass["verdict"].to_dict() == {
+        "elbo": "",
+        "near": "are not told apart",
+        "worse": "",
+        "lost": "",
+    }
+    assert mass["shares"].dropna().to_dict() == {"elbo": 1, "near": 1, "worse": 3}
     assert np.isnan(mass.loc["lost", "rank"])
     assert (mass.loc["lost", "runs"], mass.loc["lost", "done"]) == (5, 4)
     density = table.loc["digits/none/density/0"]
@@ -91,7 +98,7 @@ def test_runs_of_other_settings_are_another_line(folder):
 
 def test_comparison_in_words(folder):
     near, worse, lost, *notes = in_words(comparisons(results.load(folder)))
-    assert "near and elbo do not differ in nll" in near
+    assert "near and elbo are not told apart in nll" in near
     assert "worse and elbo differ in nll (difference 1 nats" in worse
     assert "lost and elbo are not compared in nll: 1 of 5 runs diverged or failed" in lost
     assert all("differ" not in note.replace('"differ"', "") for note in notes[1:])
@@ -106,7 +113,7 @@ def test_one_seed_tells_nothing_apart(tmp_path):
     rows = results.load(tmp_path)
     (sentence,) = in_words(comparisons(rows))
     assert "far and elbo cannot be told apart by one seed in nll (difference 100" in sentence
-    assert summarise(rows)["tied"].to_list() == [False, True]
+    assert summarise(rows)["shares"].to_list() == [1, 1]
     assert "±" not in markdown(summarise(rows))
 
 
@@ -135,7 +142,7 @@ def test_report_reads_what_is_kept_of_examples(tmp_path):
             }
             results.write_examples(tmp_path, own.run, values)
     summary, _ = write_report(tmp_path, tmp_path / "report")
-    assert summary["tied"].to_list() == [False, True]  # by seeds alone, all say the same
+    assert summary["shares"].to_list() == [1, 1]  # by seeds alone, all say the same
     pair = pd.read_csv(tmp_path / "report" / "comparison.csv").iloc[0]
     assert (pair["num_seeds"], pair["num_examples"]) == (5, 30)
     assert pair["high"] - pair["low"] == pytest.approx(
@@ -165,7 +172,6 @@ def test_ranks_are_shared_with_the_first_that_is_not_told_apart(tmp_path):
     table = summarise(results.load(tmp_path))
     assert table["rank"].to_list() == [1, 2, 3]
     assert table["shares"].to_list() == [1, 2, 2]
-    assert not table["tied"].any()
     assert printable(table)["rank"].to_list() == ["1", "2", "3 =2"]
     (note,) = footnotes(table)
     assert note.startswith("=N: not told apart from rank N")
@@ -212,8 +218,30 @@ def test_doubts_and_real_data_are_told_below_the_table(tmp_path):
     assert cells.loc["elbo", "NLL (nats)"].endswith(" †")
     assert "†" not in cells.loc["other", "NLL (nats)"] + cells.loc["elbo", "Frechet"]
     text = markdown(table)
-    assert "† NLL (nats) of elbo: 5 of 5 runs: k-hat above 0.7 for 12% of the examples" in text
+    assert "† NLL (nats): k-hat above 0.7: elbo (12% of the examples)" in text
     assert "real data, train against test: Frechet 1.2" in text
+
+
+def test_a_doubt_that_several_variants_share_is_one_note(tmp_path):
+    results.prepare(tmp_path)
+    for i, e in enumerate(NOISE):
+        for variant, nll in (("a", 100.0), ("b", 101.0), ("c", 102.0), ("d", 103.0)):
+            results.write(tmp_path, record(variant, i, nll + e, mig=0.5))
+    khat, few = "k-hat above 0.63 for", "fewer than 5 effective samples for"
+    doubts = {
+        "a": f"{khat} 8% of the examples",
+        "b": f"{khat} 9% of the examples; {few} 6% of the examples",
+        "c": f"{khat} 100% of the examples",
+    }
+    rows = told(results.load(tmp_path), "nll", trust=doubts)
+    rows.loc[(rows["variant"] == "c") & (rows["seed"] > 1), "trust"] = ""
+    rows = told(rows, "mig", trust=dict.fromkeys("ad", "no better than chance"))
+    notes = [note for note in footnotes(summarise(rows)) if note.startswith("†")]
+    assert notes == [
+        "† NLL (nats): k-hat above 0.63: a (8% of the examples); b (9%); c (100%, 2 of 5 runs)",
+        "† NLL (nats): fewer than 5 effective samples: b (6% of the examples)",
+        "† MIG: no better than chance: a; d",
+    ]
 
 
 def test_values_made_in_different_ways_are_marked_and_kept_apart(tmp_path):
@@ -243,6 +271,42 @@ def test_one_run_shows_the_interval_of_its_sampling(tmp_path):
     assert printable(summarise(rows))["Frechet"].to_list() == ["7.0 [6.5, 8.0]"]
 
 
+def configured(run, objective, prior=None, **hyper):
+    """The record of a run with the configuration of its objective, and of a prior."""
+    config = {"objective": {"name": objective, "hyper": hyper}}
+    if prior is not None:
+        config["prior"] = {"name": "laplace", "hyper": {"beta": prior}}
+    labels = msgspec.structs.replace(run.labels, objective=objective)
+    return msgspec.structs.replace(run, labels=labels, config=config)
+
+
+def test_a_curve_over_beta_is_of_the_objectives_beta_alone(tmp_path):
+    """A prior's beta is another number: each of its values has a curve of its own."""
+    from vaebench.report import figures
+
+    results.prepare(tmp_path)
+    for prior in (1.0, 7.0):
+        for beta in (2.0, 16.0):
+            name = f"beta_elbo(beta={beta:g}), laplace(beta={prior:g})"
+            one = record(name, 0, 100.0, settings=f"p={prior:g}", rate=beta, distortion=prior)
+            results.write(tmp_path, configured(one, "beta_elbo", prior, beta=beta))
+    curves = figures.beta_curves(figures._wide(results.load(tmp_path), ["rate", "distortion"]))
+    assert [curve["objective.beta"].to_list() for curve in curves] == [[2.0, 16.0]] * 2
+    assert [curve["distortion"].to_list() for curve in curves] == [[1.0] * 2, [7.0] * 2]
+
+
+def test_colours_stand_by_the_number_of_beta(tmp_path):
+    from vaebench.report import panels
+
+    results.prepare(tmp_path)
+    for i, beta in enumerate((16.0, 2.0, 100.0)):
+        one = record(f"{i}: beta_elbo(beta={beta:g})", 0, 100.0)
+        results.write(tmp_path, configured(one, "beta_elbo", beta=beta))
+    rows = panels.labelled(results.load(tmp_path))
+    order = panels.order_of(rows, list(rows["label"].unique()))["hue_order"]
+    assert [label.partition("beta=")[2] for label in order] == ["2)", "16)", "100)"]
+
+
 def test_figures_with_annealing_and_a_curve_over_beta(tmp_path):
     from vaebench.report import figures
 
@@ -251,11 +315,12 @@ def test_figures_with_annealing_and_a_curve_over_beta(tmp_path):
         for seed in range(3):
             name = f"beta_elbo(beta={beta:g})"
             more = {"rate": 10.0 / beta + seed, "distortion": 90.0 + beta, "elbo": -101.0 - seed}
-            results.write(tmp_path, record(name, seed, 100.0 + beta, **more))
-    results.write(tmp_path, record("elbo", 0, 100.0, elbo=-101.0))
+            one = record(name, seed, 100.0 + beta, **more)
+            results.write(tmp_path, configured(one, "beta_elbo", beta=beta))
+    results.write(tmp_path, configured(record("elbo", 0, 100.0, elbo=-101.0), "elbo"))
     rows = results.load(tmp_path)
     (curve,) = figures.beta_curves(figures._wide(rows, ["rate", "distortion"]))
-    assert curve["beta"].to_list() == [0.5, 2.0, 4.0]
+    assert curve["objective.beta"].to_list() == [0.5, 2.0, 4.0]
     assert curve["rate"].to_list() == [21.0, 6.0, 3.5]
     assert figures.bounds(rows) is None
     annealed = rows[rows["metric"] == "nll"].assign(metric="ais_nll")

@@ -28,7 +28,6 @@ COLUMNS = [
     "dataset",
     "likelihood",
     "objective",
-    "hyper",
     "seed",
     "metric",
     "value",

@@ -23,12 +23,12 @@ DPI, MOST_PIXELS = 120, 50_000
 
 
 def examples_of(folder: Path) -> Examples:
-    """What is kept of the examples of a results folder's runs, each read once."""
+    """A function that gives what is kept of a run's examples, and reads each file once."""
     return functools.cache(functools.partial(results.examples, folder))
 
 
 def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
-    """Write the tables and the figures of a results folder; the summary and the paths.
+    """Write the tables and the figures of a results folder; give the summary and the paths.
 
     table.csv and table.md: the summary. comparison.csv: every pair of variants. aggregate.csv:
     interquartile means over observation spaces. Raises InputError where there are no results, or no
@@ -81,7 +81,7 @@ def _figures(rows: pd.DataFrame, curves: pd.DataFrame, ranked: pd.DataFrame) -> 
         "rate_distortion.png": figures.rate_distortion(rows),
         "bounds.png": figures.bounds(rows),
         "throughput.png": figures.throughput(rows),
-        "critical_difference.png": critical_difference(*ranks) if ranks else None,
+        "critical_difference.png": critical_difference(ranks) if ranks else None,
     }
     return {name: _png(figure) for name, figure in drawn.items() if figure is not None}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from vaebench.report.comparison import DIFFER, NOT_COMPARED, families, verdict
-from vaebench.report.standings import RANKED_BY, Examples, metric_lines
+from vaebench.report.comparison import judged, verdict_of
+from vaebench.report.standings import RANKED_BY, Examples, standings
 from vaebench.report.statistics.ranks import leaders
+from vaebench.report.verdicts import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,47 +17,49 @@ NONE = float("nan")
 
 
 def grouped(order: pd.DataFrame, rows: pd.DataFrame, examples: Examples) -> pd.DataFrame:
-    """The lines of one observation space, best first, with the columns of `summarise` that say how
-    they stand to one another."""
-    lines = metric_lines(rows, order, RANKED_BY)
+    """Add to the lines of one observation space, best first, the columns of `summarise` that say
+    which of them are not told apart."""
+    variants = standings(rows, order, RANKED_BY)
     ranks = order["rank"].to_list()
     num = sum(rank == rank for rank in ranks)
-    judged = families(lines[:num], RANKED_BY, examples)
-    pairs = {(pair.worse.name, pair.better.name): pair for pair in judged.pairs}
-    verdicts = dict(zip(pairs, map(verdict, judged.pairs, judged.p), strict=True))
+    family = judged(variants[:num], RANKED_BY, examples)
+    pairs = {(pair.worse.name, pair.better.name): pair for pair in family.pairs}
+    verdicts = dict(zip(pairs, map(verdict_of, family.pairs, family.p), strict=True))
 
-    def between(worse: int, better: int) -> str:
-        return verdicts.get((lines[worse].name, lines[better].name), NOT_COMPARED)
+    def between(worse: int, better: int) -> Verdict:
+        names = (variants[worse].name, variants[better].name)
+        return verdicts.get(names, Verdict.NOT_COMPARED)
 
     def differ(worse: int, better: int) -> bool:
-        return between(worse, better) == DIFFER
+        return between(worse, better) == Verdict.DIFFER
 
     def compared(worse: int, better: int) -> bool:
-        return between(worse, better) != NOT_COMPARED
+        return between(worse, better) != Verdict.NOT_COMPARED
 
     def reason(worse: int, better: int) -> str:
-        pair = pairs.get((lines[worse].name, lines[better].name))
+        pair = pairs.get((variants[worse].name, variants[better].name))
         return pair.reason if pair else "one of them has no run with a seed"
 
     heads = leaders(num, differ, compared)
     left = len(order) - num
-    strangers = [_stranger(line, heads, compared) for line in range(num)]
+    uncompared = [_not_compared(i, heads, compared) for i in range(num)]
     table = order.assign(
         shares=[ranks[head] for head in heads] + [NONE] * left,
-        apart=[between(i, h) if i != h else "" for i, h in enumerate(heads)] + [""] * left,
-        tied=[head == 0 and i > 0 for i, head in enumerate(heads)] + [False] * left,
+        verdict=[between(i, h).value if i != h else "" for i, h in enumerate(heads)] + [""] * left,
     )
-    if all(stranger is None for stranger in strangers):
+    if all(better is None for better in uncompared):
         return table
-    reasons = ["" if j is None else reason(i, j) for i, j in enumerate(strangers)]
+    reasons = ["" if j is None else reason(i, j) for i, j in enumerate(uncompared)]
     return table.assign(
-        not_compared=[NONE if j is None else ranks[j] for j in strangers] + [NONE] * left,
+        not_compared=[NONE if j is None else ranks[j] for j in uncompared] + [NONE] * left,
         why_not=reasons + [""] * left,
     )
 
 
-def _stranger(line: int, heads: Sequence[int], compared: Callable[[int, int], bool]) -> int | None:
-    """The nearest of the better groups whose first the first of this line's own was not held
-    against; None for a line that is not the first of its group."""
+def _not_compared(
+    line: int, heads: Sequence[int], compared: Callable[[int, int], bool]
+) -> int | None:
+    """The nearest better group whose first line was not compared with this one, which is the first
+    of its own group; None where there is none, and for other lines."""
     better = sorted(set(heads[:line]), reverse=True) if heads[line] == line else []
     return next((head for head in better if not compared(line, head)), None)

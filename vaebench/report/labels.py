@@ -1,4 +1,4 @@
-"""What to call the lines of one observation space: the variant, and what tells it from others."""
+"""What to call the variants of one observation space, so that no two have one name."""
 
 from __future__ import annotations
 
@@ -8,47 +8,54 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-TOLD_BY = ["variant", "likelihood", "settings"]
+NAMED_BY = ["variant", "likelihood", "settings"]
 
 
-def line_names(part: pd.DataFrame) -> list[str]:
-    """What to call the lines (or rows) of one observation space: the variant, with the likelihood
-    and the settings where these differ."""
+def display_names(part: pd.DataFrame) -> list[str]:
+    """Name each line (or row) of one observation space by its variant, with the likelihood and the
+    settings where these differ."""
     several = part["likelihood"].nunique() > 1
     likelihoods = part["likelihood"].to_list() if several else [""] * len(part)
-    told = zip(part["variant"], likelihoods, differing(part), strict=True)
-    return [", ".join(filter(None, parts)) for parts in told]
+    names = zip(part["variant"], likelihoods, differing(part), strict=True)
+    return [", ".join(filter(None, parts)) for parts in names]
 
 
 def differing(part: pd.DataFrame) -> list[str]:
-    """Of the settings "name=value name=value ..." of each line (or row) those that have several
-    values.
+    """Of the settings "name=value name=value ..." of each line (or row), keep those that differ.
 
-    A setting that a line lacks is no value: a model from elsewhere has none of training. It is
-    told only where no more than that tells two lines of one variant apart.
+    Settings are words here, as records hold them, and their values are not read as numbers: models
+    from elsewhere have no other record of them. A setting that a line lacks is no difference, as
+    such a model has none of training. It is shown only where no more than that tells two lines of
+    one variant apart.
     """
-    lines = part[TOLD_BY].drop_duplicates().sort_values(TOLD_BY)  # the same in any order of rows
+    lines = part[NAMED_BY].drop_duplicates().sort_values(NAMED_BY)  # the same in any order of rows
     heads = list(zip(lines["variant"], lines["likelihood"], strict=True))
     settings = [_by_name(text) for text in lines["settings"]]
-    shown = _telling(heads, settings)
-    texts = {text: _text(own, shown) for text, own in zip(lines["settings"], settings, strict=True)}
+    shown = _distinguishing(heads, settings)
+    texts = {text: _text(one, shown) for text, one in zip(lines["settings"], settings, strict=True)}
     return [texts[text] for text in part["settings"]]
 
 
-def _telling(heads: Sequence[object], settings: Sequence[Mapping[str, str]]) -> list[str]:
-    """The names of the settings to show; with `heads` they tell all lines apart."""
-    names = list(dict.fromkeys(name for own in settings for name in own))
-    values = {name: {own[name] for own in settings if name in own} for name in names}
+def some_of(names: Sequence[str], most: int) -> str:
+    """The first `most` names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
-    def told(shown: Sequence[str]) -> int:
-        texts = [_text(own, shown) for own in settings]
+
+def _distinguishing(heads: Sequence[object], settings: Sequence[Mapping[str, str]]) -> list[str]:
+    """The names of the settings to show; with `heads` they tell all lines apart."""
+    names = list(dict.fromkeys(name for line in settings for name in line))
+    values = {name: {line[name] for line in settings if name in line} for name in names}
+
+    def num_distinct(shown: Sequence[str]) -> int:
+        texts = [_text(line, shown) for line in settings]
         return len(set(zip(heads, texts, strict=True)))
 
     shown = [name for name in names if len(values[name]) > 1]
     for name in names:
-        if told(shown) == len(heads):
+        if num_distinct(shown) == len(heads):
             break
-        if told([*shown, name]) > told(shown):
+        if num_distinct([*shown, name]) > num_distinct(shown):
             shown.append(name)
     return shown
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaebench.core.errors import InputError
-from vaebench.report.standings import Examples, Line, Run
+from vaebench.report.standings import Examples, Run, Standing
 from vaebench.report.statistics.crossed_design import (
     Spread,
     ends,
@@ -23,7 +23,7 @@ from vaebench.report.statistics.permutation import holm, sign_flip_p
 Array = NDArray[np.float64]
 
 EARLIER = "an earlier version, without a fingerprint"
-"""Of vaebench: what made the values that have none."""
+"""What made the values that have no fingerprint."""
 SAME_MEAN = 1e-3
 """Values of examples belong to a record where their mean is as near, in parts of 1 or the value."""
 
@@ -32,8 +32,8 @@ SAME_MEAN = 1e-3
 class Pair:
     """One variant minus a better one."""
 
-    worse: Line
-    better: Line
+    worse: Standing
+    better: Standing
     differences: Array  # [S], by the seeds that both have
     spread: Spread | None
     """None where the two are not compared."""
@@ -42,12 +42,12 @@ class Pair:
 
     @cached_property
     def p(self) -> float:
-        """Of no difference; NaN where nothing can be tested."""
+        """The p-value of no difference; NaN where nothing can be tested."""
         return float("nan") if self.spread is None else float(p_value(self.spread))
 
     @cached_property
     def ends(self) -> tuple[float, float]:
-        """The 95% interval of the difference."""
+        """The 95% interval of the difference; NaN where nothing can be tested."""
         if self.spread is None:
             return float("nan"), float("nan")
         low, high = ends(self.spread)
@@ -55,7 +55,7 @@ class Pair:
 
     @cached_property
     def permutation_p(self) -> float:
-        """Of the sign-flip test over seeds."""
+        """The p-value of the sign-flip test over seeds."""
         tested = self.spread is not None and len(self.differences) > 1
         return float(sign_flip_p(self.differences)) if tested else float("nan")
 
@@ -75,16 +75,17 @@ class Family:
 
 
 def family(pairs: Sequence[Pair]) -> Family:
-    """Pairs with Holm's correction over all of them."""
-    own = (np.array([pair.p for pair in pairs]), np.array([pair.permutation_p for pair in pairs]))
-    return Family(pairs, holm(own[0]), holm(own[1]))
+    """Judge pairs together, with Holm's correction over all of them."""
+    p = np.array([pair.p for pair in pairs])
+    permutation_p = np.array([pair.permutation_p for pair in pairs])
+    return Family(pairs, holm(p), holm(permutation_p))
 
 
-def pair(worse: Line, better: Line, metric: str, examples: Examples) -> Pair:
-    """The differences of two lines at the seeds that both have, by examples where these are kept.
+def pair(worse: Standing, better: Standing, metric: str, examples: Examples) -> Pair:
+    """Pair two variants at the seeds that both have, by examples where these are kept.
 
-    Not compared: a line with a lost run, unequal fingerprints, no seed in common. Raises InputError
-    for values of examples that are of another record.
+    Not compared: a variant with a lost run, unequal fingerprints, no seed in common. Raises
+    InputError for values of examples that are of another record.
     """
     seeds = sorted(set(worse.runs) & set(better.runs))
     runs = [(worse.runs[s], better.runs[s]) for s in seeds]
@@ -96,18 +97,18 @@ def pair(worse: Line, better: Line, metric: str, examples: Examples) -> Pair:
     return Pair(worse, better, d, spread)
 
 
-def _refusal(worse: Line, better: Line, runs: Sequence[tuple[Run, Run]]) -> str:
-    """Why two lines are not compared; "" where they are."""
-    for line in (worse, better):
-        if not line.complete:
-            return f"{line.lost} ({line.name})"
+def _refusal(worse: Standing, better: Standing, runs: Sequence[tuple[Run, Run]]) -> str:
+    """Why two variants are not compared; "" where they are."""
+    for one in (worse, better):
+        if not one.complete:
+            return f"{one.lost} ({one.name})"
     for a, b in runs:
         if a.fingerprint != b.fingerprint:
             return _unlike(worse, better, a.fingerprint, b.fingerprint)
     return "" if runs else "they have no seed with a value in common"
 
 
-def _unlike(worse: Line, better: Line, of_worse: str, of_better: str) -> str:
+def _unlike(worse: Standing, better: Standing, of_worse: str, of_better: str) -> str:
     """In what two fingerprints differ; that of an earlier version is empty."""
     if of_worse and of_better:
         return f"their values were made in different ways (fingerprints {of_worse} and {of_better})"
@@ -118,8 +119,8 @@ def _unlike(worse: Line, better: Line, of_worse: str, of_better: str) -> str:
 def _by_example(runs: Sequence[tuple[Run, Run]], metric: str, examples: Examples) -> Array | None:
     """The differences of all examples [S, N]; None where not every run has the same number."""
     values = [_kept(run, metric, examples) for both in runs for run in both]
-    known = [own for own in values if own is not None]
-    if len(known) < len(values) or len({len(own) for own in known}) > 1:
+    known = [of_run for of_run in values if of_run is not None]
+    if len(known) < len(values) or len({len(of_run) for of_run in known}) > 1:
         return None
     return np.subtract(known[::2], known[1::2], dtype=float)
 

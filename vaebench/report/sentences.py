@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from vaebench.report.comparison import ALIKE, MAY_DIFFER, NOT_COMPARED, ONE_SEED
-from vaebench.report.standings import records, text
+from vaebench.report.standings import mappings, text
 from vaebench.report.statistics.crossed_design import ALPHA
 from vaebench.report.statistics.permutation import least_p
 from vaebench.report.training import endings
+from vaebench.report.verdicts import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,16 +18,16 @@ SIDES = ("better", "worse")
 
 
 def in_words(table: pd.DataFrame) -> list[str]:
-    """A sentence per variant of `comparisons`: how it differs from the first of its observation
-    space (or from the one that was named), and one on what the verdicts rest on."""
+    """Say in a sentence per variant of `comparisons` how it differs from the best of its
+    observation space (or from the one that was named), and then what the verdicts rest on."""
     if table.empty:
         return ["there is nothing to compare: no observation space has two variants"]
-    told: list[str] = []
+    sentences: list[str] = []
     for space, part in table.groupby("observation_space", sort=True):
-        lines = records(part)
-        told += [f"{space}: {sentence(line)}" for line in lines if line["first"]]
-        told += [f"{space}: {note}" for note in [*_endings(lines), *_notes(lines)]]
-    return told
+        lines = mappings(part)
+        sentences += [f"{space}: {sentence(line)}" for line in lines if line["first"]]
+        sentences += [f"{space}: {note}" for note in [*_endings(lines), *_notes(lines)]]
+    return sentences
 
 
 def _endings(lines: list[dict[str, Any]]) -> list[str]:
@@ -39,10 +39,10 @@ def _endings(lines: list[dict[str, Any]]) -> list[str]:
 def sentence(line: dict[str, Any]) -> str:
     """One pair: the verdict, the difference with its interval, and what would settle it."""
     who = f"{line['worse']} and {line['better']} {line['verdict']}{_equivalence(line)} in "
-    if line["verdict"] == NOT_COMPARED:
+    if line["verdict"] == Verdict.NOT_COMPARED:
         return f"{who}{line['metric']}: {line['reason']}"
     seen = f"{who}{line['metric']} (difference {_amount(line['difference'], line['unit'])}"
-    if line["verdict"] == ONE_SEED:
+    if line["verdict"] == Verdict.ONE_SEED:
         return f"{seen})"
     interval = f"95% interval {line['low']:.3g} to {line['high']:.3g}, {_counts(line)}"
     return f"{seen}, {interval}{_corrected(line)}{_settled(line)})"
@@ -53,12 +53,14 @@ def _amount(value: float, unit: str) -> str:
 
 
 def _equivalence(line: dict[str, Any]) -> str:
-    """That the whole interval lies within the margin."""
+    """That the difference is below the margin, where the whole interval is."""
     margin, reach = line["margin"], max(abs(line["low"]), abs(line["high"]))
     if not reach < margin:  # also without a margin, which is NaN
         return ""
-    told = _amount(margin, line["unit"])
-    return f" by {told} or more" if line["verdict"] == ALIKE else f" by less than {told}"
+    within = f"by less than {_amount(margin, line['unit'])}"
+    if line["verdict"] == Verdict.NOT_TOLD_APART:
+        return f", and differ {within},"
+    return f" {within}"
 
 
 def _counts(line: dict[str, Any]) -> str:
@@ -69,7 +71,7 @@ def _counts(line: dict[str, Any]) -> str:
 
 def _corrected(line: dict[str, Any]) -> str:
     """Why an interval without 0 is no verdict."""
-    if line["verdict"] != MAY_DIFFER:
+    if line["verdict"] != Verdict.MAY_DIFFER:
         return ""
     return f"; p = {line['p_holm']:.2g} once all {line['family']} comparisons are allowed for"
 
@@ -77,7 +79,7 @@ def _corrected(line: dict[str, Any]) -> str:
 def _settled(line: dict[str, Any]) -> str:
     """How many more seeds would detect what is sought; "" where that is no question."""
     needed, sought = line["seeds_needed"], f"{line['sought']:.2g}"
-    if line["verdict"] != ALIKE or _equivalence(line) or needed != needed:
+    if line["verdict"] != Verdict.NOT_TOLD_APART or _equivalence(line) or needed != needed:
         return ""
     if needed == float("inf"):
         return f"; more seeds alone would not detect {sought}"
@@ -110,7 +112,7 @@ def _notes(lines: list[dict[str, Any]]) -> Iterator[str]:
     doubted = [
         f"{line['worse']} and {line['better']}"
         for line in tested
-        if line["verdict"] == "differ" and line["permutation_p"] > ALPHA >= least
+        if line["verdict"] == Verdict.DIFFER and line["permutation_p"] > ALPHA >= least
     ]
     if doubted:
         yield f"the sign-flip test over seeds, alone, does not confirm: {'; '.join(doubted)}"

@@ -1,4 +1,4 @@
-"""Rows -> lines: what one variant's runs amount to, in order within its observation space."""
+"""Rows -> standings: what each variant's runs amount to, in order within an observation space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaebench.core.errors import InputError
-from vaebench.report.labels import line_names
+from vaebench.report.labels import display_names
 from vaebench.report.statistics.intervals import mean_interval
 from vaebench.report.training import ended
 
@@ -41,10 +41,11 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Line:
+class Standing:
     """One metric of one variant in one observation space."""
 
     name: str
+    """What tables call it, see `labels.display_names`."""
     variant: str
     num_runs: int
     num_done: int
@@ -55,7 +56,7 @@ class Line:
 
     @property
     def complete(self) -> bool:
-        """Whether no run diverged or failed: what is left of others is the luckier half."""
+        """Whether no run diverged or failed: where some did, those left are the luckier ones."""
         return self.num_runs == self.num_done
 
     @property
@@ -65,9 +66,11 @@ class Line:
 
 
 def ranked(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each observation space with its lines, best first: KEYS, `runs`, `done`, `rank` and for each
-    metric {metric}_mean, _low, _high (95% over seeds). `training`: how its runs ended, where some
-    stopped early or kept other weights than the last.
+    """Go through the observation spaces, each with a line per variant, best first.
+
+    Columns are KEYS, `runs`, `done`, `rank` and for each metric {metric}_mean, _low, _high (95%
+    over seeds). `training`: how its runs ended, where some stopped early or kept other weights than
+    the last.
 
     The rank is by the mean of NLL. A variant with a run that diverged or failed has none, and none
     has where their NLL was made in different ways (`unequal`). Raises InputError where a line has
@@ -76,31 +79,30 @@ def ranked(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     import pandas as pd
 
     rows = with_newer(rows)
-    for space, own in rows.groupby("observation_space", sort=True):
-        lines = pd.DataFrame([_line(key, group) for key, group in own.groupby(KEYS, sort=False)])
+    for space, part in rows.groupby("observation_space", sort=True):
+        table = pd.DataFrame([_line(key, group) for key, group in part.groupby(KEYS, sort=False)])
         score = f"{RANKED_BY}_mean"
-        lines = lines if score in lines else lines.assign(**{score: np.nan})
-        rankable = (lines["runs"] == lines["done"]) & (RANKED_BY not in unequal(own))
-        lines["rank"] = lines[score].where(rankable).rank(method="min")
-        yield str(space), lines.sort_values(["rank", score], na_position="last")
+        table = table if score in table else table.assign(**{score: np.nan})
+        rankable = (table["runs"] == table["done"]) & (RANKED_BY not in unequal(part))
+        table["rank"] = table[score].where(rankable).rank(method="min")
+        yield str(space), table.sort_values(["rank", score], na_position="last")
 
 
-def metric_lines(rows: pd.DataFrame, order: pd.DataFrame, metric: str) -> list[Line]:
-    """One metric of the lines of one observation space, in their order."""
-    shown = with_newer(rows)
-    shown = shown[(shown["metric"] == metric) & shown["seed"].notna()]
-    found = dict(iter(shown.groupby(KEYS)))
-    lines = records(order)
+def standings(rows: pd.DataFrame, order: pd.DataFrame, metric: str) -> list[Standing]:
+    """How each variant of one observation space stands in one metric, in the order of its lines."""
+    graded = with_newer(rows)
+    graded = graded[(graded["metric"] == metric) & graded["seed"].notna()]
+    by_variant = dict(iter(graded.groupby(KEYS)))
     return [
-        Line(
+        Standing(
             name,
             line["variant"],
             line["runs"],
             line["done"],
-            _runs(found.get(tuple(line[k] for k in KEYS))),
+            _runs(by_variant.get(tuple(line[k] for k in KEYS))),
             text(line, "training"),
         )
-        for name, line in zip(line_names(order), lines, strict=True)
+        for name, line in zip(display_names(order), mappings(order), strict=True)
     ]
 
 
@@ -120,8 +122,8 @@ def with_newer(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The lines of a table as mappings."""
+def mappings(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The lines of a table as mappings, by the names of their columns."""
     return [{str(k): v for k, v in line.items()} for line in table.to_dict("records")]
 
 
@@ -138,44 +140,46 @@ def _line(key: Sequence[object], group: pd.DataFrame) -> dict[str, object]:
     line: dict[str, object] = dict(zip(KEYS, key, strict=True))
     line |= {"runs": len(runs), "done": int((runs["status"] == "done").sum())}
     line |= {"training": words} if (words := ended(runs)) else {}
-    for name, found in group[group["metric"] != ""].groupby("metric", sort=False):
-        interval = mean_interval(found["value"].to_list())
+    for name, rows in group[group["metric"] != ""].groupby("metric", sort=False):
+        interval = mean_interval(rows["value"].to_list())
         line |= {f"{name}_{field}": getattr(interval, field) for field in ("mean", "low", "high")}
-        line |= {f"{name}_{field}": value for field, value in _made(found).items()}
+        line |= {f"{name}_{field}": value for field, value in _provenance(rows).items()}
     return line
 
 
 def _check_one_run_per_seed(key: Sequence[object], runs: pd.DataFrame) -> None:
     """Raises InputError where two runs of a line have one seed: which of them is meant?"""
-    for seed, own in runs.groupby("seed"):
-        if len(own) > 1:
-            told = dict(zip(KEYS, key, strict=True))
+    for seed, of_seed in runs.groupby("seed"):
+        if len(of_seed) > 1:
+            line = dict(zip(KEYS, key, strict=True))
             raise InputError(
-                f"{told['variant']!r} must have one run of each seed in {told['observation_space']}"
-                f" with settings alike; of seed {seed} it has the runs {', '.join(own['run'])}: "
-                f"give them different names or seeds, or delete the records of all but one"
+                f"{line['variant']!r} must have one run of each seed in {line['observation_space']}"
+                f" with settings alike; of seed {seed} it has the runs "
+                f"{', '.join(of_seed['run'])}: give them different names or seeds, or delete the "
+                f"records of all but one"
             )
 
 
-def _made(found: pd.DataFrame) -> dict[str, object]:
+def _provenance(rows: pd.DataFrame) -> dict[str, object]:
     """How one metric of a variant was made, where its rows say: the mean ends of its sampling
     interval, what real data score, the fingerprints, and why not to trust it."""
-    doubts = found.loc[found["trust"] != "", "trust"]
-    ends = found[["low", "high"]].mean()
-    told = {
+    doubts = rows.loc[rows["trust"] != "", "trust"]
+    ends = rows[["low", "high"]].mean()
+    columns = {
         "sampling_low": ends["low"],
         "sampling_high": ends["high"],
-        "reference": found["reference"].mean(),
-        "fingerprint": _fingerprints(found.loc[found["value"].notna(), "fingerprint"]),
-        "trust": f"{len(doubts)} of {len(found)} runs: {doubts.iloc[0]}" if len(doubts) else "",
+        "reference": rows["reference"].mean(),
+        "fingerprint": _fingerprints(rows.loc[rows["value"].notna(), "fingerprint"]),
+        "trust": "" if doubts.empty else doubts.iloc[0],
+        "doubted": "" if doubts.empty else f"{len(doubts)} of {len(rows)} runs",
     }
-    return {name: value for name, value in told.items() if value == value and value != ""}
+    return {name: value for name, value in columns.items() if value == value and value != ""}
 
 
-def _fingerprints(found: Iterable[str]) -> str:
+def _fingerprints(of_values: Iterable[str]) -> str:
     """All fingerprints of values, "none" for those that lack one beside others; "" if all do."""
-    own = set(found)
-    return "" if own <= {""} else " ".join(sorted(one or "none" for one in own))
+    distinct = set(of_values)
+    return "" if distinct <= {""} else " ".join(sorted(one or "none" for one in distinct))
 
 
 def _runs(rows: pd.DataFrame | None) -> dict[int, Run]:

@@ -6,20 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vaebench.core.shown import markdown as as_markdown
-from vaebench.report.comparison import MAY_DIFFER
 from vaebench.report.groups import grouped
-from vaebench.report.labels import differing, line_names
+from vaebench.report.labels import differing, display_names
 from vaebench.report.pairs import EARLIER
 from vaebench.report.standings import (
     Examples,
+    mappings,
     no_examples,
     ranked,
-    records,
     text,
     unequal,
     with_newer,
 )
 from vaebench.report.training import endings
+from vaebench.report.verdicts import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,37 +47,40 @@ COLUMNS = {
 }
 """Metrics of the tables: heading and decimals."""
 BRIEF = ("nll", "elbo", "rate", "active_units", "frechet", "examples_per_s", "step_time_ratio")
-"""Those that fit a terminal."""
+"""The metrics that fit a terminal."""
 NOT_TRUSTED, NOT_ONE_WAY, NOT_LAST = "†", "‡", "§"
+OF_EXAMPLES = " of the examples"
+"""How a reason not to trust a value ends that holds for some examples."""
 
 
 def summarise(rows: pd.DataFrame, examples: Examples = no_examples) -> pd.DataFrame:
-    """One line per observation space, likelihood, variant and settings, best first; unrounded.
+    """Summarise rows by observation space, likelihood, variant and settings, best first; unrounded.
 
     For each metric: {metric}_mean, _low, _high (95% over seeds), and where the rows say it,
     _sampling_low, _sampling_high (the mean ends of its sampling interval), _reference (of real
-    data), _fingerprint, _trust (why not to trust it) and _unequal (it was made in different ways
-    within the observation space). `runs` and `done` count the seeds, `rank` orders by the mean NLL
-    within the observation space; a variant with a run that diverged or failed has none.
+    data), _fingerprint, _trust (why not to trust it, in the first run where that is so), _doubted
+    (in how many runs) and _unequal (it was made in different ways within the observation space).
+    `runs` and `done` count the seeds, `rank` orders by the mean NLL within the observation space; a
+    variant with a run that diverged or failed has none.
 
     `shares` is the rank of the first of its group: from the best down, lines that do not "differ"
-    (see `comparisons`) from the first of the group, all pairs of the space allowed for. `apart`
-    says "may differ" or "do not differ" of those two. `tied`: the rank shared is the first. Where
-    the first of a group is not compared with a better one, `not_compared` is the rank of the
-    nearest such, and `why_not` the reason.
+    (see `comparisons`) from the first of the group, all pairs of the space allowed for. `verdict`
+    is what those two show, in the words of `Verdict`; "" for the first. Where the first of a group
+    is not compared with a better one, `not_compared` is the rank of the nearest such, and `why_not`
+    the reason.
     """
     import pandas as pd
 
     parts = []
     for space, order in ranked(rows):
-        own = rows[rows["observation_space"] == space]
-        made = {f"{name}_unequal": True for name in sorted(unequal(with_newer(own)))}
-        parts.append(grouped(order, own, examples).assign(**made))
+        part = rows[rows["observation_space"] == space]
+        columns = {f"{name}_unequal": True for name in sorted(unequal(with_newer(part)))}
+        parts.append(grouped(order, part, examples).assign(**columns))
     return pd.concat(parts, ignore_index=True)
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The summary as Markdown: one section per observation space, means with half-widths."""
+    """Write the summary as Markdown: a section per observation space, means with half-widths."""
     return "\n".join(
         f"### {as_markdown(space)}\n\n{_section(part)}\n"
         for space, part in table.groupby("observation_space", sort=True)
@@ -86,8 +89,8 @@ def markdown(table: pd.DataFrame) -> str:
 
 def made_with(rows: pd.DataFrame) -> str:
     """A line for each environment that the rows were made in."""
-    lines = rows["environment"].drop_duplicates()
-    return "".join(f"\nMade with {as_markdown(line)}.\n" for line in lines)
+    environments = rows["environment"].drop_duplicates()
+    return "".join(f"\nMade with {as_markdown(one)}.\n" for one in environments)
 
 
 def printable(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> pd.DataFrame:
@@ -98,7 +101,7 @@ def printable(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> pd
     import pandas as pd
 
     settings = differing(part)
-    lines = records(part)
+    lines = mappings(part)
     return pd.DataFrame(
         {
             "rank": [_rank_text(line) for line in lines],
@@ -116,7 +119,7 @@ def printable(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> pd
 
 def footnotes(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> list[str]:
     """What the marks of `printable` mean, for one observation space, and what real data score."""
-    names, lines = line_names(part), records(part)
+    names, lines = display_names(part), mappings(part)
     shown = _shown(part, metrics)
     notes = list(_rank_notes(lines))
     for name in shown:
@@ -124,8 +127,8 @@ def footnotes(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> li
         if _is_unequal(part, name):
             ways = _ways(names, [text(line, f"{name}_fingerprint") for line in lines])
             notes.append(f"{NOT_ONE_WAY} {heading}: made in different ways, not to compare: {ways}")
-    ended = {name: text(line, "training") for name, line in zip(names, lines, strict=True)}
-    notes += [f"{NOT_LAST} {ending}" for ending in endings(ended)]
+    training = {name: text(line, "training") for name, line in zip(names, lines, strict=True)}
+    notes += [f"{NOT_LAST} {ending}" for ending in endings(training)]
     notes += _doubts(shown, names, lines)
     if real := [f"{COLUMNS[n][0]} {score}" for n in shown if (score := _reference(part, n))]:
         notes.append(f"real data, train against test: {', '.join(real)}")
@@ -135,16 +138,36 @@ def footnotes(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> li
 def _doubts(
     shown: Sequence[str], names: Sequence[str], lines: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """A note for each variant and reason, with all the figures that it holds of."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for name in shown:
-        for named, line in zip(names, lines, strict=True):
-            if doubt := text(line, f"{name}_trust"):
-                found.setdefault((named, doubt), []).append(COLUMNS[name][0])
+    """A note for each reason, with the metrics and all the variants that it holds of."""
+    headings: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for metric in shown:
+        variants: dict[str, list[str]] = {}
+        for name, line in zip(names, lines, strict=True):
+            for reason, extent in _reasons(line, metric):
+                first = reason not in variants
+                amount = extent if first else extent.replace(OF_EXAMPLES, "")
+                variants.setdefault(reason, []).append(f"{name} ({amount})" if amount else name)
+        for reason, doubted in variants.items():
+            headings.setdefault((reason, tuple(doubted)), []).append(COLUMNS[metric][0])
     return [
-        f"{NOT_TRUSTED} {', '.join(headings)} of {named}: {doubt}"
-        for (named, doubt), headings in found.items()
+        f"{NOT_TRUSTED} {', '.join(metrics)}: {reason}: {'; '.join(doubted)}"
+        for (reason, doubted), metrics in headings.items()
     ]
+
+
+def _reasons(line: Mapping[str, Any], metric: str) -> Iterator[tuple[str, str]]:
+    """Why a variant's value is not to be trusted: each reason, and of how much it holds.
+
+    That is a share of the examples, where the reason is about examples, and how many runs are
+    doubted, where not all are.
+    """
+    doubted = text(line, f"{metric}_doubted")
+    runs = "" if doubted == f"{line['done']} of {line['done']} runs" else doubted
+    for doubt in filter(None, text(line, f"{metric}_trust").split("; ")):
+        reason, _, share = doubt.rpartition(" for ")
+        if not (reason and share.endswith(OF_EXAMPLES)):
+            reason, share = doubt, ""
+        yield reason, ", ".join(filter(None, (share, runs)))
 
 
 def _shown(part: pd.DataFrame, metrics: Iterable[str]) -> list[str]:
@@ -168,10 +191,10 @@ def _rank_text(line: Mapping[str, Any]) -> str:
     rank, shares = line["rank"], line["shares"]
     if rank != rank:
         return "-"
-    stranger = line.get("not_compared", float("nan"))
-    if stranger == stranger:
-        return f"{rank:.0f} ?{stranger:.0f}"
-    mark = "~" if line["apart"] == MAY_DIFFER else "="
+    uncompared = line.get("not_compared", float("nan"))
+    if uncompared == uncompared:
+        return f"{rank:.0f} ?{uncompared:.0f}"
+    mark = "~" if line["verdict"] == Verdict.MAY_DIFFER else "="
     return f"{rank:.0f}{f' {mark}{shares:.0f}' if shares < rank else ''}"
 
 
@@ -208,7 +231,7 @@ def _cell(line: Mapping[str, Any], name: str) -> str:
 
 
 def _reference(part: pd.DataFrame, name: str) -> str:
-    """What real data score by a metric, where that is known and one."""
+    """What real data score by a metric, where that is known and the metric was made in one way."""
     column = f"{name}_reference"
     if not _has_values(part, column) or _is_unequal(part, name):
         return ""
@@ -220,7 +243,7 @@ def _ways(names: Iterable[str], fingerprints: Iterable[str]) -> str:
     by_way: dict[str, list[str]] = {}
     for name, fingerprint in zip(names, fingerprints, strict=True):
         by_way.setdefault(fingerprint or EARLIER, []).append(name)
-    return "; ".join(f"{way}: {', '.join(own)}" for way, own in by_way.items())
+    return "; ".join(f"{way}: {', '.join(of_way)}" for way, of_way in by_way.items())
 
 
 def _section(part: pd.DataFrame) -> str:

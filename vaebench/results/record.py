@@ -48,6 +48,8 @@ class Labels(Struct, frozen=True):
     likelihood: str
     objective: str
     hyper: str
+    """The objective's hyperparameters as JSON. Nothing reads it: the columns of the rows come from
+    `Record.config`. It stays because records hold it."""
     variant: str
     num_samples: int
     observation_space: str

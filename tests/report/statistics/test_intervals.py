@@ -1,12 +1,10 @@
-"""Intervals over seeds, and of differences between pairs."""
+"""Intervals over seeds."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from vaebench.report.statistics.intervals import mean_interval, paired_difference
-
-NOISE = [0.3, -0.1, 0.2, -0.4, 0.0]
+from vaebench.report.statistics.intervals import mean_interval
 
 
 def test_interval_is_students():
@@ -23,10 +21,3 @@ def test_interval_covers_at_its_rate():
     intervals = [mean_interval(row) for row in draws]
     covered = np.mean([i.low <= 0 <= i.high for i in intervals])
     assert abs(covered - 0.95) < 4.5 * (0.95 * 0.05 / 4000) ** 0.5
-
-
-def test_pairing_removes_what_the_seeds_share():
-    a, b = np.add(NOISE, 100.0), np.add(NOISE, 99.0)
-    difference = paired_difference(a.tolist(), b.tolist())
-    assert difference.mean == pytest.approx(1.0)
-    assert difference.high - difference.low < 1e-9

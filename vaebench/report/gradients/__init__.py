@@ -19,7 +19,7 @@ __all__ = ["printable", "refusals", "write_gradients"]
 
 
 def write_gradients(rows: Sequence[Row], out: Path) -> list[Path]:
-    """gradients.json and .csv with all rows, table.csv, and the figures; the paths.
+    """Write gradients.json and .csv with all rows, table.csv, and the figures; give the paths.
 
     Raises InputError where there is no place to write.
     """

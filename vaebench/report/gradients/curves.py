@@ -16,7 +16,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe & Ito 2008 without its yellow, which is faint on white: told apart by the colour-blind."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h")
 SAME = 2e-3
-"""Lines that differ by less than this share everywhere are one estimator by other names."""
+"""Curves that differ by less than this share everywhere are one estimator by other names."""
 SEEN = 2.0
 """Standard errors from 0 below which a number is drawn hollow."""
 NAMES_WIDTH = 26
@@ -25,7 +25,7 @@ LINE_HEIGHT = 0.125
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """One curve of a panel, and how it looks everywhere."""
 
     names: tuple[str, ...]
@@ -47,58 +47,57 @@ class Line:
             width = len(name) if new_line or i == 0 else width + len(name) + 2
         return text
 
-    def covers(self, other: Line) -> bool:
-        """Whether the other one lies on this one, wherever it is."""
-        mine = dict(zip(self.x, self.y, strict=True))
-        if not mine.keys() >= set(other.x):
+    def covers(self, other: Curve) -> bool:
+        """Whether the other curve lies on this one wherever it has a point."""
+        by_x = dict(zip(self.x, self.y, strict=True))
+        if not by_x.keys() >= set(other.x):
             return False
-        return bool(np.allclose(other.y, [mine[x] for x in other.x], rtol=SAME, atol=0.0))
+        return bool(np.allclose(other.y, [by_x[x] for x in other.x], rtol=SAME, atol=0.0))
 
 
-def lines(part: pd.DataFrame, names: dict[str, str], x: str, y: str) -> list[Line]:
-    """One line per variant, in the order of `names`; those that agree share one."""
-    found: list[Line] = []
+def curves_of(part: pd.DataFrame, names: dict[str, str], x: str, y: str) -> list[Curve]:
+    """Make a curve per variant, in the order of `names`; those that agree share one."""
+    curves: list[Curve] = []
     for index, (variant, name) in enumerate(names.items()):
-        own = part[part["variant"] == variant].sort_values(x)
-        if own.empty:
+        points = part[part["variant"] == variant].sort_values(x)
+        if points.empty:
             continue
-        line = Line(
+        curve = Curve(
             (name,),
-            tuple(own[x]),
-            tuple(own[y]),
-            tuple(own["standard_error"].fillna(0.0)),
+            tuple(points[x]),
+            tuple(points[y]),
+            tuple(points["standard_error"].fillna(0.0)),
             COLOURS[index % len(COLOURS)],
             MARKERS[index % len(MARKERS)],
             "-" if index < len(COLOURS) else "--",
         )
-        host = next((i for i, other in enumerate(found) if other.covers(line)), None)
+        host = next((i for i, other in enumerate(curves) if other.covers(curve)), None)
         if host is None:
-            found.append(line)
+            curves.append(curve)
         else:
-            found[host] = replace(found[host], names=(*found[host].names, name))
-    return found
+            curves[host] = replace(curves[host], names=(*curves[host].names, name))
+    return curves
 
 
-def plot(axes: Any, drawn: Sequence[Line], *, markers: bool = True) -> None:
-    """Log-log curves with bars of a standard error, and their names at the right."""
+def plot(axes: Any, drawn: Sequence[Curve], *, markers: bool = True) -> None:
+    """Draw log-log curves with bars of a standard error, and their names at the right."""
     axes.set_yscale("log")
-    for line in drawn:
-        axes.plot(line.x, line.y, line.dashes, color=line.colour, lw=1.3)
+    for curve in drawn:
+        axes.plot(curve.x, curve.y, curve.dashes, color=curve.colour, lw=1.3)
     low, high = axes.get_ylim()
-    for line in drawn if markers else ():
-        for x, y, error in zip(line.x, line.y, line.error, strict=True):
-            face = line.colour if y > SEEN * error else "white"
-            axes.plot(x, y, marker=line.marker, ms=4.5, color=line.colour, mfc=face, mew=0.8)
-            axes.plot(
-                [x, x], [max(y - error, low), min(y + error, high)], color=line.colour, lw=0.8
-            )
+    for curve in drawn if markers else ():
+        for x, y, error in zip(curve.x, curve.y, curve.error, strict=True):
+            face = curve.colour if y > SEEN * error else "white"
+            axes.plot(x, y, marker=curve.marker, ms=4.5, color=curve.colour, mfc=face, mew=0.8)
+            ends = [max(y - error, low), min(y + error, high)]
+            axes.plot([x, x], ends, color=curve.colour, lw=0.8)
     axes.set_ylim(low, high)
     ticks(axes.yaxis, low, high)
     _name_ends(axes, drawn)
 
 
 def ticks(axis: Any, low: float, high: float) -> None:
-    """Powers of ten, with numbers between where these are few; written plainly: 0.02, 300, 40k."""
+    """Mark powers of ten, with numbers between where these are few; written as 0.02, 300, 40k."""
     decades = math.log10(high / low)
     kept = range(1, 10) if decades < 0.7 else (1, 2, 5) if decades < 2.5 else (1,)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -110,7 +109,7 @@ def ticks(axis: Any, low: float, high: float) -> None:
 
 
 def plainly() -> Any:
-    """Numbers without powers of ten."""
+    """A formatter that writes numbers without powers of ten."""
 
     def text(value: float, position: int | None = None) -> str:
         for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -121,26 +120,26 @@ def plainly() -> Any:
     return FuncFormatter(text)
 
 
-def _name_ends(axes: Any, drawn: Sequence[Line]) -> None:
-    """Each line's name beside its end, moved apart where they would overlap."""
+def _name_ends(axes: Any, drawn: Sequence[Curve]) -> None:
+    """Write each curve's name beside its end, moved apart where they would overlap."""
     height = axes.get_position().height * axes.figure.get_size_inches()[1]
     low, high = map(math.log, axes.get_ylim())
-    ends = [(math.log(line.y[-1]) - low) / (high - low) for line in drawn]
-    sizes = [LINE_HEIGHT * (1 + line.label.count("\n")) / height for line in drawn]
-    for line, place in zip(drawn, spread(ends, sizes), strict=True):
+    ends = [(math.log(curve.y[-1]) - low) / (high - low) for curve in drawn]
+    sizes = [LINE_HEIGHT * (1 + curve.label.count("\n")) / height for curve in drawn]
+    for curve, place in zip(drawn, spread(ends, sizes), strict=True):
         axes.annotate(
-            line.label,
-            xy=(line.x[-1], line.y[-1]),
+            curve.label,
+            xy=(curve.x[-1], curve.y[-1]),
             xytext=(1.06, place),
             textcoords="axes fraction",
             va="center",
             fontsize=7,
             linespacing=1.0,
-            color=line.colour,
+            color=curve.colour,
             annotation_clip=False,
             arrowprops={
                 "arrowstyle": "-",
-                "color": line.colour,
+                "color": curve.colour,
                 "lw": 0.5,
                 "relpos": (0.0, 0.5),
                 "shrinkA": 0,
@@ -150,8 +149,11 @@ def _name_ends(axes: Any, drawn: Sequence[Line]) -> None:
 
 
 def spread(centres: Sequence[float], sizes: Sequence[float]) -> list[float]:
-    """Centres in [0, 1], moved as little as a few rounds can; what overlaps after them is moved on,
-    up and then down from the top: more boxes than there is room for end below 0."""
+    """Move boxes of these centres in [0, 1] apart, by as little as a few rounds can.
+
+    What overlaps after them is moved up, and then down from the top: more boxes than there is room
+    for end below 0.
+    """
     order = sorted(range(len(centres)), key=lambda i: centres[i])
     placed = [centres[i] for i in order]
     gaps = [0.5 * (sizes[a] + sizes[b]) for a, b in itertools.pairwise(order)]

@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from vaebench.report.gradients.curves import COLOURS, LINE_HEIGHT, Line, lines, plainly, plot, ticks
+from vaebench.report.gradients.curves import (
+    COLOURS,
+    LINE_HEIGHT,
+    Curve,
+    curves_of,
+    plainly,
+    plot,
+    ticks,
+)
 from vaebench.report.gradients.tables import SIDES, band, envelope
 from vaebench.report.lettering import lettered
 
@@ -28,12 +36,12 @@ STYLE: dict[Any, Any] = {
 }
 DPI = 140
 PANEL_WIDTH, NAMES_WIDTH, PANEL_HEIGHT, BETWEEN = 2.7, 1.8, 2.6, 0.75
-"""In inches; names stand to the right of each panel."""
+"""Sizes in inches; names stand to the right of each panel."""
 T_TICKS = (-1000, -100, -10, -4, -2, 0, 2, 4, 10, 100, 1000)
 
 
 def signal_to_noise(rows: pd.DataFrame) -> Figure:
-    """SNR of the whole gradient against K: encoder and decoder across, checkpoints down."""
+    """Draw the SNR of the whole gradient against K: encoder, decoder across, checkpoints down."""
     steps = _steps(rows)
     with rc_context(STYLE):
         figure, grid = _grid(len(steps), len(SIDES), len(_names(rows)))
@@ -46,8 +54,10 @@ def signal_to_noise(rows: pd.DataFrame) -> Figure:
 
 
 def cost(rows: pd.DataFrame) -> Figure:
-    """Variance x cost over the squared signal: what averaging repeated gradients costs until signal
-    and noise are equal; in decoder evaluations and in seconds. The cheapest has a ring.
+    """Draw what averaging repeated gradients costs until signal and noise are equal.
+
+    That is variance x cost over the squared signal, in decoder evaluations and in seconds. The
+    cheapest has a ring.
     """
     steps = _steps(rows)
     units = {"evaluations": "decoder evaluations", "seconds": "seconds"}
@@ -64,7 +74,7 @@ def cost(rows: pd.DataFrame) -> Figure:
 
 
 def bias(rows: pd.DataFrame) -> Figure:
-    """t-statistics of the bias along several directions, with the band that all must lie in."""
+    """Draw t-statistics of the bias along several directions, with the band for no bias."""
     shown = rows[rows["metric"] == "bias_t"].dropna(subset=["value"])
     steps, names, samples = _steps(rows), _names(rows), sorted(shown["num_samples"].unique())
     with rc_context(STYLE):
@@ -92,20 +102,20 @@ def bias(rows: pd.DataFrame) -> Figure:
 
 
 def budget(rows: pd.DataFrame) -> Figure | None:
-    """How near repeated gradients, averaged, come to that of log p(x), against what they cost.
+    """Draw how near averages of repeated gradients come to that of log p(x), against their cost.
 
-    At each budget the K that comes nearest. None where log p(x)'s gradient is not there.
+    At each budget the K that comes nearest. None where log p(x)'s gradient was not measured.
     """
-    found = envelope(rows)
-    if found.empty:
+    nearest = envelope(rows)
+    if nearest.empty:
         return None
     steps = _steps(rows)
     with rc_context(STYLE):
         figure, grid = _grid(1, len(steps), len(_names(rows)))
         for axes, step in zip(grid[0], steps, strict=True):
-            part = found[found["step"] == step].assign(standard_error=0.0)
+            part = nearest[nearest["step"] == step].assign(standard_error=0.0)
             axes.set_xscale("log")
-            plot(axes, lines(part, _names(rows), "budget", "error"), markers=False)
+            plot(axes, curves_of(part, _names(rows), "budget", "error"), markers=False)
             ticks(axes.xaxis, part["budget"].min(), part["budget"].max())
             axes.set_title(f"decoder, after {step:,.0f} steps")
             axes.set_xlabel("decoder evaluations spent on one gradient")
@@ -147,16 +157,16 @@ def _grid(num_rows: int, num_columns: int, num_names: int) -> tuple[Figure, Any]
 
 
 def _note(figure: Figure, text: str) -> None:
-    """Below all panels."""
+    """Write a note below all panels."""
     figure.text(0.0, -0.6 / figure.get_size_inches()[1], text, color="0.4", fontsize=7, va="top")
 
 
 def _against_samples(
     axes: Any, rows: pd.DataFrame, step: float, side: str, metric: str
-) -> list[Line]:
-    """The curves of one metric over K, and the axes that go with them."""
+) -> list[Curve]:
+    """Draw the curves of one metric over K, with their axes; give the curves."""
     kept = (rows["step"] == step) & (rows["side"] == side) & (rows["metric"] == metric)
-    drawn = lines(rows[kept & (rows["value"] > 0.0)], _names(rows), "num_samples", "value")
+    drawn = curves_of(rows[kept & (rows["value"] > 0.0)], _names(rows), "num_samples", "value")
     samples = sorted(rows["num_samples"].unique())
     axes.set_xscale("log", base=2)
     axes.set_xlim(min(samples) / 1.3, max(samples) * 1.3)
@@ -168,37 +178,37 @@ def _against_samples(
     return drawn
 
 
-def _ring(axes: Any, drawn: Sequence[Line]) -> None:
-    """Around the cheapest estimator and K."""
-    points = [(y, x, line.colour) for line in drawn for x, y in zip(line.x, line.y, strict=True)]
+def _ring(axes: Any, drawn: Sequence[Curve]) -> None:
+    """Draw a ring around the cheapest estimator and K."""
+    points = [(y, x, one.colour) for one in drawn for x, y in zip(one.x, one.y, strict=True)]
     if points:
         y, x, colour = min(points)
         axes.plot(x, y, "o", ms=11, mfc="none", mec=colour, mew=1.2)
 
 
 def _strip(axes: Any, part: pd.DataFrame, names: dict[str, str], samples: Sequence[int]) -> None:
-    """A line of points per variant and K: dots along random directions, a diamond along the
+    """Draw a line of points per variant and K: dots along random directions, a diamond along the
     gradient."""
     limit = band(len(part))
     axes.axvspan(-limit, limit, color="0.9", lw=0)
     axes.axvline(0.0, color="0.75", lw=0.8)
     for j, num_samples in enumerate(samples):
-        own = part[part["num_samples"] == num_samples]
+        points = part[part["num_samples"] == num_samples]
         shift = 0.7 * ((j + 0.5) / len(samples) - 0.5)
-        y = own["variant"].map({v: i + shift for i, v in enumerate(names)})
-        along = own["protocol"].str.endswith("along the gradient")
+        y = points["variant"].map({v: i + shift for i, v in enumerate(names)})
+        along = points["protocol"].str.endswith("along the gradient")
         for chosen, marker, size in ((~along, ".", 3.0), (along, "d", 4.0)):
             dot = {"color": COLOURS[j % len(COLOURS)], "mew": 0, "lw": 0, "marker": marker}
-            axes.plot(own["value"][chosen], y[chosen], ms=size, **dot)
-            beyond = chosen & (own["value"].abs() > limit)
-            axes.plot(own["value"][beyond], y[beyond], ms=3 * size, **dot)
+            axes.plot(points["value"][chosen], y[chosen], ms=size, **dot)
+            beyond = chosen & (points["value"].abs() > limit)
+            axes.plot(points["value"][beyond], y[beyond], ms=3 * size, **dot)
     axes.set_yticks(range(len(names)), names.values())
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
 
 
 def _scale_t(axes: Any, reach: float) -> None:
-    """Linear between -5 and 5, logarithmic beyond."""
+    """Make an axis linear between -5 and 5, logarithmic beyond."""
     axes.set_xscale("symlog", linthresh=5.0)
     axes.set_xlim(-1.1 * reach, 1.1 * reach)
     axes.xaxis.set_major_locator(FixedLocator([t for t in T_TICKS if abs(t) <= 1.1 * reach]))

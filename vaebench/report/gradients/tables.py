@@ -17,7 +17,7 @@ KEYS = ["step", "side", "variant"]
 
 
 def wide(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line per checkpoint, side, variant and K: metrics as columns, of bias_t the extreme."""
+    """Make a line per checkpoint, side, variant and K: metrics as columns, the extreme bias_t."""
     shown = rows[rows["step"].notna() & rows["side"].isin(SIDES) & rows["value"].notna()]
     if shown.empty:
         return pd.DataFrame()
@@ -33,25 +33,27 @@ def wide(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def printable(rows: Sequence[Row]) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A table for each checkpoint and side: a line per variant, its SNR at each K, the K that costs
+    """Tabulate each checkpoint and side: a line per variant, its SNR at each K, the K that costs
     least, and the worst t-statistic of a bias.
     """
     table = wide(pd.DataFrame(rows))
     for (step, side), part in table.groupby(KEYS[:2], sort=False) if len(table) else ():
         samples = sorted(part["num_samples"].unique())
         by_variant = part.groupby("variant", sort=False)
-        lines = [_printed(name, own.set_index("num_samples"), samples) for name, own in by_variant]
+        lines = [
+            _printed(name, line.set_index("num_samples"), samples) for name, line in by_variant
+        ]
         yield f"signal-to-noise of the {side}'s gradient after {step:.0f} steps", lines
 
 
-def _printed(variant: object, own: pd.DataFrame, samples: Sequence[int]) -> dict[str, str]:
+def _printed(variant: object, by_k: pd.DataFrame, samples: Sequence[int]) -> dict[str, str]:
     none = pd.Series(dtype=float)
-    snr, t = (own.get(metric, none) for metric in ("snr_vector", "bias_t_extreme"))
+    snr, t = (by_k.get(metric, none) for metric in ("snr_vector", "bias_t_extreme"))
     return {
         "variant": str(variant),
         **{f"K={k}": _text(snr.get(k)) for k in samples},
-        "evaluations to SNR 1 (at K)": _least(own, "evaluations_to_snr_1"),
-        "seconds to SNR 1 (at K)": _least(own, "seconds_to_snr_1"),
+        "evaluations to SNR 1 (at K)": _least(by_k, "evaluations_to_snr_1"),
+        "seconds to SNR 1 (at K)": _least(by_k, "seconds_to_snr_1"),
         "worst bias t": _text(t.abs().max()),
     }
 
@@ -67,9 +69,9 @@ def refusals(rows: Sequence[Row]) -> list[str]:
 
 
 def band(num: int) -> float:
-    """Within which all of `num` t-statistics of no bias lie, but for one time in a hundred.
+    """The limit within which all of `num` t-statistics of no bias lie, 99 times in a hundred.
 
-    Normal quantiles, shared among them (Bonferroni): the replicas are many.
+    A normal quantile, as the replicas are many, with Bonferroni's correction for `num`.
     """
     from scipy import stats
 
@@ -77,8 +79,9 @@ def band(num: int) -> float:
 
 
 def envelope(rows: pd.DataFrame) -> pd.DataFrame:
-    """The least relative error to log p(x)'s gradient at each budget of decoder evaluations, by any
-    K: bias, and the noise that averaging as many gradients as the budget holds leaves.
+    """Find the least relative error to log p(x)'s gradient at each budget of decoder evaluations.
+
+    Of all K: the bias, and the noise left after averaging as many gradients as the budget holds.
     """
     table = wide(rows[rows["side"] == "decoder"])
     needed = ["log_px_relative_error", "log_px_relative_noise"]
@@ -98,14 +101,14 @@ def envelope(rows: pd.DataFrame) -> pd.DataFrame:
         parts.append(
             pd.DataFrame({"step": step, "variant": variant, "budget": budgets, "error": best})
         )
-    found = pd.concat(parts)
-    return found[np.isfinite(found["error"])]
+    least = pd.concat(parts)
+    return least[np.isfinite(least["error"])]
 
 
-def _least(own: pd.DataFrame, metric: str) -> str:
-    if metric not in own or own[metric].isna().all():
+def _least(by_k: pd.DataFrame, metric: str) -> str:
+    if metric not in by_k or by_k[metric].isna().all():
         return "-"
-    return f"{_text(own[metric].min())} ({own[metric].idxmin()})"
+    return f"{_text(by_k[metric].min())} ({by_k[metric].idxmin()})"
 
 
 def _text(value: float | None) -> str:

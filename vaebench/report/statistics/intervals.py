@@ -32,8 +32,3 @@ def mean_interval(values: Sequence[float]) -> Interval:
     standard_error = float(np.std(values, ddof=1)) / count**0.5
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * standard_error
     return Interval(mean, mean - half, mean + half, count)
-
-
-def paired_difference(a: Sequence[float], b: Sequence[float]) -> Interval:
-    """The mean of a - b over pairs (one pair per seed), with its 95% interval."""
-    return mean_interval(np.subtract(a, b).tolist())

@@ -19,13 +19,13 @@ def leaders(
     differ: Callable[[int, int], bool],
     compared: Callable[[int, int], bool] = lambda i, j: True,
 ) -> list[int]:
-    """For each of `num` variants in order of their means, the first of the group it belongs to.
+    """Put `num` variants, in order of their means, into groups: for each the first of its group.
 
-    "Not different" is not transitive, so groups are a convention. Here: from the best down, a group
-    holds those that are not different from its first, until one is; that one is the first of the
-    next. So a shared rank says "not told apart from the first that has it", and no more. A variant
-    is held against the last first that it is `compared` with, which is the last where all are; one
-    that is compared with none is a first of its own.
+    "Not told apart" is not transitive, so groups are a convention. Here: from the best down, a
+    group holds those that do not `differ` from its first, until one does; that one is the first of
+    the next. So a shared rank says "not told apart from the first that has it", and no more. A
+    variant is held against the last first that it is `compared` with, which is the last where all
+    are; one that is compared with none is the first of a group of its own.
     """
     firsts: list[int] = []
     groups: list[int] = []
@@ -45,13 +45,14 @@ class MeanRanks:
     ranks: NDArray[np.float64]  # [variants]
     num_blocks: int
     p: float
-    """Of Friedman's test that all are alike."""
+    """The p-value of Friedman's test that all have the same mean rank."""
     critical_difference: float
-    """Nemenyi's: mean ranks nearer than this are not different at 5%, all pairs allowed for."""
+    """Nemenyi's: mean ranks up to this far apart are not told apart at 5% over all pairs."""
 
 
 def mean_ranks(losses: NDArray[np.float64]) -> MeanRanks | None:
-    """Mean ranks of losses [blocks, variants], lower is better; None for too few of either.
+    """Rank losses [blocks, variants] in each block, the lowest first, and average the ranks; None
+    for too few blocks or variants.
 
     Demsar 2006, "Statistical comparisons of classifiers over multiple data sets", section 3.2.2.
     """
