@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI, MOST_PIXELS = 120, 50_000
-"""Of a figure; a PNG that matplotlib draws has at most 65,535 pixels along a side."""
+"""Dots per inch, and pixels along a side; a PNG of matplotlib has at most 65,535 of these."""
 
 
 def examples_of(folder: Path) -> Examples:

@@ -1,4 +1,4 @@
-"""All pairs of variants within an observation space -> a table of how they differ."""
+"""Rows -> a table of how the variants of an observation space differ, a line per pair."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ MOST_BELOW = 3
 BETA = "objective.beta"
 """The column of the weight on the rate, where it is one number for all of training."""
 ESTIMATES = {"elbo": "-ELBO", "nll": "importance-weighted", "ais_nll": "annealed (AIS)"}
-"""Of -log p(x), by metric: each an upper bound in expectation, on the examples it was made of."""
+"""Estimates of -log p(x), by metric: upper bounds in expectation, on the examples they are of."""
 
 
 def learning_curves(curves: pd.DataFrame) -> Figure | None:
@@ -257,5 +257,5 @@ def _with_titles(grid: Any, x: str, y: str, facet: str = "col") -> Figure:
 
 
 def close(figure: Figure) -> None:
-    """Free a figure."""
+    """Free the memory of a figure."""
     plt.close(figure)

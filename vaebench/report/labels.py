@@ -21,7 +21,7 @@ def display_names(part: pd.DataFrame) -> list[str]:
 
 
 def differing(part: pd.DataFrame) -> list[str]:
-    """Of the settings "name=value name=value ..." of each line (or row), keep those that differ.
+    """Keep the settings that differ, of "name=value name=value ..." for each line (or row).
 
     Settings are words here, as records hold them, and their values are not read as numbers: models
     from elsewhere have no other record of them. A setting that a line lacks is no difference, as

@@ -22,7 +22,7 @@ rcParams["text.parse_math"] = False  # a dollar in a file's name is no formula
 
 
 def lettered(names: Iterable[str]) -> dict[str, str]:
-    """What figures are to write for each name, all different; fonts that it takes are set.
+    """Give what figures write for each name, all different, and set the fonts that this takes.
 
     A character that no installed font has is written as its number, which the log says once.
     """
@@ -38,20 +38,20 @@ def lettered(names: Iterable[str]) -> dict[str, str]:
 
 @functools.cache
 def _families() -> tuple[str, ...]:
-    """As matplotlib is set up."""
+    """The font families that matplotlib is set up with."""
     return tuple(rcParams["font.family"])
 
 
 @functools.cache
 def _usual() -> str:
-    """The file of the font that is used without further ado."""
+    """The file of the font that matplotlib uses by default."""
     return font_manager.findfont(font_manager.FontProperties(family=list(_families())))
 
 
 @functools.cache
 def _characters(path: str) -> frozenset[str]:
-    """Those that a font has; none for a file that matplotlib cannot read, and for the font that has
-    a box for each."""
+    """The characters of a font; none for a file that matplotlib cannot read, and for the font that
+    has a box for each."""
     try:
         font = FT2Font(path)
         if LAST_RESORT in font.family_name.replace(" ", ""):
@@ -96,7 +96,7 @@ def _numbered(word: str, unknown: Iterable[str]) -> str:
 
 
 def _distinct(words: Mapping[str, str]) -> dict[str, str]:
-    """Numbered where two are the same."""
+    """The words, with a number after those that are there twice."""
     seen: Counter[str] = Counter()
     distinct = {}
     for name, word in words.items():
@@ -106,7 +106,7 @@ def _distinct(words: Mapping[str, str]) -> dict[str, str]:
 
 
 def _cut(word: str) -> str:
-    """To a length that leaves room for the figure, by its middle. One that begins with an
+    """Cut the middle of a word, so that it leaves room for the figure. A word that begins with an
     underscore would be left out of legends: a space goes before it."""
     tail = LONGEST // 3
     short = word if len(word) <= LONGEST else f"{word[: LONGEST - tail - 1]}…{word[-tail:]}"

@@ -58,7 +58,7 @@ def best_labels(scored: pd.DataFrame) -> list[str]:
 
 
 def grey_note(every: pd.DataFrame, named: Sequence[str]) -> str:
-    """What grey means, for the label of an axis."""
+    """How many variants are grey, in words for the label of an axis."""
     num = every["label"].nunique() - len(named)
     return f"\ngrey: {num} other{'s' if num > 1 else ''}" if num else ""
 
@@ -71,7 +71,7 @@ def best_rows(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def left_out_note(every: pd.DataFrame, shown: pd.DataFrame) -> str:
-    """That not every variant is shown, for the label of an axis."""
+    """How many variants are not shown, in words for the label of an axis."""
     num = most_labels(every)
     return f"\nthe best {MOST_ROWS} of {num}" if len(every) > len(shown) else ""
 

@@ -50,7 +50,7 @@ class Standing:
     num_runs: int
     num_done: int
     runs: Mapping[int, Run]
-    """By seed, those whose value is finite."""
+    """The runs whose value is finite, by seed."""
     training: str = ""
     """How its runs ended, where not all with the weights of their last step."""
 
@@ -177,7 +177,7 @@ def _provenance(rows: pd.DataFrame) -> dict[str, object]:
 
 
 def _fingerprints(of_values: Iterable[str]) -> str:
-    """All fingerprints of values, "none" for those that lack one beside others; "" if all do."""
+    """The fingerprints of values in words, "none" for one without; "" where all are without."""
     distinct = set(of_values)
     return "" if distinct <= {""} else " ".join(sorted(one or "none" for one in distinct))
 

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ["steps", "num_steps", "kept_step"]
-"""Of rows; those of earlier versions lack them."""
+"""Columns of the rows, which records of earlier versions lack."""
 
 
 def ended(runs: pd.DataFrame) -> str:
-    """How many of these runs, a row each, stopped early and where, and after which steps their
+    """Say how many of the runs, a row each, stopped early and where, and after which steps their
     weights were kept; "" where all went to the end and have the last."""
     if not set(COLUMNS) <= set(runs):
         return ""

@@ -21,12 +21,12 @@ FULL = "make room there, and give the same command again"
 LIMIT = "raise the limit, see `ulimit -n`"
 ADVICE = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EFBIG: FULL, errno.EMFILE: LIMIT}
 PREFIX = ".vaebench-"
-"""Of a temporary file's name: an output folder may hold those of others."""
+"""How a temporary file's name begins: an output folder may hold files of other programs."""
 
 
 @contextmanager
 def storing(folder: Path) -> Iterator[None]:
-    """What the system refuses within is a StorageError that names the folder."""
+    """Turn what the system refuses within into a StorageError that names the folder."""
     try:
         yield
     except OSError as error:
@@ -37,7 +37,7 @@ def storing(folder: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """All of the content or nothing: a temporary file beside it, fsync, rename.
+    """Write all of the content or nothing: a temporary file beside it, fsync, rename.
 
     Raises StorageError.
     """
@@ -58,7 +58,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def discard_unfinished(out: Path, writer: int) -> None:
-    """Remove what a process of this machine that is no more was about to write."""
+    """Remove the temporary files of a process of this machine that has ended."""
     for path in out.glob(f"*/{_prefix(writer)}*.tmp"):
         path.unlink(missing_ok=True)
 

@@ -50,7 +50,7 @@ def _opened(path: Path) -> IO[str]:
 
 
 def _locked(file: IO[str], how: int) -> bool:
-    """Whether the lock was to be had; where the file system has none, it is taken as had."""
+    """Take the lock; False where another holds it. A file system without locks gives it to all."""
     try:
         fcntl.flock(file, how)
     except BlockingIOError:

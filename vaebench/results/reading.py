@@ -1,4 +1,4 @@
-"""Files of records that nobody vouches for: read, and checked for all that a reader counts on."""
+"""Read files of records that may be damaged, and check all that their readers rely on."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from vaebench.results.record import Record
 
 ID = re.compile("[0-9a-f]{16}")
 TIMED = "timing-"
-"""Before the id of a variant's first run, in the records of a timing pass."""
+"""What precedes the id of a variant's first run, in the records of a timing pass."""
 LARGEST = 2**63 - 1
-"""Whole numbers beyond are none that a table can hold."""
+"""The largest whole number that a table can hold."""
 
 
 def read_record(path: Path) -> Record:
-    """The record of the run that a file is named by. Raises InputError for anything else."""
+    """Read the record of the run that a file is named by. Raises InputError for anything else."""
     record: Record = _decoded(path, Record)
     _refuse(path, _problems(record, path.stem))
     return record
 
 
 def read_timings(path: Path) -> list[Record]:
-    """The records of a timing pass. Raises InputError for anything else."""
+    """Read the records of a timing pass. Raises InputError for anything else."""
     records: list[Record] = _decoded(path, list[Record])
     for record in records:
         _refuse(path, _problems_of_timing(record))

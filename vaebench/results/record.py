@@ -19,7 +19,7 @@ Status = Literal["done", "diverged", "failed"]
 
 
 Steps = Annotated[int, Meta(ge=1, le=2**63 - 1)]
-"""As many as a table can hold."""
+"""A number of steps, at most as large as a table can hold."""
 
 
 class Metric(Struct, frozen=True):
@@ -62,10 +62,10 @@ class Training(Struct, frozen=True):
     """How far a run was trained, and which of its weights are kept."""
 
     steps: Steps
-    """That were taken: fewer than `num_steps` where it stopped early."""
+    """How many were taken: fewer than `num_steps` where it stopped early."""
     num_steps: Steps
     kept: Steps
-    """So many steps had been taken when the weights were what is graded."""
+    """How many steps had been taken when the weights were those that are graded."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -79,13 +79,13 @@ class Record(Struct, frozen=True, kw_only=True):
     metrics: list[Metric] = []
     curves: dict[str, list[float | None]] = {}
     training: Training | None = None
-    """None for a run that diverged, a timing pass and a model from elsewhere."""
+    """None for a diverged run, a timing pass and a model from elsewhere."""
     config: dict[str, Any] = {}
     operations: dict[str, str] = {}
     """The way of each fused operation: triton, cpu native, cpu or reference, with the reason."""
     environment: dict[str, str] = {}
     weights: str = ""
-    """SHA-256 of the file of its parameters; "" where there is none, or of before it was kept."""
+    """SHA-256 of the file of its parameters; "" where there is none, or in earlier records."""
 
 
 UNITS: dict[str, tuple[str, bool | None]] = {

@@ -21,7 +21,7 @@ SEEN = 2.0
 """Standard errors from 0 below which a number is drawn hollow."""
 NAMES_WIDTH = 26
 LINE_HEIGHT = 0.125
-"""Of a label's text, in inches."""
+"""Height of a line of a label, in inches."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 ALPHA = 1.0 - CONFIDENCE
 LEAST_P = 1e-15
-"""A p-value is at least this: nobody should read further into a tail."""
+"""A p-value is at least this: smaller ones would rest on the far tail of a distribution."""
 NUM_HALVINGS = 40
 
 

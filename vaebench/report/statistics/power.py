@@ -15,7 +15,7 @@ MOST_SEEDS = 10_000
 """A difference that needs more seeds is out of reach."""
 
 FEWEST_SEEDS = 3
-"""Of an effect size."""
+"""Seeds below which an effect size is NaN."""
 
 
 class EffectSize(NamedTuple):
