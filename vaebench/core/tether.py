@@ -8,28 +8,19 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import threading
 
-PR_SET_PDEATHSIG = 1
-"""Option of Linux's prctl: the signal that a process gets when the thread that started it ends."""
 LOOK_EVERY_MS = 500
+"""A coordinator is missed this soon, even where a process that it forked keeps its connection."""
 
 
 def tie(descriptor: int, coordinator: int) -> None:
     """End this process as soon as its coordinator is gone.
 
-    `descriptor`: the file descriptor of the connection to it; `coordinator`: its process id. Linux
-    kills this process by itself; elsewhere, and where that fails, a thread sees the connection's
-    other end close.
+    `descriptor`: the file descriptor of the connection to it; `coordinator`: its process id. A
+    thread sees the connection's other end close, or that this process has another parent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's, who ends us
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != coordinator:
-        os._exit(1)  # it was gone before the system was asked
     threading.Thread(target=_watch, args=(descriptor, coordinator), daemon=True).start()
 
 
@@ -37,6 +28,6 @@ def _watch(descriptor: int, coordinator: int) -> None:
     """Wait until the connection is closed at its other end, without reading from it."""
     hang_up = select.poll()
     hang_up.register(descriptor, 0)
-    while not hang_up.poll(LOOK_EVERY_MS) and os.getppid() == coordinator:
+    while os.getppid() == coordinator and not hang_up.poll(LOOK_EVERY_MS):
         pass
     os._exit(1)
