@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers.work import Prepared, Size, Work
-from vaebench.ops import c as native
+from vaebench.ops import c
 
 Product = tuple[Tensor, Tensor, Tensor]
 """Left [S, m, k], right [S, k, n], and where their product goes [S, m, n]."""
@@ -20,7 +20,9 @@ Product = tuple[Tensor, Tensor, Tensor]
 def floor(work: Work) -> Prepared:
     """The 11 matrix products of a step into tensors made before: bmm or mm, whichever is faster."""
     operands = list(products(work.size, work.num_runs))
-    alone = [(a[i], b[i], c[i]) for i in range(work.num_runs) for a, b, c in operands]
+    alone = [
+        (left[i], right[i], out[i]) for i in range(work.num_runs) for left, right, out in operands
+    ]
     ways = (
         functools.partial(_repeat, torch.bmm, operands),
         functools.partial(_repeat, torch.mm, alone),
@@ -31,7 +33,11 @@ def floor(work: Work) -> Prepared:
 def floor_in_c(work: Work) -> Prepared:
     """The same 11 products by ops/c/product.c, run after run, as compiled steps take them."""
     operands = list(products(work.size, work.num_runs))
-    calls = [_in_c(a[i], b[i], c[i]) for i in range(work.num_runs) for a, b, c in operands]
+    calls = [
+        _in_c(left[i], right[i], out[i])
+        for i in range(work.num_runs)
+        for left, right, out in operands
+    ]
     return Prepared(functools.partial(_call, calls, operands), dict)
 
 
@@ -47,7 +53,7 @@ def _in_c(left: Tensor, right: Tensor, out: Tensor) -> Callable[[], None]:
     steps = (ctypes.c_int64 * 6)(0, *left.stride(), 0, *right.stride())
     places = (t.data_ptr() for t in (left, right, out))
     sizes = (1, left.shape[0], right.shape[1], left.shape[1])
-    return functools.partial(native.functions().vaebench_products, *sizes, steps, *places)
+    return functools.partial(c.functions().vaebench_products, *sizes, steps, *places)
 
 
 def products(size: Size, num_runs: int) -> Iterator[Product]:

@@ -5,14 +5,14 @@ import torch
 
 from tests.support.runs import tiny
 from vaebench.config.build import build_stack
-from vaebench.ops import c as native
+from vaebench.ops import c
 from vaebench.ops.adam import AdamScalars, MoveGroups
 from vaebench.ops.c.adam import MoveInC, can_move_in_c
 from vaebench.training.descent import StackAdam
 
 RATES, DECAYS, NUM_STEPS = (1e-2, 1e-2, 3e-3), (0.0, 0.1, 0.1), 7
 EPSILON = torch.finfo(torch.float32).eps
-in_c = pytest.param(MoveInC, marks=pytest.mark.skipif(bool(native.problem()), reason="no C"))
+in_c = pytest.param(MoveInC, marks=pytest.mark.skipif(bool(c.problem()), reason="no C"))
 ways = pytest.mark.parametrize("way", [in_c, MoveGroups])
 
 
@@ -20,7 +20,7 @@ ways = pytest.mark.parametrize("way", [in_c, MoveGroups])
 def adam_of(way, monkeypatch):
     """Makes the optimiser of a model; it must go the way of the test."""
     if way is MoveGroups:
-        monkeypatch.setattr(native, "library", lambda: None)
+        monkeypatch.setattr(c, "library", lambda: None)
 
     def make(model, scalars, moments=None):
         adam = StackAdam(model, scalars, moments)
@@ -131,7 +131,7 @@ def test_moments_go_on_where_they_were(adam_of):
 def test_memory_that_is_not_in_order_is_not_given_to_c():
     stack, _ = models()
     values = [p.detach() for p in stack.parameters()]
-    assert can_move_in_c(values) == (not native.problem())
+    assert can_move_in_c(values) == (not c.problem())
     assert not can_move_in_c([*values, torch.zeros(3, 4, 5).mT])
 
 

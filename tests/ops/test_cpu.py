@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from tests.support.operations import KEYS, LATENT, SHAPES, check, latent, parameters, pixels
-from vaebench.ops import c as native
-from vaebench.ops import cpu, densities
+from vaebench.ops import c, cpu, densities
 from vaebench.ops.c import fused as cpu_native
 from vaebench.ops.noise import Noise
 
-needs_native = pytest.mark.skipif(bool(native.problem()), reason=native.problem())
+needs_native = pytest.mark.skipif(bool(c.problem()), reason=c.problem())
 
 
 @pytest.fixture(params=[cpu, pytest.param(cpu_native, marks=needs_native)], ids=["cpu", "native"])

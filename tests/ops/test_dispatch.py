@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from vaebench import ops as kernels
-from vaebench.ops import c as native
-from vaebench.ops import cpu, densities, dispatch
+from vaebench import ops
+from vaebench.ops import c, cpu, densities, dispatch
 from vaebench.ops.c import fused as cpu_native
 from vaebench.ops.noise import Noise
-from vaebench.ops.noise_tape import Recorder
+from vaebench.ops.recorded_draws import Recording
 
 NOISE = Noise((3, 4))
 X = torch.rand(2, 5, 7)
@@ -43,16 +42,16 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize("op", kernels.OPERATIONS)
+@pytest.mark.parametrize("op", ops.OPERATIONS)
 def test_names_and_signatures_are_those_of_the_reference(op: str) -> None:
     want = inspect.signature(getattr(densities, op))
-    assert inspect.signature(getattr(kernels, op)) == want
+    assert inspect.signature(getattr(ops, op)) == want
     for module in (cpu, cpu_native):
         if op in module.__all__:
             assert inspect.signature(getattr(module, op)) == want
 
 
-@pytest.mark.parametrize("op", kernels.OPERATIONS)
+@pytest.mark.parametrize("op", ops.OPERATIONS)
 def test_signatures_of_the_kernels(op: str) -> None:
     pytest.importorskip("triton", reason="the kernels need triton, which is not installed")
     from vaebench.ops import gpu as fused
@@ -60,13 +59,13 @@ def test_signatures_of_the_kernels(op: str) -> None:
     assert inspect.signature(getattr(fused, op)) == inspect.signature(getattr(densities, op))
 
 
-@pytest.mark.parametrize("op", kernels.OPERATIONS)
+@pytest.mark.parametrize("op", ops.OPERATIONS)
 def test_float64_takes_the_reference(op: str) -> None:
     given = arguments(op, torch.float64)
-    got, want = (getattr(module, op)(*given) for module in (kernels, densities))
+    got, want = (getattr(module, op)(*given) for module in (ops, densities))
     for a, b in zip(_tuple(got), _tuple(want), strict=True):
         assert torch.equal(a, b)
-    assert kernels.paths() == {op: "reference: float64 on cpu"}
+    assert ops.paths() == {op: "reference: float64 on cpu"}
 
 
 def way_on_a_cpu(op: str, problem: str) -> str:
@@ -78,7 +77,7 @@ def way_on_a_cpu(op: str, problem: str) -> str:
 
 
 @pytest.mark.parametrize("native_code", ["as it is", "without"])
-@pytest.mark.parametrize("op", kernels.OPERATIONS)
+@pytest.mark.parametrize("op", ops.OPERATIONS)
 def test_float32_on_a_cpu(
     op: str,
     native_code: str,
@@ -86,14 +85,14 @@ def test_float32_on_a_cpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if native_code == "without":
-        monkeypatch.setattr(native, "_loaded", lambda: (None, "no compiler"))
+        monkeypatch.setattr(c, "_loaded", lambda: (None, "no compiler"))
     given = arguments(op)
-    native.library()  # which says its own, once
+    c.library()  # which says its own, once
     with caplog.at_level(logging.INFO, "vaebench.ops"):
-        got, _ = (getattr(kernels, op)(*given) for _ in range(2))
+        got, _ = (getattr(ops, op)(*given) for _ in range(2))
     for a, b in zip(_tuple(got), _tuple(getattr(densities, op)(*given)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
-    assert kernels.paths() == {op: way_on_a_cpu(op, native.problem())}
+    assert ops.paths() == {op: way_on_a_cpu(op, c.problem())}
     assert len(caplog.records) == 1  # said once
 
 
@@ -101,7 +100,7 @@ def _tuple(x: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return x if isinstance(x, tuple) else (x,)
 
 
-@pytest.mark.parametrize("op", [op for op in kernels.OPERATIONS if op.endswith("log_prob")])
+@pytest.mark.parametrize("op", [op for op in ops.OPERATIONS if op.endswith("log_prob")])
 def test_pixels_of_one_byte(op: str) -> None:
     levels = torch.randint(0, 256, (2, 5, 7), dtype=torch.uint8)
     x = levels / 255
@@ -109,47 +108,47 @@ def test_pixels_of_one_byte(op: str) -> None:
         levels, x = levels % 2, (levels % 2).float()
     _, *parameters = arguments(op)
     torch.testing.assert_close(
-        getattr(kernels, op)(levels, *parameters), getattr(densities, op)(x, *parameters)
+        getattr(ops, op)(levels, *parameters), getattr(densities, op)(x, *parameters)
     )
 
 
 def test_a_gradient_to_the_pixels_takes_the_reference() -> None:
     x = X.clone().requires_grad_()
     _, mu, log_var = arguments("gaussian_log_prob")
-    (gradient,) = torch.autograd.grad(kernels.gaussian_log_prob(x, mu, log_var).sum(), x)
+    (gradient,) = torch.autograd.grad(ops.gaussian_log_prob(x, mu, log_var).sum(), x)
     assert gradient.any()
-    assert kernels.paths() == {"gaussian_log_prob": "reference: a gradient to the pixels"}
+    assert ops.paths() == {"gaussian_log_prob": "reference: a gradient to the pixels"}
 
 
 def test_shapes_that_only_the_reference_takes() -> None:
     z = torch.randn(3, 2, 5, 1, 7)
-    kernels.gaussian_log_prob(z, torch.randn(2, 5, 4, 7), torch.zeros(7))
-    assert "reference: pixels" in kernels.paths()["gaussian_log_prob"]
+    ops.gaussian_log_prob(z, torch.randn(2, 5, 4, 7), torch.zeros(7))
+    assert "reference: pixels" in ops.paths()["gaussian_log_prob"]
 
 
 def test_transforms_of_torch_func_take_the_reference() -> None:
     x, mu, log_var = arguments("gaussian_log_prob")
-    got = torch.func.vmap(lambda mu: kernels.gaussian_log_prob(x, mu, log_var[0]))(mu)
+    got = torch.func.vmap(lambda mu: ops.gaussian_log_prob(x, mu, log_var[0]))(mu)
     torch.testing.assert_close(got, densities.gaussian_log_prob(x, mu, log_var[0]))
 
 
 def test_what_a_reference_alone_takes_is_not_read_by_address() -> None:
     mu, log_var = torch.randn(1, 5, 7), torch.randn(1, 5, 7)
-    z, _ = kernels.reparameterise_kl(mu, log_var, NOISE)  # one mean, broadcast to two runs
+    z, _ = ops.reparameterise_kl(mu, log_var, NOISE)  # one mean, broadcast to two runs
     assert z.shape == (1, 2, 5, 7)
-    assert kernels.paths() == {"reparameterise_kl": "reference: 2 keys for 1 runs"}
+    assert ops.paths() == {"reparameterise_kl": "reference: 2 keys for 1 runs"}
 
 
 def test_a_tape_hands_out_the_numbers() -> None:
-    recorder = Recorder(NOISE.step, NOISE.keys)
+    recording = Recording(NOISE.step, NOISE.keys)
     mu, log_var = torch.randn(2, 5, 7), torch.randn(2, 5, 7)
-    kernels.reparameterise_kl(mu, log_var, replace(NOISE, tape=recorder))
-    assert [asked.sizes for asked in recorder.asked] == [(1, 5, 7)]
+    ops.reparameterise_kl(mu, log_var, replace(NOISE, source=recording))
+    assert [draw.sizes for draw in recording.draws] == [(1, 5, 7)]
 
 
 def test_a_trace_sees_the_operations() -> None:
     log_w = torch.randn(3, 2, 5)
-    traced = make_fx(lambda log_w: kernels.importance_weights(log_w)[0])(log_w)
+    traced = make_fx(lambda log_w: ops.importance_weights(log_w)[0])(log_w)
     other = torch.randn(3, 2, 5)
     torch.testing.assert_close(traced(other), densities.importance_weights(other)[0])
 
@@ -161,9 +160,9 @@ COMPILED = ["bernoulli_log_prob", "gaussian_log_prob", "continuous_bernoulli_log
 def test_compiles_whole(op: str) -> None:
     x, *parameters = arguments(op)
     leaves = [p.requires_grad_() for p in parameters]
-    compiled = torch.compile(getattr(kernels, op), fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(getattr(ops, op), fullgraph=True, backend="aot_eager")
     got = torch.autograd.grad(compiled(x, *leaves).sum(), leaves)
-    want = torch.autograd.grad(getattr(kernels, op)(x, *leaves).sum(), leaves)
+    want = torch.autograd.grad(getattr(ops, op)(x, *leaves).sum(), leaves)
     for a, b in zip(got, want, strict=True):
         torch.testing.assert_close(a, b)
 
@@ -197,6 +196,6 @@ def test_the_choice_on_a_gpu(
     if has_triton:
         pytest.importorskip("triton", reason="the kernels need triton, which is not installed")
     monkeypatch.setattr(dispatch, "_has_triton", lambda: has_triton)
-    module = dispatch.namespace("reparameterise_kl", OnGpu(dtype), lambda: problem)  # type: ignore[arg-type]
-    assert kernels.paths() == {"reparameterise_kl": way}
+    module = dispatch.implementation("reparameterise_kl", OnGpu(dtype), lambda: problem)  # type: ignore[arg-type]
+    assert ops.paths() == {"reparameterise_kl": way}
     assert (module is densities) == way.startswith("reference")

@@ -5,8 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from vaebench.ops import c as native
-from vaebench.ops import noise
+from vaebench.ops import c, noise
 from vaebench.ops.noise import Noise, gumbels, key, normals, permutations, philox, uniform, uniforms
 
 KEYS = tuple(key(seed, "test") for seed in range(3))
@@ -20,7 +19,7 @@ SHAPES = [(1, 1, 1), (4, 37, 20), (2, 3, 7), (3, 5, 2), (2, 3, 1030), (1, 40, 64
 
 
 def in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_loaded", lambda: (None, "numpy was asked for"))
+    monkeypatch.setattr(c, "_loaded", lambda: (None, "numpy was asked for"))
 
 
 @pytest.fixture(autouse=True, params=["native", "numpy"])
@@ -28,8 +27,8 @@ def maker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     """Every test holds for both makers of the numbers."""
     if request.param == "numpy":
         in_numpy(monkeypatch)
-    elif native.problem():
-        pytest.skip(native.problem())
+    elif c.problem():
+        pytest.skip(c.problem())
 
 
 def exact(
@@ -67,7 +66,7 @@ def test_numbers_are_those_of_the_words(first, shape):
     assert torch.equal(one_sample, want_uniforms[0])
 
 
-@pytest.mark.skipif(bool(native.problem()), reason=native.problem())
+@pytest.mark.skipif(bool(c.problem()), reason=c.problem())
 def test_makers_agree(monkeypatch):
     noise = Noise(KEYS, step=7)
     drawn = normals(noise, 4, 50, 41), uniforms(noise, 50, 41), gumbels(noise, 4, 50, 41)

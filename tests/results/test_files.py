@@ -129,7 +129,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(study, tmp_p
     assert call("run", study, "--out", out, "--executor", "inline").exit_code == 0
     monkeypatch.setattr(files.tempfile, "NamedTemporaryFile", refusing(errno.EROFS))
     monkeypatch.setattr("vaebench.running.regrade.evaluate", None)
-    monkeypatch.setattr("vaebench.ops.check.correctness.gate", None)
+    monkeypatch.setattr("vaebench.ops.check.correctness.check_operations", None)
     for command in (
         ("run", study, "--out", out),
         ("evaluate", out, "--keep"),

@@ -16,7 +16,7 @@ from vaebench.config import RunConfig
 from vaebench.config.build import build_stack, load_data
 from vaebench.data import Dataset
 from vaebench.models import VAE
-from vaebench.ops import c as native
+from vaebench.ops import c
 from vaebench.ops.noise import Noise
 from vaebench.training.descent import Descent
 from vaebench.training.loop import training_steps
@@ -37,7 +37,7 @@ class InterpretedStep:
 
     def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
         drop(self.parameters)
-        numbers = [asked.at(noise).to(x) for asked in self.trace.asked]  # [(K,) S, B, D]
+        numbers = [draw.at(noise).to(x) for draw in self.trace.draws]  # [(K,) S, B, D]
         values = [_of_runs(value, x) for value in varying(scalars)]
         with torch.no_grad():
             runs = [
@@ -110,7 +110,7 @@ def by(trace: Trace) -> MakeBlocks:
 def _cannot_compile() -> str:
     """Why no step can be compiled here, or nothing."""
     compiler = os.environ.get("CXX", "g++")
-    return native.problem() or ("" if shutil.which(compiler) else f"there is no {compiler}")
+    return c.problem() or ("" if shutil.which(compiler) else f"there is no {compiler}")
 
 
 needs_compiler = pytest.mark.skipif(bool(_cannot_compile()), reason=_cannot_compile())

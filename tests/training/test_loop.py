@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.support.runs import step_by_step, tiny
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.config.build import build_stack, load_data
 from vaebench.core.errors import InputError
 from vaebench.data import load
@@ -43,10 +43,12 @@ def stack_of(variant, num_runs=8):
     return configs
 
 
-def losses(configs, ops=kernels):
+def losses(configs, operations=ops):
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape)
-    steps = training_steps(model, configs, dataset, step_by_step(partial(EagerStep, ops=ops)))
+    steps = training_steps(
+        model, configs, dataset, step_by_step(partial(EagerStep, operations=operations))
+    )
     return torch.stack([step.loss for step in steps])
 
 
@@ -71,7 +73,7 @@ def test_the_same_twice_is_identical():
 
 def test_kernels_and_their_reference_train_alike():
     configs = stack_of("elbo", 2)
-    torch.testing.assert_close(losses(configs), losses(configs, ops=densities))
+    torch.testing.assert_close(losses(configs), losses(configs, operations=densities))
 
 
 def test_a_run_that_diverges_leaves_its_stack_mates_untouched():

@@ -21,14 +21,15 @@ def kernels(compiled: bool, out: Path | None) -> None:
     """Check the fused operations against float64 on this machine, then time them."""
     from vaebench import results
     from vaebench.ops.check import tables
-    from vaebench.ops.check.correctness import gate
-    from vaebench.ops.check.speed import race
+    from vaebench.ops.check.correctness import check_operations
+    from vaebench.ops.check.speed import time_operations
     from vaebench.running.environment import default_device
 
     if out:
         results.writable(out)  # before the work
     device = default_device()
-    checks, times = gate(device), race(device, compiled=compiled)
+    checks = check_operations(device)
+    times = time_operations(device, compiled=compiled)
     print_table(f"correctness of what runs on {device}", tables.correctness_table(checks))
     print_table("speed", tables.speed_table(times))
     for reason in tables.refusals(times):

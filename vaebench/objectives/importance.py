@@ -10,7 +10,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper, Scalar
 from vaebench.models.terms import Terms
@@ -56,7 +56,7 @@ def dreg(t: Terms) -> Tensor:
     The encoder's gradient comes through z alone, with squared normalised weights; the decoder's has
     the normalised weights themselves. One set of weights for both is wrong for one of them.
     """
-    bound, weights, _ = kernels.importance_weights(t.log_w_path.detach())
+    bound, weights, _ = ops.importance_weights(t.log_w_path.detach())
     return -estimator(t, bound, decoder=weights, path=weights.square())
 
 
@@ -115,7 +115,7 @@ def piwae(t: Terms, *, groups: Groups = 2) -> Tensor:
     """
     log_w = t.log_w_path.detach()
     encoder = torch.softmax(_grouped(t, log_w, groups), 1).flatten(0, 1) / groups
-    bound, decoder, _ = kernels.importance_weights(log_w)
+    bound, decoder, _ = ops.importance_weights(log_w)
     return -estimator(t, bound, decoder=decoder, path=encoder, score=encoder)
 
 

@@ -1,23 +1,22 @@
-"""Fused versions of `densities`: the same names and signatures, chosen by the tensors.
+"""Operations of a training step: densities, random numbers, Adam, and fused versions of the first.
 
-On a GPU, CUDA or ROCm, float32, bfloat16 and float16 take the Triton kernels, which compute in
-float32 and return sums in it. On a CPU float32 takes C, or gradients written by hand. The rest,
-float64 above all, takes the plain reference; `paths()` says which way was taken and why.
-
-Pixels may be uint8 here: k of the intensity k / 255, for a Bernoulli law 0 or 1.
+`fused` has the names and signatures of `densities`, and chooses a version by the tensors: Triton
+kernels on a GPU (gpu/), C or PyTorch on a CPU (c/, cpu/), or the plain formulas.
 """
 
 from __future__ import annotations
 
-from functools import partial
-
-import torch
-from torch import Tensor
-
-from vaebench.ops.densities import NUM_LEVELS
-from vaebench.ops.dispatch import forget_paths, namespace, note, paths
-from vaebench.ops.eligible import latent_problem, pixel_problem
-from vaebench.ops.noise import Noise
+from vaebench.ops.dispatch import forget_paths, note, paths
+from vaebench.ops.fused import (
+    bernoulli_log_prob,
+    continuous_bernoulli_log_prob,
+    discretised_logistic_log_prob,
+    gaussian_log_prob,
+    importance_weights,
+    reparameterise_kl,
+    reparameterise_kl_per_dimension,
+    reparameterise_log_probs,
+)
 
 OPERATIONS = (
     "reparameterise_kl",
@@ -29,72 +28,17 @@ OPERATIONS = (
     "continuous_bernoulli_log_prob",
     "discretised_logistic_log_prob",
 )
-__all__ = ["OPERATIONS", *OPERATIONS, "forget_paths", "note", "paths"]
-
-
-def reparameterise_kl(
-    mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
-) -> tuple[Tensor, Tensor]:
-    """As densities.reparameterise_kl, in one pass over memory where a kernel can run."""
-    ops = namespace("reparameterise_kl", mu, partial(latent_problem, mu, log_var, noise))
-    z, kl = ops.reparameterise_kl(mu, log_var, noise, num_samples)
-    return z, kl
-
-
-def reparameterise_kl_per_dimension(
-    mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
-) -> tuple[Tensor, Tensor]:
-    """As densities.reparameterise_kl_per_dimension, in one pass."""
-    problem = partial(latent_problem, mu, log_var, noise)
-    ops = namespace("reparameterise_kl_per_dimension", mu, problem)
-    z, kl = ops.reparameterise_kl_per_dimension(mu, log_var, noise, num_samples)
-    return z, kl
-
-
-def reparameterise_log_probs(
-    mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1, *, path: bool = False
-) -> tuple[Tensor, Tensor, Tensor]:
-    """As densities.reparameterise_log_probs, in one pass."""
-    ops = namespace("reparameterise_log_probs", mu, partial(latent_problem, mu, log_var, noise))
-    z, log_q, log_p = ops.reparameterise_log_probs(mu, log_var, noise, num_samples, path=path)
-    return z, log_q, log_p
-
-
-def importance_weights(log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """As densities.importance_weights, in one pass."""
-    ops = namespace("importance_weights", log_w, lambda: _axes_problem(log_w))
-    bound, weights, ess = ops.importance_weights(log_w)
-    return bound, weights, ess
-
-
-def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
-    """As densities.bernoulli_log_prob, in one pass."""
-    return _likelihood("bernoulli_log_prob", x, logits)
-
-
-def gaussian_log_prob(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
-    """As densities.gaussian_log_prob, in one pass."""
-    return _likelihood("gaussian_log_prob", x, mu, log_var)
-
-
-def continuous_bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
-    """As densities.continuous_bernoulli_log_prob, in one pass."""
-    return _likelihood("continuous_bernoulli_log_prob", x, logits)
-
-
-def discretised_logistic_log_prob(x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
-    """As densities.discretised_logistic_log_prob, in one pass."""
-    return _likelihood("discretised_logistic_log_prob", x, loc, log_scale)
-
-
-def _axes_problem(log_w: Tensor) -> str | None:
-    return None if log_w.ndim == 3 and len(log_w) else f"log weights {tuple(log_w.shape)}"
-
-
-def _likelihood(name: str, x: Tensor, *parameters: Tensor) -> Tensor:
-    ops = namespace(name, parameters[0], partial(pixel_problem, x, *parameters))
-    if x.dtype == torch.uint8 and not hasattr(ops, "READS_BYTES"):
-        unit = 1.0 if name == "bernoulli_log_prob" else 1.0 / (NUM_LEVELS - 1)
-        x = x.to(parameters[0].dtype) * unit
-    log_prob: Tensor = getattr(ops, name)(x, *parameters)
-    return log_prob
+__all__ = [
+    "OPERATIONS",
+    "bernoulli_log_prob",
+    "continuous_bernoulli_log_prob",
+    "discretised_logistic_log_prob",
+    "forget_paths",
+    "gaussian_log_prob",
+    "importance_weights",
+    "note",
+    "paths",
+    "reparameterise_kl",
+    "reparameterise_kl_per_dimension",
+    "reparameterise_log_probs",
+]

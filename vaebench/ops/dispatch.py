@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from vaebench.core.memory import PeakBytes
-from vaebench.ops import c as native
-from vaebench.ops import cpu, densities
+from vaebench.ops import c, cpu, densities
 from vaebench.ops.c import fused as cpu_native
 from vaebench.ops.eligible import DTYPES, dtype_name
 
@@ -50,7 +49,7 @@ def note(op: str, way: str) -> None:
         LOG.info("%s takes its path %s", op, way)
 
 
-def namespace(op: str, first: Tensor, problem: Callable[[], str | None]) -> ModuleType:
+def implementation(op: str, first: Tensor, problem: Callable[[], str | None]) -> ModuleType:
     """The module whose `op` to call for tensors like `first`; a `problem` rules the others out.
 
     It is asked for only where there are others: small steps feel every check.
@@ -92,8 +91,8 @@ def _on_cpu(op: str, first: Tensor) -> tuple[str, ModuleType]:
         return _reference("torch.compile")
     if _in_transform():
         return _reference("a torch.func transform")
-    problem = native.problem()
-    return _own_paths(problem).get(op) or _reference(f"not native: {problem}")
+    problem = c.problem()
+    return _cpu_paths(problem).get(op) or _reference(f"not native: {problem}")
 
 
 def _is_traced() -> bool:
@@ -105,7 +104,7 @@ def _is_traced() -> bool:
 
 
 @lru_cache
-def _own_paths(problem: str) -> dict[str, tuple[str, ModuleType]]:
+def _cpu_paths(problem: str) -> dict[str, tuple[str, ModuleType]]:
     """Name and module of an operation's own path on a CPU; a `problem` keeps native ones away."""
     if not problem:
         by_hand = dict.fromkeys(cpu.__all__, ("cpu", cpu))

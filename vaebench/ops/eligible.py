@@ -17,8 +17,8 @@ def latent_problem(mu: Tensor, log_var: Tensor, noise: Noise) -> str | None:
         return f"mu {tuple(mu.shape)} and log_var {tuple(log_var.shape)}"
     if len(mu) != len(noise.keys):
         return f"{len(noise.keys)} keys for {len(mu)} runs"
-    if noise.tape is not None:
-        return "numbers from a tape"
+    if noise.source is not None:
+        return "numbers from a recording"
     if mu.device != log_var.device:
         return f"mu on {mu.device} and log_var on {log_var.device}"
     return (

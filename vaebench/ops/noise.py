@@ -21,7 +21,7 @@ from torch import Tensor
 
 from vaebench.ops import c
 from vaebench.ops.c import noise as in_c
-from vaebench.ops.noise_tape import Make, Player, Recorder
+from vaebench.ops.recorded_draws import Make, Recording, Replay
 
 Words = NDArray[np.uint64]  # 32-bit words, held in 64 bits so that products are exact
 
@@ -48,7 +48,7 @@ class Noise:
     step: int = 0
     first_sample: int = 0
     first_row: int = 0
-    tape: Recorder | Player | None = None
+    source: Recording | Replay | None = None
     """What hands out the numbers in place of the functions below, where a step is traced."""
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class Noise:
             self.step if step is None else step,
             self.first_sample if sample is None else sample,
             self.first_row if row is None else row,
-            self.tape,
+            self.source,
         )
 
 
@@ -118,21 +118,21 @@ def normal_pair(u: NDArray[np.float32], v: NDArray[np.float32]) -> tuple[NDArray
     return cos, sin
 
 
-def _taped(make: Make) -> Make:
-    """The function, or where the noise has a tape, what that hands out."""
+def _from_source(make: Make) -> Make:
+    """Let the source of a noise, where it has one, hand out the numbers of a function."""
 
     @functools.wraps(make)
     def draw(noise: Noise, *sizes: int) -> Tensor:
         return (
             make(noise, *sizes)
-            if noise.tape is None
-            else noise.tape(make, replace(noise, tape=None), sizes)
+            if noise.source is None
+            else noise.source(make, replace(noise, source=None), sizes)
         )
 
     return draw
 
 
-@_taped
+@_from_source
 def normals(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> Tensor:
     """Standard normals of S runs: [K, S, B, D], float32."""
     if c.library():
@@ -145,13 +145,13 @@ def normals(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> 
     return made[noise.step - block.step].clone()  # whoever reads them may work in place
 
 
-@_taped
+@_from_source
 def uniforms(noise: Noise, num_rows: int, num_columns: int) -> Tensor:
     """Uniforms in [0, 1) of S runs: [S, B, D], float32."""
     return _make_uniforms(noise, 1, num_rows, num_columns)[0]
 
 
-@_taped
+@_from_source
 def gumbels(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> Tensor:
     """Standard Gumbel variables of S runs: [K, S, B, D], float32. -log(-log u), u kept from 0."""
     u = _make_uniforms(noise, num_samples, num_rows, num_columns)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from vaebench.ops import c as native
+from vaebench.ops import c
 
 
 @functools.cache
@@ -21,7 +21,7 @@ def describe(device: str) -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "processor": _processor(),
-        "native": f"no: {native.problem()}" if native.problem() else "yes",
+        "native": f"no: {c.problem()}" if c.problem() else "yes",
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
     }
 

@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 import torch
 
-from vaebench import ops as kernels
-from vaebench import results
+from vaebench import ops, results
 from vaebench.config import RunConfig, plugin_fingerprint
 from vaebench.config.build import load_data, subject
 from vaebench.core.errors import InputError, StorageError
@@ -92,7 +91,7 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
     configs = [_rooted(config, job.cwd) for config in job.configs]
     dataset, device = load_data(configs[0].data), torch.device(job.device)
     check_isolated(configs, dataset, device)
-    kernels.forget_paths()
+    ops.forget_paths()
     trained = train(configs, dataset, device, on_steps, COMPILE[job.compiles])
     for i, step in enumerate(trained.diverged_at):
         if step is not None:
@@ -227,7 +226,7 @@ def _write(job: Job, run: int, status: results.Status, **contents: Any) -> None:
         labels=labels(config, config.seed),
         status=status,
         config=msgspec.to_builtins(config),
-        operations=kernels.paths(),
+        operations=ops.paths(),
         environment=describe(job.device),
         **contents,
     )

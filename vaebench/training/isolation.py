@@ -63,7 +63,7 @@ class Trial:
 
     def terms(self) -> Terms:
         """Anew for each use: the terms of a step serve one loss."""
-        return self.loss.terms(self.model, self.x, self.noise, self.scalars, ops=densities)
+        return self.loss.terms(self.model, self.x, self.noise, self.scalars, operations=densities)
 
     def numbers(self, stage: Stage) -> list[Tensor]:
         """What a stage gives for each run, and the gradient of that: [S, ...] each."""

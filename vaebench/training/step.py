@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.core.user_code import call
 from vaebench.models import VAE
 from vaebench.models.posteriors.entry import Wanted
@@ -84,7 +84,7 @@ class Loss:
         noise: Noise,
         scalars: Scalars,
         wanted: Wanted = "kl",
-        ops: ModuleType = kernels,
+        operations: ModuleType = ops,
     ) -> Terms:
         """The terms of a minibatch x [S, B, P]."""
         return compute_terms(
@@ -97,7 +97,7 @@ class Loss:
             num_examples=self.num_examples,
             training=True,
             wanted=wanted,
-            ops=ops,
+            ops=operations,
         )
 
     def __call__(self, terms: Terms, scalars: Scalars) -> tuple[Tensor, Tensor]:

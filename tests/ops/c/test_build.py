@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vaebench.ops import c as native
+from vaebench.ops import c
 from vaebench.ops.c import build
 from vaebench.ops.c.declarations import structure
 
-PROBLEM = native.problem()
+PROBLEM = c.problem()
 needs_compiler = pytest.mark.skipif(bool(PROBLEM), reason=PROBLEM)
 
 Floats = NDArray[np.float32]
@@ -33,9 +33,9 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def afresh() -> Iterator[None]:
     """The library is looked for again, and afterwards once more."""
-    native._loaded.cache_clear()
+    c._loaded.cache_clear()
     yield
-    native._loaded.cache_clear()
+    c._loaded.cache_clear()
 
 
 @needs_compiler
@@ -57,7 +57,7 @@ def test_other_flags_are_another_library(
 
 @needs_compiler
 def test_many_processes_may_build_at_once(empty_cache: Path) -> None:
-    code = "from vaebench.ops import c as native; assert not native.problem(), native.problem()"
+    code = "from vaebench.ops import c; assert not c.problem(), c.problem()"
     command = [sys.executable, "-c", code]
     runs = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
     errors = [run.communicate()[1] for run in runs]
@@ -97,8 +97,8 @@ def test_without_a_library_the_reason_is_said_once(
     monkeypatch.delenv("VAEBENCH_NATIVE", raising=False)
     reason = hindrance(monkeypatch, tmp_path)
     with caplog.at_level(logging.WARNING, "vaebench.ops.c"):
-        assert native.library() is None
-        assert native.problem() and reason in native.problem()
+        assert c.library() is None
+        assert c.problem() and reason in c.problem()
     assert len(caplog.records) == 1 and reason in caplog.text
 
 

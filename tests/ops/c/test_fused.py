@@ -13,14 +13,13 @@ from torch import Tensor
 
 from tests.support.operations import FP32, KEYS, LATENT, SHAPES, check, latent, parameters, pixels
 from vaebench.core.errors import InputError
-from vaebench.ops import c as native
-from vaebench.ops import cpu, densities
+from vaebench.ops import c, cpu, densities
 from vaebench.ops.c import build
 from vaebench.ops.c import fused as cpu_native
 from vaebench.ops.c.noise import place
 from vaebench.ops.noise import Noise
 
-pytestmark = pytest.mark.skipif(bool(native.problem()), reason=native.problem())
+pytestmark = pytest.mark.skipif(bool(c.problem()), reason=c.problem())
 
 NAN, INF = float("nan"), float("inf")
 BAND = 64
@@ -261,10 +260,10 @@ def test_vectors_do_not_show_in_the_bits(monkeypatch: pytest.MonkeyPatch, tmp_pa
     scalar = ["-O1" if flag == "-O3" else flag for flag in build.FLAGS if "simd" not in flag]
     monkeypatch.setattr(build, "FLAGS", scalar)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    loaded = native._loaded.__wrapped__()
-    monkeypatch.setattr(native, "_loaded", lambda: loaded)
-    monkeypatch.setattr(native, "functions", native.functions.__wrapped__)
-    assert native.functions() is not None and list(tmp_path.rglob("*.so"))
+    loaded = c._loaded.__wrapped__()
+    monkeypatch.setattr(c, "_loaded", lambda: loaded)
+    monkeypatch.setattr(c, "functions", c.functions.__wrapped__)
+    assert c.functions() is not None and list(tmp_path.rglob("*.so"))
     for got, wanted in zip(results(), want, strict=True):
         assert_same(got, wanted)
 
@@ -274,8 +273,7 @@ def test_the_edges_of_a_tensor_are_not_crossed() -> None:
     shape = (2, 2, 3, 7)
     room = torch.full((2 * BAND + 84,), 7.0)
     z = room[BAND:-BAND].view(shape)
-    library = native.functions()
-    library.vaebench_normals(*place(KEYS, (0, 0, 0), shape), z.data_ptr())
+    c.functions().vaebench_normals(*place(KEYS, (0, 0, 0), shape), z.data_ptr())
     assert (room[:BAND] == 7.0).all() and (room[-BAND:] == 7.0).all()
     assert not (z == 7.0).any()
 
@@ -294,7 +292,7 @@ def test_the_fallback_gives_the_same_numbers(op: str, monkeypatch: pytest.Monkey
     leaves = latent((3, 2, 5, 20))
     name, options = LATENT[op]
     native_results = with_gradients(latent_step(op), leaves)
-    monkeypatch.setattr(native, "_loaded", lambda: (None, "for comparison"))
+    monkeypatch.setattr(c, "_loaded", lambda: (None, "for comparison"))
     noise = Noise(KEYS, step=4, first_sample=1, first_row=2)
     fallback = with_gradients(lambda *p: getattr(cpu, name)(*p, noise, 3, **options), leaves)
     for a, b in zip(native_results, fallback, strict=True):

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaebench.ops import c as native
+from vaebench.ops import c
 from vaebench.training.stepping.compiled.trace import product_operation
 
-needs_native = pytest.mark.skipif(bool(native.problem()), reason=native.problem())
+needs_native = pytest.mark.skipif(bool(c.problem()), reason=c.problem())
 EPS = 2.0**-24
 """Half a unit in the last place of float32: what one operation rounds by, at most."""
 SIZES = (1, 2, 7, 12, 13, 16, 25, 31, 33, 48, 64, 100, 257, 300, 784)
@@ -50,12 +50,12 @@ def product(a, b):
     size = runs * rows * columns
     memory = torch.full((ROOM + size + ROOM,), GUARD)
     steps = (ctypes.c_int64 * 6)(*a.stride(), *b.stride())
-    c = memory[ROOM : ROOM + size]
-    addresses = (t.data_ptr() for t in (a, b, c))
-    native.functions().vaebench_products(runs, rows, columns, depth, steps, *addresses)
+    out = memory[ROOM : ROOM + size]
+    addresses = (t.data_ptr() for t in (a, b, out))
+    c.functions().vaebench_products(runs, rows, columns, depth, steps, *addresses)
     assert (memory[:ROOM] == GUARD).all()
     assert (memory[ROOM + size :] == GUARD).all()
-    return c.view(runs, rows, columns)
+    return out.view(runs, rows, columns)
 
 
 def random(*sizes, seed=0):

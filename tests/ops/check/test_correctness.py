@@ -1,4 +1,4 @@
-"""The correctness gate: it passes what is right, and names what is wrong."""
+"""The check of correctness: it passes what is right, and names what is wrong."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.ops import densities
 from vaebench.ops.check.cases import OPERATIONS, Case, make_inputs
-from vaebench.ops.check.correctness import gate, upstream_of
+from vaebench.ops.check.correctness import check_operations, upstream_of
 from vaebench.ops.noise import Noise
 
 KEYS = {"op", "size", "dtype", "backend", "direction", "metric", "value", "unit", "status"}
@@ -22,7 +22,7 @@ SHAPES = ((1, 3, 5, 2), (3, 2, 7, 20))
 
 @pytest.mark.parametrize("op", OPERATIONS)
 def test_gate_passes_what_runs_here(op: str) -> None:
-    rows = gate("cpu", SHAPES, [op])
+    rows = check_operations("cpu", SHAPES, [op])
     operation = OPERATIONS[op]
     names = {*operation.results, *operation.gradients}
     assert len(rows) == len(names) * len(SHAPES)
@@ -34,13 +34,13 @@ def test_gate_passes_what_runs_here(op: str) -> None:
 
 
 def test_every_public_operation_has_its_case() -> None:
-    assert {op.split(" ")[0] for op in OPERATIONS} == set(kernels.OPERATIONS)
+    assert {op.split(" ")[0] for op in OPERATIONS} == set(ops.OPERATIONS)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_gate_passes_the_kernels() -> None:
-    assert {row["status"] for row in gate("cuda")} == {"passed"}
+    assert {row["status"] for row in check_operations("cuda")} == {"passed"}
 
 
 def latent_fault(change: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -102,8 +102,8 @@ FAULTS: list[tuple[str, str, Callable[..., Any], set[str]]] = [
 def test_gate_catches(
     case: str, op: str, fault: Any, caught: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels, op, fault)
-    rows = gate("cpu", SHAPES[1:], [case])
+    monkeypatch.setattr(ops, op, fault)
+    rows = check_operations("cpu", SHAPES[1:], [case])
     wrong = {row["metric"] for row in rows if row["status"] != "passed"}
     assert wrong == {f"error_{name}" for name in caught}
 
@@ -112,8 +112,8 @@ def test_gate_says_what_keeps_an_operation_from_running(monkeypatch: pytest.Monk
     def missing(*_: object) -> None:
         raise ImportError("No module named 'triton'")
 
-    monkeypatch.setattr(kernels, "reparameterise_kl", missing)
-    rows = gate("cpu", SHAPES[:1], ["reparameterise_kl"])
+    monkeypatch.setattr(ops, "reparameterise_kl", missing)
+    rows = check_operations("cpu", SHAPES[:1], ["reparameterise_kl"])
     assert {row["status"] for row in rows} == {"failed: ImportError: No module named 'triton'"}
     assert {row["value"] for row in rows} == {None}
 

@@ -24,8 +24,7 @@ from vaebench.ops.check.builds import (  # noqa: E402
     likelihood_builds,
 )
 from vaebench.ops.check.resources import TARGETS, accesses, compile_for, resources  # noqa: E402
-from vaebench.ops.gpu import latent_kernels as latent  # noqa: E402
-from vaebench.ops.gpu import latent_launch, launch  # noqa: E402
+from vaebench.ops.gpu import latent_kernels, latent_launch, launch  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("TRITON_INTERPRET") == "1", reason="TRITON_INTERPRET=1: kernels cannot compile"
@@ -235,7 +234,7 @@ def kernels_made(kernel: Any) -> int:
 
 def test_counters_and_rows_compile_no_new_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(triton.runtime.driver, "_active", NoDevice())
-    kernel = latent.forward
+    kernel = latent_kernels.forward
     assert kernels_made(triton.jit(kernel.fn, do_not_specialize=kernel.do_not_specialize)) == 1
     assert kernels_made(triton.jit(kernel.fn)) > 1
 

@@ -1,4 +1,4 @@
-"""The timing race: what it reports, not how long anything takes."""
+"""The timing of operations: what it reports, not how long anything takes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def copied_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "copy_bandwidth", lambda device: 10.0)
 
 
-def race(op: str = KL, **arguments: Any) -> list[Row]:
+def timed(op: str = KL, **arguments: Any) -> list[Row]:
     options = {"ops": [op], "samples": [1], "turns": 6, "seconds": 0.0} | arguments
-    return timing.race("cpu", ((300, 3),), **options)  # type: ignore[arg-type]
+    return timing.time_operations("cpu", ((300, 3),), **options)  # type: ignore[arg-type]
 
 
 def of(rows: list[Row], **wanted: object) -> dict[object, Any]:
@@ -43,7 +43,7 @@ def statuses(rows: list[Row], backend: str) -> set[object]:
 
 @pytest.mark.parametrize("op", OPERATIONS)
 def test_race_measures_what_can_run(op: str) -> None:
-    rows = race(op)
+    rows = timed(op)
     assert all(row.keys() == KEYS for row in rows)
     assert statuses(rows, "compiled") == {"not measured: not asked for"}
     for backend in ("eager", "reference", "cpu"):
@@ -60,7 +60,7 @@ def test_race_measures_what_can_run(op: str) -> None:
 
 @no_cuda
 def test_race_has_a_row_for_the_kernel_without_a_gpu() -> None:
-    rows = [row for row in race() if row["backend"] == "triton"]
+    rows = [row for row in timed() if row["backend"] == "triton"]
     assert {row["direction"] for row in rows} == {"forward", "backward", "both"}
     assert {row["status"] for row in rows} == {"not measured: no CUDA device"}
     assert {row["value"] for row in rows} == {None}
@@ -68,7 +68,7 @@ def test_race_has_a_row_for_the_kernel_without_a_gpu() -> None:
 
 def test_what_is_too_large_has_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "MOST_ELEMENTS", {"cpu": 1000})
-    rows = race(samples=[1, 50])
+    rows = timed(samples=[1, 50])
     assert statuses([r for r in rows if r["size"] == "1x1x300x3"], "cpu") == {"measured"}
     large = [r for r in rows if r["size"] == "50x1x300x3"]
     assert statuses(large, "eager") == {"not measured: too large for a cpu"}
@@ -82,9 +82,9 @@ def test_a_backend_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -
         return z, 2.0 * kl
 
     monkeypatch.setattr(densities, "reparameterise_kl", double_kl)
-    rows = race()
+    rows = timed()
     (status,) = statuses(rows, "reference")
-    assert str(status).startswith("not measured: gate failed: kl is off by")
+    assert str(status).startswith("not measured: check failed: kl is off by")
     assert not of(rows, backend="reference", status="measured")
     assert statuses(rows, "eager") == {"measured"}
 
@@ -94,7 +94,7 @@ def test_a_compiler_that_fails_has_its_row(monkeypatch: pytest.MonkeyPatch) -> N
         raise RuntimeError("no C++ compiler found\nwith a long trace")
 
     monkeypatch.setattr(timing, "_compile_eager", lambda case: fail)
-    rows = race(compiled=True)
+    rows = timed(compiled=True)
     assert statuses(rows, "compiled") == {"not measured: RuntimeError: no C++ compiler found"}
     assert statuses(rows, "eager") == {"measured"}
 
@@ -107,7 +107,7 @@ def test_backends_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
         return (1.0, 2.0), 7
 
     monkeypatch.setattr(timing, "_sample", sample)
-    rows = race()
+    rows = timed()
     turns = [set(seen[i : i + 3]) for i in range(0, len(seen), 3)]
     assert all(len(turn) == 3 for turn in turns)
     assert len(turns) == 1 + timing.LEAST_TURNS  # a warm-up, then no more: no time was given
@@ -118,7 +118,7 @@ def test_backends_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_race_leaves_the_threads_as_they_were() -> None:
     before = torch.get_num_threads()
-    race()
+    timed()
     assert torch.get_num_threads() == before
 
 
@@ -128,7 +128,7 @@ def test_the_copy_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tables_have_a_line_for_each_case() -> None:
-    rows = race(samples=[1, 2])
+    rows = timed(samples=[1, 2])
     table = tables.speed_table(rows)
     assert [line["backend"] for line in table] == ["eager", "reference", "cpu"] * 2
     assert all(line["both ms (20 to 80 %)"] and line["of copy"] for line in table)

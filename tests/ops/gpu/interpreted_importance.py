@@ -13,14 +13,14 @@ from torch import Tensor
 
 from tests.support.interpreter import Guarded, assert_close, random_like
 from vaebench.ops import densities
-from vaebench.ops.gpu import importance, importance_weights
+from vaebench.ops.gpu import importance_launch, importance_weights
 
 # numpy, which the interpreter computes with, warns of log 0 and 0 / 0, in lanes beyond the last row
 # and where all samples have no weight.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 OP = torch.ops.vaebench
-MANY = 2 * importance.REACH + 100  # three blocks, the last one not full
+MANY = 2 * importance_launch.REACH + 100  # three blocks, the last one not full
 
 SHAPES = [(1, 3, 5), (2, 1, 1), (5, 2, 300), (50, 3, 37), (257, 1, 9), (MANY, 2, 3)]  # K, S, B
 
@@ -68,8 +68,8 @@ def test_values_and_gradients(shape: tuple[int, ...], dtype: torch.dtype) -> Non
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_no_access_out_of_bounds(shape: tuple[int, ...], monkeypatch: Any) -> None:
     guarded = Guarded()
-    real = importance._outputs
-    monkeypatch.setattr(importance, "_outputs", lambda log_w: guarded.like(*real(log_w)))
+    real = importance_launch.empty_results
+    monkeypatch.setattr(importance_launch, "empty_results", lambda x: guarded.like(*real(x)))
     bound, weights, _ = OP.importance_weights(guarded.input(log_weights(shape)))
     monkeypatch.setattr(torch, "empty_like", lambda x: guarded.output(*x.shape))
     upstream = guarded.input(*random_like(bound))

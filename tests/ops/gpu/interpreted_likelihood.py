@@ -15,7 +15,7 @@ from torch import Tensor
 from tests.support.interpreter import FP32, Guarded, as_leaf, assert_close, random_like
 from vaebench.ops import densities
 from vaebench.ops import gpu as fused
-from vaebench.ops.gpu import likelihood
+from vaebench.ops.gpu import likelihood_launch
 
 OP = torch.ops.vaebench
 SHAPES = [(5, 2, 300, 1), (2, 3, 5, 7), (1, 3, 37, 20), (3, 2, 1, 64), (50, 1, 2, 100)]
@@ -112,8 +112,8 @@ def test_values_and_gradients(
 @pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[2], SHAPES[6]], ids=str)
 def test_no_access_out_of_bounds(law: str, shape: tuple[int, ...], monkeypatch: Any) -> None:
     guarded = Guarded()
-    empty_rows = likelihood._empty_rows
-    monkeypatch.setattr(likelihood, "_empty_rows", lambda a: guarded.output(*empty_rows(a).shape))
+    rows = likelihood_launch.empty_rows
+    monkeypatch.setattr(likelihood_launch, "empty_rows", lambda a: guarded.output(*rows(a).shape))
     x = guarded.input(pixels(law, shape[1:], torch.float32)).expand(shape)
     a, *rest = (guarded.input(p) for p in parameters(law, shape, torch.float32, wide=False))
     b = rest[0] if rest else None
@@ -122,8 +122,8 @@ def test_no_access_out_of_bounds(law: str, shape: tuple[int, ...], monkeypatch: 
     law = law.split(" ")[0]
     log_prob = OP.likelihood_rows(x, a, b, law)
     monkeypatch.undo()
-    real = likelihood._empty_gradients
-    monkeypatch.setattr(likelihood, "_empty_gradients", lambda *t: guarded.like(*real(*t)))
+    real = likelihood_launch.empty_gradients
+    monkeypatch.setattr(likelihood_launch, "empty_gradients", lambda *t: guarded.like(*real(*t)))
     OP.likelihood_rows_backward(x, a, b, guarded.input(*random_like(log_prob)), law)
     guarded.check((law, shape))
 

@@ -12,11 +12,9 @@ import torch
 from torch import Tensor
 
 from tests.support.runs import step_by_step
-from vaebench import ops as kernels
 from vaebench.config import RunConfig, parse
 from vaebench.config.build import build_stack, load_data
-from vaebench.ops import densities
-from vaebench.ops import gpu as fused
+from vaebench.ops import densities, fused, gpu
 from vaebench.training.loop import training_steps
 from vaebench.training.stepping.eager import EagerStep
 
@@ -39,11 +37,11 @@ def configs(objective: str, num_samples: int) -> list[RunConfig]:
     return [parse(raw | {"seed": seed}) for seed in (0, 1)]
 
 
-def curve(runs: list[RunConfig], ops: object) -> Tensor:
+def curve(runs: list[RunConfig], operations: object) -> Tensor:
     """The loss of each step: [steps, S]."""
     dataset = load_data(runs[0].data)
     model = build_stack(runs, dataset.image_shape)
-    make_blocks = step_by_step(partial(EagerStep, ops=ops))  # type: ignore[arg-type]
+    make_blocks = step_by_step(partial(EagerStep, operations=operations))  # type: ignore[arg-type]
     steps = training_steps(model, runs, dataset, make_blocks)
     return torch.stack([step.loss for step in steps])
 
@@ -55,9 +53,9 @@ def test_kernels_and_reference_train_alike(
     """The latent step, the likelihood and the importance weights, all three or none."""
     runs = configs(objective, num_samples)
     curves = []
-    for ops in (fused, densities):
-        monkeypatch.setattr(kernels, "namespace", lambda *_, ops=ops: ops)
-        curves.append(curve(runs, ops))
+    for module in (gpu, densities):
+        monkeypatch.setattr(fused, "implementation", lambda *_, module=module: module)
+        curves.append(curve(runs, module))
     assert curves[0].shape == (STEPS, 2)
     torch.testing.assert_close(*curves, rtol=1e-4, atol=1e-3)
     assert (curves[0][-5:].mean(0) < curves[0][:5].mean(0)).all()

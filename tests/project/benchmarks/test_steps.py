@@ -22,7 +22,7 @@ from benchmarks.steps.parts import (
 )
 from benchmarks.steps.profiles import figure
 from tests.support.graphs import OF_COMPILING, needs_compiler
-from vaebench.ops import c as native
+from vaebench.ops import c
 from vaebench.ops.c.adam import MoveInC
 from vaebench.training import descent as optimise
 from vaebench.training import loop as train
@@ -98,8 +98,8 @@ def test_measured_loop_has_all_parts(compiled, monkeypatch):
     """Against the loop as it is now: a part that is never seen has lost its name."""
     holders = [(train, "batches"), (optimise.StackAdam, "step"), (MoveInC, "__call__")]
     holders += measured.noise_makers()
-    if native.library():
-        holders.append((native.functions(), "vaebench_block"))
+    if c.library():
+        holders.append((c.functions(), "vaebench_block"))
     for holder, name in holders:
         monkeypatch.setattr(holder, name, getattr(holder, name))
     measured.mark_work()

@@ -7,7 +7,7 @@ import torch
 
 from tests.support.graphs import assert_alike, history, interpreted
 from tests.support.runs import run_config
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.training.stepping import auto
 from vaebench.training.stepping.compiled.trace import trace_step
 from vaebench.training.stepping.eager import eager
@@ -79,13 +79,13 @@ def world(monkeypatch):
         "CompiledBlocks": compiled,
     }.items():
         monkeypatch.setattr(auto, name, value)
-    kernels.forget_paths()
+    ops.forget_paths()
     yield made
-    kernels.forget_paths()
+    ops.forget_paths()
 
 
 def said():
-    return kernels.paths()["training step"]
+    return ops.paths()["training step"]
 
 
 def reference():

@@ -21,12 +21,12 @@ from tests.support.graphs import (
     needs_compiler,
 )
 from tests.support.runs import pairs, run_config, sampled, step_by_step, steps_of, two_values
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.config.build import build_stack, load_data
 from vaebench.models import MODELS, select
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.objectives import OBJECTIVES, objective
-from vaebench.ops import c as native
+from vaebench.ops import c
 from vaebench.training.descent import gradient_norms
 from vaebench.training.loop import training_steps
 from vaebench.training.stepping import auto
@@ -162,7 +162,7 @@ class Untouched:
         torch.testing.assert_close(self._tensors(), before, rtol=0.0, atol=0.0)
         assert torch.equal(x, given[0])
         assert (noise, str(scalars)) == given[1:]
-        assert noise.tape is None
+        assert noise.source is None
         return self.eager(x, noise, scalars)
 
     def _tensors(self):
@@ -422,7 +422,7 @@ def test_another_process_finds_the_code_on_disk(monkeypatch, tmp_path):
 
 
 def without_native_code(monkeypatch):
-    monkeypatch.setattr(native, "library", lambda: None)
+    monkeypatch.setattr(c, "library", lambda: None)
     return torch.float32, "compiled steps need native code"
 
 
@@ -437,8 +437,8 @@ def with_an_untested_torch(monkeypatch):
 
 @pytest.mark.parametrize("case", [without_native_code, in_float64, with_an_untested_torch])
 def test_what_cannot_be_compiled_says_so_and_trains_eagerly(case, monkeypatch):
-    if case is in_float64 and native.problem():
-        pytest.skip(native.problem())
+    if case is in_float64 and c.problem():
+        pytest.skip(c.problem())
     dtype, reason = case(monkeypatch)
     monkeypatch.setattr(auto, "_graphs", {})
     monkeypatch.setattr(auto, "_faster", {})
@@ -447,13 +447,12 @@ def test_what_cannot_be_compiled_says_so_and_trains_eagerly(case, monkeypatch):
         history(two_runs(), auto.always, dtype)
     for name, value in {"FIRST_TIMED": 0, "LAST_TIMED": 2, "ASSUMED_SECONDS": 0.0}.items():
         monkeypatch.setattr(auto, name, value)
-    kernels.forget_paths()
+    ops.forget_paths()
     found = history(two_runs(), auto.auto, dtype)
     assert (
-        f"eager: it could not be compiled: RuntimeError: {reason}"
-        in (kernels.paths()["training step"])
+        f"eager: it could not be compiled: RuntimeError: {reason}" in (ops.paths()["training step"])
     )
-    kernels.forget_paths()
+    ops.forget_paths()
     assert_alike(found, history(two_runs(), eager, dtype), **SAME_BITS)
 
 
@@ -518,6 +517,6 @@ def test_a_buffer_that_is_not_dense_is_refused():
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape)
     model.register_buffer("shared", torch.ones(1, 1, 1).expand(2, 3, 1))
-    if not native.problem():
+    if not c.problem():
         with pytest.raises(RuntimeError, match="dense buffers"):
             next(training_steps(model, configs, dataset, auto.always))

@@ -12,7 +12,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper
 from vaebench.evaluation.chunks import bytes_for, rows_within
@@ -42,7 +42,7 @@ def _refuses(subject: Subject, **hyper: float) -> str:
     with torch.no_grad():
         q = model.posterior(x.expand(model.num_runs, *x.shape))
         try:
-            q.log_prob(q.draw(Drawing(subject.noise, 1, kernels)).z)
+            q.log_prob(q.draw(Drawing(subject.noise, 1, ops)).z)
         except InputError as error:
             return f"the aggregate posterior needs log q(z|x) at any z; {error}"
     return ""
@@ -127,7 +127,7 @@ def information(
     show. Raises InputError where log q(z|x) has no formula.
     """
     q = _posterior(model, x)
-    draw = q.draw(Drawing(noise, num_codes, kernels, wanted="log_qz_x"))
+    draw = q.draw(Drawing(noise, num_codes, ops, wanted="log_qz_x"))
     log_qz_x = q.log_prob(draw.z) if draw.log_qz_x is None else draw.log_qz_x
     max_bytes = bytes_for(x.device) if max_bytes is None else max_bytes
     log_qz, log_pz = _of_codes(q, draw.z, max_bytes), model.prior().log_prob(draw.z)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.core.memory import keep_freed_memory
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Graded, runs_alone
@@ -141,6 +141,6 @@ def _chunks(
 
 
 def _drawn(model: Graded, codes: Codes, noise: Noise, num_samples: int) -> Terms:
-    draw = codes.q.draw(Drawing(noise, num_samples, kernels, wanted="log_qz_x"))
+    draw = codes.q.draw(Drawing(noise, num_samples, ops, wanted="log_qz_x"))
     log_px_z = checked_log_px_z(model, codes.x, draw.z)
     return Terms(codes.q, draw.z, log_px_z, codes.prior, drawn=draw)

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.core.hyper import Hyper
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading, runs_alone
@@ -130,7 +130,7 @@ def _gradient(model: Graded, x: Tensor, numbers: Tensor, noise: Noise) -> Tensor
     with torch.enable_grad():
         numbers = numbers.detach().requires_grad_()
         q = model.distribution(numbers)
-        draw = q.draw(Drawing(noise, STEP_SAMPLES, kernels))
+        draw = q.draw(Drawing(noise, STEP_SAMPLES, ops))
         terms = Terms(q, draw.z, checked_log_px_z(model, x, draw.z), model.prior(), drawn=draw)
         loss = terms.distortion + terms.kl_or_estimate
         (gradient,) = torch.autograd.grad(loss.sum(), numbers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.models.likelihoods.entry import likelihood
 from vaebench.models.likelihoods.outputs import uniforms_beside
 from vaebench.models.likelihoods.scales import like_probabilities
@@ -30,4 +30,4 @@ def bernoulli(x: Tensor, out: Tensor) -> Tensor:
 
     On grey pixels the same formula is no likelihood: use continuous_bernoulli.
     """
-    return kernels.bernoulli_log_prob(x, out)
+    return ops.bernoulli_log_prob(x, out)

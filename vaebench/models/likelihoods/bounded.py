@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.models.likelihoods.entry import likelihood
 from vaebench.models.likelihoods.outputs import OPEN, soft_floor, uniforms_beside
 from vaebench.models.likelihoods.scales import like_probabilities
@@ -44,7 +44,7 @@ def continuous_bernoulli(x: Tensor, out: Tensor) -> Tensor:
     It is the Bernoulli formula for grey pixels with the constant that makes it a likelihood. The
     mean is not the sigmoid of out.
     """
-    return kernels.continuous_bernoulli_log_prob(x, out)
+    return ops.continuous_bernoulli_log_prob(x, out)
 
 
 def _shapes(out: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.models.likelihoods.entry import likelihood
 from vaebench.models.likelihoods.outputs import soft_floor, uniforms_beside
 from vaebench.models.likelihoods.scales import like_scales, like_shares
@@ -57,7 +57,7 @@ def discretised_logistic(x: Tensor, out: Tensor) -> Tensor:
 
     The decoder gives every pixel's location, in the units of x, and log scale, softly above -7.7.
     """
-    return kernels.discretised_logistic_log_prob(x, *_logistic(out))
+    return ops.discretised_logistic_log_prob(x, *_logistic(out))
 
 
 def _mixture(out: Tensor) -> tuple[Tensor, Tensor, Tensor]:

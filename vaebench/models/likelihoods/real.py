@@ -12,7 +12,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.core.hyper import Hyper, Scalar
 from vaebench.models.likelihoods.entry import likelihood
 from vaebench.models.likelihoods.outputs import (
@@ -48,7 +48,7 @@ def gaussian(
     x: Tensor, out: Tensor, *, sigma: Annotated[Scalar, Hyper((0.05, 1.0), log=True, low=1e-6)]
 ) -> Tensor:
     """N(x; out, sigma^2 I), sigma in the units of x. There is no default: say your sigma."""
-    return kernels.gaussian_log_prob(x, out, 2.0 * per_run(sigma, out).log())
+    return ops.gaussian_log_prob(x, out, 2.0 * per_run(sigma, out).log())
 
 
 def _log_sigma_sample(out: Tensor, noise: Noise, *, log_sigma: Scalar) -> Tensor:
@@ -65,7 +65,7 @@ def _log_sigma_sample(out: Tensor, noise: Noise, *, log_sigma: Scalar) -> Tensor
 )
 def gaussian_learned(x: Tensor, out: Tensor, *, log_sigma: Scalar) -> Tensor:
     """N(x; out, sigma^2 I) with one sigma for all pixels, trained with the decoder."""
-    return kernels.gaussian_log_prob(x, out, 2.0 * per_run(log_sigma, out))
+    return ops.gaussian_log_prob(x, out, 2.0 * per_run(log_sigma, out))
 
 
 def optimal_log_sigma(x: Tensor, out: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def gaussian_optimal(x: Tensor, out: Tensor, *, log_sigma: Scalar) -> Tensor:
     Sigma is a maximum-likelihood fit to the batch that it is used on, and the gradient flows
     through it; with it this is no density of that batch. Evaluation uses the running value.
     """
-    return kernels.gaussian_log_prob(x, out, 2.0 * per_run(log_sigma, out))
+    return ops.gaussian_log_prob(x, out, 2.0 * per_run(log_sigma, out))
 
 
 def _per_pixel(out: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,7 +121,7 @@ def gaussian_per_pixel(x: Tensor, out: Tensor) -> Tensor:
     infinity (Mattei & Frellsen 2018).
     """
     mu, log_sigma = _per_pixel(out)
-    return kernels.gaussian_log_prob(x, mu, 2.0 * log_sigma)
+    return ops.gaussian_log_prob(x, mu, 2.0 * log_sigma)
 
 
 def _laplace_sample(out: Tensor, noise: Noise, *, scale: Scalar) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from vaebench.ops import c
 from vaebench.ops.c import noise as in_c
 from vaebench.ops.c.rows import dense_rows, empty, read
-from vaebench.ops.cpu.differentiable_once import once
+from vaebench.ops.cpu.differentiable_once import differentiable_once
 from vaebench.ops.noise import Noise, place
 
 
@@ -54,7 +54,7 @@ class _ReparameteriseKL(torch.autograd.Function):
         return z, kl
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, dz: Tensor, dkl: Tensor) -> tuple[Tensor | None, ...]:
         dkl = dkl.contiguous()
         upstream = dkl.data_ptr(), ctx.per_dimension, None, None, False
@@ -73,7 +73,7 @@ class _ReparameteriseLogProbs(torch.autograd.Function):
         return z, log_q, log_p
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, dz: Tensor, dq: Tensor, dp: Tensor) -> tuple[Tensor | None, ...]:
         dq, dp = dq.contiguous(), dp.contiguous()
         upstream = None, False, dq.data_ptr(), dp.data_ptr(), ctx.path

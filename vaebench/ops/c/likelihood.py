@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vaebench.ops import c
 from vaebench.ops.c.rows import dense_rows, empty, read
-from vaebench.ops.cpu.differentiable_once import once
+from vaebench.ops.cpu.differentiable_once import differentiable_once
 
 
 def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class _Bernoulli(torch.autograd.Function):
         return log_prob
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, Tensor]:
         x, logits = ctx.saved_tensors
         upstream, dlogits = upstream.contiguous(), empty(ctx.shape)
@@ -71,7 +71,7 @@ class _Gaussian(torch.autograd.Function):
         return log_prob
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, Tensor, Tensor]:
         x, mu, log_var = ctx.saved_tensors
         shape, wide = ctx.shapes

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vaebench.ops import c
 from vaebench.ops.c.rows import empty
-from vaebench.ops.cpu.differentiable_once import once
+from vaebench.ops.cpu.differentiable_once import differentiable_once
 
 
 def importance_weights(log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -43,7 +43,7 @@ class _ImportanceWeights(torch.autograd.Function):
         return bound, weights, ess
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, dbound: Tensor, *_: Tensor) -> Tensor:
         (weights,) = ctx.saved_tensors
         return weights * dbound

@@ -11,9 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vaebench.ops.gpu import importance, launch, likelihood
-from vaebench.ops.gpu import latent_kernels as latent
-from vaebench.ops.gpu import likelihood_kernels as likelihood_rows
+from vaebench.ops.gpu import (
+    importance_kernels,
+    importance_launch,
+    latent_kernels,
+    launch,
+    likelihood_kernels,
+    likelihood_launch,
+)
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "u8": 1}
 SAMPLES_OF_IMPORTANCE = 50
@@ -92,9 +97,9 @@ def latent_builds(
         size = BYTES[dtype]
         if "PATH" not in flags:
             least = (2 + samples) * size + extra
-            yield _build(op, "forward", latent.forward, constants, dtype, {}, least)
+            yield _build(op, "forward", latent_kernels.forward, constants, dtype, {}, least)
         least = (4 + samples) * size + extra
-        yield _build(op, "backward", latent.backward, constants, dtype, {}, least)
+        yield _build(op, "backward", latent_kernels.backward, constants, dtype, {}, least)
 
 
 def likelihood_builds(num_columns: int, dtype: str, pixels: str, **changes: Any) -> Iterator[Build]:
@@ -110,10 +115,10 @@ def likelihood_builds(num_columns: int, dtype: str, pixels: str, **changes: Any)
         size, read = BYTES[dtype], BYTES[pixels]
         per_pixel = 2 if b == 2 else 1
         for direction, function, passes in (
-            ("forward", likelihood_rows.forward, 1),
-            ("backward", likelihood_rows.backward, 2),
+            ("forward", likelihood_kernels.forward, 1),
+            ("backward", likelihood_kernels.backward, 2),
         ):
-            which = likelihood.LAWS[law][passes - 1]
+            which = likelihood_launch.LAWS[law][passes - 1]
             least = passes * per_pixel * size + read
             yield _build(op, direction, function, known | {"LAW": which}, dtype, kinds, least)
 
@@ -122,15 +127,15 @@ def importance_builds(
     num_samples: int = SAMPLES_OF_IMPORTANCE, dtype: str = "fp32"
 ) -> Iterator[Build]:
     """The kernels of importance weighting, [S, B] a multiple of 16."""
-    tile = importance.tile(num_samples)
-    held = {"HOLDS_ALL": num_samples <= importance.REACH}
+    tile = importance_launch.tile(num_samples)
+    held = {"HOLDS_ALL": num_samples <= importance_launch.REACH}
     yield _build(
-        "importance_weights", "forward", importance.forward, tile | held, dtype, {},
+        "importance_weights", "forward", importance_kernels.forward, tile | held, dtype, {},
         2 * BYTES[dtype], num_warps=tile["num_warps"],
     )  # fmt: skip
     yield _build(
-        "importance_weights", "backward", importance.backward, importance.BACKWARD_TILE, dtype, {},
-        2 * BYTES[dtype],
+        "importance_weights", "backward", importance_kernels.backward,
+        importance_launch.BACKWARD_TILE, dtype, {}, 2 * BYTES[dtype],
     )  # fmt: skip
 
 

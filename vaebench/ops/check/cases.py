@@ -1,4 +1,4 @@
-"""The operations as the gate and the race run them: inputs, formulas, and the least traffic.
+"""The operations as they are checked and timed: inputs, formulas, and the least traffic.
 
 Axes: K samples, S runs, B rows, D columns or pixels.
 """

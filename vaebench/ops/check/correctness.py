@@ -13,7 +13,7 @@ from importlib import metadata
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.ops.check.cases import OPERATIONS, Case, Tensors, make_inputs
 from vaebench.ops.noise import Noise, normals
 
@@ -28,7 +28,7 @@ TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 5e-2}
 """Largest |error| / (1 + |value|): room for a few roundings, in bfloat16 for one at each step. The
 gradients of the log-densities add K terms of the size of 1 / sigma."""
 
-GATE_SHAPES = ((1, 1, 1, 1), (5, 2, 19, 64), (1, 3, 37, 20), (2, 3, 11, 100), (3, 2, 1, 1030))
+CHECKED_SHAPES = ((1, 1, 1, 1), (5, 2, 19, 64), (1, 3, 37, 20), (2, 3, 11, 100), (3, 2, 1, 1030))
 
 CHECKED_ROWS = 256
 """How many rows, the last ones, are compared: all of a large case would take minutes in float64."""
@@ -42,28 +42,26 @@ class Backend:
     counted: bool
 
 
-def gate(
+def check_operations(
     device: str | torch.device,
-    shapes: Iterable[Shape] = GATE_SHAPES,
-    ops: Iterable[str] = tuple(OPERATIONS),
+    shapes: Iterable[Shape] = CHECKED_SHAPES,
+    operations: Iterable[str] = tuple(OPERATIONS),
 ) -> list[Row]:
     """The error of the dispatching operations against float64: values and gradients, each dtype."""
     device = torch.device(device)
     dtypes = TOLERANCES if device.type == "cuda" else [torch.float32]
     cases = [
         Case(op, *shape, dtype=dtype, device=device)
-        for op in ops
+        for op in operations
         for dtype in dtypes
         for shape in shapes
     ]
-    return [row for case in cases for row in _gate_rows(case)]
+    return [row for case in cases for row in _check_rows(case)]
 
 
 def dispatched(case: Case) -> Backend:
-    """The public functions of `kernels`."""
-    return Backend(
-        lambda given, noise, K: case.operation.call(kernels, given, noise, K), counted=True
-    )
+    """The public functions of `vaebench.ops`."""
+    return Backend(lambda given, noise, K: case.operation.call(ops, given, noise, K), counted=True)
 
 
 def gradients(case: Case, given: Tensors, results: Tensors, upstream: Tensors) -> Tensors:
@@ -143,10 +141,10 @@ def problem(case: Case, backend: Backend) -> str | None:
         return f"{type(error).__name__}: {error}".splitlines()[0]
     tolerance = TOLERANCES[case.dtype]
     wrong = [f"{name} is off by {e:.2g}" for name, e in errors.items() if not e <= tolerance]
-    return f"gate failed: {', '.join(wrong)}, allowed {tolerance:g}" if wrong else None
+    return f"check failed: {', '.join(wrong)}, allowed {tolerance:g}" if wrong else None
 
 
-def _gate_rows(case: Case) -> list[Row]:
+def _check_rows(case: Case) -> list[Row]:
     """A row for each result and gradient."""
     directions = dict.fromkeys(case.operation.results, "forward")
     directions |= dict.fromkeys(case.operation.gradients, "backward")

@@ -131,7 +131,7 @@ AMD_WIDTHS = {f"dwordx{n}": 4 * n for n in (2, 3, 4)} | {
 
 
 def compiled_rows(target: str = "sm_90", num_columns: int = 64) -> list[Row]:
-    """What each kernel compiles to for a kind of GPU, and its bytes: long rows, as of the gate."""
+    """What each kernel compiles to for a kind of GPU, and its bytes: as long rows."""
     rows: list[Row] = []
     for build in builds(num_columns):
         kernel = compile_for(target, build)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.core.timing import threads
 from vaebench.ops import densities
 from vaebench.ops.check.cases import OPERATIONS, Case, Tensors, make_inputs
@@ -40,11 +40,11 @@ FLUSH_BYTES = 256 << 20
 """Written before each sample on a GPU: it empties the caches, and launches queue up behind it."""
 
 
-def race(
+def time_operations(
     device: str | torch.device,
     sizes: Iterable[tuple[int, int]] = SIZES,
     *,
-    ops: Iterable[str] = tuple(OPERATIONS),
+    operations: Iterable[str] = tuple(OPERATIONS),
     dtype: torch.dtype = torch.float32,
     samples: Iterable[int] = SAMPLES,
     compiled: bool = False,
@@ -61,9 +61,9 @@ def race(
     rows: list[Row] = []
     with threads(1):
         copy = copy_bandwidth(device)
-        for op, size, num_samples in itertools.product(ops, sizes, samples):
+        for op, size, num_samples in itertools.product(operations, sizes, samples):
             case = Case(op, num_samples, 1, *size, dtype, device)
-            rows += _race_rows(case, compiled, turns, seconds, copy)
+            rows += _timed_rows(case, compiled, turns, seconds, copy)
     return rows
 
 
@@ -94,8 +94,8 @@ def _compile_eager(case: Case) -> Op:
     return torch.compile(_eager(case), dynamic=False)
 
 
-def _in(case: Case, ops: ModuleType) -> Op:
-    return lambda given, noise, num_samples: case.operation.call(ops, given, noise, num_samples)
+def _in(case: Case, module: ModuleType) -> Op:
+    return lambda given, noise, num_samples: case.operation.call(module, given, noise, num_samples)
 
 
 def _triton(case: Case) -> Op:
@@ -112,12 +112,12 @@ def _backends(case: Case, compiled: bool) -> dict[str, Backend | str]:
         "eager": Backend(_eager(case), counted=plain),
         "compiled": Backend(_compile_eager(case), counted=plain) if compiled else "not asked for",
         "reference": Backend(_in(case, densities), counted=True),
-        "cpu": "a GPU" if on_gpu else Backend(_in(case, kernels), counted=True),
+        "cpu": "a GPU" if on_gpu else Backend(_in(case, ops), counted=True),
         "triton": Backend(_triton(case), counted=True) if on_gpu else "no CUDA device",
     }
 
 
-def _race_rows(case: Case, compiled: bool, turns: int, seconds: float, copy: float) -> list[Row]:
+def _timed_rows(case: Case, compiled: bool, turns: int, seconds: float, copy: float) -> list[Row]:
     rows: list[Row] = []
     runners: dict[str, Backend] = {}
     too_large = case.num_elements > MOST_ELEMENTS[case.device.type]

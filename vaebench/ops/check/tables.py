@@ -1,4 +1,4 @@
-"""Long rows of the gate, the race and the compiler as narrow tables for a screen."""
+"""The long rows of checks, times and compiled kernels as narrow tables for a screen."""
 
 from __future__ import annotations
 

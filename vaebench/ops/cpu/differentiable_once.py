@@ -1,4 +1,4 @@
-"""Gradients written by hand have no gradient of their own, and must say so."""
+"""A decorator for gradients written by hand, which have no gradient of their own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import torch
 from vaebench.core.errors import InputError
 
 
-def once(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """A Function's backward that refuses to be differentiated: PyTorch would take what it saved for
-    constants, without a word."""
+def differentiable_once(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a Function's backward refuse to be differentiated.
+
+    PyTorch would take what it saved for constants, without a word.
+    """
 
     @functools.wraps(backward)
     def checked(ctx: Any, *upstream: Any) -> Any:

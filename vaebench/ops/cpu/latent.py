@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaebench.ops.cpu.differentiable_once import once
+from vaebench.ops.cpu.differentiable_once import differentiable_once
 from vaebench.ops.densities import LOG_2PI
 from vaebench.ops.noise import Noise, normals
 
@@ -57,7 +57,7 @@ class _ReparameteriseKL(torch.autograd.Function):
         return mu + step, (twice_kl if per_dimension else twice_kl.sum(-1)).mul_(0.5)
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, dz: Tensor, dkl: Tensor) -> tuple[Tensor, Tensor, None, None]:
         mu, step, var_minus_1 = ctx.saved_tensors
         dkl = dkl if ctx.per_dimension else dkl.unsqueeze(-1)
@@ -81,7 +81,7 @@ class _ReparameteriseLogProbs(torch.autograd.Function):
         return z, log_q, log_p
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, dz: Tensor, dq: Tensor, dp: Tensor) -> tuple[Tensor, Tensor, None, None]:
         z, step, log_var = ctx.saved_tensors
         g = torch.addcmul(dz, dp.unsqueeze(-1), z, value=-1.0)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vaebench.ops.cpu.differentiable_once import once
+from vaebench.ops.cpu.differentiable_once import differentiable_once
 from vaebench.ops.densities import LOG_2PI, NUM_LEVELS
 
 LOG_BIN = -math.log(NUM_LEVELS - 1.0)
@@ -60,7 +60,7 @@ class _Gaussian(torch.autograd.Function):
         return squares.add_(log_det).add_(width * LOG_2PI).mul_(-0.5)
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, Tensor | None, Tensor | None]:
         scaled, inverse = ctx.saved_tensors
         upstream = upstream.unsqueeze(-1)
@@ -88,7 +88,7 @@ class _ContinuousBernoulli(torch.autograd.Function):
         return torch.sub(from_end * logits, log_mean).sum(-1)
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, Tensor]:
         logits, rate, from_end = ctx.saved_tensors
         slope = _mean_decay(rate).copysign_(logits).add_(from_end)
@@ -131,7 +131,7 @@ class _DiscretisedLogistic(torch.autograd.Function):
         return log_mass.addcmul_(F.logsigmoid(to_lower), not_first).sum(-1)
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, Tensor, Tensor]:
         inverse, to_upper, to_lower, width, not_first, not_last = ctx.saved_tensors
         upstream = upstream.unsqueeze(-1)

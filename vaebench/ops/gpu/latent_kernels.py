@@ -1,8 +1,8 @@
 """The two kernels of the latent step: reparameterisation with the KL, or with log-densities.
 
-One body for all, because each is the same pass over mu and log_var; what is not asked for is not
-compiled. `latent_launch` launches them; formulas and traffic stand in `reparam_kl` and
-`reparam_log_probs`.
+One body serves all, because each is the same pass over mu and log_var; what is not asked for is not
+compiled. `latent_launch` launches them; formulas and traffic stand in `latent_kl` and
+`latent_log_probs`.
 
 Axes: K samples, S runs, B rows, D columns.
 """

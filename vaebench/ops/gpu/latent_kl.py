@@ -1,4 +1,4 @@
-"""Reparameterisation and the KL to N(0, I) in one Triton kernel, forward and backward.
+"""Reparameterisation and the KL to N(0, I) on a GPU: one kernel forward, one backward.
 
     z = mu + exp(log_var / 2) * eps,    kl = sum_d (mu^2 + exp(log_var) - 1 - log_var) / 2
 

@@ -1,4 +1,4 @@
-"""Launches of the kernels of the latent step, which `reparam_kl` and `reparam_log_probs` share.
+"""Launches of the kernels of the latent step, which `latent_kl` and `latent_log_probs` share.
 
 Axes: K samples, S runs, B rows, D columns.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vaebench.ops.eligible import DTYPES
-from vaebench.ops.gpu import latent_kernels as latent
+from vaebench.ops.gpu import latent_kernels
 from vaebench.ops.gpu.launch import (
     NUM_WARPS,
     device_of,
@@ -51,18 +51,18 @@ def check(op: str, mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int) 
 
 
 def empty_z(mu: Tensor, num_samples: int) -> Tensor:
-    """Room for z as [S, K, B, D], which the decoders of S runs flatten without a copy."""
+    """Memory for z as [S, K, B, D], which the decoders of S runs flatten without a copy."""
     num_runs, num_rows, num_columns = mu.shape
     return mu.new_empty(num_runs, num_samples, num_rows, num_columns)
 
 
 def empty_rows(mu: Tensor, *outer: int) -> Tensor:
-    """Room for one float32 per row: [*outer, S, B]."""
+    """Memory for one float32 per row: [*outer, S, B]."""
     return mu.new_empty(*outer, *mu.shape[:2], dtype=torch.float32)
 
 
 def empty_like(mu: Tensor) -> Tensor:
-    """Room for [S, B, D], dense."""
+    """Memory for a gradient [S, B, D], dense."""
     return mu.new_empty(mu.shape)
 
 
@@ -76,12 +76,12 @@ def launch_forward(
     log_q: Tensor | None = None,
     log_p: Tensor | None = None,
 ) -> None:
-    """Fills z [S, K, B, D] and what is given of kl [S, B] or [S, B, D], log_q and log_p."""
+    """Fills z [S, K, B, D] and what is not None of kl [S, B] or [S, B, D], log_q, log_p."""
     mu, log_var = with_whole_rows(mu), with_whole_rows(log_var)
     with device_of(mu):
-        latent.forward[_grid(mu)](
+        latent_kernels.forward[_grid(mu)](
             mu, log_var, z, kl, log_q, log_p,
-            *_place(counters, mu), *mu.shape[:2], z.shape[1], in_rows(mu, 0), in_rows(log_var, 0),
+            *_where(counters, mu), *mu.shape[:2], z.shape[1], in_rows(mu, 0), in_rows(log_var, 0),
             **constants(mu, log_var),
             KL=kl is not None, PER_DIMENSION=kl is not None and kl.ndim == 3,
             LOG_PROBS=log_q is not None,
@@ -106,9 +106,9 @@ def launch_backward(
     if per_dimension and dkl is not None:
         dkl = dkl.contiguous()
     with device_of(mu):
-        latent.backward[_grid(mu)](
+        latent_kernels.backward[_grid(mu)](
             mu, log_var, dz, dkl, dq, dp, dmu, dlog_var,
-            *_place(counters, mu), *mu.shape[:2], dz.shape[1], in_rows(mu, 0), in_rows(log_var, 0),
+            *_where(counters, mu), *mu.shape[:2], dz.shape[1], in_rows(mu, 0), in_rows(log_var, 0),
             in_rows(dz, 0), in_rows(dz, 1), *_strides(dkl, 2), *_strides(dq, 3), *_strides(dp, 3),
             **constants(mu, log_var), DZ_STRIDE=dz.stride(-2),
             KL=dkl is not None, PER_DIMENSION=per_dimension,
@@ -127,12 +127,12 @@ def _grid(mu: Tensor) -> tuple[int, int]:
     return num_tiles(*mu.shape[1:]), mu.shape[0]
 
 
-def _place(counters: Counters, mu: Tensor) -> tuple[Tensor, Tensor, int, int, int]:
+def _where(counters: Counters, mu: Tensor) -> tuple[Tensor, Tensor, int, int, int]:
     keys, step, first_sample, first_row = counters
     on_device = key_tensor(tuple(keys), mu.device), extra_steps(mu.device)
     return *on_device, step, first_sample, first_row
 
 
 def _strides(x: Tensor | None, count: int) -> tuple[int, ...]:
-    """The first strides of a gradient, zeros where there is none."""
+    """The first strides of a gradient; zeros where there is no gradient."""
     return (0,) * count if x is None else x.stride()[:count]

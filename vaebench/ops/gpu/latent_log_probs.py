@@ -1,4 +1,4 @@
-"""Reparameterisation with the densities of each sample, the terms of a sampled KL, in one kernel.
+"""Reparameterisation with the densities of each sample, the terms of a sampled KL, on a GPU.
 
     z = mu + exp(log_var / 2) * eps,    log p(z) = -sum_d (z^2 + log 2 pi) / 2,
     log q(z|x) = -sum_d (eps^2 + log_var + log 2 pi) / 2
@@ -15,7 +15,7 @@ and its gradient comes through z alone:
     g = dz - dp z - dq eps / std,    dlog_var = sum_k g eps std / 2
 
 Axes: K samples, S runs, B rows, D columns; numbers of w bytes, computed in fp32; noise as in
-`reparam_kl`. The least traffic in bytes per element of mu: forward (2 + K) w, for mu, log_var and K
+`latent_kl`. The least traffic in bytes per element of mu: forward (2 + K) w, for mu, log_var and K
 times z; backward (4 + K) w, for mu, log_var, K times dz, dmu and dlog_var. And per row 8 K, for
 both densities.
 """

@@ -1,9 +1,9 @@
-"""log p(x|z) summed over the pixels of each row, in one Triton kernel, forward and backward.
+"""log p(x|z) summed over the pixels of each row on a GPU: one kernel forward, one backward.
 
     log_prob = sum_p log p(x_p; a_p, b_p),    da_p = dlog_prob * slope_a(x_p, a_p, b_p)
 
-with the laws of `pixels`; b is absent, one per row or one per pixel. The backward pass makes its
-slopes from the inputs again. x has no gradient.
+with the laws of `pixel_laws`; b is absent, one per row or one per pixel. The backward pass computes
+its slopes from the inputs again. x has no gradient.
 
 Axes: K samples, S runs, B rows, P pixels. Parameters of w bytes (fp32: 4, bf16 and fp16: 2), n of
 them per pixel, and pixels of v bytes (uint8: 1), computed in fp32. The least traffic in bytes per
@@ -22,26 +22,11 @@ import torch
 from torch import Tensor
 
 from vaebench.ops.eligible import DTYPES, pixel_problem
-from vaebench.ops.gpu import likelihood_kernels as likelihood_rows
-from vaebench.ops.gpu import pixel_laws as pixels
-from vaebench.ops.gpu.launch import NUM_WARPS, device_of, in_rows, num_tiles, tile, with_whole_rows
-
-LAWS = {
-    "bernoulli": (pixels.bernoulli_value, pixels.bernoulli_slopes),
-    "gaussian": (pixels.gaussian_value, pixels.gaussian_slopes),
-    "continuous_bernoulli": (
-        pixels.continuous_bernoulli_value,
-        pixels.continuous_bernoulli_slopes,
-    ),
-    "discretised_logistic": (
-        pixels.discretised_logistic_value,
-        pixels.discretised_logistic_slopes,
-    ),
-}
+from vaebench.ops.gpu import likelihood_launch
 
 
 def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
-    """log p(x; logits) in float32: [..., P] -> [...]. x in {0, 1}, of any dtype of `pixels`."""
+    """log p(x; logits) in float32: [..., P] -> [...]. x in {0, 1}."""
     return _call("bernoulli", x, logits, None)
 
 
@@ -80,12 +65,8 @@ def _call(law: str, x: Tensor, a: Tensor, b: Tensor | None) -> Tensor:
 @torch.library.custom_op("vaebench::likelihood_rows", mutates_args=())
 def _op(x: Tensor, a: Tensor, b: Tensor | None, law: str) -> Tensor:
     """x and a [K, S, B, P]; b the same, [K, S, B] or absent -> [K, S, B]."""
-    log_prob = _empty_rows(a)
-    with device_of(a):
-        x, a, b, where, constants = _arranged(x, a, b)
-        likelihood_rows.forward[_grid(a)](
-            x, a, b, log_prob, *where, LAW=LAWS[law][0], IS_LEVEL=_is_level(x, law), **constants
-        )
+    log_prob = likelihood_launch.empty_rows(a)
+    likelihood_launch.launch_forward(x, a, b, log_prob, law)
     return log_prob
 
 
@@ -94,24 +75,19 @@ def _backward_op(
     x: Tensor, a: Tensor, b: Tensor | None, dlog_prob: Tensor, law: str
 ) -> tuple[Tensor, Tensor]:
     """Gradients to a as [S, K, B, P], and to b the same or, one per row, as [K, S, B]."""
-    da, db = _empty_gradients(a, b)
-    with device_of(a):
-        x, a, b, where, constants = _arranged(x, a, b)
-        likelihood_rows.backward[_grid(a)](
-            x, a, b, dlog_prob, da, db, *where, *dlog_prob.stride(),
-            LAW=LAWS[law][1], IS_LEVEL=_is_level(x, law), **constants,
-        )  # fmt: skip
+    da, db = likelihood_launch.empty_gradients(a, b)
+    likelihood_launch.launch_backward(x, a, b, dlog_prob, da, db, law)
     return da, db
 
 
 @_op.register_fake
 def _(x: Tensor, a: Tensor, *_: Any) -> Tensor:
-    return _empty_rows(a)
+    return likelihood_launch.empty_rows(a)
 
 
 @_backward_op.register_fake
 def _(x: Tensor, a: Tensor, b: Tensor | None, *_: Any) -> tuple[Tensor, Tensor]:
-    return _empty_gradients(a, b)
+    return likelihood_launch.empty_gradients(a, b)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -128,55 +104,3 @@ def _differentiate(ctx: Any, dlog_prob: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _op.register_autograd(_differentiate, setup_context=_save)
-
-
-def _is_level(x: Tensor, law: str) -> bool:
-    """Whether x counts in 255ths: bytes do, but for a Bernoulli law they are 0 or 1."""
-    return x.dtype == torch.uint8 and law != "bernoulli"
-
-
-def _empty_rows(a: Tensor) -> Tensor:
-    return a.new_empty(a.shape[:-1], dtype=torch.float32)
-
-
-def _empty_gradients(a: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Run by run, as the decoders' outputs lie in memory: [S, K, B, P]."""
-    K, S, B, P = a.shape
-    da = a.new_empty(S, K, B, P)
-    if b is None:
-        return da, a.new_empty(0)
-    return da, _empty_rows(a) if b.ndim == 3 else b.new_empty(S, K, B, P)
-
-
-def _arranged(
-    x: Tensor, a: Tensor, b: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor | None, tuple[int, ...], dict[str, Any]]:
-    """Tensors as the kernels read them, where their rows are, and what is compiled."""
-    x, a = _with_rows(x), with_whole_rows(a)
-    per_pixel = b is not None and b.ndim == 4
-    b = with_whole_rows(b) if per_pixel and b is not None else b
-    b_at: tuple[int, ...] = (0, 0, 0)
-    if b is not None:
-        b_at = (in_rows(b, 0), in_rows(b, 1), 1) if per_pixel else b.stride()
-    K, S, B, P = a.shape
-    constants = {
-        "P": P, "X_STRIDE": x.stride(-2), "A_STRIDE": a.stride(-2),
-        "B_STRIDE": b.stride(-2) if per_pixel and b is not None else 0,
-        "HAS_B": b is not None, "PER_PIXEL": per_pixel, **tile(P), "num_warps": NUM_WARPS,
-    }  # fmt: skip
-    where = (
-        K, S, B, in_rows(x, 0), in_rows(x, 1), in_rows(a, 0), in_rows(a, 1), *b_at
-    )  # fmt: skip
-    return x, a, b, where, constants
-
-
-def _with_rows(x: Tensor) -> Tensor:
-    """As with_whole_rows, but a copy is made of what is repeated on no sample."""
-    if with_whole_rows(x) is x:
-        return x
-    return x[:1].contiguous().expand_as(x) if x.stride(0) == 0 else x.contiguous()
-
-
-def _grid(a: Tensor) -> tuple[int, int]:
-    K, S, B, P = a.shape
-    return K * num_tiles(B, P), S

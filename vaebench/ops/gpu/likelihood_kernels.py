@@ -1,7 +1,7 @@
 """The two kernels of the likelihoods: log p(x|z) summed over the pixels of each row.
 
-One body for all laws of `pixels`; b, their second parameter, is absent, one per row or one per
-pixel. `likelihood` launches them and states their traffic.
+One body serves all laws of `pixel_laws`; b, their second parameter, is absent, one per row or one
+per pixel. `likelihood_launch` launches them; formulas and traffic stand in `likelihood`.
 
 Axes: K samples, S runs, B rows, P pixels.
 """

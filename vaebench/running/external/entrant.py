@@ -11,8 +11,7 @@ import msgspec
 import torch
 from torch.distributions import Distribution as TorchDistribution
 
-from vaebench import ops as kernels
-from vaebench import results
+from vaebench import ops, results
 from vaebench.config import (
     Choice,
     DataConfig,
@@ -137,7 +136,7 @@ def grade(entrant: Entrant, out: Path | None = None) -> Record:
         results.prepare(out)
     mark = "refused"
     try:
-        kernels.forget_paths()
+        ops.forget_paths()
         graded, mark = subject(entered)
         evaluation = evaluate_subject(graded, entered.settings.wanted)
         doubt = doubts_of(graded)
@@ -265,7 +264,7 @@ def _record(entered: Entered, mark: str, status: results.Status, **contents: Any
         labels=entered.labels,
         status=status,
         environment=describe(entered.entrant.device),
-        operations=kernels.paths(),
+        operations=ops.paths(),
         **contents,
     )
 

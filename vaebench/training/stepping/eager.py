@@ -9,7 +9,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.core.user_code import is_users
 from vaebench.models import VAE
 from vaebench.models.posteriors.entry import Wanted
@@ -28,15 +28,15 @@ class EagerStep:
     runs keep the numbers that they always had.
     """
 
-    def __init__(self, model: VAE, loss: Loss, ops: ModuleType = kernels) -> None:
-        self.model, self.loss, self.ops = model, loss, ops
+    def __init__(self, model: VAE, loss: Loss, operations: ModuleType = ops) -> None:
+        self.model, self.loss, self.operations = model, loss, operations
         self.parameters = list(model.parameters())
         self.draws: Wanted = "kl"
         self.moves = model.network is not None or len(model.learned_prior) > 0
 
     def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
         drop(self.parameters)
-        terms = self.loss.terms(self.model, x, noise, scalars, self.draws, self.ops)
+        terms = self.loss.terms(self.model, x, noise, scalars, self.draws, self.operations)
         measured: Measured = terms
         if is_users(self.loss.objective.loss):  # which may work on its terms in place
             measured = averages(replace(terms))  # what these ask for, the objective has not asked

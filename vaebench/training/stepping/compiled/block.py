@@ -13,7 +13,7 @@ from vaebench.models import VAE
 from vaebench.ops.c.block import BlockInC, Moved, Results
 from vaebench.ops.c.rows import addresses
 from vaebench.ops.noise import Noise
-from vaebench.ops.noise_tape import Asked
+from vaebench.ops.recorded_draws import Draw
 from vaebench.training.descent import Descent
 from vaebench.training.minibatches import Minibatches
 from vaebench.training.scalars import Scalars, State
@@ -34,7 +34,7 @@ class CompiledBlocks:
     def __init__(self, model: VAE, loss: Loss, descend: Descent, graph: Graph) -> None:
         self.model, self.graph, self.descend = model, graph, descend
         self.state_names = loss.objective.state
-        numbers = sum(math.prod(asked.sizes) for asked in graph.asked) * model.num_runs
+        numbers = sum(math.prod(draw.sizes) for draw in graph.draws) * model.num_runs
         self.at_once = max(1, NUMBERS_BYTES // max(1, 4 * numbers))
         self.tensors = [*model.parameters(), *model.buffers()]
         self._place()
@@ -74,7 +74,7 @@ class CompiledBlocks:
         like = self.fixed[0]
         state = {name: state[name].clone() for name in self.state_names}
         x = like.new_empty(1, 1, batch, some.images.shape[1])  # filled anew for each step
-        numbers = [_drawn(asked, noise, num_steps).to(like) for asked in self.graph.asked]
+        numbers = [_drawn(draw, noise, num_steps).to(like) for draw in self.graph.draws]
         values = [_over_steps(series, like) for series in _series(scalars, state)]
         inputs = [*self.fixed, x, *numbers, *values]
         first_state = len(inputs) - len(values) + _num_varying(scalars[0])
@@ -109,10 +109,10 @@ def _moved(model: VAE, descend: Descent, moved: Sequence[bool]) -> list[Moved]:
     ]
 
 
-def _drawn(asked: Asked, noise: Noise, num_steps: int) -> Tensor:
+def _drawn(draw: Draw, noise: Noise, num_steps: int) -> Tensor:
     """Random numbers of some steps: [T, S, ...], what is one run's at one step side by side."""
     steps = range(noise.step, noise.step + num_steps)
-    made = torch.stack([asked.at(noise.at(step=step)) for step in steps])  # [T, (K,) S, B, D]
+    made = torch.stack([draw.at(noise.at(step=step)) for step in steps])  # [T, (K,) S, B, D]
     return made.movedim(-3, 1).contiguous()
 
 

@@ -23,7 +23,7 @@ from vaebench.ops.c.adam import can_move_in_c
 from vaebench.ops.c.block import TYPES
 from vaebench.ops.c.graph import CompiledGraph
 from vaebench.ops.noise import Noise
-from vaebench.ops.noise_tape import Asked
+from vaebench.ops.recorded_draws import Draw
 from vaebench.training.scalars import Scalars
 from vaebench.training.step import Loss
 from vaebench.training.stepping.compiled.trace import Trace, product_operation, trace_step
@@ -45,7 +45,7 @@ class Graph:
     """The compiled step of one run: see `trace.Trace` for what goes in and out."""
 
     code: CompiledGraph
-    asked: tuple[Asked, ...]
+    draws: tuple[Draw, ...]
     moved: tuple[bool, ...]
     example: tuple[Tensor, ...]
     """Inputs of the shapes that it takes, on no device."""
@@ -68,7 +68,7 @@ def compile_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scala
     code, from_disk = _graph_of(trace, path)
     shapes = tuple(t.to("meta") for t in trace.example)
     seconds = time.perf_counter() - start
-    return Graph(code, trace.asked, trace.moved, shapes, seconds, from_disk)
+    return Graph(code, trace.draws, trace.moved, shapes, seconds, from_disk)
 
 
 def _refusals(model: VAE) -> Iterator[str]:

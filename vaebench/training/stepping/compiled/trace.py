@@ -15,7 +15,7 @@ from vaebench.core.hyper import Scalar
 from vaebench.models import VAE, select
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise
-from vaebench.ops.noise_tape import Asked, Player, Recorder
+from vaebench.ops.recorded_draws import Draw, Recording, Replay
 from vaebench.training.scalars import Scalars
 from vaebench.training.step import Loss
 
@@ -30,7 +30,7 @@ class Trace:
 
     graph: torch.fx.GraphModule
     example: list[Tensor]
-    asked: tuple[Asked, ...]
+    draws: tuple[Draw, ...]
     """The random numbers of a step."""
     moved: tuple[bool, ...]
     """Whether a parameter has a gradient, for each."""
@@ -45,16 +45,16 @@ def trace_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scalars
     step = _Step(select(model, [0]), loss)
     tensors = dict(step.named_parameters()) | dict(step.named_buffers())
     num_learned = len(list(step.parameters()))
-    asked = _asked(step, tensors, x, noise, scalars)
+    draws = _draws(step, tensors, x, noise, scalars)
     moved: list[bool] = []
 
     def body(*inputs: Tensor) -> list[Tensor]:
-        given = iter(inputs)
-        named = {name: next(given) for name in tensors}
+        inputs_left = iter(inputs)
+        named = {name: next(inputs_left) for name in tensors}
         learned = [t.requires_grad_() for t in itertools.islice(named.values(), num_learned)]
-        x = next(given)
-        tape = Player(iter([next(given) for _ in asked]))
-        arguments = x, replace(noise, tape=tape), _replaced(scalars, given)
+        x = next(inputs_left)
+        source = Replay(iter([next(inputs_left) for _ in draws]))
+        arguments = x, replace(noise, source=source), _replaced(scalars, inputs_left)
         mean_loss, total, kl, distortion, *state = torch.func.functional_call(
             step, named, arguments
         )
@@ -65,14 +65,14 @@ def trace_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scalars
         found = [mean_loss, kl, distortion, *gradients, *together]
         return [t.detach().to(x.dtype).contiguous() for t in found if t is not None]
 
-    numbers = (draw.at(noise).to(x) for draw in asked)
+    numbers = (draw.at(noise).to(x) for draw in draws)
     values = (v if isinstance(v, Tensor) else x.new_full((1, 1), v) for v in varying(scalars))
     example = [t.detach().clone() for t in (*tensors.values(), x, *numbers, *values)]
     # On stand-ins of no values, some operations (one_hot) do without a look at them. Tables that an
     # objective keeps are real: recording the step has made them.
     tracer = make_fx(body, _replacements(), tracing_mode="fake", _allow_non_fake_inputs=True)
     graph = tracer(*example)
-    return Trace(graph, example, asked, tuple(moved))
+    return Trace(graph, example, draws, tuple(moved))
 
 
 def varying(scalars: Scalars) -> Iterator[Scalar]:
@@ -89,15 +89,15 @@ def _replaced(scalars: Scalars, values: Iterator[Tensor]) -> Scalars:
     return scalars.mapped(lambda value: value if isinstance(value, int) else next(values))
 
 
-def _asked(
+def _draws(
     step: _Step, tensors: Mapping[str, Tensor], x: Tensor, noise: Noise, scalars: Scalars
-) -> tuple[Asked, ...]:
-    """The random numbers that a step asks for."""
-    recorder = Recorder(noise.step, noise.keys)
+) -> tuple[Draw, ...]:
+    """The random numbers that a step draws."""
+    recording = Recording(noise.step, noise.keys)
     copies = {name: t.detach().clone() for name, t in tensors.items()}
-    arguments = x, replace(noise, tape=recorder), scalars
+    arguments = x, replace(noise, source=recording), scalars
     torch.func.functional_call(step, copies, arguments)
-    return tuple(recorder.asked)
+    return tuple(recording.draws)
 
 
 class _Step(nn.Module):
@@ -109,7 +109,7 @@ class _Step(nn.Module):
 
     def forward(self, x: Tensor, noise: Noise, scalars: Scalars) -> list[Tensor]:
         """Loss of each run, what is differentiated, kl_or_estimate, distortion, the state."""
-        terms = self.loss.terms(self.model, x, noise, scalars, ops=densities)
+        terms = self.loss.terms(self.model, x, noise, scalars, operations=densities)
         loss, total = self.loss(terms, scalars)
         state = self.loss.next_state(terms, scalars)
         ordered = (state[name] for name in self.loss.objective.state)

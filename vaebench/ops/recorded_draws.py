@@ -1,7 +1,7 @@
-"""The random numbers of a step as a list: what its computation asks for, made apart from it.
+"""The random numbers of a step as a list of draws, which can be made apart from the step.
 
-A compiled step cannot call a generator. It is traced on a tape that hands out tensors it is given;
-before that, one step is recorded to know which to make.
+A compiled step cannot call a generator: it is given its random numbers. So one step is recorded, to
+know which numbers it draws; then it is traced with tensors in their place.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ Make = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One draw of a step: the function, where it reads, counted from the step, and the sizes."""
+class Draw:
+    """One draw of a step: the function, where it reads, relative to the step, and the sizes."""
 
     make: Make
     steps_on: int
+    """Steps after the step that draws."""
     sample: int
     row: int
     sizes: tuple[int, ...]
@@ -50,25 +51,28 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Recorder:
-    """Makes the numbers and notes what was asked for, from `step` on, in the streams of `keys`."""
+class Recording:
+    """Makes the numbers that a step draws from the streams of `keys`, and records the draws.
+
+    Raises NotImplementedError for a draw from other streams.
+    """
 
     step: int
     keys: tuple[int, ...]
-    asked: list[Asked] = field(default_factory=list)
+    draws: list[Draw] = field(default_factory=list)
 
     def __call__(self, make: Make, noise: Place, sizes: Sequence[int]) -> Tensor:
         if noise.keys != self.keys:
             raise NotImplementedError("a step that is traced draws from its own streams alone")
         steps_on = noise.step - self.step
-        asked = Asked(make, steps_on, noise.first_sample, noise.first_row, tuple(sizes))
-        self.asked.append(asked)
+        draw = Draw(make, steps_on, noise.first_sample, noise.first_row, tuple(sizes))
+        self.draws.append(draw)
         return make(noise, *sizes)
 
 
 @dataclass(frozen=True)
-class Player:
-    """Hands out the given numbers in the order in which they were recorded."""
+class Replay:
+    """Hands out numbers that were made before, in the order in which the draws were recorded."""
 
     numbers: Iterator[Tensor]
 
