@@ -7,7 +7,7 @@ from vaebench.config import RunConfig, parse
 from vaebench.config.build import build_stack, load_data
 from vaebench.training.loop import training_steps
 from vaebench.training.step import MakeBlocks
-from vaebench.training.stepping.auto import always, never
+from vaebench.training.stepping.ways import always, never
 
 ENDLESS = 10_000_000
 LAYERS = {
@@ -20,12 +20,12 @@ LAYERS = {
 
 def eager(work: Work) -> Prepared:
     """S runs stacked: `training_steps`, operation by operation, batches and noise included."""
-    return _stack(work, never)
+    return _stack(work, never())
 
 
 def compiled(work: Work) -> Prepared:
     """S runs: `training_steps`, compiled blocks run after run, batches and noise included."""
-    return _stack(work, always)
+    return _stack(work, always())
 
 
 def _stack(work: Work, make_blocks: MakeBlocks) -> Prepared:

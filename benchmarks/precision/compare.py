@@ -33,9 +33,9 @@ from vaebench.running.executors.local import SETTINGS
 from vaebench.training.curves import Step
 from vaebench.training.loop import Progress, training_steps
 from vaebench.training.step import MakeBlocks
-from vaebench.training.stepping.auto import always, never
+from vaebench.training.stepping.ways import always, never
 
-STEPS: dict[str, MakeBlocks] = {"eager": never, "compiled": always}
+STEPS: dict[str, MakeBlocks] = {"eager": never(), "compiled": always()}
 PRECISIONS = ("float32", "bfloat16")
 GRADES = ("elbo", "nll")
 NUM_SAMPLES = 100

@@ -68,7 +68,7 @@ def _compiled() -> dict[str, Any]:
     """Arguments of the loop that the package has now: no code of before is compiled."""
     torch._inductor.config.cpp.enable_kernel_profile = True  # names its kernels to the profiler
     return {
-        "make_blocks": pkgutil.resolve_name("vaebench.training.stepping.auto:always"),
+        "make_blocks": pkgutil.resolve_name("vaebench.training.stepping.ways:always")(),
         "at_once": AT_ONCE,
     }
 

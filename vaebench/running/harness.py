@@ -24,7 +24,7 @@ from vaebench.running.executors import EXECUTORS
 from vaebench.running.job import SETTLED, Job, OnSteps, record_failure
 from vaebench.running.plan import DEFAULT_SIZE, StackPlan, num_cores, plan
 from vaebench.running.timing import timing_pass
-from vaebench.training.stepping.auto import COMPILE
+from vaebench.training.stepping.ways import COMPILE
 
 if TYPE_CHECKING:
     import pandas as pd

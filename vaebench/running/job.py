@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,8 @@ from vaebench.results import Labels, Metric, Record, Training
 from vaebench.running.environment import describe
 from vaebench.training.isolation import check_isolated
 from vaebench.training.loop import Trained, train
-from vaebench.training.stepping.auto import COMPILE
+from vaebench.training.step import MakeBlocks
+from vaebench.training.stepping.ways import COMPILE
 
 OnSteps = Callable[[int], None]
 """Called with the number of training steps done since the last call, summed over runs."""
@@ -47,7 +49,7 @@ class Job:
     device: str = "cpu"
     num_threads: int = 1
     compiles: str = "auto"
-    """Whether training steps are compiled: a name in `auto.COMPILE`."""
+    """Whether steps are compiled: a name of `ways.COMPILE`."""
     cwd: Path = Path()
     """The folder that the configurations' relative paths start from."""
 
@@ -92,7 +94,7 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
     dataset, device = load_data(configs[0].data), torch.device(job.device)
     check_isolated(configs, dataset, device)
     ops.forget_paths()
-    trained = train(configs, dataset, device, on_steps, COMPILE[job.compiles])
+    trained = train(configs, dataset, device, on_steps, _way(job.compiles))
     for i, step in enumerate(trained.diverged_at):
         if step is not None:
             reason = f"the loss was not finite at step {step}"
@@ -132,6 +134,12 @@ def _grade_and_record(
             continue
         keep(job.out, job.configs[i].id, evaluation, position, dataset)
         _write(job, i, "done", metrics=metrics, weights=digests[i], **history)
+
+
+@functools.cache
+def _way(name: str) -> MakeBlocks:
+    """The way to take steps; kept for the later jobs of a worker, which need not compile again."""
+    return COMPILE[name]()
 
 
 def _training(config: RunConfig, trained: Trained, run: int) -> Training | None:

@@ -5,6 +5,7 @@ out of patience is so at the same point in both.
 """
 
 import itertools
+from functools import partial
 
 import msgspec
 import pytest
@@ -163,21 +164,22 @@ def in_float32(monkeypatch):
 
 @pytest.mark.slow
 @needs_compiler
-def test_a_compiled_stack_shrinks_too(in_float32, monkeypatch):
+def test_a_compiled_stack_shrinks_too(in_float32):
     """By one graph. The curves are those of eager runs but for roundings, and to the last bit those
     of each run alone."""
-    monkeypatch.setattr(auto, "_graphs", {})
+    known = auto.Compilations()
+    always = partial(auto.Always, known)
     configs = stack_of("elbo", patience=(None, 1, None), rates=(WILD, 0.1, 0.01))
-    plain, compiled = (trained(configs, make_blocks)[0] for make_blocks in (eager, auto.always))
+    plain, compiled = (trained(configs, make_blocks)[0] for make_blocks in (eager, always))
     assert compiled.diverged_at == plain.diverged_at == (1, None, None)
     lengths = [len(steps) for steps in _steps(compiled)]
     assert lengths[0] == 1 < lengths[1] < lengths[2] == NUM_STEPS // EVERY
     for run in (1, 2):
-        alone, _ = trained([configs[run]], auto.always)
+        alone, _ = trained([configs[run]], always)
         assert compiled.curves[run] == alone.curves[0]
         for name in CURVES:
             assert compiled.curves[run][name] == pytest.approx(plain.curves[run][name], rel=1e-4)
-    assert len(auto._graphs) == 1
+    assert len(known.graphs) == 1
 
 
 def _steps(result):

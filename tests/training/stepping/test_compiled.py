@@ -6,6 +6,7 @@ and C of all steps of a stack, is seen on six: each is compiled once, and serves
 
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ from vaebench.objectives import OBJECTIVES, objective
 from vaebench.ops import c
 from vaebench.training.descent import gradient_norms
 from vaebench.training.loop import training_steps
-from vaebench.training.stepping import auto
+from vaebench.training.stepping import auto, ways
 from vaebench.training.stepping.compiled import block, library
 from vaebench.training.stepping.compiled.trace import trace_step
 from vaebench.training.stepping.eager import EagerStep, eager
@@ -211,18 +212,13 @@ def stack_of(kind, scalars=SCALARS, **more):
     return [run_config(**KINDS[kind] | own | more, num_steps=NUM_STEPS) for own in scalars]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def graphs():
-    """Those that are compiled for this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(auto, "_graphs", {})
-        patch.setattr(auto, "_faster", {})
-        patch.setattr(auto, "_slower", {})
-        yield auto._graphs
+KNOWN = auto.Compilations()
+always, where_it_pays = partial(auto.Always, KNOWN), partial(auto.Auto, KNOWN)
+"""Ways that share the graphs that are compiled for this file."""
 
 
 def compiled(configs, at_once=4):
-    return history(configs, auto.always, torch.float32, at_once)
+    return history(configs, always, torch.float32, at_once)
 
 
 def assert_same_bits(losses, tensors, expected_losses, expected_tensors):
@@ -271,13 +267,13 @@ def test_a_compiled_run_has_the_same_bits_alone_and_in_a_stack(kind):
 def test_compiled_runs_go_on_from_their_progress_as_if_they_had_not_stopped(kind, runs):
     """All of them, or some that others have left: the same bits, in other blocks."""
     configs = stack_of(kind)
-    model, steps = steps_of(configs, auto.always, at_once=4)
+    model, steps = steps_of(configs, always, at_once=4)
     before = next(steps)
     part, progress = select(model, runs), before.progress.of(runs)
     assert progress.index == 4
     rest = torch.cat([step.losses for step in steps])[:, runs]
     own, dataset = [configs[run] for run in runs], load_data(configs[0].data)
-    steps = training_steps(part, own, dataset, auto.always, progress, at_once=3)
+    steps = training_steps(part, own, dataset, always, progress, at_once=3)
     again = torch.cat([step.losses for step in steps])
     assert_same_bits(again, part.state_dict(), rest, select(model, runs).state_dict())
 
@@ -296,7 +292,7 @@ def test_each_run_has_its_limit_and_the_norm_is_the_one_before(kind, limits):
     """An auxiliary network counts for no norm, and is not clipped."""
     scalars = [{"seed": seed, "max_grad_norm": limit} for seed, limit in enumerate(limits)]
     configs = stack_of(kind, scalars)
-    found = norms(configs, auto.always)
+    found = norms(configs, always)
     torch.testing.assert_close(found, norms(configs, eager), **IN_FLOAT32)
     assert_alike(history(configs, eager, torch.float32, 4), compiled(configs), **IN_FLOAT32)
     assert all((found[:, run] > limit).all() for run, limit in enumerate(limits) if limit)
@@ -332,7 +328,7 @@ def test_few_random_numbers_at_once_have_the_same_bits(kind, monkeypatch):
 @needs_compiler
 def test_stacks_of_two_graphs_take_turns():
     """C is told before each block which graph it is to call."""
-    pairs = [steps_of(stack_of(kind), auto.always, at_once=4) for kind in ("geco", "iwae")]
+    pairs = [steps_of(stack_of(kind), always, at_once=4) for kind in ("geco", "iwae")]
     taken = zip(*(steps for _, steps in pairs), strict=True)
     for losses, kind in zip(zip(*taken, strict=True), ("geco", "iwae"), strict=True):
         found = torch.cat([step.losses for step in losses])
@@ -346,7 +342,7 @@ def test_a_parameter_with_other_memory_is_trained_there():
     expected = compiled(configs, at_once=4)
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape, dataset.log_volume)
-    steps = training_steps(model, configs, dataset, auto.always, at_once=4)
+    steps = training_steps(model, configs, dataset, always, at_once=4)
     losses = [next(steps).losses]
     before = [p.data for p in model.parameters()]
     kept = [p.data.clone() for p in model.parameters()]
@@ -374,7 +370,7 @@ def test_a_graph_serves_every_stack_of_its_kind(monkeypatch):
             for value, own in list(zip(values, rates, strict=True))[:num_runs]
         ]
         plain = history(configs, eager, torch.float32)
-        for make_blocks in (auto.always, auto.auto):
+        for make_blocks in (always, where_it_pays):
             found = history(configs, make_blocks, torch.float32)
             assert_alike(plain, found, **IN_FLOAT32)
 
@@ -389,7 +385,6 @@ import torch
 import tests.conftest  # one thread, as here
 from tests.support.graphs import history
 from tests.training.stepping import test_compiled
-from vaebench.training.stepping import auto
 from vaebench.training.stepping.compiled import library
 
 
@@ -398,16 +393,15 @@ def compiles_again(*arguments):
 
 
 library._compile = compiles_again
-found = history(test_compiled.two_runs(), auto.always, torch.float32)
+found = history(test_compiled.two_runs(), test_compiled.always, torch.float32)
 torch.save(found.__dict__, sys.argv[1])
 """
 
 
 @needs_compiler
 def test_another_process_finds_the_code_on_disk(monkeypatch, tmp_path):
-    monkeypatch.setattr(auto, "_graphs", {})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    here = history(two_runs(), auto.always, torch.float32)
+    here = history(two_runs(), ways.always(), torch.float32)
     (code,) = (tmp_path / "vaebench" / "native" / "graphs").iterdir()
     assert code.suffix == ".so"
     done = subprocess.run(
@@ -440,15 +434,12 @@ def test_what_cannot_be_compiled_says_so_and_trains_eagerly(case, monkeypatch):
     if case is in_float64 and c.problem():
         pytest.skip(c.problem())
     dtype, reason = case(monkeypatch)
-    monkeypatch.setattr(auto, "_graphs", {})
-    monkeypatch.setattr(auto, "_faster", {})
-    monkeypatch.setattr(auto, "_slower", {})
     with pytest.raises(RuntimeError, match=reason):
-        history(two_runs(), auto.always, dtype)
+        history(two_runs(), ways.always(), dtype)
     for name, value in {"FIRST_TIMED": 0, "LAST_TIMED": 2, "ASSUMED_SECONDS": 0.0}.items():
         monkeypatch.setattr(auto, name, value)
     ops.forget_paths()
-    found = history(two_runs(), auto.auto, dtype)
+    found = history(two_runs(), ways.auto(), dtype)
     assert (
         f"eager: it could not be compiled: RuntimeError: {reason}" in (ops.paths()["training step"])
     )
@@ -495,10 +486,10 @@ def test_an_operation_without_a_function_in_c_stays_eager(monkeypatch):
     """A triangular solve: PyTorch's compiler would ask Python for it."""
     configs = [run_config("elbo_mc", posterior="full_gaussian", num_steps=8, seed=1)]
     with pytest.raises(RuntimeError, match="from Python alone"):
-        history(configs, auto.always, torch.float32)
+        history(configs, always, torch.float32)
     for name, value in {"FIRST_TIMED": 0, "LAST_TIMED": 2, "ASSUMED_SECONDS": 0.0}.items():
         monkeypatch.setattr(auto, name, value)
-    found = history(configs, auto.auto, torch.float32)
+    found = history(configs, where_it_pays, torch.float32)
     assert_alike(found, history(configs, eager, torch.float32), **SAME_BITS)
 
 
@@ -519,4 +510,4 @@ def test_a_buffer_that_is_not_dense_is_refused():
     model.register_buffer("shared", torch.ones(1, 1, 1).expand(2, 3, 1))
     if not c.problem():
         with pytest.raises(RuntimeError, match="dense buffers"):
-            next(training_steps(model, configs, dataset, auto.always))
+            next(training_steps(model, configs, dataset, always))

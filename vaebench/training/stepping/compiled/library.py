@@ -98,17 +98,25 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 
 def _graph_of(trace: Trace, path: Path) -> tuple[CompiledGraph, bool]:
-    """The compiled graph, and whether it was on disk; one that cannot be read is made again."""
-    if path.exists():
-        try:
-            graph = _loaded(path)
-            LOG.info("found %s", path)
-            return graph, True
-        except OSError as error:
-            LOG.warning("%s is made again: %s", path, error)
-            path.unlink()
+    """The compiled graph, and whether it was on disk."""
+    if graph := _kept(path):
+        return graph, True
     _compile(trace, path)
     return _loaded(path), False
+
+
+def _kept(path: Path) -> CompiledGraph | None:
+    """The graph on disk; None where there is none, or one that cannot be read, which is deleted."""
+    if not path.exists():
+        return None
+    try:
+        graph = _loaded(path)
+    except OSError as error:
+        LOG.warning("%s is made again: %s", path, error)
+        path.unlink()
+        return None
+    LOG.info("found %s", path)
+    return graph
 
 
 def _loaded(path: Path) -> CompiledGraph:

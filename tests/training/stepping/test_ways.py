@@ -1,0 +1,79 @@
+"""The ways by name: what choosing one imports, and that every option of training is in all."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import vaebench.training.stepping
+from tests.support.graphs import OF_COMPILING, assert_alike, history, needs_compiler
+from tests.support.runs import run_config
+from vaebench.config import TrainConfig
+from vaebench.training.stepping.eager import eager
+from vaebench.training.stepping.ways import COMPILE, always
+
+pytestmark = OF_COMPILING
+NUM_STEPS = 8
+FELT = {
+    "batch_size": (8, 8),
+    "learning_rate": (1e-2, 3e-3),
+    "max_grad_norm": (0.5, 2.0),
+    "weight_decay": (0.5, 0.1),
+    "precision": ("bfloat16", "bfloat16"),
+}
+"""Each option that a step feels, with values for two runs; one value where it is of the stack."""
+NOT_FELT = {"num_steps", "patience", "keep"}
+"""What ends or judges a run, and changes no step."""
+CLOSE = {"rtol": 2e-4, "atol": 2e-4}
+CLOSE_IN_BFLOAT16 = {"rtol": 3e-2, "atol": 3e-2}
+IMPORTS = """
+import sys
+import vaebench.training.loop, vaebench.training.stepping.eager, vaebench.training.stepping.ways
+print(*(name for name in sys.modules if name.startswith("vaebench.training.stepping.")))
+"""
+
+
+def test_a_way_is_imported_when_it_is_chosen():
+    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    modules = {name.split(".")[3] for name in done.stdout.split()}
+    assert modules == {"eager", "ways"}
+    code = f"{IMPORTS}\nvaebench.training.stepping.ways.COMPILE['auto']()\n"
+    code += "assert 'vaebench.training.stepping.compiled' in sys.modules"
+    assert not subprocess.run([sys.executable, "-c", code], capture_output=True).returncode
+
+
+def test_names_of_the_ways():
+    assert list(COMPILE) == ["auto", "always", "never"]
+
+
+def test_every_option_of_training_is_tested_and_in_the_table():
+    """A new option must be added to FELT or NOT_FELT, and to README.md."""
+    options = set(TrainConfig.__struct_fields__)
+    assert options == FELT.keys() | NOT_FELT
+    text = (Path(vaebench.training.stepping.__file__).parent / "README.md").read_text()
+    _, table = text.split("| option of `train` |")
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == options
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.parametrize("option", FELT)
+def test_an_option_does_the_same_in_python_and_in_c(option):
+    plain, configs = (
+        [
+            run_config("elbo", seed=seed, num_steps=NUM_STEPS, **own)
+            for seed, own in enumerate(options)
+        ]
+        for options in ([{}, {}], [{option: value} for value in FELT[option]])
+    )
+    in_python = history(configs, eager, torch.float32, at_once=3)
+    in_c = history(configs, always(), torch.float32, at_once=3)
+    close = CLOSE_IN_BFLOAT16 if option == "precision" else CLOSE
+    assert_alike(in_python, in_c, **close)
+    without = history(plain, eager, torch.float32, at_once=3)
+    for run in range(len(configs)):
+        assert not torch.equal(in_python.losses[:, run], without.losses[:, run]), "it is felt"
