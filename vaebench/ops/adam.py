@@ -28,12 +28,12 @@ class Moments:
 
     @staticmethod
     def of_zeros(values: Sequence[Tensor]) -> Moments:
-        """Those before the first step."""
+        """The moments before the first step."""
         first, second = ([torch.zeros_like(v) for v in values] for _ in range(2))
         return Moments(first, second, torch.zeros((), device=values[0].device))
 
     def of(self, runs: Sequence[int]) -> Moments:
-        """Those of some runs of the stack, copied."""
+        """The moments of some runs of the stack, copied."""
         first, second = ([t[list(runs)] for t in kind] for kind in (self.first, self.second))
         return Moments(first, second, self.count.clone())
 
@@ -72,14 +72,14 @@ class MoveGroups:
         ]
 
     def __call__(self, gradients: Sequence[Tensor | None]) -> None:
-        """By the gradients of all parameters, None where there is none."""
+        """Move by the gradients of all parameters; None where there is none."""
         have = tuple(i for i, g in enumerate(gradients) if g is not None)
-        given = [g for g in gradients if g is not None]
+        present = [g for g in gradients if g is not None]
         self.count.add_(1)
         for group in self.groups:
             parameters, first, second = group.of(have)
-            own = given if len(self.groups) == 1 else [g[group.runs] for g in given]
-            fused_adam(parameters, own, Moments(first, second, self.count), group.scalars)
+            of_group = present if len(self.groups) == 1 else [g[group.runs] for g in present]
+            fused_adam(parameters, of_group, Moments(first, second, self.count), group.scalars)
 
 
 def fused_adam(

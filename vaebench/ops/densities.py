@@ -17,7 +17,7 @@ from vaebench.ops.noise import Noise, normals
 
 LOG_2PI = math.log(2.0 * math.pi)
 NUM_LEVELS = 256
-"""Of 8-bit images, whose intensities are k / 255."""
+"""The levels of 8-bit images, whose intensities are k / 255."""
 
 
 def gaussian_log_prob(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ def gaussian_mixture_log_prob(
 ) -> Tensor:
     """log sum_c w_c N(x; mu_c, diag(exp(log_var_c))): x [..., B, D] -> [..., B].
 
-    Of C components: log_weights [..., 1, C], normalised; mu and log_var [..., C, D].
+    There are C components: log_weights [..., 1, C], normalised; mu and log_var [..., C, D].
     """
     parts = gaussian_log_prob(
         x.unsqueeze(-2), mu.unsqueeze(-3), log_var.unsqueeze(-3)
@@ -205,7 +205,7 @@ def log_mean_exp(log_w: Tensor, dim: int = 0) -> Tensor:
 def importance_weights(log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """log-mean-exp [S, B], normalised weights [K, S, B], effective sample size [S, B].
 
-    Of log weights [K, S, B]. Only the first carries a gradient, which is the weights (Burda et
+    log_w is [K, S, B]. Only the first carries a gradient, which is the weights (Burda et
     al. 2016, section 3). The size is 1 / sum_k weight_k^2: from 1 to K.
     """
     weights = torch.softmax(log_w.detach(), 0)

@@ -37,12 +37,12 @@ def paths() -> dict[str, str]:
 
 
 def forget_paths() -> None:
-    """Begin a record anew. What the log has said it does not say again."""
+    """Begin a new record. What the log has said it does not say again."""
     _taken.clear()
 
 
 def note(op: str, way: str) -> None:
-    """For the record: an operation has gone this way. The log says it once."""
+    """Record the way that an operation has taken. The log says it once."""
     _taken.setdefault(op, set()).add(way)
     if (op, way) not in _said:
         _said.add((op, way))
@@ -52,7 +52,7 @@ def note(op: str, way: str) -> None:
 def implementation(op: str, first: Tensor, problem: Callable[[], str | None]) -> ModuleType:
     """The module whose `op` to call for tensors like `first`; a `problem` rules the others out.
 
-    It is asked for only where there are others: small steps feel every check.
+    `problem` is called only where there are other versions: small steps feel every check.
     """
     way, module = _on_gpu(first) if first.is_cuda else _on_cpu(op, first)
     if module is not densities and (reason := problem()):
@@ -105,12 +105,12 @@ def _is_traced() -> bool:
 
 @lru_cache
 def _cpu_paths(problem: str) -> dict[str, tuple[str, ModuleType]]:
-    """Name and module of an operation's own path on a CPU; a `problem` keeps native ones away."""
+    """Way and module of each operation that has a version for CPUs; without C where `problem`."""
     if not problem:
         by_hand = dict.fromkeys(cpu.__all__, ("cpu", cpu))
         return by_hand | dict.fromkeys(cpu_native.__all__, ("cpu native", cpu_native))
-    stands_in = f"cpu, not native: {problem}"
-    return {op: (stands_in if op in cpu_native.__all__ else "cpu", cpu) for op in cpu.__all__}
+    in_place_of_c = f"cpu, not native: {problem}"
+    return {op: (in_place_of_c if op in cpu_native.__all__ else "cpu", cpu) for op in cpu.__all__}
 
 
 @lru_cache(maxsize=1)

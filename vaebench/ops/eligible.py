@@ -37,7 +37,7 @@ def pixel_problem(x: Tensor, a: Tensor, b: Tensor | None = None) -> str | None:
     if x.device != a.device or (b is not None and b.device != a.device):
         return "pixels and parameters on several devices"
     if x.shape == a.shape[1:] and (b is None or b.shape == a.shape):
-        return None if a.ndim <= 4 else "more than four axes"  # as a rule, and told in no time
+        return None if a.ndim <= 4 else "more than four axes"  # the usual case, found quickly
     if a.ndim > 4 or not broadcasts(x, a) or x.shape[-1] != a.shape[-1]:
         return f"pixels {tuple(x.shape)} for parameters {tuple(a.shape)}"
     if b is not None and not broadcasts(b, a):
@@ -52,4 +52,5 @@ def broadcasts(x: Tensor, a: Tensor) -> bool:
 
 
 def dtype_name(x: Tensor) -> str:
+    """The dtype of a tensor without its prefix: "float32"."""
     return str(x.dtype).removeprefix("torch.")

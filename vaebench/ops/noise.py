@@ -56,7 +56,7 @@ class Noise:
         assert all(0 <= c <= 0xFFFFFFFF for c in counters), "a counter is one 32-bit word"
 
     def named(self, *names: str | int) -> Noise:
-        """Streams of their own for a purpose, one for each run: no counter is read twice."""
+        """Separate streams for a purpose, one for each run: no counter is read twice."""
         return replace(self, keys=tuple(key(k, *names) for k in self.keys))
 
     def at(
@@ -85,7 +85,7 @@ def philox(key: Words, counter: tuple[Words, Words, Words, Words]) -> tuple[Word
 
 
 def _xor(words: Words, *others: Words) -> Words:
-    """In place, once the words have the full shape: half the time of the generator is memory's."""
+    """XOR in place once the words have the full shape: memory is half the generator's time."""
     for other in others:
         fits = np.broadcast_shapes(words.shape, other.shape) == words.shape
         words = np.bitwise_xor(words, other, out=words if fits else None)
@@ -141,8 +141,8 @@ def normals(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> 
     if block_steps < 2:
         return _make_normals(noise, 1, num_samples, num_rows, num_columns)[0]
     block = replace(noise, step=noise.step - noise.step % block_steps)
-    made = _kept_normals(block, block_steps, num_samples, num_rows, num_columns)
-    return made[noise.step - block.step].clone()  # whoever reads them may work in place
+    numbers = _kept_normals(block, block_steps, num_samples, num_rows, num_columns)
+    return numbers[noise.step - block.step].clone()  # callers may work in place
 
 
 @_from_source
@@ -161,7 +161,7 @@ def gumbels(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> 
 def permutations(noise: Noise, length: int) -> Tensor:
     """One random order of range(length) per run: [S, length], int64.
 
-    That of the words, equal ones in the order they came in: a sort of pairs (word, position).
+    It sorts one random word per position; equal words stay in the order of their positions.
     """
     words = _row_of_words(noise, length)
     pairs = words.astype(np.uint64) << SHIFT | np.arange(length, dtype=np.uint64)
@@ -195,14 +195,14 @@ def _make_uniforms(noise: Noise, samples: int, rows: int, columns: int) -> Tenso
 def _make_normals(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> Tensor:
     """The normals of a block of steps: [T, K, S, B, D]. In pieces of rows that fit a cache."""
     shape = (steps, samples, len(noise.keys), rows, -(-columns // 4), 4)
-    made = np.empty(shape, np.float32)
+    quads = np.empty(shape, np.float32)
     for first in range(0, rows, CACHED_ROWS):
         num = min(CACHED_ROWS, rows - first)
         words = _words(noise.at(row=noise.first_row + first), steps, samples, num, columns)
         quad = [uniform(w) for w in words]
         for lane, numbers in enumerate((*normal_pair(*quad[:2]), *normal_pair(*quad[2:]))):
-            made[..., first : first + num, :, lane] = numbers
-    flat = made.reshape(*shape[:4], -1)[..., :columns]
+            quads[..., first : first + num, :, lane] = numbers
+    flat = quads.reshape(*shape[:4], -1)[..., :columns]
     return torch.from_numpy(np.ascontiguousarray(flat))
 
 

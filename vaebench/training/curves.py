@@ -28,7 +28,7 @@ NUM_CURVE_IMAGES = 1000
 CURVES = ("step", "loss_nats", "rate_nats", "distortion_nats", "grad_norm", "valid_elbo_nats")
 
 Curve = dict[str, list[float]]
-"""Of one run: a value for each point, by name."""
+"""The curves of one run: a value for each point, by name."""
 P = TypeVar("P")
 
 
@@ -37,30 +37,30 @@ class Ending:
     """How far a run of a stack went, and which of its weights are kept."""
 
     steps: int
-    """That were taken."""
+    """Steps that were taken."""
     kept: int
-    """So many steps had been taken when the weights were what is kept of them."""
+    """Steps after which the weights were those that are kept."""
 
 
 @dataclass(frozen=True)
 class Step(Generic[P]):
-    """What one training step did, after others that were taken with it."""
+    """The results of the last training step of a block, with the losses of all its steps."""
 
     index: int
-    losses: Tensor  # [T, S] mean over the batch, of those others and of it
+    losses: Tensor  # [T, S] mean over the batch, of every step of the block
     terms: Measured
     grad_norm: Tensor | None  # [S] before clipping; None: the model has the gradients
     progress: P
-    """What the step after it goes on from."""
+    """What the next step starts from."""
 
     @property
     def loss(self) -> Tensor:
-        """Its own: [S]."""
+        """The loss of this step: [S]."""
         return self.losses[-1]
 
 
 class Log:
-    """The curves of S runs. Losses are read at the points alone: to read one waits for it."""
+    """The curves of S runs. Losses are read at the points alone: reading waits for the device."""
 
     def __init__(
         self, configs: Sequence[RunConfig], dataset: Dataset, on_steps: Callable[[int], None]
@@ -78,7 +78,7 @@ class Log:
         self.runs: Sequence[int] = range(len(configs))
 
     def runs_leave(self, step: Step[P], model: VAE, runs: Sequence[int]) -> bool:
-        """Take note of a step of these runs. Whether some of them are to leave after it."""
+        """Record a step of these runs. Returns whether some of them are to leave after it."""
         self.unread.append(step.losses)
         self.runs = runs
         if step.index % self.every != self.every - 1:
@@ -98,8 +98,10 @@ class Log:
         return run not in self.diverged_at and not self._is_out_of_patience(run)
 
     def finish(self, model: VAE) -> None:
-        """A run whose last steps, or weights, left the reals has diverged too. The best weights of
-        those that keep them are put in the place of the last."""
+        """Read what is left, and put the best weights of runs that keep them in the model.
+
+        A run whose last losses, or whose weights, became NaN or infinite has diverged too.
+        """
         self._read_losses(self.num_steps - 1)
         if self.steps_left:  # those after the last point
             self._report(self.steps_left)
@@ -126,25 +128,25 @@ class Log:
                 self.best[run] = select(model, [position])
 
     def _counted(self, run: int) -> tuple[list[float], list[float]]:
-        """Steps and validation ELBOs of the points since every schedule has ended."""
+        """Steps and validation ELBOs of the points that count: since every schedule has ended."""
         curve = self.curves[run]
         first = bisect.bisect_right(curve["step"], self.settled[run])
         elbos = [e if math.isfinite(e) else -math.inf for e in curve["valid_elbo_nats"][first:]]
         return curve["step"][first:], elbos
 
     def _report(self, steps: int) -> None:
-        """Runs that leave have no more steps to wait for."""
+        """Report steps as done; those that a leaving run does not take count as done."""
         self.steps_left -= steps
         self.on_steps(steps)
 
     def _read_losses(self, index: int) -> None:
-        """Of the steps up to `index` that have not been read."""
+        """Read the losses of the steps up to `index`, and note which runs have diverged."""
         if not self.unread:
             return
         lost = ~torch.cat(self.unread).isfinite()
         first = index + 1 - len(lost) + lost.int().argmax(0)
-        found = zip(self.runs, lost.any(0).tolist(), first.tolist(), strict=True)
-        self.diverged_at |= {run: step for run, diverged, step in found if diverged}
+        runs = zip(self.runs, lost.any(0).tolist(), first.tolist(), strict=True)
+        self.diverged_at |= {run: step for run, diverged, step in runs if diverged}
         self.unread = []
 
     def _is_out_of_patience(self, run: int) -> bool:

@@ -27,7 +27,7 @@ class StackAdam:
     def step(self) -> None:
         """Move every parameter that has a gradient."""
         if addresses(self.parameters) != self.places:
-            self._place()  # a parameter's .data was assigned: the memory of before is not its own
+            self._place()  # a parameter's .data was assigned: it lies elsewhere now
         self.move([p.grad for p in self.parameters])
 
     def _place(self) -> None:
@@ -38,7 +38,7 @@ class StackAdam:
 
 
 class Descent:
-    """What follows the gradients of a step: clipping and Adam, each run by its own scalars."""
+    """Clipping and Adam, which follow the gradients of a step; each run has its own scalars."""
 
     def __init__(
         self,
@@ -53,11 +53,14 @@ class Descent:
 
     @property
     def moments(self) -> Moments:
-        """What Adam keeps."""
+        """The moments that Adam keeps."""
         return self.optimiser.moments
 
     def __call__(self) -> Tensor | None:
-        """By the gradients in the model; their norms before clipping [S], where there is any."""
+        """Move by the gradients in the model.
+
+        Returns the norms [S] before clipping; None where no run is clipped.
+        """
         norms = clip_gradients(self.model, self.limits) if self.clips else None
         self.optimiser.step()
         return norms
@@ -70,7 +73,7 @@ def gradient_norms(model: VAE) -> Tensor:
 
 
 def clip_gradients(model: VAE, limits: Tensor) -> Tensor:
-    """Scale each run's gradient down to its limit [S], never over the stack; the norms before."""
+    """Scale each run's gradient down to its limit [S], by its own norm; return the norms."""
     norms = gradient_norms(model)
     scale = torch.where(norms > limits, limits / norms, torch.ones_like(norms))
     for parameter in model.main_parameters():

@@ -46,7 +46,7 @@ class Precision(NamedTuple):
 
 
 PRECISIONS = (Precision(torch.float64, 32, 1e-6), Precision(torch.float32, None, 1e-4))
-"""The second is as in training, for functions that the first is strange to."""
+"""The second is as in training, for functions that do not work in float64."""
 KNOWN_PACKAGES = {"vaebench", "torch", ""}
 """Packages whose functions keep runs apart; what PyTorch has in C, as torch.sigmoid, names none."""
 
@@ -62,7 +62,7 @@ class Trial:
     scalars: Scalars
 
     def terms(self) -> Terms:
-        """Anew for each use: the terms of a step serve one loss."""
+        """The terms of the step, computed anew for each use: they serve one loss."""
         return self.loss.terms(self.model, self.x, self.noise, self.scalars, operations=densities)
 
     def numbers(self, stage: Stage) -> list[Tensor]:
@@ -81,13 +81,13 @@ class Stage:
     """One part of a step."""
 
     registry: Registry[Any]
-    """Of the entry that it is made by."""
+    """The registry of the entry that computes it."""
     what: str
     compute: Callable[[Trial], Tensor]
     """-> what it gives for each run: [S, ...]."""
 
     def name(self, config: RunConfig) -> str:
-        """Of the entry in a configuration."""
+        """The name of the entry in a configuration."""
         return str(getattr(config, self.registry.kind).name)
 
 
@@ -150,7 +150,7 @@ def check_isolated(configs: Sequence[RunConfig], dataset: Dataset, device: torch
 
 
 def _other_seed(configs: Sequence[RunConfig]) -> int:
-    """Of the second run: two with the same weights would hide a mean over them."""
+    """The seed of the second run: two with the same weights would hide a mean over them."""
     first, last = configs[0].seed, configs[-1].seed
     return last if last != first else int(first == 0)
 
@@ -176,7 +176,7 @@ def _functions(part: Any) -> Iterator[Callable[..., Any]]:
 
 
 Step = tuple[Trial, list[Trial]]
-"""Of runs side by side, and of each alone."""
+"""A trial of runs side by side, and a trial of each alone."""
 
 
 def _steps(
@@ -214,7 +214,7 @@ def _first_step(
 
 
 def _last_step(first: Trial, configs: Sequence[RunConfig]) -> Trial:
-    """With the state that the first step leaves."""
+    """The last step, with the state that the first one leaves."""
     state = first.loss.next_state(first.terms(), first.scalars)
     of_step = scalars(configs, first.x)(configs[0].train.num_steps - 1)
     return dataclasses.replace(first, scalars=of_step.with_state(state))

@@ -32,7 +32,7 @@ class Progress:
     state: State | None = None
 
     def of(self, runs: Sequence[int]) -> Progress:
-        """That of some runs of the stack, copied."""
+        """The progress of some runs of the stack, copied."""
         moments = self.moments.of(runs) if self.moments else None
         state = {name: t[list(runs)] for name, t in self.state.items()} if self.state else {}
         return Progress(self.index, moments, state)
@@ -45,7 +45,7 @@ class Trained:
     model: VAE
     curves: tuple[Curve, ...]
     diverged_at: tuple[int | None, ...]
-    """The step of each run whose loss left the reals."""
+    """The step at which the loss of a run became NaN or infinite; None where it did not."""
     endings: tuple[Ending | None, ...]
     """None for a run that diverged."""
 
@@ -58,7 +58,7 @@ def training_steps(
     start: Progress = Progress(),
     at_once: int = 1,
 ) -> Iterator[Step[Progress]]:
-    """THE loop: up to the next multiple of `at_once` steps for every item that is asked for."""
+    """Train a stack: each item is a block of steps, up to the next multiple of `at_once`."""
     keep_freed_memory()
     first = configs[0]
     objective = OBJECTIVES[first.objective.name]
@@ -72,11 +72,11 @@ def training_steps(
     take = make_blocks(model, loss, descent, first.train.num_steps - start.index)
     noise = streams(configs, "train")
 
-    for some in batches(configs, dataset, place, start.index, at_once):
-        of_steps = [scalars_at(index) for index in some.steps]
-        losses, measured, norms, state = take(some, noise.at(step=some.first), of_steps, state)
-        progress = Progress(some.steps.stop, descent.moments, state)
-        yield Step(some.steps[-1], losses, measured, norms, progress)
+    for block in batches(configs, dataset, place, start.index, at_once):
+        of_steps = [scalars_at(index) for index in block.steps]
+        losses, measured, norms, state = take(block, noise.at(step=block.first), of_steps, state)
+        progress = Progress(block.steps.stop, descent.moments, state)
+        yield Step(block.steps[-1], losses, measured, norms, progress)
 
 
 def train(
@@ -92,8 +92,8 @@ def train(
     log = Log(configs, dataset, on_steps)
     runs, part, progress = list(range(len(configs))), model, Progress()
     while runs:
-        own = [configs[i] for i in runs]
-        steps = training_steps(part, own, dataset, make_blocks, progress, log.every)
+        remaining = [configs[i] for i in runs]
+        steps = training_steps(part, remaining, dataset, make_blocks, progress, log.every)
         last = next((step for step in steps if log.runs_leave(step, part, runs)), None)
         put_back(model, part, runs)
         if last is None:

@@ -15,25 +15,25 @@ from vaebench.ops.noise import permutations
 
 @dataclass(frozen=True)
 class Minibatches:
-    """Those of T steps, one after the other, as rows of all images."""
+    """The minibatches of T steps in a row, as row numbers into all images."""
 
     first: int
-    """The step of the first."""
+    """The step of the first minibatch."""
     images: Tensor  # [N, P]
     rows: Tensor  # [T, S, B]
 
     @property
     def steps(self) -> range:
-        """All that they are for."""
+        """The steps that the minibatches are for."""
         return range(self.first, self.first + len(self.rows))
 
     def __getitem__(self, step: int) -> Tensor:
-        """One of them: [S, B, P]."""
+        """One minibatch: [S, B, P]."""
         rows = self.rows[step]
         return self.images.index_select(0, rows.flatten()).unflatten(0, rows.shape)
 
     def part(self, start: int, stop: int) -> Minibatches:
-        """Those of some of the steps."""
+        """The minibatches of some of the steps."""
         return Minibatches(self.first + start, self.images, self.rows[start:stop])
 
 

@@ -63,8 +63,8 @@ def trajectory(
 def settled(config: RunConfig) -> int:
     """The first step from which no schedule of the run changes its value any more; 0 without one.
 
-    By the values, rounded as the loop reads them: so it holds of any schedule. One that still
-    changes at the last step never settles before it.
+    It compares the values, rounded as the loop reads them, so it holds for any schedule. One that
+    still changes at the last step never settles before it.
     """
     values = (*config.objective.hyper.values(), *config.posterior.hyper.values())
     schedules = [v for v in (*values, config.rate_weight) if isinstance(v, Choice)]
@@ -92,12 +92,12 @@ class Scalars:
     """The scalars of one step, by name: floats or [S, 1]."""
 
     objective: Mapping[str, Scalar]
-    """Hyperparameters, and state where it has been joined to them."""
+    """Hyperparameters; after `with_state`, the objective's state too."""
     posterior: Mapping[str, Scalar]
     rate_weight: Scalar
 
     def values(self) -> tuple[Scalar, ...]:
-        """All, in the order in which `mapped` takes them."""
+        """All scalars, in the order in which `mapped` takes them."""
         return (*self.objective.values(), *self.posterior.values(), self.rate_weight)
 
     def mapped(self, change: Callable[[Scalar], Scalar]) -> Scalars:
@@ -109,5 +109,5 @@ class Scalars:
         )
 
     def with_state(self, state: State) -> Scalars:
-        """With what an objective keeps from step to step."""
+        """These scalars together with what an objective keeps from step to step."""
         return replace(self, objective={**self.objective, **state})

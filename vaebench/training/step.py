@@ -26,7 +26,7 @@ from vaebench.training.scalars import Scalars, State
 
 
 def initial_state(objective: Objective, num_runs: int, place: Tensor) -> State:
-    """What each run's state starts from."""
+    """The state of an objective before the first step: [S, 1] each."""
     values = objective.initial_state.items()
     return {name: torch.full((num_runs, 1), value).to(place) for name, value in values}
 
@@ -43,20 +43,20 @@ class Measured(Protocol):
 
 @dataclass(frozen=True)
 class Averages:
-    """What is kept of Terms for the curves: [S, B] each."""
+    """The numbers of Terms that the curves show: [S, B] each."""
 
     kl_or_estimate: Tensor
     distortion: Tensor
 
 
 def averages(terms: Terms) -> Averages:
-    """The numbers of terms as they are now."""
+    """Copy the numbers of terms as they are now."""
     with torch.no_grad():
         return Averages(terms.kl_or_estimate.clone(), terms.distortion)
 
 
 class Taken(NamedTuple):
-    """A loss that has been differentiated. The gradients are in the parameters."""
+    """A loss whose gradients are in the parameters."""
 
     loss: Tensor  # [S] mean over the batch
     measured: Measured
@@ -69,13 +69,13 @@ TakeStep = Callable[[Tensor, Noise, Scalars], Taken]
 
 @dataclass(frozen=True)
 class Loss:
-    """What the loop descends: one objective with what it does not change from step to step."""
+    """The loss of a training run: an objective, and what is constant from step to step."""
 
     objective: Objective
     num_samples: int
     num_examples: int
     stack_key: str
-    """Of the configurations: it names the graph of a step."""
+    """The key of the configurations, by which the compiled graph of a step is found."""
 
     def terms(
         self,
@@ -125,7 +125,7 @@ class Block(NamedTuple):
 
 
 def joined(blocks: Sequence[Block]) -> Block:
-    """Those that follow one another as one."""
+    """Blocks that follow one another as one block."""
     return blocks[-1]._replace(losses=torch.cat([block.losses for block in blocks]))
 
 

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* What a step of one run has in place of Adam's scalars. */
+/* The factors of one step of one run, computed from Adam's scalars. */
 typedef struct {
     float kept;   /* share of a weight that decay leaves */
     float rate;   /* learning rate over the first moment's bias */

@@ -15,7 +15,7 @@
 typedef void *Handle;
 enum { CPU = 0, FLOAT32 = 6 };
 
-/* Those of PyTorch, in this order: all return 0, but for what went wrong. */
+/* Functions of PyTorch, in the order of TORCH in block.py: each returns 0 on success. */
 typedef struct {
     int (*from_blob)(void *, int64_t, const int64_t *, const int64_t *, int64_t, int32_t, int32_t,
                      int32_t, Handle *);
@@ -28,10 +28,10 @@ typedef struct {
 
 static Torch torch;
 
-/* The same for all graphs. */
+/* Takes PyTorch's functions, which are the same for all graphs. */
 void vaebench_use_torch(const void *functions) { memcpy(&torch, functions, sizeof torch); }
 
-/* What a graph calls for its products: a [S, M, K] b [S, K, N]. */
+/* The function that a graph calls for its products: a [S, M, K] b [S, K, N]. */
 int aoti_torch_cpu_product(Handle a, Handle b, Handle *c) {
     int64_t *of_a, *of_b, *from_a, *from_b;
     void *at_a, *at_b, *at_c;
@@ -80,7 +80,7 @@ typedef struct {
     float *losses;        /* [T, S] */
     float *norms;         /* [S] of the last step, before clipping */
     float *measured[2];   /* [S, B] each, of the last step: kl_or_estimate, distortion */
-    int64_t *problem;     /* 0, but for what went wrong */
+    int64_t *problem;     /* 0 where all went well */
 } Work;
 
 /* The outputs of a graph: loss, what is measured, gradients, all states in one. */
@@ -94,7 +94,7 @@ static int gather(const Work *w, const int64_t *rows, Handle *input) {
     return 0;
 }
 
-/* Handles that the graph takes, so they are made for every step. */
+/* Makes the handles of a step's inputs: the graph takes them over, so each step needs new ones. */
 static int inputs_of(const Work *w, int64_t t, int64_t s, Handle *made) {
     for (int64_t i = 0; i < w->num_inputs; i++) {
         const Input *of = &w->inputs[i];
@@ -135,7 +135,7 @@ static void descend(const Work *w, int64_t t, int64_t s, float *const *gradients
     }
 }
 
-/* Takes from the outputs of a step what is to last. */
+/* Keeps what the outputs of a step are needed for: losses, measurements, gradients, states. */
 static void keep(const Work *w, int64_t t, int64_t s, float *const *outputs) {
     w->losses[t * w->num_runs + s] = *outputs[LOSS];
     if (t == w->num_steps - 1)

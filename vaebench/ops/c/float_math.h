@@ -57,7 +57,7 @@ static inline float exp_float(float x) {
     return exp_of_rest(bounded, rounded) * power_of_2(half) * power_of_2((int32_t)n - half);
 }
 
-/* exp x of an x <= 0; 1e-38 below -87, where exp x is less. */
+/* exp x for x <= 0; below -87 it is 1e-38, although exp x is less. */
 static inline float exp_below_1(float x) {
     float bounded = x < -87.0f ? -87.0f : x;
     float rounded = rounded_log2(bounded);
@@ -75,7 +75,7 @@ static inline float exp_rest(float x, float exp_x) {
     return fabsf(x) < 0.5f ? x * x * p : exp_x - 1.0f - x;
 }
 
-/* log x of an x from 2^-126 to infinity, that excluded; off by 1 ulp. Polynomial of logf in Cephes. */
+/* log x for x from 2^-126 up to, and without, infinity; off by 1 ulp. Polynomial of logf in Cephes. */
 static inline float log_normal(float x) {
     const uint32_t sqrt_half = 0x3F3504F3;
     uint32_t above = bits_of(x) - sqrt_half;
@@ -107,7 +107,7 @@ static inline float log1p_unit(float x) {
     return x * p;
 }
 
-/* sin(2 pi x), |x| <= 1/4, as in kernels/device.py: Taylor, off by 6e-8. */
+/* sin(2 pi x), |x| <= 1/4, as in ops/gpu/device.py: Taylor, off by 6e-8. */
 static inline float sin_turns(float x) {
     float y = x * x;
     float p = fmaf(y, -15.0946426f, 42.0586939f);

@@ -1,6 +1,6 @@
-"""Paths of their own for a CPU in float32, in C: one pass over memory each way.
+"""Operations in C for a CPU in float32: one pass over memory each way.
 
-For where `native` has a library; `cpu` has what stands in elsewhere. Shapes as in `densities`.
+They need a library; where there is none, `ops.cpu` stands in. Shapes as in `densities`.
 Differentiable once.
 """
 

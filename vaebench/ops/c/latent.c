@@ -90,7 +90,7 @@ void vaebench_latent_forward(const uint64_t *keys, int64_t first_step, int64_t f
     }
 }
 
-/* What the KL gives to both gradients; dkl has a number for each dimension, or one: stride 0. */
+/* Starts both gradients with those of the KL; dkl has a number for each dimension, or one: stride 0. */
 static inline void begin_with_kl(const float *mu, const float *log_var, const float *dkl,
                                  int64_t stride, int64_t D, float *restrict dmu,
                                  float *restrict dlog_var) {
@@ -109,7 +109,7 @@ static void begin_with(float value, int64_t D, float *restrict dmu, float *restr
     }
 }
 
-/* Of one sample, without densities. */
+/* Adds the gradients of one sample, without densities. */
 static void add_sample(const float *dz, const float *step, int64_t D, float *restrict dmu,
                        float *restrict dlog_var) {
 #pragma omp simd
@@ -119,7 +119,7 @@ static void add_sample(const float *dz, const float *step, int64_t D, float *res
     }
 }
 
-/* Of one sample with g = dz - dp z: the gradients of log q through z and through mu cancel. */
+/* Adds the gradients of one sample with g = dz - dp z: those of log q through z and through mu cancel. */
 static void add_densities(const float *dz, const float *step, const float *mu, float dp, int64_t D,
                           float *restrict dmu, float *restrict dlog_var) {
 #pragma omp simd
@@ -130,7 +130,8 @@ static void add_densities(const float *dz, const float *step, const float *mu, f
     }
 }
 
-/* Of one sample with g = dz - dp z - dq eps / std: q's own parameters held fixed in log q. */
+/* Adds the gradients of one sample with g = dz - dp z - dq eps / std: in log q the parameters of q
+   are held fixed. */
 static void add_path(const float *dz, const float *step, const float *mu, const float *log_var,
                      float dq, float dp, int64_t D, float *restrict dmu,
                      float *restrict dlog_var) {
@@ -149,7 +150,7 @@ static float sum_over_samples(const float *x, int64_t K, int64_t rows) {
 }
 
 /* Fills dmu and dlog_var [S, B, D] from the gradients to z and to what was asked for: dkl, or dq
-   and dp, the others NULL. The formulas stand in kernels/reparam_kl.py and reparam_log_probs.py. */
+   and dp, the others NULL. The formulas stand in ops/gpu/latent_kl.py and latent_log_probs.py. */
 void vaebench_latent_backward(int64_t K, int64_t rows, int64_t D, const float *mu,
                               int64_t mu_stride, const float *log_var, int64_t log_var_stride,
                               const float *step, const float *dz, int64_t dz_stride,

@@ -1,4 +1,4 @@
-"""The latent step on a CPU in C, one pass each way: see native/latent.c.
+"""The latent step on a CPU in C, one pass each way: see latent.c.
 
 Axes: K samples, S runs, B rows, D columns.
 """

@@ -95,7 +95,7 @@ static void gaussian_slopes(const float *x, const float *mu, const float *log_va
     }
 }
 
-/* The same, with one log-variance for the row; its gradient is returned. */
+/* The same with one log-variance for the row, whose gradient is returned. */
 static float narrow_gaussian_slopes(const float *x, const float *mu, float log_var, float upstream,
                                     int64_t P, float *restrict dmu) {
     float inverse = exp_float(-0.5f * log_var), factor = upstream * inverse;

@@ -1,4 +1,4 @@
-"""Likelihoods on a CPU in C, one pass each way: see native/likelihood.c. Shapes as in `densities`.
+"""Likelihoods on a CPU in C, one pass each way: see likelihood.c. Shapes as in `densities`.
 
 The pixels have no gradient: the dispatch keeps those that need one away.
 """

@@ -12,7 +12,7 @@ typedef struct {
     uint32_t key_low[COUNTERS], key_high[COUNTERS];
 } Block;
 
-/* Of a row of numbers: which it is on each axis, and the next of its quads to be made. */
+/* The place of a row of numbers on each axis, and the next of its quads to be made. */
 typedef struct {
     int64_t sample, run, row, quad;
 } Position;
@@ -90,7 +90,7 @@ static void next_row(const Place *place, Position *at) {
 }
 
 /* The counters (column / 4, row, sample, step) of the quads that follow, row after row. Those
-   behind the last row are made up and not used. */
+   behind the last row are computed and not used. */
 static void count(const Place *place, Position *at, Block *w) {
     int64_t quads = (place->columns + 3) / 4;
     for (int i = 0; i < COUNTERS;) {

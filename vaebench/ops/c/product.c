@@ -1,5 +1,5 @@
-/* Matrix products of float32 at the sizes of small networks, where much of a library's time goes
-   into finding its way. Blocks of the result are summed in registers (Goto & van de Geijn 2008,
+/* Matrix products of float32 at the sizes of small networks, where a BLAS library spends much of its
+   time on dispatch. Blocks of the result are summed in registers (Goto & van de Geijn 2008,
    "Anatomy of high-performance matrix multiplication"). No sum depends on what else is computed, so
    a run has the same bits alone and beside others. */
 
@@ -7,15 +7,15 @@
 
 #include <string.h>
 
-/* Every number here goes into a sum: the compiler is to multiply and add at once. */
+/* Every number here goes into a sum: the compiler may fuse multiplications with additions. */
 #ifdef __clang__
 #pragma clang fp contract(fast)
 #else
 #pragma GCC optimize("fp-contract=fast")
 #endif
 
-/* A block of the result has as many rows and columns as the registers hold sums, beside what the
-   sums are made of. */
+/* The rows and columns of a block of the result: as many sums as the registers hold, beside the
+   factors. */
 #if defined(__AVX512F__)
 enum { LANES = 16, ROWS = 12 };
 #elif defined(__AVX__)
@@ -27,7 +27,7 @@ enum {
     VECTORS = 2,
     COLUMNS = VECTORS * LANES,
     DEPTH = 256, /* rows of b at a time: a panel of their columns stays in the first cache */
-    FAR = 1 << 14, /* from here on, matrices are in no near cache, and c is asked for in time */
+    FAR = 1 << 14, /* numbers of c: from here on it is in no near cache, and is prefetched */
 };
 
 typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -37,7 +37,7 @@ typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias
 
 INLINE Lanes *lanes(const float *at) { return (Lanes *)at; }
 
-/* c [rows, vectors * LANES] = a b, or c + a b. What a caller names as a constant, the compiler knows:
+/* c [rows, vectors * LANES] = a b, or c + a b. Callers pass constants, which the compiler propagates:
    rows, vectors, and mostly a step of 1 along the rows or the columns of a. */
 INLINE void block(int rows, int vectors, int64_t depth, Matrix a, Matrix b, float *c, int64_t c_row,
                   int adds) {
@@ -48,11 +48,11 @@ INLINE void block(int rows, int vectors, int64_t depth, Matrix a, Matrix b, floa
     if (depth * c_row > FAR)
         EACH(i, rows) EACH(j, vectors) __builtin_prefetch(c + i * c_row + j * LANES, 1);
     for (int64_t k = 0; k < depth; k++) {
-        Lanes given[VECTORS];
-        EACH(j, vectors) given[j] = *lanes(b.at + k * b.row + j * LANES);
+        Lanes row[VECTORS];
+        EACH(j, vectors) row[j] = *lanes(b.at + k * b.row + j * LANES);
         EACH(i, rows) {
             Lanes one = a.at[i * a.row + k * a.column] - (Lanes){0};
-            EACH(j, vectors) sums[i][j] += one * given[j];
+            EACH(j, vectors) sums[i][j] += one * row[j];
         }
     }
     EACH(i, rows) EACH(j, vectors) *lanes(c + i * c_row + j * LANES) = sums[i][j];
@@ -90,9 +90,9 @@ static void all_vectors(int rows, int64_t depth, Matrix a, Matrix b, float *c, i
     rows_of(rows, VECTORS, depth, a, b, c, c_row, adds);
 }
 
-/* LANES rows of LANES numbers become columns. */
+/* Transposes LANES rows of LANES numbers. */
 #ifdef __clang__
-INLINE void turn(Lanes *rows) {
+INLINE void transpose(Lanes *rows) {
     EACH(i, LANES) EACH(j, i) {
         float number = rows[i][j];
         rows[i][j] = rows[j][i];
@@ -102,8 +102,8 @@ INLINE void turn(Lanes *rows) {
 #else
 typedef int32_t Places __attribute__((vector_size(4 * LANES)));
 
-/* In every round, the numbers of two rows that are half of all rows apart join like a zip's teeth. */
-INLINE void turn(Lanes *rows) {
+/* In every round the numbers of two rows that are half of all rows apart are interleaved. */
+INLINE void transpose(Lanes *rows) {
     Places low, high;
     EACH(i, LANES) {
         low[i] = i / 2 + (i & 1) * LANES;
@@ -120,8 +120,8 @@ INLINE void turn(Lanes *rows) {
 }
 #endif
 
-/* `columns` columns of b to a panel of `width`, which is filled up with zeros. What comes next is
-   asked for before it is needed: the weights of a large layer are in no near cache. */
+/* Copies `columns` columns of b to a panel of `width`, which is filled up with zeros. The rows that
+   follow are prefetched: the weights of a large layer are in no near cache. */
 static void pack(int64_t depth, int64_t columns, int64_t width, Matrix b, float *panel) {
     int64_t k = 0;
     if (b.row == 1)
@@ -133,7 +133,7 @@ static void pack(int64_t depth, int64_t columns, int64_t width, Matrix b, float 
                     __builtin_prefetch(from + 2 * LANES);
                     rows[i] = j + i < columns ? *lanes(from) : (Lanes){0};
                 }
-                turn(rows);
+                transpose(rows);
                 EACH(i, LANES) *lanes(panel + (k + i) * width + j) = rows[i];
             }
     else if (b.column == 1 && columns == COLUMNS)

@@ -4,7 +4,7 @@
 
 enum { BLOCK = 64 }; /* rows at once: neighbours in memory */
 
-/* Of each row the largest log weight; NaN counts, if at all, by its exponential. */
+/* The largest log weight of each row. A NaN may be passed over here: its exponential is NaN. */
 static void largest_of_rows(const float *log_w, int64_t K, int64_t N, int64_t rows, float *largest) {
     for (int64_t i = 0; i < rows; i++) largest[i] = log_w[i];
     for (int64_t k = 1; k < K; k++) {
@@ -16,7 +16,7 @@ static void largest_of_rows(const float *log_w, int64_t K, int64_t N, int64_t ro
     }
 }
 
-/* exp(log_w - largest), and their sums. A largest of -inf or inf is not taken off. */
+/* exp(log_w - largest), and their sums. A largest of -inf or inf is not subtracted. */
 static void exponentials(const float *log_w, int64_t K, int64_t N, int64_t rows,
                          const float *largest, float *restrict weights, float *restrict sums) {
     for (int64_t i = 0; i < rows; i++) sums[i] = 0.0f;

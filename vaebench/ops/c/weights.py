@@ -1,4 +1,4 @@
-"""Importance weighting on a CPU in C: see native/weights.c. Shapes as in `densities`."""
+"""Importance weighting on a CPU in C: see weights.c. Shapes as in `densities`."""
 
 # mypy: disable-error-code="override"
 

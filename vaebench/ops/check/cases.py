@@ -45,7 +45,7 @@ class Case:
 
     @property
     def num_elements(self) -> int:
-        """Of the largest tensor."""
+        """The elements of the largest tensor."""
         K, S, B, D = self.shape
         return K * S * B * (1 if self.op == "importance_weights" else D)
 
@@ -79,7 +79,7 @@ class Operation:
     """How one operation is called, and what it is by the plain formulas."""
 
     call: Callable[[ModuleType, Tensors, Noise, int], Tensors]
-    """(kernels or another namespace, inputs, noise, K) -> results."""
+    """(a module with the operations, inputs, noise, K) -> results."""
     formula: Callable[[Tensors, Tensor], Tensors]
     """(inputs, normals [K, S, B, D]) -> results: what one would write without this package."""
     inputs: Callable[[Case, torch.Generator], Tensors]
@@ -92,7 +92,7 @@ class Operation:
     """Names of the gradients to the other inputs."""
     traffic: Mapping[str, Callable[[int], Count]]
     input_axis: int = -2
-    """Of the B rows in the inputs."""
+    """The axis of the B rows in the inputs."""
     draws: bool = False
     """Whether it draws its own noise."""
     num_free: int = 0
@@ -102,8 +102,8 @@ class Operation:
 def make_inputs(case: Case) -> Tensors:
     """The inputs on the device, gradients wanted for all but the first fixed ones."""
     generator = torch.Generator().manual_seed(0)
-    made = case.operation.inputs(case, generator)
-    on_device = [x.to(case.device, case.dtype) for x in made]
+    on_cpu = case.operation.inputs(case, generator)
+    on_device = [x.to(case.device, case.dtype) for x in on_cpu]
     return tuple(
         x.requires_grad_() if i >= case.operation.num_fixed else x for i, x in enumerate(on_device)
     )
@@ -136,13 +136,13 @@ def _log_weights(case: Case, generator: torch.Generator) -> Tensors:
 
 
 def _latent(name: str, formula: Callable[..., Tensors], **options: bool) -> dict[str, object]:
-    def call(ops: ModuleType, given: Tensors, noise: Noise, num_samples: int) -> Tensors:
-        results: Tensors = getattr(ops, name)(*given, noise, num_samples, **options)
+    def call(module: ModuleType, inputs: Tensors, noise: Noise, num_samples: int) -> Tensors:
+        results: Tensors = getattr(module, name)(*inputs, noise, num_samples, **options)
         return results
 
     return {
         "call": call,
-        "formula": lambda given, eps: formula(*given, eps),
+        "formula": lambda inputs, eps: formula(*inputs, eps),
         "inputs": _halves,
         "num_fixed": 0,
         "gradients": ("dmu", "dlog_var"),
@@ -185,14 +185,14 @@ def _operation(*parts: Mapping[str, object], **more: object) -> Operation:
 def _law(name: str, parameters: int, binary: bool = False) -> Operation:
     """A likelihood: x once for all samples, each parameter once for each, and its gradient."""
 
-    def call(ops: ModuleType, given: Tensors, noise: Noise, num_samples: int) -> Tensors:
-        return (getattr(ops, name)(*given),)
+    def call(module: ModuleType, inputs: Tensors, noise: Noise, num_samples: int) -> Tensors:
+        return (getattr(module, name)(*inputs),)
 
     per_row = parameters == 0
     whole = max(1, parameters)
     return Operation(
         call=call,
-        formula=lambda given, eps: (getattr(densities, name)(*given),),
+        formula=lambda inputs, eps: (getattr(densities, name)(*inputs),),
         inputs=_pixels(parameters, binary),
         num_fixed=1,
         results={"log_prob": -1},
@@ -204,8 +204,8 @@ def _law(name: str, parameters: int, binary: bool = False) -> Operation:
     )
 
 
-def _weigh(ops: ModuleType, given: Tensors, noise: Noise, num_samples: int) -> Tensors:
-    results: Tensors = ops.importance_weights(*given)
+def _weigh(module: ModuleType, inputs: Tensors, noise: Noise, num_samples: int) -> Tensors:
+    results: Tensors = module.importance_weights(*inputs)
     return results
 
 
@@ -230,7 +230,7 @@ OPERATIONS: dict[str, Operation] = {
     },
     "importance_weights": Operation(
         call=_weigh,
-        formula=lambda given, eps: densities.importance_weights(*given),
+        formula=lambda inputs, eps: densities.importance_weights(*inputs),
         inputs=_log_weights,
         num_fixed=0,
         results={"log_mean_exp": -1, "weights": -1, "ess": -1},

@@ -27,7 +27,7 @@ TARGETS["gfx942"] = GPUTarget("hip", "gfx942", 64)
 
 @dataclass(frozen=True)
 class Resources:
-    """Of one compiled kernel; in bytes, for each thread, where not said otherwise."""
+    """What one compiled kernel uses: bytes for each thread, where not said otherwise."""
 
     registers: int
     """Per thread: a number."""
@@ -97,10 +97,10 @@ def _assembler_log(kernel: Any) -> str:
 
 
 def _number(pattern: str, text: str) -> int:
-    found = re.search(pattern, text)
-    if found is None:
+    match = re.search(pattern, text)
+    if match is None:
         raise LookupError(f"the compiler reported no {pattern!r}")
-    return int(found[1])
+    return int(match[1])
 
 
 def accesses(kernel: Any) -> dict[int, int]:

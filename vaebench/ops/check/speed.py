@@ -32,7 +32,7 @@ SIZES = ((128, 20), (512, 64), (4096, 128), (65536, 256))
 SAMPLES = (1, 50)
 
 MOST_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 30}
-"""Of the largest tensor of a case: a CPU would take minutes, a GPU has no room."""
+"""Elements of the largest tensor of a case: a CPU would take minutes, a GPU has no room."""
 
 LEAST_TURNS = 5
 
@@ -79,12 +79,12 @@ def copy_bandwidth(device: torch.device, num_bytes: int = 1 << 28) -> float:
 def _eager(case: Case) -> Op:
     """What one would write without this package: normals from the device's own generator."""
 
-    def op(given: Tensors, noise: Noise, num_samples: int) -> Tensors:
+    def op(inputs: Tensors, noise: Noise, num_samples: int) -> Tensors:
         eps = torch.empty(0)
         if case.operation.draws:
-            like = given[0]
+            like = inputs[0]
             eps = torch.randn(num_samples, *like.shape, dtype=like.dtype, device=like.device)
-        return case.operation.formula(given, eps)
+        return case.operation.formula(inputs, eps)
 
     return op
 
@@ -95,7 +95,9 @@ def _compile_eager(case: Case) -> Op:
 
 
 def _in(case: Case, module: ModuleType) -> Op:
-    return lambda given, noise, num_samples: case.operation.call(module, given, noise, num_samples)
+    return lambda inputs, noise, num_samples: case.operation.call(
+        module, inputs, noise, num_samples
+    )
 
 
 def _triton(case: Case) -> Op:
@@ -105,7 +107,7 @@ def _triton(case: Case) -> Op:
 
 
 def _backends(case: Case, compiled: bool) -> dict[str, Backend | str]:
-    """The contestants, or why they do not take part. `eager` is what the others are compared to."""
+    """The backends, or why one is not timed. `eager` is what the others are compared to."""
     plain = not case.operation.draws
     on_gpu = case.device.type == "cuda"
     return {
@@ -150,13 +152,13 @@ def _take_turns(
     peaks = dict.fromkeys(backends, 0)
     if not backends:
         return samples, peaks
-    given = make_inputs(case)
+    inputs = make_inputs(case)
     names = list(backends)
     end = time.monotonic() + seconds
     for turn in range(turns + 1):
         for i in range(len(names)):
             name = names[(turn + i) % len(names)]
-            sample, peak = _sample(case, backends[name].op, given, case.noise(step=turn))
+            sample, peak = _sample(case, backends[name].op, inputs, case.noise(step=turn))
             peaks[name] = max(peaks[name], peak)
             if turn:
                 samples[name].append(sample)
@@ -165,16 +167,16 @@ def _take_turns(
     return samples, peaks
 
 
-def _sample(case: Case, op: Op, given: Tensors, noise: Noise) -> tuple[tuple[float, float], int]:
+def _sample(case: Case, op: Op, inputs: Tensors, noise: Noise) -> tuple[tuple[float, float], int]:
     """Time of one forward and one backward pass, in ms, and what they allocated at the most."""
     on_gpu = case.device.type == "cuda"
     before = 0
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(case.device)
         before = torch.cuda.memory_allocated(case.device)
-    out, forward = _timed(case.device, lambda: op(given, noise, case.num_samples))
+    out, forward = _timed(case.device, lambda: op(inputs, noise, case.num_samples))
     upstream = upstream_of(case, out)
-    _, backward = _timed(case.device, lambda: gradients(case, given, out, upstream))
+    _, backward = _timed(case.device, lambda: gradients(case, inputs, out, upstream))
     peak = torch.cuda.max_memory_allocated(case.device) - before if on_gpu else 0
     return (forward, backward), peak
 

@@ -1,8 +1,8 @@
-"""Paths of their own for a CPU in float32, in PyTorch: where no C is, for want of it or a compiler.
+"""Operations in PyTorch for a CPU in float32, with gradients written by hand: where there is no C.
 
-The gradients are written by hand, so that each pass keeps little and reads it once: autograd takes
-every step of a formula back on its own. Bernoulli and importance weights have none: PyTorch's own
-take one pass each way already, and only C (`cpu_native`) is faster.
+Each pass keeps little and reads it once, where autograd differentiates every step of a formula by
+itself. Bernoulli and importance weights are not here: PyTorch's own take one pass each way already,
+and only C (`ops.c.fused`) is faster.
 
 Shapes as in `densities`. Differentiable once.
 """

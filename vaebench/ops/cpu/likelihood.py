@@ -21,7 +21,7 @@ LOG_BIN = -math.log(NUM_LEVELS - 1.0)
 HALF_BIN = 0.5 / (NUM_LEVELS - 1)
 HALF = torch.tensor(0.5)
 SMALLEST = 1e-30
-"""Of what is divided by or has its logarithm taken; the results are those of 0 far above it."""
+"""The least divisor and argument of a logarithm; results are those of 0 far above it."""
 LOG_SMALLEST = math.log(SMALLEST)
 NEAR = 0.3
 MEAN_AT_NEAR = 0.5 - NEAR * (1 / 12 - NEAR**2 * (1 / 720 - NEAR**2 / 30240))
@@ -98,7 +98,7 @@ class _ContinuousBernoulli(torch.autograd.Function):
 def _mean_decay(t: Tensor) -> Tensor:
     """1 / t - 1 / (exp(t) - 1): from NEAR on exactly, below by its series, off by 2e-10.
 
-    Each part stands still where the other counts: a choice by a mask takes longer than both.
+    Each part is constant where the other varies: a choice by a mask takes longer than both.
     """
     far = t.clamp_min(NEAR)
     exact = torch.expm1(far).reciprocal_().neg_().add_(far.reciprocal_())

@@ -43,6 +43,8 @@ class Compilations:
     """
     slower: dict[str, int] = field(default_factory=dict)
     """The fewest runs at which compiled steps were no faster; 0 where they cannot be compiled."""
+    native_products: bool = True
+    """Whether matrix products are those of ops/c/product.c, or PyTorch's."""
 
     def seconds(self) -> float:
         """The time that compiling takes, as far as it is known."""
@@ -58,10 +60,10 @@ class Compilations:
         scalars: Sequence[Scalars],
         state: State,
     ) -> Graph:
-        """The graph for runs like these; where there is none, compiled now from their first step."""
+        """The graph for runs like these; compiled now from their first step if need be."""
         if loss.stack_key not in self.graphs:
             first = scalars[0].with_state(state)
-            graph = compile_step(model, loss, batches[0], noise, first)
+            graph = compile_step(model, loss, batches[0], noise, first, self.native_products)
             self.graphs[loss.stack_key] = graph
             _say(f"{'found on disk' if graph.from_disk else 'compiled'} in {graph.seconds:.1f} s")
         return self.graphs[loss.stack_key]

@@ -38,8 +38,8 @@ class CapturedStep:
                 self.graph = self._captured(x, noise, scalars)
             return self.eager(x, noise, scalars)
         self.x.copy_(x)
-        for own, given in zip(_tensors(self.scalars), _tensors(scalars), strict=True):
-            own.copy_(given)
+        for copy, value in zip(_tensors(self.scalars), _tensors(scalars), strict=True):
+            copy.copy_(value)
         steps_on = extra_steps(x.device)
         steps_on.fill_(noise.step - self.step)
         self.graph.replay()
@@ -48,8 +48,8 @@ class CapturedStep:
         return Taken(self.taken.loss.clone(), self.taken.measured, self.taken.state)
 
     def _captured(self, x: Tensor, noise: Noise, scalars: Scalars) -> torch.cuda.CUDAGraph | None:
-        """Nothing is computed: the kernels are only put down."""
-        self.x, self.scalars, self.step = x.clone(), scalars.mapped(_own), noise.step
+        """Record the kernels of a step in a graph; nothing is computed."""
+        self.x, self.scalars, self.step = x.clone(), scalars.mapped(_copied), noise.step
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
@@ -67,9 +67,9 @@ class CapturedStep:
 
 
 def _tensors(scalars: Scalars) -> list[Tensor]:
-    """Those that may change from step to step; a number is part of the graph."""
+    """The scalars that may change from step to step; a number is part of the graph."""
     return [value for value in scalars.values() if isinstance(value, Tensor)]
 
 
-def _own(value: Scalar) -> Scalar:
+def _copied(value: Scalar) -> Scalar:
     return value.clone() if isinstance(value, Tensor) else value

@@ -21,7 +21,7 @@ from vaebench.training.step import Block, Loss, Measured, Taken, TakeStep, avera
 
 
 class EagerStep:
-    """Takes the loss operation by operation.
+    """Computes and differentiates the loss operation by operation.
 
     Each step draws with its samples what the objective declares, so that the fused kernels are
     used. The first one computes the densities from q: equal up to rounding, which differs, and
@@ -39,7 +39,7 @@ class EagerStep:
         terms = self.loss.terms(self.model, x, noise, scalars, self.draws, self.operations)
         measured: Measured = terms
         if is_users(self.loss.objective.loss):  # which may work on its terms in place
-            measured = averages(replace(terms))  # what these ask for, the objective has not asked
+            measured = averages(replace(terms))  # a copy: its use is not the objective's
         loss, total = self.loss(terms, scalars)
         put(self.parameters, torch.autograd.grad(total, self.parameters, allow_unused=True))
         self.draws = self.loss.objective.draws
@@ -51,7 +51,7 @@ class EagerStep:
 
 @dataclass(frozen=True)
 class OneByOne:
-    """Takes blocks step by step."""
+    """A way to take blocks: step by step."""
 
     take: TakeStep
     descend: Descent

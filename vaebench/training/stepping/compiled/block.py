@@ -40,13 +40,13 @@ class CompiledBlocks:
         self._place()
 
     def __call__(
-        self, some: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
+        self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
     ) -> Block:
         if addresses(self.tensors) != self.places:
-            self._place()  # a parameter's .data was assigned: the memory of before is not its own
+            self._place()  # a parameter's .data was assigned: it lies elsewhere now
         blocks = []
         for start in range(0, len(scalars), self.at_once):
-            part = some.part(start, start + self.at_once)
+            part = batches.part(start, start + self.at_once)
             chosen = scalars[start : start + self.at_once]
             blocks.append(self._take(part, noise.at(step=part.first), chosen, state))
             state = blocks[-1].state
@@ -68,12 +68,12 @@ class CompiledBlocks:
         )
 
     def _take(
-        self, some: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
+        self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
     ) -> Block:
-        num_steps, num_runs, batch = some.rows.shape
+        num_steps, num_runs, batch = batches.rows.shape
         like = self.fixed[0]
         state = {name: state[name].clone() for name in self.state_names}
-        x = like.new_empty(1, 1, batch, some.images.shape[1])  # filled anew for each step
+        x = like.new_empty(1, 1, batch, batches.images.shape[1])  # filled anew for each step
         numbers = [_drawn(draw, noise, num_steps).to(like) for draw in self.graph.draws]
         values = [_over_steps(series, like) for series in _series(scalars, state)]
         inputs = [*self.fixed, x, *numbers, *values]
@@ -87,8 +87,8 @@ class CompiledBlocks:
             inputs,
             minibatch=len(self.fixed),
             states=range(first_state, first_state + len(state)),
-            images=some.images.contiguous(),
-            rows=some.rows.contiguous(),
+            images=batches.images.contiguous(),
+            rows=batches.rows.contiguous(),
             count=self.descend.moments.count.item(),
             results=results,
         )
@@ -110,10 +110,10 @@ def _moved(model: VAE, descend: Descent, moved: Sequence[bool]) -> list[Moved]:
 
 
 def _drawn(draw: Draw, noise: Noise, num_steps: int) -> Tensor:
-    """Random numbers of some steps: [T, S, ...], what is one run's at one step side by side."""
+    """Random numbers of T steps: [T, S, ...]; those of one run at one step are contiguous."""
     steps = range(noise.step, noise.step + num_steps)
-    made = torch.stack([draw.at(noise.at(step=step)) for step in steps])  # [T, (K,) S, B, D]
-    return made.movedim(-3, 1).contiguous()
+    numbers = torch.stack([draw.at(noise.at(step=step)) for step in steps])  # [T, (K,) S, B, D]
+    return numbers.movedim(-3, 1).contiguous()
 
 
 def _series(scalars: Sequence[Scalars], state: State) -> Iterator[tuple[Scalar, ...]]:
@@ -136,5 +136,5 @@ def _over_steps(values: Sequence[Scalar], like: Tensor) -> Tensor:
 
 
 def _num_varying(scalars: Scalars) -> int:
-    """Hyperparameters of the objective that a graph is given: the state comes after them."""
+    """The number of hyperparameters of the objective that a graph is given, before the state."""
     return sum(not isinstance(value, int) for value in scalars.objective.values())

@@ -33,7 +33,7 @@ TESTED_TORCH = (2, 13), (2, 14)
 """The versions of PyTorch for which compiled steps are tried: from the first to before the second.
 Each new one is tried by the tests first; README.md in ops/c/ lists what may change."""
 PROXY = b"aoti_torch_proxy_executor_call_function"
-"""What a library asks for an operation that has no function in C: a Python that is not there."""
+"""The function that a library calls for an operation that has no C, and that needs Python."""
 PRODUCT = (
     "AOTITorchError aoti_torch_cpu_product(AtenTensorHandle, AtenTensorHandle, AtenTensorHandle*)"
 )
@@ -50,20 +50,27 @@ class Graph:
     example: tuple[Tensor, ...]
     """Inputs of the shapes that it takes, on no device."""
     seconds: float
-    """What it took to make."""
+    """The time that it took to compile or load."""
     from_disk: bool
-    """Whether it was found there: then that says nothing of what compiling takes."""
+    """Whether it was found on disk: then `seconds` says nothing about compiling."""
 
 
-def compile_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scalars) -> Graph:
-    """A graph for runs of this shape. The arguments are those of a step; nothing is changed.
+def compile_step(
+    model: VAE,
+    loss: Loss,
+    x: Tensor,
+    noise: Noise,
+    scalars: Scalars,
+    native_products: bool = True,
+) -> Graph:
+    """A graph for runs of this shape. The arguments are those of `trace_step`; none changes.
 
     Raises RuntimeError, or NotImplementedError, with what stands in the way of one.
     """
     start = time.perf_counter()
     if reason := next(_refusals(model), ""):
         raise RuntimeError(reason)
-    trace = trace_step(model, loss, x, noise, scalars)
+    trace = trace_step(model, loss, x, noise, scalars, native_products)
     path = build.cache() / "graphs" / f"{_fingerprint(trace)}.so"
     code, from_disk = _graph_of(trace, path)
     shapes = tuple(t.to("meta") for t in trace.example)
@@ -72,7 +79,7 @@ def compile_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scala
 
 
 def _refusals(model: VAE) -> Iterator[str]:
-    """What of a model does not go into C."""
+    """Why the steps of a model cannot be compiled; nothing where they can."""
     tensors = [t.detach() for t in (*model.parameters(), *model.buffers())]
     first, end = TESTED_TORCH
     if not first <= _version(torch.__version__) < end:
@@ -137,21 +144,22 @@ def _compile(trace: Trace, path: Path) -> None:
     """Many processes may do so at once: each puts a whole file in the place of an equal one."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's own code is deprecated in places
-        made = torch._inductor.aot_compile(trace.graph, tuple(trace.example), options=_options())
-    assert isinstance(made, str), "one library, no package"
+        example = tuple(trace.example)
+        code = torch._inductor.aot_compile(trace.graph, example, options=_options())
+    assert isinstance(code, str), "one library, no package"
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        shutil.copy(made, whole := Path(folder) / path.name)
+        shutil.copy(code, whole := Path(folder) / path.name)
         whole.replace(path)
 
 
 def _fingerprint(trace: Trace) -> str:
-    """Of the operations, the tensors that are part of them, and what they are compiled for."""
-    found = hashlib.sha256("\0".join(_described(trace)).encode())
+    """A hash of the operations, the tensors that are part of them, and the machine they run on."""
+    digest = hashlib.sha256("\0".join(_described(trace)).encode())
     for name, constant in sorted(_constants(trace)):
-        found.update(f"{name} {constant.dtype} {tuple(constant.shape)}".encode())
-        found.update(constant.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()[:32]
+        digest.update(f"{name} {constant.dtype} {tuple(constant.shape)}".encode())
+        digest.update(constant.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _described(trace: Trace) -> Iterator[str]:
@@ -164,6 +172,6 @@ def _described(trace: Trace) -> Iterator[str]:
 
 
 def _constants(trace: Trace) -> Iterator[tuple[str, Tensor]]:
-    """By the names that the graph's code has for them."""
+    """The tensors that are part of a graph, by the names that its code has for them."""
     for node in trace.graph.graph.find_nodes(op="get_attr"):
         yield node.target, getattr(trace.graph, node.target)

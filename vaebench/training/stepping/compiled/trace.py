@@ -36,8 +36,18 @@ class Trace:
     """Whether a parameter has a gradient, for each."""
 
 
-def trace_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scalars) -> Trace:
-    """The arguments are those of a step of a stack, whose first run is traced; nothing changes."""
+def trace_step(
+    model: VAE,
+    loss: Loss,
+    x: Tensor,
+    noise: Noise,
+    scalars: Scalars,
+    native_products: bool = True,
+) -> Trace:
+    """Trace the first run of a stack. The arguments are those of a step; none of them changes.
+
+    `native_products`: matrix products by ops/c/product.c, else by PyTorch's bmm.
+    """
     from torch.fx.experimental.proxy_tensor import make_fx  # half a second, and few runs compile
 
     x, noise = x[:1], replace(noise, keys=noise.keys[:1])
@@ -62,21 +72,22 @@ def trace_step(model: VAE, loss: Loss, x: Tensor, noise: Noise, scalars: Scalars
         moved[:] = [gradient is not None for gradient in gradients]
         # In one tensor, so that no output is another's memory, or an input's.
         together = [torch.cat(state, -1)] if state else []
-        found = [mean_loss, kl, distortion, *gradients, *together]
-        return [t.detach().to(x.dtype).contiguous() for t in found if t is not None]
+        outputs = [mean_loss, kl, distortion, *gradients, *together]
+        return [t.detach().to(x.dtype).contiguous() for t in outputs if t is not None]
 
     numbers = (draw.at(noise).to(x) for draw in draws)
     values = (v if isinstance(v, Tensor) else x.new_full((1, 1), v) for v in varying(scalars))
     example = [t.detach().clone() for t in (*tensors.values(), x, *numbers, *values)]
+    replaced = _replacements() | (_native_products() if native_products else {})
     # On stand-ins of no values, some operations (one_hot) do without a look at them. Tables that an
     # objective keeps are real: recording the step has made them.
-    tracer = make_fx(body, _replacements(), tracing_mode="fake", _allow_non_fake_inputs=True)
+    tracer = make_fx(body, replaced, tracing_mode="fake", _allow_non_fake_inputs=True)
     graph = tracer(*example)
     return Trace(graph, example, draws, tuple(moved))
 
 
 def varying(scalars: Scalars) -> Iterator[Scalar]:
-    """All but the counts, which are part of the graph."""
+    """The scalars that a graph is given: all but the counts, which are part of it."""
     return (value for value in scalars.values() if not isinstance(value, int))
 
 
@@ -118,6 +129,19 @@ class _Step(nn.Module):
 
 def _replacements() -> dict[Any, Any]:
     """What stands in a graph for some operations of PyTorch in float32."""
+
+    def cross_entropy(
+        logits: Tensor, target: Tensor, weight: None = None, pos_weight: None = None, mean: int = 1
+    ) -> Tensor:
+        if logits.dtype != torch.float32 or mean or (weight, pos_weight) != (None, None):
+            return NotImplemented
+        return logits.clamp_min(0.0) - logits * target + _log1p(torch.exp(-logits.abs()))
+
+    return {torch.ops.aten.binary_cross_entropy_with_logits.default: cross_entropy}
+
+
+def _native_products() -> dict[Any, Any]:
+    """The product in C that stands in a graph for PyTorch's batched products in float32."""
     product, aten = product_operation(), torch.ops.aten
 
     def bmm(a: Tensor, b: Tensor) -> Tensor:
@@ -127,23 +151,12 @@ def _replacements() -> dict[Any, Any]:
         # Apart from the product, the sum joins the activation that follows.
         return product(a, b) + bias if a.dtype == torch.float32 else NotImplemented
 
-    def cross_entropy(
-        logits: Tensor, target: Tensor, weight: None = None, pos_weight: None = None, mean: int = 1
-    ) -> Tensor:
-        if logits.dtype != torch.float32 or mean or (weight, pos_weight) != (None, None):
-            return NotImplemented
-        return logits.clamp_min(0.0) - logits * target + _log1p(torch.exp(-logits.abs()))
-
-    return {
-        aten.bmm.default: bmm,
-        aten.baddbmm.default: baddbmm,
-        aten.binary_cross_entropy_with_logits.default: cross_entropy,
-    }
+    return {aten.bmm.default: bmm, aten.baddbmm.default: baddbmm}
 
 
 def _log1p(x: Tensor) -> Tensor:
     """log(1 + x) of x in [0, 1], to 2 units in the last place: 2 artanh(s) at s = x / (2 + x),
-    which is 2 (s + s^3/3 + s^5/5 + ...) with s <= 1/3. A general log1p has more x to think of."""
+    which is 2 (s + s^3/3 + s^5/5 + ...) with s <= 1/3. A general log1p must serve more x."""
     s = x / (x + 2.0)
     square = s * s
     sum_ = torch.full_like(s, 2.0 / 13.0)
@@ -159,7 +172,7 @@ def product_operation() -> Any:
     library = torch.library.Library("vaebench", "FRAGMENT")
     library.define("product(Tensor a, Tensor b) -> Tensor")
     library.impl("product", lambda a, b: torch.bmm(a, b).contiguous(), "CPU")
-    product_operation.library = library  # type: ignore[attr-defined]  # it ends with its library
+    product_operation.library = library  # type: ignore[attr-defined]  # the operation lives as long as its library
 
     def shape(a: Tensor, b: Tensor) -> Tensor:
         return a.new_empty(a.shape[0], a.shape[1], b.shape[2])
