@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from vaebench.core.shown import markdown
 from vaebench.report.tables import printable
 
 START, END = "<!-- table: start -->", "<!-- table: end -->"
@@ -23,7 +24,7 @@ def brief(table: pd.DataFrame) -> Iterator[str]:
     """Seven columns of a report's summary as Markdown, each observation space by itself."""
     for space, part in table.groupby("observation_space", sort=True):
         (likelihood,), (seeds,) = set(part["likelihood"]), set(part["done"])
-        lines = printable(part, METRICS).drop(columns=NOT_SHOWN)
+        lines = printable(part, METRICS).drop(columns=NOT_SHOWN).map(markdown)
         yield f"`{likelihood}`, {seeds} seeds, observation space `{space}`:"
         yield lines.to_markdown(index=False, disable_numparse=True)
 

@@ -167,19 +167,20 @@ def test_float32_is_close_to_float64(entry):
 
 @EACH
 def test_a_warm_up_of_the_rate_reaches_the_loss_unless_it_is_refused(entry):
-    terms = terms_of(entry)
     # More than 1: a floor may lie above the rate of a model that has not been trained.
-    weighted = dataclasses.replace(terms, rate_weight=100.0)
-    assert torch.equal(loss_of(entry, terms), loss_of(entry, weighted)) == entry.ignores_rate
+    weighted = dataclasses.replace(terms_of(entry), rate_weight=100.0)
+    assert (
+        torch.equal(loss_of(entry, terms_of(entry)), loss_of(entry, weighted)) == entry.ignores_rate
+    )
 
 
 @EACH
 def test_a_warm_up_per_run_is_each_run_with_its_own(entry):
-    terms, weights = terms_of(entry), torch.tensor([[0.1], [0.5], [1.0]], dtype=torch.float64)
-    stacked = loss_of(entry, dataclasses.replace(terms, rate_weight=weights))
+    weights = torch.tensor([[0.1], [0.5], [1.0]], dtype=torch.float64)
+    stacked = loss_of(entry, dataclasses.replace(terms_of(entry), rate_weight=weights))
     for run, weight in enumerate(weights[:, 0].tolist()):
-        own = loss_of(entry, dataclasses.replace(terms, rate_weight=weight))
-        torch.testing.assert_close(stacked[run], own[run])
+        alone = loss_of(entry, dataclasses.replace(terms_of(entry), rate_weight=weight))
+        torch.testing.assert_close(stacked[run], alone[run])
 
 
 @EACH

@@ -64,7 +64,12 @@ def curves(out: str | Path) -> pd.DataFrame:
     runs = [record for record in records(Path(out)) if record.curves]
     if not runs:
         return pd.DataFrame()
-    parts = [pd.DataFrame(r.curves).assign(run=r.run, **_training(r), **_labels(r)) for r in runs]
+    parts = [
+        pd.DataFrame(r.curves).assign(
+            run=r.run, **_training(r), **msgspec.structs.asdict(r.labels)
+        )
+        for r in runs
+    ]
     return _with_configuration(pd.concat(parts, ignore_index=True).astype(training), runs)
 
 
@@ -113,13 +118,6 @@ def _configured(timing: Record, runs: Iterable[Record]) -> Record:
     return msgspec.structs.replace(timing, config=config)
 
 
-def _labels(record: Record) -> dict[str, Any]:
-    """The columns of a record's labels. Not `hyper`, whose values have columns of their own."""
-    labels = msgspec.structs.asdict(record.labels)
-    del labels["hyper"]
-    return labels
-
-
 def _training(record: Record) -> dict[str, int | None]:
     """The columns TRAINING of a record. One of before has no such field: its curve says it."""
     training = record.training or _by_curve(record)
@@ -144,7 +142,7 @@ def _rows(record: Record) -> Iterator[dict[str, Any]]:
     common = {
         "run": record.run,
         "study": record.study,
-        **_labels(record),
+        **msgspec.structs.asdict(record.labels),
         "status": record.status,
         "reason": record.reason,
         **_training(record),

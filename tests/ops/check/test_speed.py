@@ -27,7 +27,7 @@ def copied_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def timed(op: str = KL, **arguments: Any) -> list[Row]:
-    options = {"ops": [op], "samples": [1], "turns": 6, "seconds": 0.0} | arguments
+    options = {"operations": [op], "samples": [1], "turns": 6, "seconds": 0.0} | arguments
     return timing.time_operations("cpu", ((300, 3),), **options)  # type: ignore[arg-type]
 
 
