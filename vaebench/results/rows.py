@@ -65,9 +65,7 @@ def curves(out: str | Path) -> pd.DataFrame:
     if not runs:
         return pd.DataFrame()
     parts = [
-        pd.DataFrame(r.curves).assign(
-            run=r.run, **_training(r), **msgspec.structs.asdict(r.labels)
-        )
+        pd.DataFrame(r.curves).assign(run=r.run, **_training(r), **msgspec.structs.asdict(r.labels))
         for r in runs
     ]
     return _with_configuration(pd.concat(parts, ignore_index=True).astype(training), runs)
