@@ -61,7 +61,8 @@ def unpacked_sdist(packages: tuple[Path, Path], tmp_path_factory: pytest.TempPat
 
 
 def test_the_wheel_holds_the_whole_package(packages):
-    files = [p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".c", ".h", ".typed")]
+    """With the pages that stand beside the code."""
+    files = [p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".c", ".h", ".typed", ".md")]
     assert {".py", ".c", ".h"} <= {path.suffix for path in files}
     assert PACKAGE / "py.typed" in files
     expected = {path.relative_to(ROOT).as_posix() for path in files}
