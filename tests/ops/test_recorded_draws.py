@@ -71,7 +71,7 @@ def test_a_replay_gives_its_own_numbers_whatever_the_place():
 def loss_of(config, model, x, where):
     """The loss and the code of one step by the reference, with the prior draws it may need."""
     terms = compute_terms(
-        model, x, where, num_samples=config.num_samples, training=True, ops=densities
+        model, x, where, num_samples=config.num_samples, training=True, operations=densities
     )
     entry = OBJECTIVES[config.objective.name]
     counts = {name: int(config.objective.hyper[name]) for name in entry.counts}

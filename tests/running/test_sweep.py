@@ -121,8 +121,22 @@ def test_minimises_the_shared_evaluation_on_validation_data(study, tmp_path, tar
     rows = results.load(out)
     values = rows[rows["metric"] == metric].groupby("hyper")["value"].mean()
     assert sorted(sign * values) == pytest.approx(table["value"].to_list())
-    assert set(table.columns) == {"trial", "value", "status", "reason", *TUNED}
+    assert set(table.columns) == {"trial", "value", "status", "reason", "training", *TUNED}
     assert table["objective.beta"].between(0.1, 10).all()
+
+
+def test_trials_say_which_runs_stopped_early_and_whose_best_weights_are_kept(study, tmp_path):
+    steps = "train = { num_steps = 12, batch_size = 16"
+    longer = 'train = { num_steps = 80, learning_rate = 0.3, patience = 1, keep = "best"'
+    early = study("nll", (steps, f"{longer}, batch_size = 16"))
+    table = sweep(early, tmp_path / "early", 2, executor="inline")
+    trainings = [r.training for r in results.records(tmp_path / "early")]
+    assert any(t.steps < t.num_steps for t in trainings), "no run stopped early: change the seeds"
+    assert table["training"].str.contains("of 80 steps; the best weights are kept").any()
+    written = read_csv(tmp_path / "early" / "trials.csv", keep_default_na=False)
+    assert written["training"].to_list() == table["training"].to_list()
+    whole = sweep(study(), tmp_path / "whole", 2, executor="inline")
+    assert whole["training"].to_list() == ["", ""]
 
 
 def test_goes_on_to_the_same_end(study, tmp_path):

@@ -186,7 +186,8 @@ def sweep(
         print_line(one_line(message), err=True)
     if len(lost) == len(table):
         sys.exit(1)
-    shown = table.drop(columns="reason").head(10)
+    early = bool(table["training"].any())
+    shown = table.drop(columns=["reason"] if early else ["reason", "training"]).head(10)
     shown = shown.map(lambda v: f"{v:.5g}" if isinstance(v, float) else str(v))
     print_table(f"best of {len(table)} trials", shown.to_dict("records"))
     print_lines([folder / "trials.csv", folder / "best.toml"])

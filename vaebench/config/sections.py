@@ -28,7 +28,7 @@ class Choice(Struct, frozen=True, forbid_unknown_fields=True):
     hyper: dict[str, float | Choice] = {}
 
     def __str__(self) -> str:
-        """As tables show it; a schedule without the parameters that it has by default."""
+        """The name with its values as tables show them; a schedule's defaults are left out."""
         defaults = SCHEDULES[self.name].hyper if self.name in SCHEDULES else {}
         inside = ", ".join(
             f"{name}={text(value)}"

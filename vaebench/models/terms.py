@@ -10,7 +10,7 @@ from types import MappingProxyType, ModuleType
 import torch
 from torch import Tensor, nn
 
-from vaebench import ops as kernels
+from vaebench import ops
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Scalar, with_axis
 from vaebench.models import VAE
@@ -228,18 +228,19 @@ def compute_terms(
     num_examples: int = 0,
     training: bool = False,
     wanted: Wanted = "kl",
-    ops: ModuleType = kernels,
+    operations: ModuleType = ops,
 ) -> Terms:
     """Encode x [S, B, P], draw K samples, decode.
 
     `training` takes relaxed samples and closed-form fits of the batch where the model has such.
     `wanted`: what to compute in the same pass as the samples; an objective declares it as `draws`,
-    and any other choice gives the same terms, later. `ops`: kernels, or the reference, densities.
+    and any other choice gives the same terms, later. `operations`: `ops`, or the reference,
+    `ops.densities`.
     """
     q, prior = model.posterior(x, training, **posterior_hyper), model.prior()
     if not _is_standard(prior):
         wanted = "kl"
-    draw = q.draw(Drawing(noise, num_samples, ops, relaxed=training, wanted=wanted))
+    draw = q.draw(Drawing(noise, num_samples, operations, relaxed=training, wanted=wanted))
     return Terms(
         q,
         draw.z,

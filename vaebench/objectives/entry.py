@@ -85,8 +85,8 @@ class Objective:
     tighter_with_samples: bool = False
     """The bound tightens, in expectation, as K grows."""
     gradient_of: Mapping[Side, GradientOf] = field(default_factory=dict)
-    """Whose gradient each side's is in expectation. A side that is not named has the gradient of
-    the loss itself, sample by sample."""
+    """The objective whose gradient each side has in expectation. A side that is not named has the
+    gradient of the loss itself, sample by sample."""
     still_at_posterior: bool = False
     """The encoder's gradient is 0 in every sample where q(z|x) is the true posterior."""
     ignores_rate: bool = False

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from vaebench.results.rows import TRAINING
+
 if TYPE_CHECKING:
     import pandas as pd
-
-COLUMNS = ["steps", "num_steps", "kept_step"]
-"""Columns of the rows, which records of earlier versions lack."""
 
 
 def ended(runs: pd.DataFrame) -> str:
     """Say how many of the runs, a row each, stopped early and where, and after which steps their
     weights were kept; "" where all went to the end and have the last."""
-    if not set(COLUMNS) <= set(runs):
+    if not set(TRAINING) <= set(runs):
         return ""
-    trained = runs[runs["status"] == "done"].dropna(subset=COLUMNS)
+    trained = runs[runs["status"] == "done"].dropna(subset=list(TRAINING))
     early = trained[trained["steps"] < trained["num_steps"]]
     parts = []
     if len(early):

@@ -48,8 +48,8 @@ class Labels(Struct, frozen=True):
     likelihood: str
     objective: str
     hyper: str
-    """The objective's hyperparameters as JSON. Nothing reads it: the columns of the rows come from
-    `Record.config`. It stays because records hold it."""
+    """The objective's hyperparameters as JSON, a column of the rows. Code reads the numbers of
+    `Record.config`, which have typed columns of their own."""
     variant: str
     num_samples: int
     observation_space: str

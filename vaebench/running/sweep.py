@@ -33,6 +33,7 @@ from vaebench.config import RunConfig
 from vaebench.config.study import Study, expand, resolve
 from vaebench.core.errors import InputError
 from vaebench.ops.noise import key
+from vaebench.report.training import ended
 from vaebench.running.harness import Progress, silent, train_all
 from vaebench.running.search_space import Params, search_space, with_params
 
@@ -51,6 +52,8 @@ class Outcome:
     value: float
     status: Ending = "done"
     reason: str = ""
+    training: str = ""
+    """Which runs stopped early and whose best weights were kept, in words; "" where none."""
 
 
 def sweep(
@@ -137,6 +140,8 @@ def search(
             for trial, outcome in zip(trials, outcomes, strict=True):
                 if outcome.status != "done":
                     trial.set_user_attr("lost", [outcome.status, outcome.reason])
+                if outcome.training:
+                    trial.set_user_attr("training", outcome.training)
                 study.tell(trial, outcome.value)
 
 
@@ -212,11 +217,12 @@ def _outcome(runs: Sequence[results.Record], target: str) -> Outcome:
     name, sign = TARGETS[target]
     for record in runs:
         if record.status != "done":
-            return Outcome(math.inf, record.status, record.reason.strip().splitlines()[-1])
+            return Outcome(math.inf, record.status, record.reason.strip().rpartition("\n")[2])
     values = [m.value for r in runs for m in r.metrics if m.metric == name and m.value is not None]
     if len(values) < len(runs):
         return Outcome(math.inf, "diverged", f"{name} is not finite")
-    return Outcome(sign * statistics.fmean(values))
+    training = ended(results.frame(runs).drop_duplicates("run"))
+    return Outcome(sign * statistics.fmean(values), training=training)
 
 
 def _name(study: Study, seeds: Sequence[RunConfig], space: Mapping[str, BaseDistribution]) -> str:
@@ -255,6 +261,7 @@ def _line(slot: int, trial: FrozenTrial) -> dict[str, Any]:
         "value": trial.value,
         "status": status,
         "reason": reason,
+        "training": trial.user_attrs.get("training", ""),
         **trial.params,
     }
 

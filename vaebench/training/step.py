@@ -97,7 +97,7 @@ class Loss:
             num_examples=self.num_examples,
             training=True,
             wanted=wanted,
-            ops=operations,
+            operations=operations,
         )
 
     def __call__(self, terms: Terms, scalars: Scalars) -> tuple[Tensor, Tensor]:

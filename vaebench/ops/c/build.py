@@ -54,7 +54,7 @@ def machine(compiler: list[str]) -> str:
 
 
 def _fingerprint(compiler: list[str]) -> str:
-    """Of the sources, the command, and the machine."""
+    """The hash of the sources, the command, and the machine: another of these, another library."""
     sources = [path.read_text() for path in SOURCES]
     parts = "\0".join([*compiler, *FLAGS, machine(compiler), *sources])
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
@@ -64,9 +64,9 @@ def _compile(compiler: list[str], library: Path) -> None:
     library.parent.mkdir(parents=True, exist_ok=True)
     sources = [str(path) for path in SOURCES if path.suffix == ".c"]
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        made = Path(folder) / library.name
-        _run([*compiler, *FLAGS, *sources, "-o", str(made), "-lm"])
-        made.replace(library)
+        whole = Path(folder) / library.name
+        _run([*compiler, *FLAGS, *sources, "-o", str(whole), "-lm"])
+        whole.replace(library)
 
 
 def _run(command: list[str]) -> str:

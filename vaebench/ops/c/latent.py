@@ -22,7 +22,7 @@ from vaebench.ops.noise import Noise, place
 def reparameterise_kl(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """As densities.reparameterise_kl."""
+    """Compute what densities.reparameterise_kl does, in C."""
     z, kl = _ReparameteriseKL.apply(mu, log_var, noise, num_samples, False)
     return z, kl
 
@@ -30,7 +30,7 @@ def reparameterise_kl(
 def reparameterise_kl_per_dimension(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """As densities.reparameterise_kl_per_dimension."""
+    """Compute what densities.reparameterise_kl_per_dimension does, in C."""
     z, kl = _ReparameteriseKL.apply(mu, log_var, noise, num_samples, True)
     return z, kl
 
@@ -38,7 +38,7 @@ def reparameterise_kl_per_dimension(
 def reparameterise_log_probs(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1, *, path: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As densities.reparameterise_log_probs."""
+    """Compute what densities.reparameterise_log_probs does, in C."""
     z, log_q, log_p = _ReparameteriseLogProbs.apply(mu, log_var, noise, num_samples, path)
     return z, log_q, log_p
 

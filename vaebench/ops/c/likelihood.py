@@ -18,13 +18,13 @@ from vaebench.ops.cpu.differentiable_once import differentiable_once
 
 
 def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
-    """As densities.bernoulli_log_prob."""
+    """Compute what densities.bernoulli_log_prob does, in C."""
     log_prob: Tensor = _Bernoulli.apply(x, logits)
     return log_prob
 
 
 def gaussian_log_prob(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
-    """As densities.gaussian_log_prob."""
+    """Compute what densities.gaussian_log_prob does, in C."""
     log_prob: Tensor = _Gaussian.apply(x, mu, log_var)
     return log_prob
 
@@ -85,8 +85,8 @@ class _Gaussian(torch.autograd.Function):
 
 def _pixel_rows(x: Tensor, like: Tensor) -> Tensor:
     """Rows that those of `like` [..., P] go through in turn: its own, or those of one sample."""
-    own = x.shape == like.shape[1:]
-    return dense_rows(_float32(x if own else x.expand(like.shape)))
+    is_of_one_sample = x.shape == like.shape[1:]
+    return dense_rows(_float32(x if is_of_one_sample else x.expand(like.shape)))
 
 
 def _read_pixels(x: Tensor) -> tuple[int, ...]:

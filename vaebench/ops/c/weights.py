@@ -15,7 +15,7 @@ from vaebench.ops.cpu.differentiable_once import differentiable_once
 
 
 def importance_weights(log_w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """As densities.importance_weights."""
+    """Compute what densities.importance_weights does, in C."""
     if len(log_w) == 1:
         return _of_one_sample(log_w)
     bound, weights, ess = _ImportanceWeights.apply(log_w)

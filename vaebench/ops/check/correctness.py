@@ -61,40 +61,41 @@ def check_operations(
 
 def dispatched(case: Case) -> Backend:
     """The public functions of `vaebench.ops`."""
-    return Backend(lambda given, noise, K: case.operation.call(ops, given, noise, K), counted=True)
+    return Backend(
+        lambda inputs, noise, K: case.operation.call(ops, inputs, noise, K), counted=True
+    )
 
 
-def gradients(case: Case, given: Tensors, results: Tensors, upstream: Tensors) -> Tensors:
-    """To the inputs that have any, from those to the results that have any."""
-    leaves = given[case.operation.num_fixed :]
+def gradients(case: Case, inputs: Tensors, results: Tensors, upstream: Tensors) -> Tensors:
+    """The gradients to the inputs that have any, from those to the results that have any."""
+    leaves = inputs[case.operation.num_fixed :]
     return torch.autograd.grad(results[: len(upstream)], leaves, upstream)
 
 
 def upstream_of(case: Case, results: Tensors) -> Tensors:
     """Random gradients to the results: the same for every backend, whatever the layout."""
     reached = results[: len(results) - case.operation.num_free]
-    made = [_made(i, x.shape, x.device) for i, x in enumerate(reached)]
-    return tuple(x.to(like.dtype) for x, like in zip(made, reached, strict=True))
+    return tuple(_normals(i, x.shape, x.device).to(x.dtype) for i, x in enumerate(reached))
 
 
 @functools.lru_cache(maxsize=4)
-def _made(index: int, shape: torch.Size, device: torch.device) -> Tensor:
-    """Kept: to make it takes longer than many an operation."""
+def _normals(index: int, shape: torch.Size, device: torch.device) -> Tensor:
+    """Random numbers, kept: to make them takes longer than many an operation."""
     generator = torch.Generator().manual_seed(index + 1)
     return torch.randn(shape, generator=generator).to(device)
 
 
 def _errors(case: Case, backend: Backend) -> dict[str, float]:
     """Largest |error| / (1 + |value|) of each result and gradient, against float64."""
-    given = make_inputs(case)
-    results = backend.op(given, case.noise(), case.num_samples)
+    inputs = make_inputs(case)
+    results = backend.op(inputs, case.noise(), case.num_samples)
     upstream = upstream_of(case, results)
-    got = [*results, *gradients(case, given, results, upstream)]
+    got = [*results, *gradients(case, inputs, results, upstream)]
     axes = [*case.operation.results.values()]
     axes += [case.operation.input_axis] * len(case.operation.gradients)
     got = [_last_rows(case, x, axis) for x, axis in zip(got, axes, strict=True)]
-    inputs = tuple(_last_rows(case, x, case.operation.input_axis) for x in given)
-    want = _float64(case, backend, inputs, got[0], upstream)
+    last = tuple(_last_rows(case, x, case.operation.input_axis) for x in inputs)
+    want = _float64(case, backend, last, got[0], upstream)
     names = *case.operation.results, *case.operation.gradients
     return {
         name: float(((a - b).abs() / (1.0 + b.abs())).max())
@@ -129,8 +130,8 @@ def _float64(
     reached = wanted[: len(wanted) - operation.num_free]
     axes = operation.results.values()
     last = [_last_rows(case, x, axis) for x, axis in zip(upstream, axes, strict=False)]
-    found = torch.autograd.grad(reached, leaves[operation.num_fixed :], last)
-    return (x.detach() for x in (*wanted, *found))
+    slopes = torch.autograd.grad(reached, leaves[operation.num_fixed :], last)
+    return (x.detach() for x in (*wanted, *slopes))
 
 
 def problem(case: Case, backend: Backend) -> str | None:

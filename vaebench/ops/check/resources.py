@@ -121,8 +121,8 @@ def _widths(kernel: Any) -> list[int]:
         names = re.findall(r"\b(?:global|buffer)_(?:load|store)_(\w+)", kernel.asm["amdgcn"])
         return [AMD_WIDTHS[name.split("_d16")[0]] for name in names]
     pattern = r"\b(?:ld|st)\.global(?:\.\w+)*?(?:\.v(\d))?\.[bfsu](\d+)"
-    found = re.findall(pattern, kernel.asm["ptx"])
-    return [int(count or 1) * int(bits) // 8 for count, bits in found]
+    widths = re.findall(pattern, kernel.asm["ptx"])
+    return [int(count or 1) * int(bits) // 8 for count, bits in widths]
 
 
 AMD_WIDTHS = {f"dwordx{n}": 4 * n for n in (2, 3, 4)} | {
@@ -135,12 +135,12 @@ def compiled_rows(target: str = "sm_90", num_columns: int = 64) -> list[Row]:
     rows: list[Row] = []
     for build in builds(num_columns):
         kernel = compile_for(target, build)
-        found, moved = resources(kernel), accesses(kernel)
+        used, moved = resources(kernel), accesses(kernel)
         per_element = sum(n for width, n in moved.items() if width == max(moved)) / build.elements
         values: list[tuple[str, float, str]] = [
-            ("registers", found.registers, "1"),
-            ("spills", found.spills, "B"),
-            ("local_accesses", found.local, "1"),
+            ("registers", used.registers, "1"),
+            ("spills", used.spills, "B"),
+            ("local_accesses", used.local, "1"),
             ("bytes_moved", per_element, "B per element"),
             ("least_bytes", build.least_bytes, "B per element"),
         ]

@@ -26,19 +26,19 @@ def speed_table(rows: Iterable[Row]) -> Table:
     table = []
     measured = [row for row in rows if row["status"] == "measured"]
     for (op, size, backend), group in _groups(measured, "op", "size", "backend").items():
-        found = {(row["direction"], row["metric"]): f"{row['value']:.3g}" for row in group}
-        spread = " to ".join(found["both", f"time_q{q}"] for q in (20, 80))
+        cells = {(row["direction"], row["metric"]): f"{row['value']:.3g}" for row in group}
+        spread = " to ".join(cells["both", f"time_q{q}"] for q in (20, 80))
         table.append(
             {
                 "op": op,
                 "K x S x B x D": size,
                 "backend": backend,
-                "forward ms": found["forward", "time_median"],
-                "backward ms": found["backward", "time_median"],
-                "both ms (20 to 80 %)": f"{found['both', 'time_median']} ({spread})",
-                "GB/s": found["both", "bandwidth"],
-                "of copy": found["both", "bandwidth_of_copy"],
-                "over eager": found.get(("both", "speedup_over_eager"), ""),
+                "forward ms": cells["forward", "time_median"],
+                "backward ms": cells["backward", "time_median"],
+                "both ms (20 to 80 %)": f"{cells['both', 'time_median']} ({spread})",
+                "GB/s": cells["both", "bandwidth"],
+                "of copy": cells["both", "bandwidth_of_copy"],
+                "over eager": cells.get(("both", "speedup_over_eager"), ""),
                 "peak MB": _megabytes(group),
             }
         )

@@ -20,7 +20,7 @@ from vaebench.ops.noise import Noise, normals
 def reparameterise_kl(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """As densities.reparameterise_kl."""
+    """Compute what densities.reparameterise_kl does, its gradients by hand."""
     eps = normals(noise, num_samples, *mu.shape[-2:])
     z, kl = _ReparameteriseKL.apply(mu, log_var, eps, False)
     return z, kl
@@ -29,7 +29,7 @@ def reparameterise_kl(
 def reparameterise_kl_per_dimension(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """As densities.reparameterise_kl_per_dimension."""
+    """Compute what densities.reparameterise_kl_per_dimension does, its gradients by hand."""
     eps = normals(noise, num_samples, *mu.shape[-2:])
     z, kl = _ReparameteriseKL.apply(mu, log_var, eps, True)
     return z, kl
@@ -38,7 +38,7 @@ def reparameterise_kl_per_dimension(
 def reparameterise_log_probs(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1, *, path: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As densities.reparameterise_log_probs."""
+    """Compute what densities.reparameterise_log_probs does, its gradients by hand."""
     eps = normals(noise, num_samples, *mu.shape[-2:])
     z, log_q, log_p = _ReparameteriseLogProbs.apply(mu, log_var, eps, path)
     return z, log_q, log_p

@@ -28,19 +28,19 @@ MEAN_AT_NEAR = 0.5 - NEAR * (1 / 12 - NEAR**2 * (1 / 720 - NEAR**2 / 30240))
 
 
 def gaussian_log_prob(x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
-    """As densities.gaussian_log_prob."""
+    """Compute what densities.gaussian_log_prob does, its gradients by hand."""
     log_prob: Tensor = _Gaussian.apply(x, mu, log_var)
     return log_prob
 
 
 def continuous_bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
-    """As densities.continuous_bernoulli_log_prob."""
+    """Compute what densities.continuous_bernoulli_log_prob does, its gradients by hand."""
     log_prob: Tensor = _ContinuousBernoulli.apply(x, logits)
     return log_prob
 
 
 def discretised_logistic_log_prob(x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
-    """As densities.discretised_logistic_log_prob."""
+    """Compute what densities.discretised_logistic_log_prob does, its gradients by hand."""
     log_prob: Tensor = _DiscretisedLogistic.apply(x, loc, log_scale)
     return log_prob
 

@@ -141,9 +141,7 @@ def _started(attempt: Attempt) -> Worker:
 
 def _give(worker: Worker, attempt: Attempt) -> None:
     worker.attempt, worker.has_begun = attempt, False
-    with contextlib.suppress(
-        OSError
-    ):  # it is dead, which its next message, or the lack of one, shows
+    with contextlib.suppress(OSError):  # it is dead, as the lack of a message will show
         worker.connection.send(attempt.job)
 
 
