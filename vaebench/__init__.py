@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vaebench.core.collector import paused
+
 if TYPE_CHECKING:  # for type checkers and editors, which cannot resolve names on use
     from vaebench.config import Choice as Choice
     from vaebench.config import DataConfig as DataConfig
@@ -88,7 +90,8 @@ if not TYPE_CHECKING:  # where they would find every name, even a misspelt one
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
             raise AttributeError(f"module 'vaebench' has no attribute {name!r}")
-        home = import_module(f"vaebench.{_HOMES[name]}")
+        with paused():
+            home = import_module(f"vaebench.{_HOMES[name]}")
         return home if name == _HOMES[name].rpartition(".")[2] else getattr(home, name)
 
 

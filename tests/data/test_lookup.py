@@ -7,6 +7,7 @@ import struct
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from tests.support import SHARED_DATA
 from vaebench.core.errors import InputError
@@ -15,6 +16,21 @@ from vaebench.data import load, lookup
 needs_shared_data = pytest.mark.skipif(
     not (SHARED_DATA / "mnist.npz").exists(), reason="needs mnist.npz in $VAEBENCH_DATA"
 )
+
+
+def test_the_digits_are_those_of_scikit_learn():
+    bunch = load_digits()
+    arrays = lookup.find("digits").parts
+    images, classes = (np.concatenate([arrays[f"{a}_train"], arrays[f"{a}_test"]]) for a in "xy")
+    ours = sorted((c, *i.ravel()) for c, i in zip(classes, images, strict=True))
+    theirs = np.rint(bunch.data * (255 / 16)).astype(np.uint8)
+    assert ours == sorted((c, *i) for c, i in zip(bunch.target, theirs, strict=True))
+
+
+def test_digits_that_are_not_there_are_asked_for(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"scikit-learn, which is not installed.*pip install"):
+        lookup.find("digits")
 
 
 @needs_shared_data

@@ -86,6 +86,20 @@ def test_reading_a_study_imports_no_worker():
     assert not rooms & {"cli", "diagnostics", "running", "training", "report"}
 
 
+def test_a_worker_imports_no_tables_and_reads_the_digits_without_scikit_learn():
+    """Whose imports take as long as the work of a small study."""
+    code = (
+        "import sys, vaebench.running.executors.local\n"
+        "from vaebench.data import load\n"
+        "load('digits', 'dynamic')\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "torch" in loaded
+    assert not loaded & {"pandas", "scipy", "sklearn", "matplotlib", "optuna", "torch._dynamo"}
+
+
 @pytest.mark.parametrize("arguments", [["-c", "import vaebench"], ["-m", "vaebench", "--help"]])
 def test_a_look_loads_nothing_heavy(arguments):
     done = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import io
 import os
 import tempfile
@@ -121,15 +122,29 @@ def _digits() -> Arrays:
 
     Their 17 greys are stored in 8 bits, as images are: each goes to the nearest level k / 255.
     """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    order = permutations(Noise((key("digits", "test"),)), len(bunch.images))[0].numpy()
+    table = np.loadtxt(_digits_file(), delimiter=",")  # a line for each: 64 greys, and its class
+    order = permutations(Noise((key("digits", "test"),)), len(table))[0].numpy()
     test, train = order[:NUM_DIGITS_TEST], order[NUM_DIGITS_TEST:]
-    x = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
-    y = bunch.target.astype(np.int64)
+    x = np.rint(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    y = table[:, -1].astype(np.int64)
     parts = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
     return checked(Arrays("digits", parts, white=255.0))
+
+
+def _digits_file() -> Path:
+    """The file behind `sklearn.datasets.load_digits`, whose import takes longer than a small run.
+
+    Raises InputError where scikit-learn is not installed, or no longer has that file.
+    """
+    package = importlib.util.find_spec("sklearn")
+    folders = package.submodule_search_locations if package else None
+    files = (Path(folder, "datasets", "data", "digits.csv.gz") for folder in folders or ())
+    if (file := next(filter(Path.is_file, files), None)) is None:
+        raise InputError(
+            "the digits must come with scikit-learn, which is not installed, or not in a version "
+            "that has them: python -m pip install 'scikit-learn>=1.5'"
+        )
+    return file
 
 
 def _idx(content: bytes) -> NDArray[Any]:

@@ -6,12 +6,10 @@ turn, so that whatever else the machine does falls on all of them alike.
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +18,7 @@ from msgspec.structs import replace
 
 from vaebench.config import RunConfig
 from vaebench.config.build import build_stack, load_data
+from vaebench.core.collector import paused
 from vaebench.core.errors import InputWarning, first_line
 from vaebench.core.memory import PeakBytes
 from vaebench.core.timing import synchronise, threads
@@ -57,7 +56,7 @@ def timing_pass(
     A variant that raises, as some of the user's do where several runs are stacked, is left out with
     an InputWarning: its runs are recorded already.
     """
-    with threads(num_threads), _no_garbage_collection():
+    with threads(num_threads), paused():
         tried = [_warmed_up_if_it_runs(i, configs, device) for i, configs in enumerate(variants)]
         laps = [lap for lap in tried if lap]
         memory = [_peak_memory(lap, device) for lap in laps]
@@ -68,16 +67,6 @@ def timing_pass(
         _record(lap, _baseline(lap, laps), peak, study, device, num_threads)
         for lap, peak in zip(laps, memory, strict=True)
     ]
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Python's collector would run now and then, within whichever step comes by."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _warmed_up_if_it_runs(index: int, configs: Sequence[RunConfig], device: str) -> Lap | None:

@@ -36,13 +36,18 @@ SETTINGS = {
 }
 """Variables of a worker's environment, unless the user sets them otherwise."""
 WORKER = """
-import sys
+import gc, sys
 descriptor, coordinator = map(int, sys.argv[1:])
 from vaebench.core.tether import tie
 tie(descriptor, coordinator)
+gc.disable()
 from vaebench.running.executors.local import serve
+gc.freeze()
+gc.enable()
 serve(descriptor)
 """
+"""A worker's process. What it imports stays to its end: garbage is not looked for in it while it is
+imported, nor at each collection afterwards, nor, for half a second, when the process ends."""
 BEGUN, ENDED, REFUSED, GONE = b"begun", b"ended", b"refused ", b"gone"
 LONGEST = 2000
 """Bytes of a message at most: BEGUN, ENDED, REFUSED with the reason, or a number of steps."""
