@@ -39,6 +39,18 @@ def test_what_was_recorded_is_made_for_the_runs_and_the_step_of_another_noise(dr
     assert torch.equal(recorded.at(THERE), draw(place, *DRAWS[draw]))
 
 
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("draw", DRAWS, ids=lambda draw: draw.__name__)
+def test_many_steps_at_once_are_those_steps(draw, native, monkeypatch):
+    if not native:
+        monkeypatch.setattr(c, "library", lambda: None)
+    recording = Recording(HERE.step, HERE.keys)
+    draw(drawn_by(HERE, recording), *DRAWS[draw])
+    (recorded,) = recording.draws
+    one_by_one = [recorded.at(THERE.at(step=THERE.step + t)) for t in range(3)]
+    assert torch.equal(recorded.over(THERE, 3), torch.stack(one_by_one))
+
+
 def test_draws_of_the_step_after_stay_one_step_on():
     recording = Recording(HERE.step, HERE.keys)
     recorded = drawn_by(HERE, recording)
@@ -52,7 +64,7 @@ def test_draws_of_the_step_after_stay_one_step_on():
 def test_numbers_are_handed_out_in_the_order_in_which_they_were_recorded():
     recording = Recording(HERE.step, HERE.keys)
     first = [draw(drawn_by(HERE, recording), *sizes) for draw, sizes in DRAWS.items()]
-    assert [draw.make for draw in recording.draws] == [d.__wrapped__ for d in DRAWS]
+    assert [draw.sizes for draw in recording.draws] == list(DRAWS.values())
     replay = Replay(draw.at(HERE) for draw in recording.draws)
     again = [draw(drawn_by(HERE, replay), *sizes) for draw, sizes in DRAWS.items()]
     assert all(map(torch.equal, first, again))
@@ -118,13 +130,12 @@ def test_prior_draws_of_a_mixture_of_posteriors_are_read_one_step_on():
 def test_what_makes_numbers_never_sees_a_source():
     seen = []
 
-    @noise._from_source
-    def draw(where, *sizes):
+    def make(where, num_steps, *sizes):
         seen.append(where)
-        return torch.zeros(sizes)
+        return torch.zeros(num_steps, *sizes)
 
     recording = Recording(HERE.step, HERE.keys)
-    draw(drawn_by(HERE, recording), 2)
+    noise._of_one_step(make, drawn_by(HERE, recording), 2)
     recording.draws[0].at(HERE)
     assert seen == [HERE, HERE]
     assert hash(seen[0]) == hash(HERE)

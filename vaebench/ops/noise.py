@@ -118,43 +118,49 @@ def normal_pair(u: NDArray[np.float32], v: NDArray[np.float32]) -> tuple[NDArray
     return cos, sin
 
 
-def _from_source(make: Make) -> Make:
-    """Let the source of a noise, where it has one, hand out the numbers of a function."""
-
-    @functools.wraps(make)
-    def draw(noise: Noise, *sizes: int) -> Tensor:
-        return (
-            make(noise, *sizes)
-            if noise.source is None
-            else noise.source(make, replace(noise, source=None), sizes)
-        )
-
-    return draw
-
-
-@_from_source
 def normals(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> Tensor:
     """Standard normals of S runs: [K, S, B, D], float32."""
-    if c.library():
-        return torch.from_numpy(in_c.normals(*place(noise, num_samples, num_rows, num_columns)))
-    block_steps = BLOCK // (num_samples * len(noise.keys) * num_rows * num_columns)
-    if block_steps < 2:
-        return _make_normals(noise, 1, num_samples, num_rows, num_columns)[0]
-    block = replace(noise, step=noise.step - noise.step % block_steps)
-    numbers = _kept_normals(block, block_steps, num_samples, num_rows, num_columns)
-    return numbers[noise.step - block.step].clone()  # callers may work in place
+    return _of_one_step(_normals_of_steps, noise, num_samples, num_rows, num_columns)
 
 
-@_from_source
 def uniforms(noise: Noise, num_rows: int, num_columns: int) -> Tensor:
     """Uniforms in [0, 1) of S runs: [S, B, D], float32."""
-    return _make_uniforms(noise, 1, num_rows, num_columns)[0]
+    return _of_one_step(_uniforms_of_steps, noise, num_rows, num_columns)
 
 
-@_from_source
 def gumbels(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> Tensor:
     """Standard Gumbel variables of S runs: [K, S, B, D], float32. -log(-log u), u kept from 0."""
-    u = _make_uniforms(noise, num_samples, num_rows, num_columns)
+    return _of_one_step(_gumbels_of_steps, noise, num_samples, num_rows, num_columns)
+
+
+def _of_one_step(make: Make, noise: Noise, *sizes: int) -> Tensor:
+    """The numbers of the noise's own step; its source, where it has one, hands them out."""
+    if noise.source is None:
+        return make(noise, 1, *sizes)[0]
+    return noise.source(make, replace(noise, source=None), sizes)
+
+
+def _normals_of_steps(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> Tensor:
+    """Standard normals of steps in a row: [T, K, S, B, D]."""
+    if c.library():
+        return torch.from_numpy(in_c.normals(*place(noise, samples, rows, columns), steps))
+    block_steps = BLOCK // (samples * len(noise.keys) * rows * columns)
+    if steps > 1 or block_steps < 2:
+        return _make_normals(noise, steps, samples, rows, columns)
+    block = replace(noise, step=noise.step - noise.step % block_steps)
+    numbers = _kept_normals(block, block_steps, samples, rows, columns)
+    here = noise.step - block.step
+    return numbers[here : here + 1].clone()  # callers may work in place
+
+
+def _uniforms_of_steps(noise: Noise, steps: int, rows: int, columns: int) -> Tensor:
+    """Uniforms of steps in a row: [T, S, B, D]."""
+    return _make_uniforms(noise, steps, 1, rows, columns)[:, 0]
+
+
+def _gumbels_of_steps(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> Tensor:
+    """Gumbel variables of steps in a row: [T, K, S, B, D]."""
+    u = _make_uniforms(noise, steps, samples, rows, columns)
     return -torch.log(-torch.log(u.clamp_min(1e-10)))
 
 
@@ -171,7 +177,7 @@ def permutations(noise: Noise, length: int) -> Tensor:
 def _row_of_words(noise: Noise, length: int) -> NDArray[np.uint32]:
     """The words of one row of each run: [S, length]."""
     if c.library():
-        return in_c.words(*place(noise, 1, 1, length))[0, :, 0]
+        return in_c.words(*place(noise, 1, 1, length))[0, 0, :, 0]
     lanes = [words[0, 0, :, 0] for words in _words(noise, 1, 1, 1, length)]
     return np.stack(lanes, -1).reshape(len(noise.keys), -1)[:, :length].astype(np.uint32)
 
@@ -184,12 +190,12 @@ def place(
     return noise.keys, first, (num_samples, len(noise.keys), num_rows, num_columns)
 
 
-def _make_uniforms(noise: Noise, samples: int, rows: int, columns: int) -> Tensor:
-    """[K, S, B, D]."""
+def _make_uniforms(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> Tensor:
+    """[T, K, S, B, D]."""
     if c.library():
-        return torch.from_numpy(in_c.uniforms(*place(noise, samples, rows, columns)))
-    lanes = [uniform(words) for words in _words(noise, 1, samples, rows, columns)]
-    return _columns(lanes, columns)[0]
+        return torch.from_numpy(in_c.uniforms(*place(noise, samples, rows, columns), steps))
+    lanes = [uniform(words) for words in _words(noise, steps, samples, rows, columns)]
+    return _columns(lanes, columns)
 
 
 def _make_normals(noise: Noise, steps: int, samples: int, rows: int, columns: int) -> Tensor:

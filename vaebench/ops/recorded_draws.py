@@ -30,7 +30,7 @@ class Place(Protocol):
 
 
 Make = Callable[..., Tensor]
-"""(noise, *sizes) -> numbers: normals, uniforms or gumbels."""
+"""(noise, number of steps T, *sizes) -> numbers [T, ...]: normals, uniforms or gumbels."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,12 @@ class Draw:
 
     def at(self, noise: Any) -> Tensor:
         """The numbers for the step of `noise`."""
+        return self.over(noise, 1)[0]
+
+    def over(self, noise: Any, num_steps: int) -> Tensor:
+        """The numbers for T steps from that of `noise` on: [T, ...]."""
         place = noise.at(step=noise.step + self.steps_on, sample=self.sample, row=self.row)
-        return self.make(place, *self.sizes)
+        return self.make(place, num_steps, *self.sizes)
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Recording:
         steps_on = noise.step - self.step
         draw = Draw(make, steps_on, noise.first_sample, noise.first_row, tuple(sizes))
         self.draws.append(draw)
-        return make(noise, *sizes)
+        return make(noise, 1, *sizes)[0]
 
 
 @dataclass(frozen=True)

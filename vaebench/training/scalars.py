@@ -15,7 +15,8 @@ from vaebench.objectives import OBJECTIVES
 
 
 def scalars(configs: Sequence[RunConfig], place: Tensor) -> Callable[[int], Scalars]:
-    """All scalars of the runs' losses over the steps of training."""
+    """All scalars of the runs' losses over the steps of training; one object for all steps where
+    none has a schedule."""
     first = configs[0]
     counts = OBJECTIVES[first.objective.name].counts
     hyper = trajectories([c.objective for c in configs], first, place, counts)
@@ -29,7 +30,10 @@ def scalars(configs: Sequence[RunConfig], place: Tensor) -> Callable[[int], Scal
             rate_weight(step),
         )
 
-    return at_step
+    if any(isinstance(value, Choice) for config in configs for value in _values(config)):
+        return at_step
+    same = at_step(0)
+    return lambda step: same
 
 
 def trajectories(
@@ -55,6 +59,9 @@ def trajectory(
     if all(value == values[0] for value in values) and not isinstance(values[0], Choice):
         constant = float(values[0])
         return lambda step: constant
+    if not any(isinstance(value, Choice) for value in values):
+        of_runs = torch.tensor(values)[:, None].to(place)
+        return lambda step: of_runs
     num_steps = config.train.num_steps
     table = torch.tensor([_at_each_step(value, num_steps) for value in values]).to(place)
     return lambda step: table[:, step, None]
@@ -66,14 +73,19 @@ def settled(config: RunConfig) -> int:
     It compares the values, rounded as the loop reads them, so it holds for any schedule. One that
     still changes at the last step never settles before it.
     """
-    values = (*config.objective.hyper.values(), *config.posterior.hyper.values())
-    schedules = [v for v in (*values, config.rate_weight) if isinstance(v, Choice)]
+    schedules = [value for value in _values(config) if isinstance(value, Choice)]
     if not schedules:
         return 0
     num_steps = config.train.num_steps
     table = torch.tensor([_at_each_step(schedule, num_steps) for schedule in schedules])
     changes = (table[:, 1:] != table[:, :-1]).any(0).nonzero()
     return int(changes.max()) + 1 if len(changes) else 0
+
+
+def _values(config: RunConfig) -> tuple[float | Choice, ...]:
+    """The numbers and schedules of a run's scalars."""
+    of_objective, of_posterior = config.objective.hyper, config.posterior.hyper
+    return (*of_objective.values(), *of_posterior.values(), config.rate_weight)
 
 
 def _at_each_step(value: float | Choice, num_steps: int) -> list[float]:

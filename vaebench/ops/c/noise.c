@@ -143,23 +143,33 @@ void normals_of_rows(const Place *place, int64_t first, int64_t count, float *ou
     fill_rows(place, first, count, to_normals, out);
 }
 
-/* noise.normals: [K, S, B, D]. */
-void vaebench_normals(const uint64_t *keys, int64_t step, int64_t first_sample, int64_t first_row,
-                      int64_t samples, int64_t runs, int64_t rows, int64_t columns, float *out) {
-    Place place = {keys, step, first_sample, first_row, samples, runs, rows, columns};
-    normals_of_rows(&place, 0, samples * runs * rows, out);
+/* Numbers of T steps from that of `place` on: [T, K, S, B, D]. */
+static void fill_steps(int64_t T, Place place, Finish *finish, float *out) {
+    int64_t rows = place.samples * place.runs * place.rows;
+    for (int64_t t = 0; t < T; t++, place.step++, out += rows * place.columns)
+        fill_rows(&place, 0, rows, finish, out);
 }
 
-/* Uniforms in [0, 1): [K, S, B, D]. */
-void vaebench_uniforms(const uint64_t *keys, int64_t step, int64_t first_sample, int64_t first_row,
-                       int64_t samples, int64_t runs, int64_t rows, int64_t columns, float *out) {
-    Place place = {keys, step, first_sample, first_row, samples, runs, rows, columns};
-    fill_rows(&place, 0, samples * runs * rows, to_uniforms, out);
+/* noise.normals: [T, K, S, B, D]. */
+void vaebench_normals(int64_t T, const uint64_t *keys, int64_t step, int64_t first_sample,
+                      int64_t first_row, int64_t samples, int64_t runs, int64_t rows, int64_t columns,
+                      float *out) {
+    fill_steps(T, (Place){keys, step, first_sample, first_row, samples, runs, rows, columns}, to_normals,
+               out);
 }
 
-/* The 32-bit words that numbers are made of: [K, S, B, D]. */
-void vaebench_words(const uint64_t *keys, int64_t step, int64_t first_sample, int64_t first_row,
-                    int64_t samples, int64_t runs, int64_t rows, int64_t columns, float *out) {
-    Place place = {keys, step, first_sample, first_row, samples, runs, rows, columns};
-    fill_rows(&place, 0, samples * runs * rows, to_words, out);
+/* Uniforms in [0, 1): [T, K, S, B, D]. */
+void vaebench_uniforms(int64_t T, const uint64_t *keys, int64_t step, int64_t first_sample,
+                       int64_t first_row, int64_t samples, int64_t runs, int64_t rows, int64_t columns,
+                       float *out) {
+    fill_steps(T, (Place){keys, step, first_sample, first_row, samples, runs, rows, columns}, to_uniforms,
+               out);
+}
+
+/* The 32-bit words that numbers are made of: [T, K, S, B, D]. */
+void vaebench_words(int64_t T, const uint64_t *keys, int64_t step, int64_t first_sample,
+                    int64_t first_row, int64_t samples, int64_t runs, int64_t rows, int64_t columns,
+                    float *out) {
+    fill_steps(T, (Place){keys, step, first_sample, first_row, samples, runs, rows, columns}, to_words,
+               out);
 }

@@ -17,19 +17,25 @@ Shape = tuple[int, int, int, int]
 """[K, S, B, D]."""
 
 
-def normals(keys: tuple[int, ...], first: Counters, shape: Shape) -> NDArray[np.float32]:
-    """Standard normals [K, S, B, D]."""
-    return _filled("vaebench_normals", keys, first, shape)
+def normals(
+    keys: tuple[int, ...], first: Counters, shape: Shape, num_steps: int = 1
+) -> NDArray[np.float32]:
+    """Standard normals of steps in a row: [T, K, S, B, D]."""
+    return _filled("vaebench_normals", keys, first, shape, num_steps)
 
 
-def uniforms(keys: tuple[int, ...], first: Counters, shape: Shape) -> NDArray[np.float32]:
-    """Uniforms in [0, 1): [K, S, B, D]."""
-    return _filled("vaebench_uniforms", keys, first, shape)
+def uniforms(
+    keys: tuple[int, ...], first: Counters, shape: Shape, num_steps: int = 1
+) -> NDArray[np.float32]:
+    """Uniforms in [0, 1) of steps in a row: [T, K, S, B, D]."""
+    return _filled("vaebench_uniforms", keys, first, shape, num_steps)
 
 
-def words(keys: tuple[int, ...], first: Counters, shape: Shape) -> NDArray[np.uint32]:
-    """The 32-bit words that numbers are made of: [K, S, B, D]."""
-    return _filled("vaebench_words", keys, first, shape).view(np.uint32)
+def words(
+    keys: tuple[int, ...], first: Counters, shape: Shape, num_steps: int = 1
+) -> NDArray[np.uint32]:
+    """The 32-bit words that numbers are made of, of steps in a row: [T, K, S, B, D]."""
+    return _filled("vaebench_words", keys, first, shape, num_steps).view(np.uint32)
 
 
 def place(keys: tuple[int, ...], first: Counters, shape: Shape) -> tuple[Any, ...]:
@@ -38,10 +44,11 @@ def place(keys: tuple[int, ...], first: Counters, shape: Shape) -> tuple[Any, ..
 
 
 def _filled(
-    function: str, keys: tuple[int, ...], first: Counters, shape: Shape
+    function: str, keys: tuple[int, ...], first: Counters, shape: Shape, num_steps: int
 ) -> NDArray[np.float32]:
-    numbers = np.empty(shape, np.float32)
-    getattr(c.functions(), function)(*place(keys, first, shape), numbers.ctypes.data)
+    numbers = np.empty((num_steps, *shape), np.float32)
+    fill = getattr(c.functions(), function)
+    fill(num_steps, *place(keys, first, shape), numbers.ctypes.data)
     return numbers
 
 

@@ -111,14 +111,14 @@ def _moved(model: VAE, descend: Descent, moved: Sequence[bool]) -> list[Moved]:
 
 def _drawn(draw: Draw, noise: Noise, num_steps: int) -> Tensor:
     """Random numbers of T steps: [T, S, ...]; those of one run at one step are contiguous."""
-    steps = range(noise.step, noise.step + num_steps)
-    numbers = torch.stack([draw.at(noise.at(step=step)) for step in steps])  # [T, (K,) S, B, D]
-    return numbers.movedim(-3, 1).contiguous()
+    return draw.over(noise, num_steps).movedim(-3, 1).contiguous()  # from [T, (K,) S, B, D]
 
 
 def _series(scalars: Sequence[Scalars], state: State) -> Iterator[tuple[Scalar, ...]]:
-    """The values over the steps of each scalar that a graph is given."""
-    return zip(*(varying(of_step.with_state(state)) for of_step in scalars), strict=True)
+    """The values over the steps of each scalar that a graph is given; one where all are alike."""
+    alike = all(of_step is scalars[0] for of_step in scalars)
+    of_steps = scalars[:1] if alike else scalars
+    return zip(*(varying(of_step.with_state(state)) for of_step in of_steps), strict=True)
 
 
 def _over_steps(values: Sequence[Scalar], like: Tensor) -> Tensor:
