@@ -31,7 +31,8 @@ from vaebench.report.statistics.intervals import mean_interval
 from vaebench.running.environment import describe
 from vaebench.running.executors.local import SETTINGS
 from vaebench.training.curves import Step
-from vaebench.training.loop import Progress, training_steps
+from vaebench.training.loop import training_steps
+from vaebench.training.progress import Progress
 from vaebench.training.step import MakeBlocks
 from vaebench.training.stepping.ways import always, never
 

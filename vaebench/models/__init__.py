@@ -6,7 +6,7 @@ Shapes: x [S, B, P], z [K, S, B, D], decoder output [K, S, B, n P], n numbers fo
 from vaebench.models.networks.affine import LinearEncoder
 from vaebench.models.networks.entry import MODELS, ImageShape
 from vaebench.models.networks.layers import StackedLinear
-from vaebench.models.vae import VAE, Family, build, put_back, select, weights
+from vaebench.models.vae import VAE, Family, build, put_back, select, tensors, weights
 
 __all__ = [
     "MODELS",
@@ -18,5 +18,6 @@ __all__ = [
     "build",
     "put_back",
     "select",
+    "tensors",
     "weights",
 ]

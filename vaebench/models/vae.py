@@ -242,7 +242,7 @@ PRIOR_STEP = 1 << 20
 
 def select(model: VAE, runs: Sequence[int]) -> VAE:
     """A copy that holds only the given runs of the stack, in that order."""
-    copies = {id(tensor): _of_runs(tensor, list(runs)) for tensor in _tensors(model)}
+    copies = {id(tensor): _of_runs(tensor, list(runs)) for tensor in tensors(model)}
     chosen = copy.deepcopy(model, copies)
     chosen.num_runs = len(runs)
     return chosen
@@ -259,11 +259,12 @@ def put_back(model: VAE, part: VAE, runs: Sequence[int]) -> None:
     """Give the runs of a stack the values that they have in a part of it, as `select` copied."""
     if part is model:
         return
-    for whole, copy_of_part in zip(_tensors(model), _tensors(part), strict=True):
+    for whole, copy_of_part in zip(tensors(model), tensors(part), strict=True):
         whole.data[list(runs)] = copy_of_part.data
 
 
-def _tensors(model: VAE) -> Iterator[Tensor]:
+def tensors(model: VAE) -> Iterator[Tensor]:
+    """All parameters and buffers, each with the runs as its first axis."""
     return itertools.chain(model.parameters(), model.buffers())
 
 

@@ -27,7 +27,8 @@ from vaebench.results import Metric, Record, metric
 from vaebench.running.environment import describe
 from vaebench.running.job import labels
 from vaebench.training.curves import Step
-from vaebench.training.loop import Progress, training_steps
+from vaebench.training.loop import training_steps
+from vaebench.training.progress import Progress
 
 NUM_ROUNDS = 11
 NUM_WARM_UP = 10

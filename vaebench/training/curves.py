@@ -59,16 +59,26 @@ class Step(Generic[P]):
         return self.losses[-1]
 
 
+def interval(num_steps: int) -> int:
+    """Steps from one point of the learning curve to the next."""
+    return max(1, num_steps // NUM_LOGGED)
+
+
 class Log:
     """The curves of S runs. Losses are read at the points alone: reading waits for the device."""
 
     def __init__(
-        self, configs: Sequence[RunConfig], dataset: Dataset, on_steps: Callable[[int], None]
+        self,
+        configs: Sequence[RunConfig],
+        dataset: Dataset,
+        on_steps: Callable[[int], None],
+        until: int | None = None,
     ) -> None:
         self.configs, self.on_steps = configs, on_steps
-        self.num_steps = configs[0].train.num_steps
+        self.until = until
+        self.num_steps = configs[0].train.num_steps if until is None else until
         self.steps_left = self.num_steps * len(configs)
-        self.every = max(1, self.num_steps // NUM_LOGGED)
+        self.every = interval(configs[0].train.num_steps)
         self.x_valid = dataset.observe("valid")[:NUM_CURVE_IMAGES]
         self.curves: list[Curve] = [{name: [] for name in CURVES} for _ in configs]
         self.settled = [settled(config) for config in configs]
@@ -77,8 +87,17 @@ class Log:
         self.unread: list[Tensor] = []
         self.runs: Sequence[int] = range(len(configs))
 
+    def resume(self, curves: Sequence[Curve], best: dict[int, VAE], taken: int) -> None:
+        """Go on from where runs paused, which had taken so many steps in all."""
+        self.curves = [{name: [*values] for name, values in curve.items()} for curve in curves]
+        self.best = best
+        self.steps_left -= taken
+
     def runs_leave(self, step: Step[P], model: VAE, runs: Sequence[int]) -> bool:
-        """Record a step of these runs. Returns whether some of them are to leave after it."""
+        """Record a step of these runs.
+
+        Returns whether some of them are to leave after it, or all are to pause.
+        """
         self.unread.append(step.losses)
         self.runs = runs
         if step.index % self.every != self.every - 1:
@@ -91,7 +110,7 @@ class Log:
         self._keep_best(model, runs)
         gone = [run for run in runs if not self.goes_on(run)]
         self._report(self.every * len(runs) + (self.num_steps - step.index - 1) * len(gone))
-        return bool(gone)
+        return bool(gone) or step.index + 1 == self.until
 
     def goes_on(self, run: int) -> bool:
         """Whether a run has neither diverged nor run out of patience."""

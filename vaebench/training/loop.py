@@ -14,28 +14,15 @@ from vaebench.core.memory import keep_freed_memory
 from vaebench.data import Dataset
 from vaebench.models import VAE, put_back, select
 from vaebench.objectives import OBJECTIVES
-from vaebench.ops.adam import AdamScalars, Moments
+from vaebench.ops.adam import AdamScalars
+from vaebench.training.checkpoints import Checkpoint, checkpoints, resume
 from vaebench.training.curves import Curve, Ending, Log, Step
 from vaebench.training.descent import Descent
 from vaebench.training.minibatches import batches
-from vaebench.training.scalars import State, scalars
+from vaebench.training.progress import AT_START, Progress
+from vaebench.training.scalars import scalars
 from vaebench.training.step import Loss, MakeBlocks, initial_state
 from vaebench.training.stepping.eager import eager
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a stack has come: with its weights, all that the next step needs."""
-
-    index: int = 0
-    moments: Moments | None = None
-    state: State | None = None
-
-    def of(self, runs: Sequence[int]) -> Progress:
-        """The progress of some runs of the stack, copied."""
-        moments = self.moments.of(runs) if self.moments else None
-        state = {name: t[list(runs)] for name, t in self.state.items()} if self.state else {}
-        return Progress(self.index, moments, state)
 
 
 @dataclass(frozen=True)
@@ -48,6 +35,8 @@ class Trained:
     """The step at which the loss of a run became NaN or infinite; None where it did not."""
     endings: tuple[Ending | None, ...]
     """None for a run that diverged."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """For each run of a stack that paused, what it goes on from; none for one that has ended."""
 
 
 def training_steps(
@@ -55,7 +44,7 @@ def training_steps(
     configs: Sequence[RunConfig],
     dataset: Dataset,
     make_blocks: MakeBlocks = eager,
-    start: Progress = Progress(),
+    start: Progress = AT_START,
     at_once: int = 1,
 ) -> Iterator[Step[Progress]]:
     """Train a stack: each item is a block of steps, up to the next multiple of `at_once`."""
@@ -85,13 +74,24 @@ def train(
     device: torch.device,
     on_steps: Callable[[int], None] = lambda steps: None,
     make_blocks: MakeBlocks = eager,
+    *,
+    start: Sequence[Checkpoint] = (),
+    until: int | None = None,
 ) -> Trained:
     """Train a stack to the end. A run that diverges or stops early leaves it; the others go on
-    as if it had never been there. The model has the weights that each run keeps."""
+    as if it had never been there. The model has the weights that each run keeps.
+
+    `until`: pause after so many steps, which must be a point of the learning curve. `start`: where
+    each run of the stack paused before. In between, any of them may leave the stack for good: the
+    others' numbers differ from those of a stack without a pause by rounding at most, and not at
+    all where none left.
+    """
     model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
-    log = Log(configs, dataset, on_steps)
-    runs, part, progress = list(range(len(configs))), model, Progress()
-    while runs:
+    log = Log(configs, dataset, on_steps, until)
+    progress = resume(start, model, log) if start else AT_START
+    runs = [run for run in range(len(configs)) if log.goes_on(run)]
+    part = model if len(runs) == len(configs) else select(model, runs)
+    while runs and progress.index != until:
         remaining = [configs[i] for i in runs]
         steps = training_steps(part, remaining, dataset, make_blocks, progress, log.every)
         last = next((step for step in steps if log.runs_leave(step, part, runs)), None)
@@ -101,7 +101,9 @@ def train(
         staying = [position for position, run in enumerate(runs) if log.goes_on(run)]
         part, progress = select(part, staying), last.progress.of(staying)
         runs = [runs[position] for position in staying]
+    paused = () if until is None else checkpoints(model, log, runs, progress)
     log.finish(model)
     everyone = range(len(configs))
     diverged_at = tuple(log.diverged_at.get(run) for run in everyone)
-    return Trained(model, tuple(log.curves), diverged_at, tuple(map(log.ending, everyone)))
+    endings = tuple(map(log.ending, everyone))
+    return Trained(model, tuple(log.curves), diverged_at, endings, paused)

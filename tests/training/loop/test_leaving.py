@@ -20,7 +20,8 @@ from vaebench.ops.adam import AdamScalars, Moments
 from vaebench.training import loop
 from vaebench.training.curves import CURVES, NUM_LOGGED
 from vaebench.training.descent import StackAdam
-from vaebench.training.loop import Progress, train, training_steps
+from vaebench.training.loop import train, training_steps
+from vaebench.training.progress import Progress
 from vaebench.training.stepping import auto
 from vaebench.training.stepping.eager import EagerStep, eager
 
