@@ -140,6 +140,17 @@ def recorded(out: Path) -> dict[str, Status]:
     return {record.run: record.status for record in records(out)}
 
 
+def read(out: Path, run: str) -> Record:
+    """The record of a run. Raises InputError where it has none, or one that cannot be read."""
+    return read_record(file_of(out, "runs", run))
+
+
+def remove(out: Path, part: str, run: str) -> None:
+    """Remove a part of a run, where it is there. Raises StorageError."""
+    with storing(out):
+        file_of(out, part, run).unlink(missing_ok=True)
+
+
 def status(out: Path, run: str) -> Status | None:
     """How a run ended; None where it has no record, or one that cannot be read."""
     try:

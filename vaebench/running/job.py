@@ -25,6 +25,7 @@ from vaebench.evaluation.samples.extractors import EXTRACTORS
 from vaebench.models import VAE, select, weights
 from vaebench.results import Labels, Metric, Record, Training
 from vaebench.running.environment import describe
+from vaebench.training.checkpoints import Checkpoint
 from vaebench.training.isolation import check_isolated
 from vaebench.training.loop import Trained, train
 from vaebench.training.step import MakeBlocks
@@ -36,6 +37,11 @@ OnSteps = Callable[[int], None]
 
 SETTLED = ("done", "diverged")
 """Statuses of runs that are not trained again, and whose records no worker replaces."""
+
+
+Conclude = Callable[["Job", Trained, Sequence[int], Sequence[RunConfig], Dataset], None]
+"""(job, trained stack, the runs of it that are left, their configurations with paths of this
+process, data): grade and record these runs. A function that workers can import."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,12 @@ class Job:
     """Whether steps are compiled: a name of `ways.COMPILE`."""
     cwd: Path = Path()
     """The folder that the configurations' relative paths start from."""
+    until: int | None = None
+    """The step after which training pauses; None: it goes to its end."""
+    since: Path | None = None
+    """The results folder whose weights are the checkpoints that training goes on from."""
+    conclude: Conclude | None = None
+    """What is done with runs that did not diverge; None: they are graded in full and recorded."""
 
 
 def perform(job: Job, on_steps: OnSteps) -> None:
@@ -85,7 +97,7 @@ def unsettled(job: Job) -> tuple[RunConfig, ...]:
 def record_failure(job: Job, reason: str) -> None:
     """Record every run of a job as failed, with the reason."""
     for run in range(len(job.configs)):
-        _write(job, run, "failed", reason=reason)
+        write(job, run, "failed", reason=reason)
 
 
 def _perform(job: Job, on_steps: OnSteps) -> None:
@@ -94,11 +106,13 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
     dataset, device = load_data(configs[0].data), torch.device(job.device)
     check_isolated(configs, dataset, device)
     ops.forget_paths()
-    trained = train(configs, dataset, device, on_steps, _way(job.compiles))
+    start = [] if job.since is None else [_checkpoint(job.since, c.id) for c in job.configs]
+    way = _way(job.compiles)
+    trained = train(configs, dataset, device, on_steps, way, start=start, until=job.until)
     for i, step in enumerate(trained.diverged_at):
         if step is not None:
             reason = f"the loss was not finite at step {step}"
-            _write(job, i, "diverged", reason=reason, curves=trained.curves[i])
+            write(job, i, "diverged", reason=reason, curves=trained.curves[i])
     # A worker that was taken for dead may have recorded some of the runs meanwhile.
     still_unsettled = unsettled(job)
     kept = [
@@ -107,11 +121,16 @@ def _perform(job: Job, on_steps: OnSteps) -> None:
         if step is None and job.configs[i] in still_unsettled
     ]
     if kept:
-        _grade_and_record(job, trained, kept, configs, dataset)
+        (job.conclude or graded_in_full)(job, trained, kept, configs, dataset)
 
 
-def _grade_and_record(
-    job: Job, trained: Trained, kept: list[int], configs: Sequence[RunConfig], dataset: Dataset
+def _checkpoint(out: Path, run: str) -> Checkpoint:
+    """Where a run paused. Raises InputError where that is not there."""
+    return Checkpoint.from_bytes(results.read_weights(out, results.read(out, run)))
+
+
+def graded_in_full(
+    job: Job, trained: Trained, kept: Sequence[int], configs: Sequence[RunConfig], dataset: Dataset
 ) -> None:
     """Write the weights of the runs that did not diverge, then grade and record them.
 
@@ -124,22 +143,28 @@ def _grade_and_record(
     }
     each = _evaluated(model, dataset, [configs[i] for i in kept])
     for i, (evaluation, position, failure) in zip(kept, each, strict=True):
-        history = {"curves": trained.curves[i], "training": _training(job.configs[i], trained, i)}
+        history = history_of(job, trained, i)
         if evaluation is None:
-            _write(job, i, "failed", reason=failure, **history)
+            write(job, i, "failed", reason=failure, **history)
             continue
         metrics = results.metrics(evaluation.grades, position)
         if reason := lost(metrics):
-            _write(job, i, "diverged", reason=reason, **history)
+            write(job, i, "diverged", reason=reason, **history)
             continue
         keep(job.out, job.configs[i].id, evaluation, position, dataset)
-        _write(job, i, "done", metrics=metrics, weights=digests[i], **history)
+        write(job, i, "done", metrics=metrics, weights=digests[i], **history)
 
 
 @functools.cache
 def _way(name: str) -> MakeBlocks:
     """The way to take steps; kept for the later jobs of a worker, which need not compile again."""
     return COMPILE[name]()
+
+
+def history_of(job: Job, trained: Trained, run: int) -> dict[str, Any]:
+    """The curves of a run, and how far it was trained: fields of its record."""
+    training = _training(job.configs[run], trained, run)
+    return {"curves": trained.curves[run], "training": training}
 
 
 def _training(config: RunConfig, trained: Trained, run: int) -> Training | None:
@@ -224,7 +249,8 @@ def labels(config: RunConfig, seed: int | None) -> Labels:
     )
 
 
-def _write(job: Job, run: int, status: results.Status, **contents: Any) -> None:
+def write(job: Job, run: int, status: results.Status, **contents: Any) -> None:
+    """Record a run of a job, unless it is settled already."""
     config = job.configs[run]
     if results.status(job.out, config.id) in SETTLED:
         return

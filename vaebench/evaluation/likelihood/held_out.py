@@ -32,13 +32,18 @@ def likelihood(subject: Subject) -> list[Grade]:
     With the effective sample size and the Pareto k-hat of the importance weights: where k-hat is
     high for many examples, K samples are too few, and the NLL is in doubt.
     """
-    test, valid = (_of_part(subject, part) for part in PARTS)
+    test = _of_part(subject, "test")
     grades = [
         *_grades(test, "test", subject, ("elbo", "nll", "rate", "distortion", "ess")),
         *_high(test.khat, subject.num_samples),
-        *_grades(valid, "valid", subject, ("elbo", "nll"), "valid_"),
+        *on_validation(subject),
     ]
     return [*grades, *_in_bits(subject, grades[1])]
+
+
+def on_validation(subject: Subject) -> list[Grade]:
+    """ELBO and NLL on the validation part alone, by which runs are chosen."""
+    return _grades(_of_part(subject, "valid"), "valid", subject, ("elbo", "nll"), "valid_")
 
 
 def _of_part(subject: Subject, part: PartName) -> Bounds:
