@@ -38,10 +38,10 @@ def test_run_report_compare(study, tmp_path):
     done = call("run", study, "--out", out, "--executor", "inline")
     assert done.exit_code == 0, done.output
     assert "4 of 4 runs done" in done.stdout
-    told = call("report", out)
-    assert told.exit_code == 0
-    assert "elbo_mc" in told.stdout
-    assert str(out / "report" / "table.md") in told.stdout
+    report = call("report", out)
+    assert report.exit_code == 0
+    assert "elbo_mc" in report.stdout
+    assert str(out / "report" / "table.md") in report.stdout
     assert (out / "report" / "throughput.png").exists()
     assert " in nll (difference " in call("compare", out).stdout
 
@@ -93,10 +93,10 @@ def test_list(kind):
 def test_certify():
     done = call("certify", "iwae", "gaussian", "--json")
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    assert {row["result"] for rows in told.values() for row in rows} == {"holds"}
-    assert {row["kind"] for row in told["findings"]} == {"objective", "likelihood"}
-    assert len(told["derivation"]) == 10
+    report = json.loads(done.stdout)
+    assert {row["result"] for rows in report.values() for row in rows} == {"holds"}
+    assert {row["kind"] for row in report["findings"]} == {"objective", "likelihood"}
+    assert len(report["derivation"]) == 10
 
 
 def test_certify_prints_both_tables_and_counts():

@@ -26,25 +26,25 @@ USUAL = "likelihood,latent_use,samples"
 
 
 def record(variant, seed, nll, settings, status="done", run="", **more):
-    found = {"nll": nll, "elbo": -nll - 1.0, **more} if status == "done" else {}
+    computed = {"nll": nll, "elbo": -nll - 1.0, **more} if status == "done" else {}
     return Record(
         run=digest({"of": run or [variant, seed, len(settings)]}),
         study="s",
         labels=Labels("digits", "bernoulli", "given", "{}", variant, 1, SPACE, settings, seed),
         status=status,
         reason="" if status == "done" else "lost",
-        metrics=[metric(name, value) for name, value in found.items()],
+        metrics=[metric(name, value) for name, value in computed.items()],
     )
 
 
-def given(variant="pyro", seed=0, nll=97.0, gradings=USUAL, **more):
+def external(variant="pyro", seed=0, nll=97.0, gradings=USUAL, **more):
     return record(variant, seed, nll, GRADED.format(gradings=gradings), **more)
 
 
 def trained(variant, seed, nll, settings=TRAINED, **more):
-    own = record(variant, seed, nll, settings + GRADED.format(gradings=USUAL), **more)
+    facts = record(variant, seed, nll, settings + GRADED.format(gradings=USUAL), **more)
     logged = {"step": [1.0, 2.0], "valid_elbo_nats": [-30.0 - nll, -nll]}
-    return msgspec.structs.replace(own, curves=logged)
+    return msgspec.structs.replace(facts, curves=logged)
 
 
 def study():
@@ -57,8 +57,8 @@ def study():
 
 def folder_of(path, *records):
     results.prepare(path)
-    for own in records:
-        results.write(path, own)
+    for facts in records:
+        results.write(path, facts)
     return path
 
 
@@ -88,7 +88,7 @@ def test_lines_of_one_variant_are_told_apart_by_what_one_of_them_lacks():
 
 @pytest.fixture
 def beside(tmp_path):
-    return folder_of(tmp_path, *study(), given(rate=7.0, distortion=90.0))
+    return folder_of(tmp_path, *study(), external(rate=7.0, distortion=90.0))
 
 
 def test_report_of_a_study_with_a_model_from_elsewhere(beside):
@@ -107,7 +107,7 @@ def test_report_of_a_study_with_a_model_from_elsewhere(beside):
 
 def test_report_of_models_from_elsewhere_alone(tmp_path):
     """Without curves, timings, rates and distortions, which their gradings may not give."""
-    folder_of(tmp_path, given("pyro"), given("pythae", nll=98.0))
+    folder_of(tmp_path, external("pyro"), external("pythae", nll=98.0))
     _, paths = write_report(tmp_path, tmp_path / "report")
     assert {p.name for p in paths} == {
         *("table.csv", "table.md", "comparison.csv", "aggregate.csv", "comparison.png")
@@ -116,7 +116,7 @@ def test_report_of_models_from_elsewhere_alone(tmp_path):
 
 def test_labels_that_are_long_leave_room_for_the_figure(tmp_path):
     long = ",".join(f"grading_{i}(chains=16,steps=1000)" for i in range(12))
-    folder_of(tmp_path, *study(), given(gradings=long, rate=7.0, distortion=90.0))
+    folder_of(tmp_path, *study(), external(gradings=long, rate=7.0, distortion=90.0))
     _, paths = write_report(tmp_path, tmp_path / "report")
     assert "rate_distortion.png" in {p.name for p in paths}
     drawn = figures.comparison(results.load(tmp_path))
@@ -139,7 +139,7 @@ def test_figures_of_what_no_run_has_are_none(beside):
 
 
 def test_against_is_a_variant_where_no_other_line_has_it(tmp_path):
-    folder_of(tmp_path, *study(), given("elsewhere", gradings="likelihood"))
+    folder_of(tmp_path, *study(), external("elsewhere", gradings="likelihood"))
     rows = results.load(tmp_path)
     table = comparisons(rows, against="elbo")
     assert len(table) == 3
@@ -157,7 +157,7 @@ def test_against_a_study_beside_a_model_from_elsewhere(beside):
 
 
 def test_two_runs_of_a_line_at_one_seed_are_refused(beside):
-    folder_of(beside, given(nll=120.0, run="another"))
+    folder_of(beside, external(nll=120.0, run="another"))
     another = digest({"of": "another"})
     said = (
         f"'pyro' must have one run of each seed .* of seed 0 it has the runs .*{another}.*: give "
@@ -199,7 +199,7 @@ def with_fingerprints(rows, **by_variant):
 
 
 def test_values_of_an_earlier_version_are_not_compared_with_newer_ones(tmp_path):
-    folder_of(tmp_path, *(given(v, nll=97.0 + i) for i, v in enumerate(("old", "older", "new"))))
+    folder_of(tmp_path, *(external(v, nll=97.0 + i) for i, v in enumerate(("old", "older", "new"))))
     rows = with_fingerprints(results.load(tmp_path), new="1f")
     table = comparisons(rows).set_index(["worse", "better"])
     assert table.loc[("older", "old"), "verdict"] == "cannot be told apart by one seed"
@@ -217,7 +217,7 @@ def test_values_of_an_earlier_version_are_not_compared_with_newer_ones(tmp_path)
 
 def test_a_run_without_a_value_has_not_made_it_in_another_way(tmp_path):
     """Its figure is None, with the reason, and has no fingerprint."""
-    folder_of(tmp_path, given("a", nll=97.0), given("b", nll=98.0))
+    folder_of(tmp_path, external("a", nll=97.0), external("b", nll=98.0))
     rows = with_fingerprints(results.load(tmp_path), a="1f")
     rows.loc[(rows["variant"] == "b") & (rows["metric"] == "elbo"), "value"] = float("nan")
     rows.loc[rows["metric"] == "nll", "fingerprint"] = "1f"
@@ -228,7 +228,9 @@ def test_a_run_without_a_value_has_not_made_it_in_another_way(tmp_path):
 
 def test_a_line_of_old_and_new_runs_says_so(tmp_path):
     folder_of(
-        tmp_path, *(given("a", seed=i) for i in range(2)), *(given("b", seed=i) for i in range(2))
+        tmp_path,
+        *(external("a", seed=i) for i in range(2)),
+        *(external("b", seed=i) for i in range(2)),
     )
     rows = with_fingerprints(results.load(tmp_path), a="1f", b="1f")
     rows.loc[(rows["variant"] == "b") & (rows["seed"] == 0), "fingerprint"] = ""

@@ -30,13 +30,13 @@ def test_defaults_are_a_warm_up_from_0_to_1():
     [(0.3, 0.5), (0.3 + 0.1 * math.log(3), 0.75), (0.3 - 0.1 * math.log(4), 0.2), (1.0, 0.99909)],
 )
 def test_sigmoid_is_the_logistic_curve(progress, share):
-    found = sigmoid(progress, **FROM_1_TO_3, middle=0.3, width=0.1)
-    assert found == pytest.approx(1.0 + 2.0 * share, abs=1e-5)
+    computed = sigmoid(progress, **FROM_1_TO_3, middle=0.3, width=0.1)
+    assert computed == pytest.approx(1.0 + 2.0 * share, abs=1e-5)
 
 
 def test_the_steepest_sigmoid_is_a_step():
-    found = [sigmoid(p, **FROM_1_TO_3, middle=0.5, width=1e-6) for p in (0.0, 0.499, 0.501, 1.0)]
-    assert found == [1.0, 1.0, 3.0, 3.0]
+    computed = [sigmoid(p, **FROM_1_TO_3, middle=0.5, width=1e-6) for p in (0.0, 0.499, 0.501, 1.0)]
+    assert computed == [1.0, 1.0, 3.0, 3.0]
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_the_steepest_sigmoid_is_a_step():
     [(0.0, 1.0), (0.05, 2.0), (0.1, 3.0), (0.2, 3.0), (0.25, 1.0), (0.3, 2.0), (0.76, 1.2), (1, 3)],
 )
 def test_cyclical_rises_and_stays_in_every_cycle(progress, value):
-    found = cyclical(progress, **FROM_1_TO_3, cycles=4, rising=0.4)
-    assert found == pytest.approx(value)
+    computed = cyclical(progress, **FROM_1_TO_3, cycles=4, rising=0.4)
+    assert computed == pytest.approx(value)
 
 
 REFUSED = {
@@ -139,5 +139,5 @@ def test_the_temperature_follows_a_schedule():
     falling = {"name": "linear", "start": 2.0, "stop": 1.0, "over": 1.0}
     codes = {"name": "gumbel_softmax", "temperature": falling}
     config = run_config("elbo", posterior=codes, prior="uniform_categorical")
-    found = [float(step.terms.q.temperature) for step in steps_of([config])[1]]
-    assert found == pytest.approx([2.0, 1.8, 1.6, 1.4, 1.2])
+    computed = [float(step.terms.q.temperature) for step in steps_of([config])[1]]
+    assert computed == pytest.approx([2.0, 1.8, 1.6, 1.4, 1.2])

@@ -107,14 +107,14 @@ def test_a_file_written_anew_is_read_anew(tmp_path):
     import numpy as np
 
     path = tmp_path / "mine.npz"
-    found = set()
+    computed = set()
     for i in range(2):
         images = np.eye(4, dtype=np.float32)[None].repeat(20, 0)
         images[0, 0, 1] = i
         np.savez(path, x_train=images, x_test=images)
         (config,) = resolve([tiny(data={"name": str(path)})])
-        found.add(config.data.fingerprint)
-    assert len(found) == 2
+        computed.add(config.data.fingerprint)
+    assert len(computed) == 2
 
 
 def test_bad_overrides_are_named(file):
@@ -133,6 +133,6 @@ def test_an_absent_file_is_named(tmp_path):
 
 def test_an_axis_over_a_field_of_a_section_can_be_set_from_outside(file):
     overrides = ['axes.train.precision=["float32", "bfloat16"]']
-    found = expand(read(file, overrides))
-    assert len(found) == 2 * len(expand(read(file)))
-    assert {c.train.precision for c in found} == {"float32", "bfloat16"}
+    computed = expand(read(file, overrides))
+    assert len(computed) == 2 * len(expand(read(file)))
+    assert {c.train.precision for c in computed} == {"float32", "bfloat16"}

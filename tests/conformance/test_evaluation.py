@@ -45,18 +45,20 @@ def test_bounds_are_those_of_the_log_weights_by_hand(posterior, prior):
     law = torch.distributions.Bernoulli(logits=model.decode(draw.z))
     log_px_z = law.log_prob(x).sum(-1)
     log_w = log_px_z + p.log_prob(draw.z) - log_q
-    found, kl = bounds_of(model), p.kl(q)
-    torch.testing.assert_close(found.nll, math.log(K) - torch.logsumexp(log_w, 0))
-    torch.testing.assert_close(found.distortion, -log_px_z.mean(0))
-    torch.testing.assert_close(found.elbo, log_w.mean(0) if kl is None else log_px_z.mean(0) - kl)
-    torch.testing.assert_close(found.elbo, -found.distortion - found.rate)
+    computed, kl = bounds_of(model), p.kl(q)
+    torch.testing.assert_close(computed.nll, math.log(K) - torch.logsumexp(log_w, 0))
+    torch.testing.assert_close(computed.distortion, -log_px_z.mean(0))
+    torch.testing.assert_close(
+        computed.elbo, log_w.mean(0) if kl is None else log_px_z.mean(0) - kl
+    )
+    torch.testing.assert_close(computed.elbo, -computed.distortion - computed.rate)
 
 
 @pytest.mark.parametrize(("posterior", "prior"), pairs())
 def test_the_elbo_is_below_the_importance_weighted_bound(posterior, prior):
     """Example by example where both are of the same samples; else on average."""
-    found = bounds_of(model_of(posterior, prior))
-    gap = -found.nll - found.elbo
+    computed = bounds_of(model_of(posterior, prior))
+    gap = -computed.nll - computed.elbo
     assert float(gap.mean()) > 0.1
     model = model_of(posterior, prior)
     sampled = model.prior().kl(model.posterior(observations().expand(S, N, P))) is None
@@ -111,9 +113,9 @@ def test_every_family_gets_every_figure(posterior, prior):
     key = Noise(noise.keys[1:])
     one = Subject(select(model, [1]), dataset, key, num_samples=3, num_images=40)
     alone = {metric.metric: metric.value for metric in results.metrics(evaluate(one).grades, 0)}
-    found = {metric.metric: metric for metric in results.metrics(stacked, 1)}
-    assert found.keys() == alone.keys() == FIGURES
-    for name, metric in found.items():
+    computed = {metric.metric: metric for metric in results.metrics(stacked, 1)}
+    assert computed.keys() == alone.keys() == FIGURES
+    for name, metric in computed.items():
         if metric.value is None:
             assert name in BY_FORMULA and "no formula" in metric.trust and alone[name] is None
         else:
@@ -140,31 +142,31 @@ def test_images_that_a_model_knows_nothing_of_take_8_bits_a_pixel():
         for parameter in model.parameters():
             parameter.zero_()
         list(model.decoder.parameters())[-1].fill_(raw_one)
-    found = evaluate(Subject(model, dataset, noise, num_samples=4, num_images=40)).values
-    assert found["bits_per_dim"][0] == pytest.approx(8.0, abs=1e-4)
-    assert found["nll"][0] == pytest.approx(64 * math.log(256), rel=1e-5)
-    assert found["elbo"][0] == pytest.approx(-found["nll"][0], rel=1e-5)
+    computed = evaluate(Subject(model, dataset, noise, num_samples=4, num_images=40)).values
+    assert computed["bits_per_dim"][0] == pytest.approx(8.0, abs=1e-4)
+    assert computed["nll"][0] == pytest.approx(64 * math.log(256), rel=1e-5)
+    assert computed["elbo"][0] == pytest.approx(-computed["nll"][0], rel=1e-5)
 
 
 @torch.no_grad()
 def test_bits_per_dim_of_dequantised_images_count_the_volume_of_a_level():
     model, dataset, noise = dequantised({"name": "gaussian", "sigma": 0.3})
     subject = Subject(model, dataset, noise, num_samples=K, num_images=40)
-    found = evaluate(subject).values
+    computed = evaluate(subject).values
     x = dataset.observe("test")
     q = model.posterior(x[None])
     z = q.draw(Drawing(with_own_streams(subject, "likelihood").noise, K, densities)).z
     log_w = torch.distributions.Normal(model.decode(z), 0.3).log_prob(x).sum(-1)
     log_w += torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1) - q.log_prob(z)
     nll = math.log(K) - torch.logsumexp(log_w, 0).mean() + 64 * math.log(256)
-    assert found["nll"][0] == pytest.approx(float(nll), rel=1e-5)
-    assert found["bits_per_dim"][0] == pytest.approx(float(nll) / (64 * math.log(2)), rel=1e-5)
+    assert computed["nll"][0] == pytest.approx(float(nll), rel=1e-5)
+    assert computed["bits_per_dim"][0] == pytest.approx(float(nll) / (64 * math.log(2)), rel=1e-5)
 
 
 def test_densities_of_images_as_they_are_have_no_bits_per_dim():
     config = run_config("elbo", "laplace")
     model, _ = steps_of([config])
     noise = streams([config], "evaluate")
-    found = evaluate(Subject(model, load_data(config.data), noise, num_samples=2, num_images=40))
-    assert "bits_per_dim" not in found.values
+    computed = evaluate(Subject(model, load_data(config.data), noise, num_samples=2, num_images=40))
+    assert "bits_per_dim" not in computed.values
     assert model.log_volume == 0.0

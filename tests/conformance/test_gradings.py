@@ -81,9 +81,9 @@ def agree(ours, theirs, run=None):
             one, other = getattr(a, field), getattr(b, field)
             assert (one is None) == (other is None), (a.name, field)
             if one is not None:
-                told = f"{a.name}: {field}"
+                outcome = f"{a.name}: {field}"
                 torch.testing.assert_close(
-                    one[of_run].double(), other.double(), rtol=1e-3, atol=1e-4, msg=told
+                    one[of_run].double(), other.double(), rtol=1e-3, atol=1e-4, msg=outcome
                 )
 
 
@@ -109,7 +109,7 @@ def test_a_grade_is_complete(graded, subject, name):
 
 
 def test_no_two_gradings_give_the_same_figure(graded):
-    names = [grade.name for found in graded.values() for grade in found]
+    names = [grade.name for computed in graded.values() for grade in computed]
     assert sorted(names) == sorted(set(names))
 
 
@@ -214,8 +214,8 @@ def test_the_command_grades_by_every_grading(tmp_path, name):
     inside = ", ".join(f"{k} = {v}" for k, v in SMALL.get(name, {}).items())
     asked = f'{{ name = "{name}", {inside} }}' if inside else name
     call = ["evaluate", str(tmp_path / "out"), "--grading", asked]
-    told = CliRunner().invoke(main, [*call, "--budget"])
-    assert told.exit_code == 0 and "in all" in told.output, told.output
+    outcome = CliRunner().invoke(main, [*call, "--budget"])
+    assert outcome.exit_code == 0 and "in all" in outcome.output, outcome.output
     done = CliRunner().invoke(main, [*call, "--keep"])
     assert done.exit_code == 0, done.output
     (record,) = results.records(tmp_path / "out")

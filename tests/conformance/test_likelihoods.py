@@ -96,9 +96,9 @@ def test_log_prob_is_that_of_the_reference(entry):
     reference = Independent(REFERENCES[entry.name](out), 1)
     value = (255 * x).round() if entry.support is EIGHT_BIT else x
     expected = reference.log_prob(value.expand(K, S, B, P))
-    found = entry.log_prob(x, out, **parameters(entry))
-    assert found.shape == (K, S, B)
-    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-7)
+    computed = entry.log_prob(x, out, **parameters(entry))
+    assert computed.shape == (K, S, B)
+    torch.testing.assert_close(computed, expected, rtol=1e-7, atol=1e-7)
 
 
 def one_pixel(entry, numbers):
@@ -158,10 +158,10 @@ def test_one_parameter_per_run(entry):
 def test_float32_is_close_to_float64(entry, scale):
     x, out = (tensor.float() for tensor in draw(entry, scale))
     x = x if entry.support.values else x.clamp(1e-6, 1 - 1e-6)
-    found = entry.log_prob(x, out, **parameters(entry))
-    assert found.dtype == torch.float32
+    computed = entry.log_prob(x, out, **parameters(entry))
+    assert computed.dtype == torch.float32
     exact = entry.log_prob(x.double(), out.double(), **parameters(entry))
-    torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(computed.double(), exact, rtol=1e-4, atol=1e-3)
 
 
 ENDS = {

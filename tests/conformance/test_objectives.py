@@ -84,8 +84,8 @@ def test_a_hyperparameter_per_run_is_each_run_with_its_own(entry):
     stacked_hyper = hyper_of(entry, S)
     stacked = loss_of(entry, terms_of(entry), **stacked_hyper)
     for run in range(S):
-        own = {n: v if n in entry.counts else float(v[run]) for n, v in stacked_hyper.items()}
-        torch.testing.assert_close(stacked[run], loss_of(entry, terms_of(entry), **own)[run])
+        of_run = {n: v if n in entry.counts else float(v[run]) for n, v in stacked_hyper.items()}
+        torch.testing.assert_close(stacked[run], loss_of(entry, terms_of(entry), **of_run)[run])
 
 
 LACKING = {

@@ -19,9 +19,11 @@ from tests.support.families import (
     q_of,
     within_error,
 )
+from vaebench.config.compatibility import refusal
 from vaebench.core.errors import InputError
 from vaebench.models import select
 from vaebench.models.posteriors import POSTERIORS, Drawing, Latent
+from vaebench.models.priors import PRIORS
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise
 
@@ -29,6 +31,13 @@ K, MANY = 5, 20_000
 NOISE = Noise(KEYS, step=3)
 REAL = [name for name, entry in POSTERIORS.items() if not entry.discrete]
 DISCRETE = [name for name, entry in POSTERIORS.items() if entry.discrete]
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_the_declared_closed_forms_are_those_that_train(posterior, prior):
+    trains = not refusal("elbo", "bernoulli", posterior, prior)
+    assert (prior in POSTERIORS[posterior].closed_form_kl_to) == trains
 
 
 def drawn(q, num_samples=K, noise=NOISE, relaxed=False):
@@ -94,9 +103,9 @@ def test_the_density_of_codes_is_how_often_they_come(name):
     q, codes = q_of(name), one_hot_codes()
     probabilities = q.log_prob(codes[:, None, None].expand(-1, S, B, -1)).exp()  # [C^D, S, B]
     torch.testing.assert_close(probabilities.sum(0), torch.ones(S, B, dtype=torch.float64))
-    found = (drawn(q, MANY).z[:, None] == codes[None, :, None, None]).all(-1)
+    computed = (drawn(q, MANY).z[:, None] == codes[None, :, None, None]).all(-1)
     error = (probabilities * (1 - probabilities) / MANY).sqrt()
-    assert ((found.double().mean(0) - probabilities).abs() <= 4.5 * error).all()
+    assert ((computed.double().mean(0) - probabilities).abs() <= 4.5 * error).all()
 
 
 @pytest.mark.parametrize("name", POSTERIORS)

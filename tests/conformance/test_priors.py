@@ -65,9 +65,9 @@ def test_a_run_has_the_same_prior_alone_and_in_a_stack(name):
     log_p = model.prior().log_prob(z[None].double())
     for run in range(S):
         alone = select(model, [run]).prior()
-        own = alone.sample(Noise(KEYS[run : run + 1], step=4), 6, model.family.latent)
-        torch.testing.assert_close(own, z[run : run + 1])
-        torch.testing.assert_close(alone.log_prob(own[None].double()), log_p[:, run : run + 1])
+        of_run = alone.sample(Noise(KEYS[run : run + 1], step=4), 6, model.family.latent)
+        torch.testing.assert_close(of_run, z[run : run + 1])
+        torch.testing.assert_close(alone.log_prob(of_run[None].double()), log_p[:, run : run + 1])
 
 
 @torch.no_grad()
@@ -90,9 +90,9 @@ def test_the_density_of_codes_is_how_often_they_are_sampled(name):
     probabilities = p.log_prob(codes[:, None, None].expand(-1, S, 1, -1)).exp()[..., 0]
     torch.testing.assert_close(probabilities.sum(0), torch.ones(S, dtype=torch.float64))
     samples = p.sample(NOISE, MANY, Latent(D, C))
-    found = (samples[:, :, None] == codes).all(-1).double().mean(1).T  # [C^D, S]
+    computed = (samples[:, :, None] == codes).all(-1).double().mean(1).T  # [C^D, S]
     error = (probabilities * (1 - probabilities) / MANY).sqrt()
-    assert ((found - probabilities).abs() <= 4.5 * error).all()
+    assert ((computed - probabilities).abs() <= 4.5 * error).all()
 
 
 @torch.no_grad()

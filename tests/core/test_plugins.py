@@ -67,7 +67,7 @@ def test_a_prior_from_outside_trains_in_one_stack_with_a_scalar_for_each_run(tmp
     study = tmp_path / "s.toml"
     study.write_text(STUDY)
     inline = {"plugins": [plugin], "executor": "inline", "timings": False}
-    found = figures(vb.run(study, tmp_path / "out", **inline))
+    computed = figures(vb.run(study, tmp_path / "out", **inline))
     records = list(results.records(tmp_path / "out"))
     configs = [parse(record.config) for record in records]
     assert [record.status for record in records] == ["done", "done"]
@@ -79,8 +79,8 @@ def test_a_prior_from_outside_trains_in_one_stack_with_a_scalar_for_each_run(tmp
     for i, config in enumerate(configs):
         frame = vb.run([config], tmp_path / str(i), **inline)
         alone |= figures(frame)
-    assert alone == pytest.approx(found, rel=1e-4)
-    narrow, wide = (found[f"elbo_mc, wide_normal(spread={s})", "nll"] for s in ("0.5", "4"))
+    assert alone == pytest.approx(computed, rel=1e-4)
+    narrow, wide = (computed[f"elbo_mc, wide_normal(spread={s})", "nll"] for s in ("0.5", "4"))
     assert abs(narrow - wide) > 0.05
 
 

@@ -159,12 +159,14 @@ def its_buffer(x):
 def test_an_extractor_may_work_in_place(tmp_path, name, monkeypatch):
     (tmp_path / "ext.py").write_text(EXTRACTORS)
     dataset = load("digits", "none")
-    found, expected = (extractor_for(dataset, f"{tmp_path / 'ext.py'}:{n}") for n in (name, "pure"))
-    first, second = found.features(dataset.test.x[:9]), found.features(dataset.test.x[9:18])
+    computed, expected = (
+        extractor_for(dataset, f"{tmp_path / 'ext.py'}:{n}") for n in (name, "pure")
+    )
+    first, second = computed.features(dataset.test.x[:9]), computed.features(dataset.test.x[9:18])
     assert torch.equal(first.double(), expected.features(dataset.test.x[:9]).double())
     assert not torch.equal(first, second)
     of_test = features_of(expected, dataset.test.x)
-    assert torch.equal(features_of(found, dataset.test.x), of_test)
+    assert torch.equal(features_of(computed, dataset.test.x), of_test)
 
 
 # ------------------------------------------------------------------ plugins
@@ -198,11 +200,11 @@ def graded(subject, *names, **family):
 
 def test_a_likelihood_may_work_in_place(subject):
     subject.model.likelihood_hyper = type(subject.model.likelihood_hyper)({}, 2)
-    found, expected = (
+    computed, expected = (
         graded(subject, "likelihood", likelihood=with_log_prob(function))
         for function in (likelihood_in_place, pure_likelihood)
     )
-    assert found == expected
+    assert computed == expected
 
 
 def test_a_prior_may_work_in_place():
@@ -264,8 +266,8 @@ def test_a_grading_gets_data_and_weights_of_its_own(subject, does, monkeypatch):
     answers = {"grade": lambda s: spoils(s), "refuses": lambda s: spoils(s) and ""}
     entry = dataclasses.replace(GRADINGS["latent"], **{does: answers[does]})
     monkeypatch.setitem(GRADINGS._entries, "latent", entry)
-    found = graded(subject, "latent", "likelihood", "samples")
-    assert {name: found[name] for name in expected} == expected
+    computed = graded(subject, "latent", "likelihood", "samples")
+    assert {name: computed[name] for name in expected} == expected
 
 
 def over_all_runs(subject):

@@ -123,9 +123,9 @@ def test_the_expected_elbo_of_the_discrete_model_is_by_hand(wrong):
     by_hand = sum(
         p * (log_p - math.log(p) - math.log(3)) for p, log_p in zip(q, log_px_z, strict=True)
     )
-    for found in (discrete.bounds(OBJECTIVES[n], wrong=wrong) for n in ("elbo", "elbo_mc")):
-        assert list(found) == [1, 2, 3, 4, 5, 6]
-        assert list(found.values()) == pytest.approx([by_hand] * 6)
+    for at_each_k in (discrete.bounds(OBJECTIVES[n], wrong=wrong) for n in ("elbo", "elbo_mc")):
+        assert list(at_each_k) == [1, 2, 3, 4, 5, 6]
+        assert list(at_each_k.values()) == pytest.approx([by_hand] * 6)
     assert (by_hand < discrete.log_px() - 0.01) == wrong
 
 
@@ -175,8 +175,8 @@ def test_slopes_of_the_expected_elbo_are_those_of_the_closed_form():
     for side in ("encoder", "decoder"):
         parameters = getattr(model, side).parameters()
         expected = torch.cat([p.grad.flatten() for p in parameters])
-        found = quadrature.slope(OBJECTIVES["elbo_mc"], side)
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+        computed = quadrature.slope(OBJECTIVES["elbo_mc"], side)
+        torch.testing.assert_close(computed, expected, rtol=0, atol=1e-7)
 
 
 # ------------------------------------------------------------------ gradients
@@ -188,10 +188,10 @@ def test_slopes_of_the_expected_elbo_are_those_of_the_closed_form():
 def test_only_path_gradients_vanish_in_every_sample_at_the_true_posterior(name, at_rest):
     """Those of elbo_mc and iwae do so on average: the score that is in them is noise."""
     model = replicas(linear_gaussian(wrong=0.0), trained=True)
-    found = gradients(OBJECTIVES[name], model, examples())["encoder"]
-    assert (largest(found) < 1e-9) == at_rest
-    assert at_rest or largest(found) > 0.1
-    assert centred(name, "on average", found).holds
+    computed = gradients(OBJECTIVES[name], model, examples())["encoder"]
+    assert (largest(computed) < 1e-9) == at_rest
+    assert at_rest or largest(computed) > 0.1
+    assert centred(name, "on average", computed).holds
 
 
 def test_the_encoder_of_an_upper_bound_descends_it():

@@ -27,9 +27,9 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_losses_have_the_variances_that_they_imply(name):
     foreign, variance = PUBLISHED[name]
-    found = translate(foreign, kl_weight=3.0)
-    assert found.sigma**2 == pytest.approx(variance)
-    assert (found.beta, found.factor) == (3.0, 1.0)
+    computed = translate(foreign, kl_weight=3.0)
+    assert computed.sigma**2 == pytest.approx(variance)
+    assert (computed.beta, computed.factor) == (3.0, 1.0)
 
 
 @pytest.mark.parametrize(("kl_weight", "beta"), [(0.00025, 1.536), (1.0, 6144.0)])
@@ -72,7 +72,7 @@ def our_loss(x, out, kl, *, beta, sigma):
 def test_gradients_are_proportional(foreign, sigma):
     """Training there is training here: at sigma None also with the same learning rate."""
     sigma = None if foreign.loss == "bce" else sigma
-    found = translate(foreign, kl_weight=0.7, sigma=sigma)
+    computed = translate(foreign, kl_weight=0.7, sigma=sigma)
     generator = torch.Generator().manual_seed(0)
     x = (torch.rand(4, 5, generator=generator) < 0.5).double()
     out, kl = (
@@ -80,9 +80,9 @@ def test_gradients_are_proportional(foreign, sigma):
         for n in (5, 3)
     )
     there = torch.autograd.grad(foreign_loss(foreign, 0.7, x, out, kl).sum(), (out, kl))
-    here = our_loss(x, out, kl, beta=found.beta, sigma=found.sigma).sum()
+    here = our_loss(x, out, kl, beta=computed.beta, sigma=computed.sigma).sum()
     for a, b in zip(there, torch.autograd.grad(here, (out, kl)), strict=True):
-        torch.testing.assert_close(a, found.factor * b)
+        torch.testing.assert_close(a, computed.factor * b)
 
 
 @pytest.mark.parametrize("foreign", LOSSES, ids=str)

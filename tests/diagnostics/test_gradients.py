@@ -57,14 +57,14 @@ def gaussian_point(wrong):
 def gathered(point, name, num_samples, num=R, stream="replicas", directions=None, **hyper):
     """Moments of each side, along the given directions or the axes of the first parameters."""
     config = with_objective(GAUSSIAN, Choice(name, hyper), num_samples)
-    found = {}
+    computed = {}
     for part in replicas(point, config, stream, num):
         for side in SIDES:
-            if side not in found:
+            if side not in computed:
                 axes = torch.eye(part[side].shape[1], dtype=torch.float64)
-                found[side] = Moments(axes if directions is None else directions[side])
-            found[side].add(part[side])
-    return found
+                computed[side] = Moments(axes if directions is None else directions[side])
+            computed[side].add(part[side])
+    return computed
 
 
 # ------------------------------------------------------------------ the estimators
@@ -86,9 +86,11 @@ def test_more_samples_hurt_the_encoder_of_iwae_and_help_that_of_dreg():
     point = gaussian_point(wrong=0.3)
     snr = {}
     for k in (8, 128):
-        found = {name: gathered(point, name, k)["encoder"].summary() for name in ("iwae", "dreg")}
-        for name, summary in found.items():
-            snr[name, k] = norm(found["dreg"]) / summary.noise**0.5
+        computed = {
+            name: gathered(point, name, k)["encoder"].summary() for name in ("iwae", "dreg")
+        }
+        for name, summary in computed.items():
+            snr[name, k] = norm(computed["dreg"]) / summary.noise**0.5
     assert math.log(snr["iwae", 128] / snr["iwae", 8], 16) == pytest.approx(-0.5, abs=0.1)
     assert math.log(snr["dreg", 128] / snr["dreg", 8], 16) == pytest.approx(0.5, abs=0.1)
 
@@ -96,8 +98,8 @@ def test_more_samples_hurt_the_encoder_of_iwae_and_help_that_of_dreg():
 def test_variance_of_a_mean_of_samples_falls_as_1_over_k():
     point = gaussian_point(wrong=1.0)
     for side in SIDES:
-        found = [gathered(point, "elbo_mc", k)[side] for k in (1, 8)]
-        one, eight = (estimate(m, lambda s: s.noise) for m in found)
+        computed = [gathered(point, "elbo_mc", k)[side] for k in (1, 8)]
+        one, eight = (estimate(m, lambda s: s.noise) for m in computed)
         error = math.hypot(one.standard_error, 8 * eight.standard_error)
         assert abs(one.value - 8 * eight.value) < 4 * error
         assert error < 0.2 * one.value
@@ -177,11 +179,11 @@ def known(num=4000, mean=(3.0, 0.0, 4.0), spread=(1.0, 2.0, 2.0), seed=0):
 
 def test_signal_and_noise_of_known_gradients():
     moments = known()
-    found = {f: estimate(moments, f) for f in (snr_of_vector, snr_of_parameters, norm)}
+    computed = {f: estimate(moments, f) for f in (snr_of_vector, snr_of_parameters, norm)}
     expected = {snr_of_vector: 5 / 3, snr_of_parameters: 5 / 3, norm: 5.0}
     for figure, value in expected.items():
-        error = found[figure].standard_error
-        assert abs(found[figure].value - value) < 4 * error + 0.01
+        error = computed[figure].standard_error
+        assert abs(computed[figure].value - value) < 4 * error + 0.01
         assert 0 < error < 0.1 * value
 
 
@@ -207,11 +209,11 @@ def test_noise_alone_shows_no_distance():
 
 def test_signal_is_free_of_the_noise_of_the_mean():
     """Of pure noise the squared norm of the mean is 0 in expectation, not trace / R."""
-    found = torch.tensor(
+    computed = torch.tensor(
         [known(num=20, mean=(0.0, 0.0, 0.0), seed=s).summary().squared_signal for s in range(200)]
     )
-    assert abs(float(found.mean())) < 4 * float(found.std()) / 200**0.5
-    assert 4 * float(found.std()) / 200**0.5 < 0.5 * 9 / 20
+    assert abs(float(computed.mean())) < 4 * float(computed.std()) / 200**0.5
+    assert 4 * float(computed.std()) / 200**0.5 < 0.5 * 9 / 20
 
 
 def test_no_parameter_moved_is_no_number():
@@ -306,7 +308,9 @@ def test_every_variant_k_and_checkpoint_has_its_rows_or_a_reason():
     counted = []
     rows = measure(planned, counted.append)
     assert sum(counted) == planned.num_cells == 24
-    found = {(r["step"], r["variant"], r["num_samples"], r["side"]): r for r in rows if r["metric"]}
+    computed = {
+        (r["step"], r["variant"], r["num_samples"], r["side"]): r for r in rows if r["metric"]
+    }
     for step in (0, 12):
         for variant in {r["variant"] for r in rows}:
             for k in (1, 3, 4):
@@ -319,7 +323,7 @@ def test_every_variant_k_and_checkpoint_has_its_rows_or_a_reason():
                 ]
                 lost = "factor" in variant or (variant.startswith("piwae") and k != 4)
                 assert bool(reasons) == lost
-                assert all(((step, variant, k, side) in found) != lost for side in SIDES)
+                assert all(((step, variant, k, side) in computed) != lost for side in SIDES)
     keys = {tuple(row) for row in rows}
     assert len(keys) == 1, "every row has the same columns"
     assert all(row["value"] is None or math.isfinite(row["value"]) for row in rows)
@@ -383,6 +387,6 @@ def test_the_envelope_takes_the_best_k_of_each_budget():
             "log_px_relative_noise": k**-0.5,
         }.items()
     ]
-    found = envelope(pd.DataFrame(rows))
-    assert found["error"].iloc[0] == pytest.approx(math.sqrt(0.25 + 1.0))
-    assert found["error"].iloc[-1] == pytest.approx(math.sqrt(10 / found["budget"].iloc[-1]))
+    computed = envelope(pd.DataFrame(rows))
+    assert computed["error"].iloc[0] == pytest.approx(math.sqrt(0.25 + 1.0))
+    assert computed["error"].iloc[-1] == pytest.approx(math.sqrt(10 / computed["budget"].iloc[-1]))

@@ -59,11 +59,11 @@ def test_chunks_do_not_show(wrong_posterior, x, max_bytes, num_runs):
 def test_many_samples_lose_no_digits():
     """What 4000 chunks of one sample add up to is what float64 makes of the same terms."""
     model, images, noise = mlp_stack(1)
-    found = bounds(model, images[:1], noise, num_samples=4000, max_bytes=1)
+    computed = bounds(model, images[:1], noise, num_samples=4000, max_bytes=1)
     terms = compute_terms(model, images[None, :1], noise, num_samples=4000, wanted="log_qz_x")
     expected = math.log(4000) - torch.logsumexp(terms.log_w.double(), 0)
-    assert float(found.nll) == pytest.approx(float(expected), rel=3e-7)
-    assert float(found.distortion) == pytest.approx(
+    assert float(computed.nll) == pytest.approx(float(expected), rel=3e-7)
+    assert float(computed.distortion) == pytest.approx(
         -float(terms.log_px_z.double().mean()), rel=3e-7
     )
 
@@ -123,9 +123,9 @@ def test_a_prior_may_be_what_is_widest():
 
 def test_images_of_the_prior_come_in_chunks_too(wrong_posterior):
     wrong_posterior.decoder = Widened(wrong_posterior.decoder)
-    found = []
-    peak = peak_of(lambda: found.append(prior_means(wrong_posterior, NOISE, 300)))
-    assert found[0].shape == (1, 300, 5)
+    computed = []
+    peak = peak_of(lambda: computed.append(prior_means(wrong_posterior, NOISE, 300)))
+    assert computed[0].shape == (1, 300, 5)
     assert peak < 1.2 * CACHE_BYTES
 
 

@@ -112,15 +112,15 @@ def sizes_of(name):
 
 def dtypes_of_layers(module):
     """The dtypes of what the module's layers give from here on: a set that grows."""
-    found = set()
+    computed = set()
 
     def look(layer, inputs, output):
-        found.update(t.dtype for t in (output if isinstance(output, list) else [output]))
+        computed.update(t.dtype for t in (output if isinstance(output, list) else [output]))
 
     for layer in module.modules():
         if isinstance(layer, StackedLayer):
             layer.register_forward_hook(look)
-    return found
+    return computed
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -128,9 +128,9 @@ def dtypes_of_layers(module):
 def test_encoder_and_decoder_multiply_in_the_precision_that_is_set(name, precision):
     """And give float32 to the densities, which are computed in it."""
     model, steps = steps_of(configs_of(precision, model=sizes_of(name)))
-    found = [dtypes_of_layers(network) for network in (model.encoder, model.decoder)]
+    computed = [dtypes_of_layers(network) for network in (model.encoder, model.decoder)]
     step = next(steps)
-    assert found == [{getattr(torch, precision)}] * 2
+    assert computed == [{getattr(torch, precision)}] * 2
     terms = step.terms
     for figures in (step.loss, terms.mu, terms.log_var, terms.z, terms.log_px_z, terms.kl):
         assert figures.dtype == torch.float32
@@ -139,9 +139,9 @@ def test_encoder_and_decoder_multiply_in_the_precision_that_is_set(name, precisi
 
 def test_the_auxiliary_network_multiplies_in_float32():
     model, steps = steps_of(configs_of("bfloat16", objective="factor_vae"))
-    found = dtypes_of_layers(model.auxiliary)
+    computed = dtypes_of_layers(model.auxiliary)
     next(steps)
-    assert found == {torch.float32}
+    assert computed == {torch.float32}
 
 
 def test_parameters_gradients_and_moments_are_float32():
@@ -161,11 +161,11 @@ def test_evaluation_is_in_float32_whatever_the_training(name):
         configs = configs_of(precision, model=sizes_of(name))
         dataset = load_data(configs[0].data)
         model = build_stack(configs, dataset.image_shape)
-        found = dtypes_of_layers(model)
+        computed = dtypes_of_layers(model)
         noise = streams(configs, "evaluate")
         graded.append(bounds(model, dataset.observe("valid")[:50], noise, num_samples=5))
         image = model.mean_image(torch.zeros(1, 2, 3, 2))
-        assert found == {torch.float32}
+        assert computed == {torch.float32}
         assert image.dtype == torch.float32
     assert torch.equal(graded[0].elbo, graded[1].elbo)
     assert torch.equal(graded[0].nll, graded[1].nll)

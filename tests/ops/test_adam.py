@@ -117,15 +117,15 @@ def test_moments_go_on_where_they_were(adam_of):
     for _ in range(NUM_STEPS):
         differentiate(stack)
         adam.step()
-    for own, whole in zip(part.parameters(), stack.parameters(), strict=True):
-        own.data.copy_(whole[[2, 0]])
+    for subset, whole in zip(part.parameters(), stack.parameters(), strict=True):
+        subset.data.copy_(whole[[2, 0]])
     resumed = adam_of(part, [scalars[2], scalars[0]], adam.moments.of([2, 0]))
     for _ in range(NUM_STEPS):
         differentiate(stack, part)
         adam.step()
         resumed.step()
-    for own, whole in zip(part.parameters(), stack.parameters(), strict=True):
-        assert torch.equal(own, whole[[2, 0]])
+    for subset, whole in zip(part.parameters(), stack.parameters(), strict=True):
+        assert torch.equal(subset, whole[[2, 0]])
 
 
 def test_memory_that_is_not_in_order_is_not_given_to_c():
@@ -151,5 +151,5 @@ def test_a_parameter_with_other_memory_is_moved_there(adam_of):
         of_twin.step()
     for left, copy in zip(before, kept, strict=True):
         assert torch.equal(left, copy)
-    for own, other in zip(stack.parameters(), twin.parameters(), strict=True):
-        assert torch.equal(own, other)
+    for subset, other in zip(stack.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(subset, other)

@@ -17,7 +17,7 @@ needs_native = pytest.mark.skipif(bool(c.problem()), reason=c.problem())
 
 
 @pytest.fixture(params=[cpu, pytest.param(cpu_native, marks=needs_native)], ids=["cpu", "native"])
-def own(request: pytest.FixtureRequest) -> ModuleType:
+def implementation(request: pytest.FixtureRequest) -> ModuleType:
     """Each module with paths of its own."""
     module: ModuleType = request.param
     return module
@@ -25,26 +25,28 @@ def own(request: pytest.FixtureRequest) -> ModuleType:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("op", LATENT)
-def test_latent_step(op: str, shape: tuple[int, ...], own: ModuleType) -> None:
+def test_latent_step(op: str, shape: tuple[int, ...], implementation: ModuleType) -> None:
     name, options = LATENT[op]
     noise = Noise(KEYS[: shape[1]], step=4)
     ways = [
         partial(getattr(module, name), noise=noise, num_samples=shape[0], **options)
-        for module in (own, densities)
+        for module in (implementation, densities)
     ]
     check(*ways, latent(shape), size=30.0 if shape[0] == 50 else 10.0)
 
 
-def test_kl_near_the_prior_keeps_its_digits(own: ModuleType) -> None:
+def test_kl_near_the_prior_keeps_its_digits(implementation: ModuleType) -> None:
     mu, log_var = (1e-3 * x for x in latent((1, 2, 5, 20)))
-    _, kl = own.reparameterise_kl(mu, log_var, Noise(KEYS))
+    _, kl = implementation.reparameterise_kl(mu, log_var, Noise(KEYS))
     want = densities.gaussian_kl(mu.double(), log_var.double())
     torch.testing.assert_close(kl.double(), want, rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("narrow", [None, (), (1,), (5, 1), (2, 1, 1)], ids=str)
-def test_gaussian(shape: tuple[int, ...], narrow: tuple[int, ...] | None, own: ModuleType) -> None:
+def test_gaussian(
+    shape: tuple[int, ...], narrow: tuple[int, ...] | None, implementation: ModuleType
+) -> None:
     mu, log_var = parameters(shape, 1.0, -2, 2)
     if narrow is not None:
         narrow = {(): (1,), (5, 1): (shape[2], 1), (2, 1, 1): (shape[1], 1, 1)}.get(narrow, narrow)
@@ -52,7 +54,7 @@ def test_gaussian(shape: tuple[int, ...], narrow: tuple[int, ...] | None, own: M
     x = pixels(shape)
     ways = [
         lambda mu, lv, f=module.gaussian_log_prob: f(x.to(mu.dtype), mu, lv)
-        for module in (own, densities)
+        for module in (implementation, densities)
     ]
     check(*ways, [mu, log_var], size=20.0)
 
@@ -82,7 +84,7 @@ def test_discretised_logistic(shape: tuple[int, ...], scales: tuple[float, float
     check(*ways, [loc, log_scale], size=400.0 if scales[0] < -7 else 10.0)
 
 
-def test_backward_leaves_what_it_kept_as_it_was(own: ModuleType) -> None:
+def test_backward_leaves_what_it_kept_as_it_was(implementation: ModuleType) -> None:
     """A second backward pass through one graph gives the same again."""
     shape = (3, 2, 5, 7)
     mu, log_var = (x.requires_grad_() for x in latent(shape))
@@ -97,16 +99,18 @@ def test_backward_leaves_what_it_kept_as_it_was(own: ModuleType) -> None:
         "discretised_logistic_log_prob": ((x, a, b), (a, b)),
         "importance_weights": ((a[..., 0],), (a,)),
     }
-    for op, (given, leaves) in cases.items():
-        if op not in own.__all__:
+    for op, (inputs, leaves) in cases.items():
+        if op not in implementation.__all__:
             continue
-        out = getattr(own, op)(*given)
+        out = getattr(implementation, op)(*inputs)
         loss = sum(y.square().sum() for y in (out if isinstance(out, tuple) else (out,)))
         first, again = (torch.autograd.grad(loss, leaves, retain_graph=True) for _ in range(2))
         assert all(torch.equal(p, q) for p, q in zip(first, again, strict=True)), op
 
 
-def test_kept_noise_is_not_written_to(own: ModuleType) -> None:
+def test_kept_noise_is_not_written_to(implementation: ModuleType) -> None:
     mu, log_var = latent((1, 2, 5, 7))
-    first, again = (own.reparameterise_kl(mu, log_var, Noise(KEYS, step=2))[0] for _ in range(2))
+    first, again = (
+        implementation.reparameterise_kl(mu, log_var, Noise(KEYS, step=2))[0] for _ in range(2)
+    )
     assert torch.equal(first, again)

@@ -121,9 +121,9 @@ def test_log_mean_decay_joins_its_series_and_keeps_its_digits():
         np.log(integrate.quad(lambda u, v=v: np.exp(-u * v), 0, 1, epsabs=1e-14)[0])
         for v in t.tolist()
     ]
-    found = densities.log_mean_decay(t)
-    close(found, torch.tensor(expected).double(), 1e-13)
-    (slope,) = torch.autograd.grad(found.sum(), t)
+    computed = densities.log_mean_decay(t)
+    close(computed, torch.tensor(expected).double(), 1e-13)
+    (slope,) = torch.autograd.grad(computed.sum(), t)
     assert float(slope[0]) == -0.5
     assert float(slope[4]) == pytest.approx(float(slope[5]), abs=1e-11)
 
@@ -139,9 +139,9 @@ def test_continuous_bernoulli_is_that_of_torch_outside_its_series():
 def test_continuous_bernoulli_at_its_centre():
     """Where torch.distributions has no gradient: lambda = 1/2 is the uniform law."""
     logits = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    found = densities.continuous_bernoulli_log_prob(torch.tensor([0.75]).double(), logits)
-    assert found.item() == 0.0
-    found.backward()
+    computed = densities.continuous_bernoulli_log_prob(torch.tensor([0.75]).double(), logits)
+    assert computed.item() == 0.0
+    computed.backward()
     assert logits.grad.item() == pytest.approx(0.25)
     assert densities.continuous_bernoulli_mean(logits).item() == 0.5
 
@@ -187,9 +187,9 @@ def test_discretised_logistic_keeps_its_digits_far_from_its_location(log_scale):
     scale = np.exp(log_scale)
     x, loc = 100 / 255, 1.0 + 40 * scale
     arguments = (torch.tensor([v], dtype=torch.float64) for v in (x, loc, log_scale))
-    found = densities.discretised_logistic_log_prob(*arguments)
+    computed = densities.discretised_logistic_log_prob(*arguments)
     upper, width = (x + 0.5 / 255 - loc) / scale, 1 / 255 / scale
-    assert float(found) == pytest.approx(upper + np.log(-np.expm1(-width)), rel=1e-12)
+    assert float(computed) == pytest.approx(upper + np.log(-np.expm1(-width)), rel=1e-12)
 
 
 def test_discretised_logistic_masses_and_mean_over_the_levels():

@@ -61,8 +61,8 @@ def test_signatures_of_the_kernels(op: str) -> None:
 
 @pytest.mark.parametrize("op", ops.OPERATIONS)
 def test_float64_takes_the_reference(op: str) -> None:
-    given = arguments(op, torch.float64)
-    got, want = (getattr(module, op)(*given) for module in (ops, densities))
+    inputs = arguments(op, torch.float64)
+    got, want = (getattr(module, op)(*inputs) for module in (ops, densities))
     for a, b in zip(_tuple(got), _tuple(want), strict=True):
         assert torch.equal(a, b)
     assert ops.paths() == {op: "reference: float64 on cpu"}
@@ -86,11 +86,11 @@ def test_float32_on_a_cpu(
 ) -> None:
     if native_code == "without":
         monkeypatch.setattr(c, "_loaded", lambda: (None, "no compiler"))
-    given = arguments(op)
+    inputs = arguments(op)
     c.library()  # which says its own, once
     with caplog.at_level(logging.INFO, "vaebench.ops"):
-        got, _ = (getattr(ops, op)(*given) for _ in range(2))
-    for a, b in zip(_tuple(got), _tuple(getattr(densities, op)(*given)), strict=True):
+        got, _ = (getattr(ops, op)(*inputs) for _ in range(2))
+    for a, b in zip(_tuple(got), _tuple(getattr(densities, op)(*inputs)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
     assert ops.paths() == {op: way_on_a_cpu(op, c.problem())}
     assert len(caplog.records) == 1  # said once

@@ -73,8 +73,8 @@ def test_numbers_are_handed_out_in_the_order_in_which_they_were_recorded():
 
 
 def test_a_replay_gives_its_own_numbers_whatever_the_place():
-    given = torch.zeros(2, 2, 3, 5)
-    assert normals(drawn_by(HERE, Replay(iter([given]))), 2, 3, 5) is given
+    inputs = torch.zeros(2, 2, 3, 5)
+    assert normals(drawn_by(HERE, Replay(iter([inputs]))), 2, 3, 5) is inputs
 
 
 # ------------------------------------------------------------------ a whole step
@@ -148,8 +148,8 @@ def test_kept_normals_are_found_with_and_without_a_recording(monkeypatch):
     noise._kept_normals.cache_clear()
     first = normals(drawn_by(HERE, Recording(HERE.step, HERE.keys)), 1, 2, 3)
     assert torch.equal(normals(HERE, 1, 2, 3), first)
-    found = noise._kept_normals.cache_info()
-    assert (found.hits, found.misses) == (1, 1)
+    computed = noise._kept_normals.cache_info()
+    assert (computed.hits, computed.misses) == (1, 1)
     noise._kept_normals.cache_clear()
 
 

@@ -45,8 +45,8 @@ def failures(loss, **facts):
 
 def holding(name, part):
     """Whether certification checks such a fact of a registered objective, and it holds."""
-    found = [finding for finding in check_objective(OBJECTIVES[name]) if part in finding.fact]
-    return bool(found) and all(finding.holds for finding in found)
+    findings = [finding for finding in check_objective(OBJECTIVES[name]) if part in finding.fact]
+    return bool(findings) and all(finding.holds for finding in findings)
 
 
 # ------------------------------------------------------------------ 4.1
@@ -88,17 +88,17 @@ def test_4_2_pythae_get_nll_uses_another_number_of_samples(wrong_posterior, num_
     wrong_posterior.decoder.register_forward_hook(lambda m, i, out: decoded.append(out[..., 0]))
     bounds(wrong_posterior, examples(), Noise((1,)), num_samples=num_samples)
     one_row_to_tell_its_size = 1
-    found = sum(rows.numel() for rows in decoded)
-    assert found == num_samples * len(examples()) + one_row_to_tell_its_size
+    num_decoded = sum(rows.numel() for rows in decoded)
+    assert num_decoded == num_samples * len(examples()) + one_row_to_tell_its_size
 
 
 def test_4_2_nll_of_one_sample_is_minus_the_elbo_on_average_and_positive():
     """pythae, get_nll: +mean log p(x) under the name NLL."""
     model = replicas(linear_gaussian(wrong=1.0), 2000)
-    found = bounds(model, examples(), Noise(tuple(range(2000))), num_samples=1)
+    computed = bounds(model, examples(), Noise(tuple(range(2000))), num_samples=1)
     exact = exact_elbo(model, examples().expand(2000, -1, -1))
-    assert equal("nll", "one sample", (found.nll + exact).mean(-1)).holds
-    assert float(found.nll.mean()) > 0
+    assert equal("nll", "one sample", (computed.nll + exact).mean(-1)).holds
+    assert float(computed.nll.mean()) > 0
 
 
 # ------------------------------------------------------------------ 4.3
@@ -190,9 +190,9 @@ def test_4_5_antixk_selects_on_another_weight_than_it_trains_with(tiny_npz):
     dataset = load(str(tiny_npz), "static")
     trained = train(configs, dataset, torch.device("cpu"))
     x, noise = dataset.observe("valid"), Noise((1, 1))
-    found = bounds(trained.model, x, noise, num_samples=3)
+    computed = bounds(trained.model, x, noise, num_samples=3)
     terms = compute_terms(trained.model, x.expand(2, *x.shape), noise, num_samples=3)
-    torch.testing.assert_close(found.elbo, -OBJECTIVES["elbo"](terms))
+    torch.testing.assert_close(computed.elbo, -OBJECTIVES["elbo"](terms))
 
 
 def test_4_5_antixk_logs_the_kl_with_the_wrong_sign(tiny_npz):

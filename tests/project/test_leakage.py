@@ -88,19 +88,19 @@ def test_each_figure_is_made_from_its_part_and_no_other(model, part):
 def test_the_figures_are_those_of_the_test_part(model):
     x = {name: part.x for name, part in parts().items()}
     subject = Subject(model, dataset_of(), NOISE, **EVALUATION)
-    found = {n: v[0] for n, v in evaluate(subject).values.items()}
+    computed = {n: v[0] for n, v in evaluate(subject).values.items()}
     of = {n: bounds(model, v, Noise((2,)), num_samples=200) for n, v in x.items()}
     for figure in ("elbo", "nll", "rate", "distortion"):
         expected = float(getattr(of["test"], figure).mean())
-        assert found[figure] == pytest.approx(expected, abs=0.4), figure
+        assert computed[figure] == pytest.approx(expected, abs=0.4), figure
     for figure in ("elbo", "nll"):
         expected = float(getattr(of["valid"], figure).mean())
-        assert found[f"valid_{figure}"] == pytest.approx(expected, abs=0.4), figure
+        assert computed[f"valid_{figure}"] == pytest.approx(expected, abs=0.4), figure
     assert float(of["test"].nll.mean() - of["valid"].nll.mean()) > 4
-    assert found["active_units"] == 1  # 3 in train, 0 in valid
+    assert computed["active_units"] == 1  # 3 in train, 0 in valid
     logits = x["test"][:, :D] @ model.decoder.weight[0] + model.decoder.bias[0]
     error = (x["test"] - logits.sigmoid()).square().mean()
-    assert found["mse"] == pytest.approx(float(error), rel=1e-4)
+    assert computed["mse"] == pytest.approx(float(error), rel=1e-4)
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -210,11 +210,11 @@ def test_every_variant_is_graded_with_weight_one(variant):
     *_, bias = model.encoder.parameters()
     bias[..., :D] += 1.5
     subject = Subject(model, dataset, streams([config], "evaluate"), num_samples=50, num_images=30)
-    found = evaluate(subject).values
+    computed = evaluate(subject).values
     elbo, nll, rate = grades_by_hand(
         model, dataset.test.x, with_own_streams(subject, "likelihood").noise, 50
     )
     assert variant == "beta" or rate > 2  # else another weight would not show
-    assert found["elbo"][0] == pytest.approx(elbo, rel=1e-4)
-    assert found["nll"][0] == pytest.approx(nll, rel=1e-4)
-    assert found["rate"][0] == pytest.approx(rate, rel=1e-4)
+    assert computed["elbo"][0] == pytest.approx(elbo, rel=1e-4)
+    assert computed["nll"][0] == pytest.approx(nll, rel=1e-4)
+    assert computed["rate"][0] == pytest.approx(rate, rel=1e-4)

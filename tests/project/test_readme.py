@@ -14,8 +14,8 @@ README = (ROOT / "README.md").read_text()
 
 
 def block(language: str, containing: str) -> str:
-    found = re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
-    return next(text for text in found if containing in text)
+    computed = re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+    return next(text for text in computed if containing in text)
 
 
 def test_the_table_is_the_committed_one_in_brief():

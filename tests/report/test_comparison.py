@@ -44,8 +44,8 @@ def drawn(num_seeds, *means, spread=0.1, seed=0):
 
 
 def of_pair(table, worse, better):
-    found = table[(table["worse"] == worse) & (table["better"] == better)]
-    return found.iloc[0]
+    lines = table[(table["worse"] == worse) & (table["better"] == better)]
+    return lines.iloc[0]
 
 
 def test_all_pairs_of_a_space_and_none_across():

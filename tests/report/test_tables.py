@@ -25,7 +25,7 @@ def record(
     variant, seed, nll, space="digits/dynamic/mass/0", status="done", settings="train.a=1", **more
 ):
     likelihood = "bernoulli" if "mass" in space else "gaussian_learned"
-    found = {"nll": nll, "rate": 3.0, "distortion": nll - 3.0, **more}
+    computed = {"nll": nll, "rate": 3.0, "distortion": nll - 3.0, **more}
     return Record(
         run=in_order(variant, seed, space, settings),
         study="s",
@@ -33,7 +33,7 @@ def record(
         status=status,
         environment={"torch": "2.x", "device": "cpu"},
         reason="" if status == "done" else "the loss was not finite at step 7",
-        metrics=[metric(k, v) for k, v in found.items()] if status == "done" else [],
+        metrics=[metric(k, v) for k, v in computed.items()] if status == "done" else [],
         curves={"step": [1.0, 2.0], "valid_elbo_nats": [-30.0 - nll, -nll]},
     )
 
@@ -195,7 +195,7 @@ def test_what_only_its_own_interval_shows_is_marked(tmp_path):
     assert footnotes(table)[1].startswith("~N: its own interval leaves 0 out")
 
 
-def told(rows, metric, **columns):
+def with_columns(rows, metric, **columns):
     """Rows with other columns for one metric, by variant."""
     for column, by_variant in columns.items():
         if column not in rows:
@@ -211,8 +211,8 @@ def test_doubts_and_real_data_are_told_below_the_table(tmp_path):
         for variant in ("elbo", "other"):
             results.write(tmp_path, record(variant, i, 100.0 + e, frechet=7.0 + e))
     rows = results.load(tmp_path)
-    rows = told(rows, "nll", trust={"elbo": "k-hat above 0.7 for 12% of the examples"})
-    rows = told(rows, "frechet", reference={"elbo": 1.25, "other": 1.25})
+    rows = with_columns(rows, "nll", trust={"elbo": "k-hat above 0.7 for 12% of the examples"})
+    rows = with_columns(rows, "frechet", reference={"elbo": 1.25, "other": 1.25})
     table = summarise(rows)
     cells = printable(table).set_index("variant")
     assert cells.loc["elbo", "NLL (nats)"].endswith(" †")
@@ -233,9 +233,9 @@ def test_a_doubt_that_several_variants_share_is_one_note(tmp_path):
         "b": f"{khat} 9% of the examples; {few} 6% of the examples",
         "c": f"{khat} 100% of the examples",
     }
-    rows = told(results.load(tmp_path), "nll", trust=doubts)
+    rows = with_columns(results.load(tmp_path), "nll", trust=doubts)
     rows.loc[(rows["variant"] == "c") & (rows["seed"] > 1), "trust"] = ""
-    rows = told(rows, "mig", trust=dict.fromkeys("ad", "no better than chance"))
+    rows = with_columns(rows, "mig", trust=dict.fromkeys("ad", "no better than chance"))
     notes = [note for note in footnotes(summarise(rows)) if note.startswith("†")]
     assert notes == [
         "† NLL (nats): k-hat above 0.63: a (8% of the examples); b (9%); c (100%, 2 of 5 runs)",
@@ -250,7 +250,7 @@ def test_values_made_in_different_ways_are_marked_and_kept_apart(tmp_path):
         for variant in ("elbo", "near", "other"):
             results.write(tmp_path, record(variant, i, 100.0 + e, frechet=7.0 + e))
     ways = {"elbo": "1f", "near": "1f", "other": "2e"}
-    rows = told(
+    rows = with_columns(
         results.load(tmp_path), "frechet", fingerprint=ways, reference=dict.fromkeys(ways, 1)
     )
     table = summarise(rows)
@@ -259,7 +259,7 @@ def test_values_made_in_different_ways_are_marked_and_kept_apart(tmp_path):
     text = markdown(table)
     assert "‡ Frechet: made in different ways, not to compare: 1f: elbo, near; 2e: other" in text
     assert "real data" not in text
-    same = markdown(summarise(told(rows, "frechet", fingerprint={"other": "1f"})))
+    same = markdown(summarise(with_columns(rows, "frechet", fingerprint={"other": "1f"})))
     assert "‡" not in same
     assert "real data, train against test: Frechet 1.0" in same
 
@@ -267,7 +267,7 @@ def test_values_made_in_different_ways_are_marked_and_kept_apart(tmp_path):
 def test_one_run_shows_the_interval_of_its_sampling(tmp_path):
     results.prepare(tmp_path)
     results.write(tmp_path, record("elbo", 0, 100.0, frechet=7.0))
-    rows = told(results.load(tmp_path), "frechet", low={"elbo": 6.5}, high={"elbo": 8.0})
+    rows = with_columns(results.load(tmp_path), "frechet", low={"elbo": 6.5}, high={"elbo": 8.0})
     assert printable(summarise(rows))["Frechet"].to_list() == ["7.0 [6.5, 8.0]"]
 
 

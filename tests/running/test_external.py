@@ -238,9 +238,9 @@ evaluate = {"num_samples": 7, "num_images": 40}
 def test_a_file_defines_a_model_and_the_command_line_goes_before_it(tmp_path):
     path = tmp_path / "model.py"
     path.write_text(SCRIPT)
-    found = read(path, num_samples=9)
-    assert (found.name, found.seed) == ("scripted", 4)
-    assert found.evaluate == {"num_samples": 9, "num_images": 40}
+    computed = read(path, num_samples=9)
+    assert (computed.name, computed.seed) == ("scripted", 4)
+    assert computed.evaluate == {"num_samples": 9, "num_images": 40}
     assert estimate_seconds(read(path, gradings=["likelihood"])).keys() == {"likelihood"}
     (tmp_path / "half.py").write_text("encode = None\n")
     with pytest.raises(InputError, match="must define decode"):
@@ -254,8 +254,8 @@ def call(*arguments):
 def test_the_command_grades_records_and_estimates(tmp_path):
     (tmp_path / "model.py").write_text(SCRIPT)
     model, out = str(tmp_path / "model.py"), str(tmp_path / "out")
-    told = call("evaluate", model, "--grading", "likelihood", "--budget")
-    assert "in all" in told.output and not (tmp_path / "out").exists()
+    outcome = call("evaluate", model, "--grading", "likelihood", "--budget")
+    assert "in all" in outcome.output and not (tmp_path / "out").exists()
     done = call("evaluate", model, "--grading", "likelihood", "--out", out)
     assert done.exit_code == 0, done.output
     (record,) = results.records(tmp_path / "out")

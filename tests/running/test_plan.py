@@ -79,14 +79,14 @@ def test_a_stack_fits_into_its_share_of_memory(measured):
 def test_stacks_are_split_for_cores_that_would_idle(measured):
     measured(1.0, 1.0, speedup=1.1)
     assert [len(s) for s in plan(runs(8), 2, CPU).stacks] == [4, 4]
-    found = plan(runs(8), 3, CPU)
-    assert (sorted(map(len, found.stacks)), found.num_workers) == ([2, 2, 4], 3)
+    computed = plan(runs(8), 3, CPU)
+    assert (sorted(map(len, computed.stacks)), computed.num_workers) == ([2, 2, 4], 3)
 
 
 def test_threads_take_over_where_they_are_faster(measured):
     measured(4.0, 1.0, speedup=1.9)
-    found = plan(runs(8), 2, CPU)
-    assert (len(found.stacks), found.num_workers, found.num_threads) == (1, 1, 2)
+    computed = plan(runs(8), 2, CPU)
+    assert (len(computed.stacks), computed.num_workers, computed.num_threads) == (1, 1, 2)
 
 
 @pytest.mark.parametrize("speedup, threads", [(0.9, 1), (1.1, 1), (1.5, 2)])
@@ -109,9 +109,9 @@ def test_every_run_is_in_one_stack(measured):
     measured(4.0, 1.0)
     configs = runs(21) + runs(3, objective="elbo_mc") + runs(5, num_samples=2)
     for cores in (1, 2, 7):
-        found = plan(configs, cores, CPU).stacks
-        assert sorted(c.id for stack in found for c in stack) == sorted(c.id for c in configs)
-        assert all(len({c.stack_key for c in stack}) == 1 for stack in found)
+        computed = plan(configs, cores, CPU).stacks
+        assert sorted(c.id for stack in computed for c in stack) == sorted(c.id for c in configs)
+        assert all(len({c.stack_key for c in stack}) == 1 for stack in computed)
 
 
 def test_runs_with_one_learning_rate_are_neighbours():
@@ -128,14 +128,14 @@ def test_a_step_that_fails_is_the_workers_to_report(monkeypatch):
         raise RuntimeError("on purpose")
 
     monkeypatch.setattr(stacking, "step_seconds", fails)
-    found = plan(runs(1), 2, CPU)
-    assert found == StackPlan([runs(1)], 1)
+    computed = plan(runs(1), 2, CPU)
+    assert computed == StackPlan([runs(1)], 1)
 
 
 def test_plugins_are_not_run_by_the_coordinator(measured):
     asked = measured(1.0, 1.0)
-    found = plan([msgspec.structs.replace(c, plugin="0123456789ab") for c in runs(20)], 2, CPU)
-    assert [len(s) for s in found.stacks] == [10, 10]
+    computed = plan([msgspec.structs.replace(c, plugin="0123456789ab") for c in runs(20)], 2, CPU)
+    assert [len(s) for s in computed.stacks] == [10, 10]
     assert not asked
 
 

@@ -147,9 +147,9 @@ def test_two_records_of_one_configuration_are_both_graded(folder):
         path = folder / part / f"{record.run}.{suffix}"
         path.with_stem(GIVEN).write_bytes(path.read_bytes())
     results.write(folder, msgspec.structs.replace(record, run=GIVEN))
-    found = figures(regrade(Request(folder)), "nll")
-    assert found[GIVEN] == pytest.approx(found[record.run], rel=1e-5)
-    assert len(found) == 7
+    computed = figures(regrade(Request(folder)), "nll")
+    assert computed[GIVEN] == pytest.approx(computed[record.run], rel=1e-5)
+    assert len(computed) == 7
 
 
 def test_changed_data_are_refused(folder):
@@ -166,8 +166,8 @@ def test_a_kept_grading_joins_the_record_and_what_was_there_stays(folder):
     before = {record.run: record for record in results.records(folder)}
     request = Request(folder, gradings=["two_sample"])
     rows = regrade(request, keep=True)
-    found = figures(rows, "c2st_accuracy")
-    assert found and found == recorded(folder, "c2st_accuracy")
+    computed = figures(rows, "c2st_accuracy")
+    assert computed and computed == recorded(folder, "c2st_accuracy")
     for record in results.records(folder):
         kept = {m.metric: m for m in record.metrics}
         assert all(kept[m.metric] == m for m in before[record.run].metrics)

@@ -33,11 +33,11 @@ def grouped(t, groups):
     return t.log_w.unflatten(0, (groups, -1))
 
 
-def failing(found):
-    return {*told(found)}
+def failing(entry):
+    return {*failed_facts(entry)}
 
 
-def told(found):
+def failed_facts(entry):
     """The facts that fail, one after the other."""
-    check = check_posterior if isinstance(found, Posterior) else check_prior
-    return (finding.fact for finding in check(found) if finding.fails)
+    check = check_posterior if isinstance(entry, Posterior) else check_prior
+    return (finding.fact for finding in check(entry) if finding.fails)

@@ -42,9 +42,9 @@ def dataset_of(train=0, test=2, fingerprint="f"):
     return Dataset("by hand", (3, 3), "none", fingerprint, *parts)
 
 
-def subject_of(*given, dataset=None, **more):
+def subject_of(*arguments, dataset=None, **more):
     settings = {"num_images": 50, "extractor": "raw"} | more
-    return Subject(Gives(*given), dataset or dataset_of(), Noise((1,)), **settings)
+    return Subject(Gives(*arguments), dataset or dataset_of(), Noise((1,)), **settings)
 
 
 REAL, NOISE = images(70, 9)[0], torch.rand(70, P, generator=torch.Generator().manual_seed(5))

@@ -177,8 +177,8 @@ def test_the_record_is_the_evaluation_of_the_weights_with_noise_not_trained_with
 
     def nll(stream):
         noise = Noise((key(config.seed, stream),))
-        found = evaluate(Subject(model, dataset, noise, num_samples=5, num_images=40))
-        return found.values["nll"][0]
+        computed = evaluate(Subject(model, dataset, noise, num_samples=5, num_images=40))
+        return computed.values["nll"][0]
 
     (recorded,) = (m.value for m in record.metrics if m.metric == "nll")
     assert recorded == pytest.approx(nll("evaluate"), abs=1e-4)

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from vaebench.config.compatibility import refusal
 from vaebench.config.schedules import SCHEDULES
 from vaebench.core.hyper import Hyper
 from vaebench.core.shown import markdown as as_markdown
@@ -43,7 +42,7 @@ def catalogue() -> dict[str, Table]:
             {
                 "name": entry.name,
                 "codes": "one-hot" if entry.discrete else "real",
-                "closed-form KL to": ", ".join(_closed_form_priors(entry.name)),
+                "closed-form KL to": ", ".join(entry.closed_form_kl_to),
                 "hyperparameters": _hypers(entry.hyper),
                 "source": entry.source,
                 "what": _summary(entry.distribution),
@@ -153,10 +152,6 @@ def _needs(entry: Objective) -> Iterator[str]:
         yield "a discriminator (trained beside the model)"
     if entry.of_batch:
         yield "the whole minibatch"
-
-
-def _closed_form_priors(posterior: str) -> Iterator[str]:
-    return (prior for prior in PRIORS if not refusal("elbo", "bernoulli", posterior, prior))
 
 
 def _at(values: Mapping[str, float]) -> str:

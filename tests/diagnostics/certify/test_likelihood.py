@@ -39,8 +39,8 @@ def entry(log_prob, support=REAL, mean=identity, measure="density", **facts):
     return Likelihood(log_prob.__name__, log_prob, "", measure, support, mean, **facts)
 
 
-def failing(found):
-    return {finding.fact for finding in check_likelihood(found) if finding.fails}
+def failing(entry):
+    return {finding.fact for finding in check_likelihood(entry) if finding.fails}
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
@@ -267,9 +267,9 @@ def test_a_log_probability_that_is_cut_off_is_a_remark():
     def bernoulli_pixels(x, out):
         return x * F.logsigmoid(out) + (1 - x) * F.logsigmoid(-out)
 
-    found = [f for f in check_likelihood(replace(bernoulli, log_prob=cut)) if not f.holds]
-    assert [finding.result for finding in found] == ["remark"]
-    assert "an unlikely value has a gradient" in found[0].fact
+    findings = [f for f in check_likelihood(replace(bernoulli, log_prob=cut)) if not f.holds]
+    assert [finding.result for finding in findings] == ["remark"]
+    assert "an unlikely value has a gradient" in findings[0].fact
 
 
 def test_whatever_a_plugin_raises_is_a_finding(monkeypatch):
@@ -281,6 +281,6 @@ def test_whatever_a_plugin_raises_is_a_finding(monkeypatch):
     entries = dict(LIKELIHOODS._entries)
     monkeypatch.setattr(LIKELIHOODS, "_entries", entries)
     likelihood(source="", measure="density", support=REAL, mean=identity)(raises)
-    (found,) = certify(["raises"])
-    assert not found.holds
-    assert found.fact == "can be checked: it raised TypeError: no"
+    (finding,) = certify(["raises"])
+    assert not finding.holds
+    assert finding.fact == "can be checked: it raised TypeError: no"

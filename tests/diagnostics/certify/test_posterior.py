@@ -6,7 +6,7 @@ from typing import Annotated
 import pytest
 import torch
 
-from tests.support.faults import failing, told
+from tests.support.faults import failed_facts, failing
 from vaebench.core.hyper import Hyper
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.posteriors.categorical import Categorical
@@ -97,8 +97,8 @@ class NotInvertible(Planar):
 
 class WrongInverse(Autoregressive):
     def inverse(self, z):
-        found, log_det = super().inverse(z)
-        return found + 0.01, log_det
+        computed, log_det = super().inverse(z)
+        return computed + 0.01, log_det
 
 
 class Unnormalised(Categorical):
@@ -178,4 +178,4 @@ WRONG_POSTERIORS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("wrong", "fact"), WRONG_POSTERIORS)
 def test_a_wrong_posterior_is_told_by_its_fact(wrong, fact):
-    assert fact in told(wrong)
+    assert fact in failed_facts(wrong)

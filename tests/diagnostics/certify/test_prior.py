@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.support.faults import failing, told
+from tests.support.faults import failed_facts, failing
 from vaebench.core.hyper import Hyper, with_axis
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
 from vaebench.models.priors import PRIORS, Prior
@@ -283,4 +283,4 @@ WRONG = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("wrong", "fact"), WRONG)
 def test_a_wrong_prior_is_told_by_its_fact(wrong, fact):
-    assert fact in told(wrong)
+    assert fact in failed_facts(wrong)

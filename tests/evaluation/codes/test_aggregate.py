@@ -32,26 +32,26 @@ SCORED = [pair for pair in pairs() if pair[0] != "planar_flow"]
 def test_q_of_z_is_the_mixture_of_every_posterior_by_hand(posterior, prior):
     """Each code of each run under the posterior of each example, one at a time."""
     model, x = model_of(posterior, prior), observations()
-    found = information(model, x, NOISE, num_codes=K)
+    computed = information(model, x, NOISE, num_codes=K)
     z = model.posterior(x.expand(S, N, 7)).draw(Drawing(NOISE, K, densities)).z
     each = [model.posterior(x[n].expand(S, N, 7)).log_prob(z) for n in range(N)]  # N of [K, S, N]
     log_qz = torch.logsumexp(torch.stack(each), 0) - math.log(N)
     own = torch.stack([each[n][..., n] for n in range(N)], -1)
-    torch.testing.assert_close(found.mutual, (own - log_qz).mean(0))
-    torch.testing.assert_close(found.aggregate_kl, (log_qz - model.prior().log_prob(z)).mean(0))
-    assert (found.mutual <= math.log(N) + 1e-9).all()
+    torch.testing.assert_close(computed.mutual, (own - log_qz).mean(0))
+    torch.testing.assert_close(computed.aggregate_kl, (log_qz - model.prior().log_prob(z)).mean(0))
+    assert (computed.mutual <= math.log(N) + 1e-9).all()
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(("posterior", "prior"), SCORED)
 def test_the_two_add_up_to_the_rate_on_the_same_codes(posterior, prior):
     model, x = model_of(posterior, prior), observations()
-    found = information(model, x, NOISE, num_codes=K)
+    computed = information(model, x, NOISE, num_codes=K)
     q, p = model.posterior(x.expand(S, N, 7)), model.prior()
     draw = q.draw(Drawing(NOISE, K, densities))
     log_q = q.log_prob(draw.z) if draw.log_qz_x is None else draw.log_qz_x
     rate = (log_q - p.log_prob(draw.z)).mean(0)
-    torch.testing.assert_close(found.mutual + found.aggregate_kl, rate)
+    torch.testing.assert_close(computed.mutual + computed.aggregate_kl, rate)
 
 
 @pytest.mark.parametrize(("posterior", "prior"), SCORED)
@@ -83,7 +83,7 @@ def test_of_a_population_they_are_the_closed_form():
     r = E[q(z|x) / q(z)] = exp(2 I) for Gaussians: the whole of this for the own density, less half
     of it for the logarithm of a mean.
     """
-    found = [
+    computed = [
         information(
             Codes(dim=population.LATENT), population_numbers(i), Noise((900 + i,)), num_codes=4
         )
@@ -91,8 +91,8 @@ def test_of_a_population_they_are_the_closed_form():
     ]
     exact = exact_aggregate(num_examples=400)
     bias = (math.exp(2.0 * exact.mutual_information) - 1.0) / (2.0 * 400)
-    mutual = torch.stack([f.mutual.mean() for f in found])
-    kl = torch.stack([f.aggregate_kl.mean() for f in found])
+    mutual = torch.stack([f.mutual.mean() for f in computed])
+    kl = torch.stack([f.aggregate_kl.mean() for f in computed])
     assert exact.mutual_information > 0.3
     assert float(mutual.std()) / 40**0.5 < 0.01
     assert within_error(mutual, exact.mutual_information - bias)
@@ -103,13 +103,13 @@ def test_codes_far_apart_tell_the_image():
     """I = log N to every digit, and KL[q(z) || p(z)] is the rate less that."""
     mu = 100.0 * torch.arange(N).double()[:, None].expand(N, D)
     x = torch.cat([mu, torch.full((N, D), -1.0)], -1)
-    found = information(Codes(), x, Noise((1,)), num_codes=2)
-    torch.testing.assert_close(found.mutual, torch.full_like(found.mutual, math.log(N)))
+    computed = information(Codes(), x, Noise((1,)), num_codes=2)
+    torch.testing.assert_close(computed.mutual, torch.full_like(computed.mutual, math.log(N)))
 
 
 def test_codes_that_are_the_prior_tell_nothing():
-    found = information(Codes(), torch.zeros(N, 2 * D).double(), Noise((1,)), num_codes=2)
-    for values in vars(found).values():
+    computed = information(Codes(), torch.zeros(N, 2 * D).double(), Noise((1,)), num_codes=2)
+    for values in vars(computed).values():
         torch.testing.assert_close(values, torch.zeros_like(values))
 
 
@@ -118,9 +118,9 @@ def test_discrete_codes_that_name_the_image_fill_a_uniform_prior():
     values = torch.cartesian_prod(torch.arange(C), torch.arange(C))
     logits = 50.0 * torch.nn.functional.one_hot(values, C).double().flatten(-2)
     model = Codes("categorical", BoundPrior(PRIORS["uniform_categorical"], {}))
-    found = information(model, logits, Noise((1,)), num_codes=2)
-    torch.testing.assert_close(found.mutual, torch.full_like(found.mutual, math.log(9)))
-    torch.testing.assert_close(found.aggregate_kl, torch.zeros_like(found.mutual))
+    computed = information(model, logits, Noise((1,)), num_codes=2)
+    torch.testing.assert_close(computed.mutual, torch.full_like(computed.mutual, math.log(9)))
+    torch.testing.assert_close(computed.aggregate_kl, torch.zeros_like(computed.mutual))
 
 
 # ------------------------------------------------------------------ the grading

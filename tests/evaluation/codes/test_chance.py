@@ -32,19 +32,19 @@ class Unrelated(Linear):
 
 @pytest.mark.parametrize(("num_dims", "num_active"), [(1, 1), (4, 1), (4, 2), (4, 4)])
 def test_gaps_of_noise_are_marked(num_dims, num_active):
-    found = graded(Unrelated(num_dims, num_active), keys=(11,), data=FEW)
+    computed = graded(Unrelated(num_dims, num_active), keys=(11,), data=FEW)
     for name in ("mig", "sap"):
-        assert "beside factors in random order score 0" in found[name].doubts[0], name
-    assert found["dci_informativeness"].doubts == ("",)
+        assert "beside factors in random order score 0" in computed[name].doubts[0], name
+    assert computed["dci_informativeness"].doubts == ("",)
     marked = ONE_ACTIVE if num_active == 1 else ""
-    assert found["dci_completeness"].doubts == (marked,)
+    assert computed["dci_completeness"].doubts == (marked,)
 
 
 def test_one_active_dimension_of_noise_has_the_gap_of_the_bias():
     """What made it necessary: it is far above 0."""
-    found = graded(Unrelated(4, 1), keys=(11,), data=FEW)
-    assert found["mig"].values[0] > 0.1
-    assert found["dci_completeness"].values[0] == 1.0
+    computed = graded(Unrelated(4, 1), keys=(11,), data=FEW)
+    assert computed["mig"].values[0] > 0.1
+    assert computed["dci_completeness"].values[0] == 1.0
 
 
 def test_codes_that_tell_factors_are_not_marked():
@@ -55,9 +55,9 @@ def test_codes_that_tell_factors_are_not_marked():
 def test_a_dimension_that_tells_a_factor_is_not_marked_though_it_is_the_only_one():
     one = np.zeros((3, 3))
     one[0, 0] = 1.0
-    found = graded(Linear(one), keys=(11,))
-    assert found["mig"].doubts == found["sap"].doubts == ("",)
-    assert found["dci_completeness"].doubts == (ONE_ACTIVE,)
+    computed = graded(Linear(one), keys=(11,))
+    assert computed["mig"].doubts == computed["sap"].doubts == ("",)
+    assert computed["dci_completeness"].doubts == (ONE_ACTIVE,)
 
 
 def test_a_score_is_compared_with_that_of_unrelated_codes():

@@ -85,30 +85,30 @@ def test_dimensions_that_are_not_active_do_not_count():
     copies = np.hstack([np.eye(3), 0.01 * np.eye(3)])
     for name, grade in graded(Linear(copies, 2.0 * copies)).items():
         assert grade.values.tolist() == pytest.approx([1.0, 1.0]), name
-    found = graded(Linear(10.0 * np.hstack([np.eye(3), np.eye(3)])), KEYS[:1])
-    assert float(found["mig"].values) == pytest.approx(0.0, abs=1e-12)
-    assert float(found["dci_completeness"].values) < 0.9
+    computed = graded(Linear(10.0 * np.hstack([np.eye(3), np.eye(3)])), KEYS[:1])
+    assert float(computed["mig"].values) == pytest.approx(0.0, abs=1e-12)
+    assert float(computed["dci_completeness"].values) < 0.9
 
 
 def test_a_collapsed_run_scores_what_guessing_does_and_says_so():
-    found = graded(Linear(np.eye(3), 0.01 * np.eye(3)))
-    for name, grade in found.items():
+    computed = graded(Linear(np.eye(3), 0.01 * np.eye(3)))
+    for name, grade in computed.items():
         assert grade.doubts[0] == "", name
         assert grade.doubts[1].startswith("no dimension of the posterior mean is active"), name
-    assert found["mig"].values.tolist() == pytest.approx([1.0, 0.0])
-    assert found["factor_vae_score"].values.tolist() == pytest.approx([1.0, 1 / F])
+    assert computed["mig"].values.tolist() == pytest.approx([1.0, 0.0])
+    assert computed["factor_vae_score"].values.tolist() == pytest.approx([1.0, 1 / F])
 
 
 def test_protocols_say_how_and_what_chance_is():
-    found = graded(Linear(PERMUTED), KEYS[:1], num_bins=7)
+    computed = graded(Linear(PERMUTED), KEYS[:1], num_bins=7)
     assert all(
-        "variance > 0.01 on train; factors 0, 1, 2; test, " in g.protocol for g in found.values()
+        "variance > 0.01 on train; factors 0, 1, 2; test, " in g.protocol for g in computed.values()
     )
-    assert found["mig"].protocol.endswith("7 bins of equal width")
-    assert found["dci_completeness"].protocol.endswith("forests of 5 trees fitted on train")
+    assert computed["mig"].protocol.endswith("7 bins of equal width")
+    assert computed["dci_completeness"].protocol.endswith("forests of 5 trees fitted on train")
     for name in ("factor_vae_score", "beta_vae_score"):
-        assert "40 draws per factor of 16" in found[name].protocol
-        assert found[name].protocol.endswith("chance 1/3")
+        assert "40 draws per factor of 16" in computed[name].protocol
+        assert computed[name].protocol.endswith("chance 1/3")
 
 
 def test_the_seed_is_the_runs():
@@ -125,9 +125,9 @@ def test_factors_that_do_not_vary_are_left_out():
     part = Part(torch.from_numpy(standardised()), None, torch.from_numpy(still))
     data = dataclasses.replace(digits, train=part, test=part)
     assert varying(data) == [0, 2, 3]
-    found = graded(Linear(np.eye(3)), KEYS[:1], data)
-    assert float(found["mig"].values) == pytest.approx(1.0)
-    assert "factors 0, 2, 3;" in found["mig"].protocol
+    computed = graded(Linear(np.eye(3)), KEYS[:1], data)
+    assert float(computed["mig"].values) == pytest.approx(1.0)
+    assert "factors 0, 2, 3;" in computed["mig"].protocol
 
 
 def distinct(num):
@@ -169,9 +169,9 @@ def test_a_run_whose_codes_are_not_finite_is_nan_and_leaves_the_others_alone(bad
             broken = (x[..., 3:] == 1.0) & (torch.arange(self.num_runs) == 0)[:, None, None]
             return DiagonalGaussian(q.mean.masked_fill(broken, bad), torch.zeros_like(q.mean))
 
-    found = graded(Breaks(reads, ignores), data=dataclasses.replace(data, **marked))
+    computed = graded(Breaks(reads, ignores), data=dataclasses.replace(data, **marked))
     alone = graded(Linear(ignores), KEYS[1:], data=dataclasses.replace(data, **marked))
-    for name, grade in found.items():
+    for name, grade in computed.items():
         assert torch.isnan(grade.values).tolist() == [True, False], name
         assert grade.values[1] == alone[name].values[0], name
         assert grade.doubts == ("the codes have NaN or infinity", ""), name
@@ -179,10 +179,10 @@ def test_a_run_whose_codes_are_not_finite_is_nan_and_leaves_the_others_alone(bad
 
 
 def test_a_code_of_one_dimension_is_complete_by_definition_and_says_so():
-    found = graded(Linear(np.ones((3, 1))), KEYS[:1])
-    assert float(found["dci_completeness"].values) == 1.0
-    assert found["dci_completeness"].protocol.endswith("1 of one dimension by definition")
-    assert 0.0 <= float(found["dci_disentanglement"].values) < 0.2
+    computed = graded(Linear(np.ones((3, 1))), KEYS[:1])
+    assert float(computed["dci_completeness"].values) == 1.0
+    assert computed["dci_completeness"].protocol.endswith("1 of one dimension by definition")
+    assert 0.0 <= float(computed["dci_disentanglement"].values) < 0.2
 
 
 REFUSED = {
@@ -224,14 +224,14 @@ def noise(seed, num_dims=4):
 
 def scores(train, test, seed=1):
     """Every score by name, those of factors averaged."""
-    found = dci(train, test, NUM_TREES, seed)
+    computed = dci(train, test, NUM_TREES, seed)
     rng = np.random.default_rng
     return {
         "mig": mig(test, NUM_BINS).mean(),
         "sap": sap(train, test).mean(),
-        "disentanglement": found.disentanglement,
-        "completeness": found.completeness.mean(),
-        "informativeness": found.informativeness.mean(),
+        "disentanglement": computed.disentanglement,
+        "completeness": computed.completeness.mean(),
+        "informativeness": computed.informativeness.mean(),
         "factor_vae": factor_vae_score(train, test, rng(seed), **DRAWS),
         "beta_vae": beta_vae_score(train, test, rng(seed), **DRAWS),
     }
@@ -262,16 +262,16 @@ def test_on_a_random_part_only_the_gap_of_information_falls_short():
     data = load("shapes", "none")
     train, test = (part.factors.numpy() for part in (data.train, data.test))
     perfect = [Coded(factors.astype(float), factors) for factors in (train, test)]
-    found = scores(*perfect)
-    assert all(found[n] == pytest.approx(1.0, abs=1e-9) for n in found if n != "mig")
+    computed = scores(*perfect)
+    assert all(computed[n] == pytest.approx(1.0, abs=1e-9) for n in computed if n != "mig")
     by_chance = 7 * 7 / (2 * len(test)) / math.log(8)
-    assert 0.0 < 1.0 - found["mig"] < 2.0 * by_chance < 0.04
+    assert 0.0 < 1.0 - computed["mig"] < 2.0 * by_chance < 0.04
 
 
 def test_codes_of_noise_score_what_guessing_does():
     """Over ten codes, and each bound derived where the score is defined."""
-    found = [scores(*noise(seed), seed) for seed in range(10)]
-    means = {name: np.array([f[name] for f in found]) for name in found[0]}
+    computed = [scores(*noise(seed), seed) for seed in range(10)]
+    means = {name: np.array([f[name] for f in computed]) for name in computed[0]}
     for name in ("factor_vae", "beta_vae"):
         error = means[name].std(ddof=1) / 10**0.5
         assert error < 0.03
@@ -289,31 +289,31 @@ def test_codes_of_noise_score_what_guessing_does():
 
 
 def test_a_code_that_says_nothing_scores_what_guessing_does():
-    found = same(np.zeros((N, 4)))
-    assert found["factor_vae"] == found["beta_vae"] == pytest.approx(1 / F)
+    computed = same(np.zeros((N, 4)))
+    assert computed["factor_vae"] == computed["beta_vae"] == pytest.approx(1 / F)
     for name in ("mig", "sap", "disentanglement", "completeness"):
-        assert found[name] == 0.0
-    assert found["informativeness"] == pytest.approx(np.mean([1 / v for v in VALUES]))
+        assert computed[name] == 0.0
+    assert computed["informativeness"] == pytest.approx(np.mean([1 / v for v in VALUES]))
 
 
 def test_entangled_codes_score_lower_but_tell_as_much():
     """But for beta-VAE's, which a linear map may undo, as Kim & Mnih 2018 say."""
-    found = same(standardised() @ ENTANGLED)
+    computed = same(standardised() @ ENTANGLED)
     for name in ("mig", "sap", "disentanglement", "completeness"):
-        assert found[name] < 0.75, name
-    assert found["factor_vae"] < 0.9
-    assert found["informativeness"] > 0.95
+        assert computed[name] < 0.75, name
+    assert computed["factor_vae"] < 0.9
+    assert computed["informativeness"] > 0.95
 
 
 def test_scores_fall_with_the_angle_of_a_rotation():
     """With noise on the codes: else the few values of a turned grid tell both factors at once."""
-    found, noisy = [], standardised() + 0.3 * np.random.default_rng(0).normal(size=GRID.shape)
+    computed, noisy = [], standardised() + 0.3 * np.random.default_rng(0).normal(size=GRID.shape)
     for degrees in (0, 15, 45):
         cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
         turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-        found.append(same(noisy @ turn))
+        computed.append(same(noisy @ turn))
     for name in ("mig", "sap", "disentanglement", "completeness"):
-        none, little, much = (f[name] for f in found)
+        none, little, much = (f[name] for f in computed)
         assert none > little + 0.05 > much + 0.1, name
 
 

@@ -46,22 +46,22 @@ def test_sap_is_scored_on_the_test_part():
 
 
 def test_top_gap():
-    found = top_gap(np.array([[0.9, 0.2, -0.1], [0.3, 0.7, -0.4], [0.5, -0.1, -0.2]]))
-    assert found == pytest.approx([0.4, 0.5, 0.0])
+    computed = top_gap(np.array([[0.9, 0.2, -0.1], [0.3, 0.7, -0.4], [0.5, -0.1, -0.2]]))
+    assert computed == pytest.approx([0.4, 0.5, 0.0])
     assert top_gap(np.array([[0.6, -0.1]])) == pytest.approx([0.6, 0.0])
 
 
 def test_concentration_is_1_less_the_entropy_of_a_row():
-    found = _concentration(np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 0.0], [3.0, 1.0]]))
+    computed = _concentration(np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 0.0], [3.0, 1.0]]))
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(2)
-    assert found == pytest.approx([1.0, 0.0, 0.0, 1.0 - entropy])
+    assert computed == pytest.approx([1.0, 0.0, 0.0, 1.0 - entropy])
 
 
 @pytest.mark.parametrize("num", range(2, 40))
 def test_concentration_of_even_weights_is_not_below_0(num):
-    found = _concentration(np.full((3, num), [[0.1], [1 / 3], [0.7]]))
-    assert found == pytest.approx(np.zeros(3), abs=1e-12)
-    assert (found >= 0.0).all()
+    computed = _concentration(np.full((3, num), [[0.1], [1 / 3], [0.7]]))
+    assert computed == pytest.approx(np.zeros(3), abs=1e-12)
+    assert (computed >= 0.0).all()
 
 
 def test_concentration_in_one_dimension_is_1_where_there_is_weight():
@@ -71,18 +71,18 @@ def test_concentration_in_one_dimension_is_1_where_there_is_weight():
 def test_one_dimension_of_two_factors_is_complete_but_not_disentangled():
     codes = np.stack([4 * GRID[:, 0] + GRID[:, 1], GRID[:, 2], np.zeros(N)], -1).astype(float)
     coded = Coded(codes, GRID)
-    found = dci(coded, coded, NUM_TREES, 0)
-    assert found.completeness == pytest.approx([1.0, 1.0, 1.0])
-    assert found.informativeness == pytest.approx([1.0, 1.0, 1.0])
+    computed = dci(coded, coded, NUM_TREES, 0)
+    assert computed.completeness == pytest.approx([1.0, 1.0, 1.0])
+    assert computed.informativeness == pytest.approx([1.0, 1.0, 1.0])
     # Weight 2/3 on the dimension that two of three factors share evenly, 1/3 on the other.
     shared = 1.0 - math.log(2) / math.log(3)
-    assert found.disentanglement == pytest.approx(2 / 3 * shared + 1 / 3)
+    assert computed.disentanglement == pytest.approx(2 / 3 * shared + 1 / 3)
 
 
 def test_one_factor_in_two_dimensions_is_disentangled_but_not_complete():
     high, low = GRID[:, 1] // 2, GRID[:, 1] % 2
     coded = Coded(np.stack([high, low, GRID[:, 0], GRID[:, 2]], -1).astype(float), GRID)
-    found = dci(coded, coded, NUM_TREES, 0)
-    assert found.disentanglement == pytest.approx(1.0, abs=1e-6)
-    assert found.completeness[[0, 2]] == pytest.approx([1.0, 1.0])
-    assert found.completeness[1] == pytest.approx(1.0 - math.log(2) / math.log(4), abs=0.05)
+    computed = dci(coded, coded, NUM_TREES, 0)
+    assert computed.disentanglement == pytest.approx(1.0, abs=1e-6)
+    assert computed.completeness[[0, 2]] == pytest.approx([1.0, 1.0])
+    assert computed.completeness[1] == pytest.approx(1.0 - math.log(2) / math.log(4), abs=0.05)

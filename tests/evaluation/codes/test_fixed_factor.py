@@ -42,12 +42,12 @@ def test_beta_vae_does_not_depend_on_the_scale_of_a_dimension():
 def test_another_image_with_the_value_is_each_alike_likely_and_never_the_same():
     values = np.array([2, 0, 2, 1, 2, 0, 2])
     rows = np.repeat([[0], [1], [2]], 3000, 1)
-    found = others(values, rows, np.random.default_rng(0))
-    assert (found != rows).all()
-    assert (values[found] == values[rows]).all()
-    assert set(found[1]) == {5}
+    computed = others(values, rows, np.random.default_rng(0))
+    assert (computed != rows).all()
+    assert (values[computed] == values[rows]).all()
+    assert set(computed[1]) == {5}
     for row, expected in ((0, {2, 4, 6}), (2, {0, 4, 6})):
-        counts = np.bincount(found[row], minlength=7)
+        counts = np.bincount(computed[row], minlength=7)
         assert set(np.flatnonzero(counts)) == expected
         # Four standard errors of a share of a third.
         assert np.abs(counts[list(expected)] / 3000 - 1 / 3).max() < 4 * (2 / 9 / 3000) ** 0.5

@@ -46,24 +46,24 @@ def test_nothing_is_said_where_there_is_no_formula():
 @pytest.mark.parametrize(("posterior", "prior"), SPLIT)
 def test_rates_of_dimensions_add_up_to_the_rate(posterior, prior):
     model = model_of(posterior, prior)
-    found = by_name(latent(subject_of(model)))["rate_per_dimension"]
+    computed = by_name(latent(subject_of(model)))["rate_per_dimension"]
     rate = bounds(model, observations(), NOISE, num_samples=2).rate.mean(-1)
-    assert found.parts.shape == (S, D)
-    assert found.axis == "dimension"
-    torch.testing.assert_close(found.parts.sum(-1), rate)
-    torch.testing.assert_close(D * found.values, rate)
-    assert not any(found.doubts)
+    assert computed.parts.shape == (S, D)
+    assert computed.axis == "dimension"
+    torch.testing.assert_close(computed.parts.sum(-1), rate)
+    torch.testing.assert_close(D * computed.values, rate)
+    assert not any(computed.doubts)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(("posterior", "prior"), [p for p in pairs() if p not in SPLIT])
 def test_where_the_rate_does_not_split_the_grades_say_so(posterior, prior):
-    found = by_name(latent(subject_of(model_of(posterior, prior))))
-    assert found["active_units"].values.shape == found["mse"].values.shape == (S,)
+    computed = by_name(latent(subject_of(model_of(posterior, prior))))
+    assert computed["active_units"].values.shape == computed["mse"].values.shape == (S,)
     for name in ("collapsed", "rate_per_dimension"):
-        assert found[name].values.isnan().all()
-        assert "no formula for each dimension" in found[name].absent
-        assert found[name].parts is None
+        assert computed[name].values.isnan().all()
+        assert "no formula for each dimension" in computed[name].absent
+        assert computed[name].parts is None
 
 
 @torch.no_grad()
@@ -85,11 +85,11 @@ def test_chunks_and_stacks_do_not_show_in_latent_use(monkeypatch, posterior, pri
 def test_a_collapsed_and_a_used_dimension_of_a_model_from_elsewhere():
     """mu_1 = +-2 and unit variance: KL 2 nats; the other dimension is the prior."""
     mu = torch.tensor([[2.0, 0.0], [-2.0, 0.0]]).double().repeat(20, 1)
-    found = by_name(latent(subject_of(Codes(), torch.cat([mu, torch.zeros(40, 2)], -1))))
-    assert found["collapsed"].values.tolist() == [0.5]
-    assert found["rate_per_dimension"].parts.tolist() == [[2.0, 0.0]]
-    assert found["rate_per_dimension"].values.tolist() == [1.0]
-    assert found["active_units"].values.tolist() == [1]
+    computed = by_name(latent(subject_of(Codes(), torch.cat([mu, torch.zeros(40, 2)], -1))))
+    assert computed["collapsed"].values.tolist() == [0.5]
+    assert computed["rate_per_dimension"].parts.tolist() == [[2.0, 0.0]]
+    assert computed["rate_per_dimension"].values.tolist() == [1.0]
+    assert computed["active_units"].values.tolist() == [1]
 
 
 def test_active_units_counts_dimensions_whose_mean_moves():

@@ -49,22 +49,22 @@ def test_bounds_lie_on_their_sides_and_close(model):
     exact = exact_log_px(model, images[0])
     gaps = []
     for num_temperatures in (2, 20):
-        found = of_images(model, images, NOISE, AnnealingPlan(num_temperatures, 6, 3), z)
-        for excess, sign in ((found.lower[0] - exact, -1), (found.upper[0] - exact, 1)):
+        computed = of_images(model, images, NOISE, AnnealingPlan(num_temperatures, 6, 3), z)
+        for excess, sign in ((computed.lower[0] - exact, -1), (computed.upper[0] - exact, 1)):
             assert sign * excess.mean() > -4 * excess.std() / 2000**0.5
-        assert within_error((found.lower[0] - exact).exp(), 1.0)
-        assert within_error((exact - found.upper[0]).exp(), 1.0)
-        gaps.append(float((found.upper - found.lower).mean()))
+        assert within_error((computed.lower[0] - exact).exp(), 1.0)
+        assert within_error((exact - computed.upper[0]).exp(), 1.0)
+        gaps.append(float((computed.upper - computed.lower).mean()))
     assert gaps[0] > 0.05
     assert -0.02 < gaps[1] < 0.3 * gaps[0]
 
 
 def test_many_temperatures_find_log_px(model, x):
-    found = of_images(model, x[None], NOISE, AnnealingPlan(100, 64, 5))
-    error = ((1 / found.ess - 1) / 64).sqrt()
-    assert (error < 0.06).all() and (found.ess <= 1 + 1e-9).all()
-    assert ((found.lower - exact_log_px(model, x)).abs() < 4 * error).all()
-    assert found.upper.shape == (1, 0)
+    computed = of_images(model, x[None], NOISE, AnnealingPlan(100, 64, 5))
+    error = ((1 / computed.ess - 1) / 64).sqrt()
+    assert (error < 0.06).all() and (computed.ess <= 1 + 1e-9).all()
+    assert ((computed.lower - exact_log_px(model, x)).abs() < 4 * error).all()
+    assert computed.upper.shape == (1, 0)
 
 
 def test_codes_and_images_are_simulated_from_the_joint_law(model):
@@ -113,11 +113,11 @@ def test_a_run_alone_gets_what_it_gets_in_a_stack():
 
 def test_grades_and_their_protocols():
     subject = subject_of()
-    found = {grade.name: grade for grade in evaluate(subject, {"annealed": FEW}).grades}
-    assert list(found) == ["ais_nll", "ais_acceptance", "ais_ess", "bdmc_gap"]
-    assert [len(grade.parts[0]) for grade in found.values()] == [6, 6, 6, 20]
-    assert "from a lower bound" in found["ais_nll"].protocol
-    assert "20 images simulated from the model, 8 temperatures" in found["bdmc_gap"].protocol
+    computed = {grade.name: grade for grade in evaluate(subject, {"annealed": FEW}).grades}
+    assert list(computed) == ["ais_nll", "ais_acceptance", "ais_ess", "bdmc_gap"]
+    assert [len(grade.parts[0]) for grade in computed.values()] == [6, 6, 6, 20]
+    assert "from a lower bound" in computed["ais_nll"].protocol
+    assert "20 images simulated from the model, 8 temperatures" in computed["bdmc_gap"].protocol
     without = annealed(subject, **FEW, num_simulated=0)
     assert [grade.name for grade in without] == ["ais_nll", "ais_acceptance", "ais_ess"]
 
@@ -126,9 +126,9 @@ def test_without_a_sampler_the_gap_is_left_out_and_the_protocol_says_why():
     subject = subject_of()
     bare = dataclasses.replace(subject.model.likelihood, sample=None)
     subject.model.family = dataclasses.replace(subject.model.family, likelihood=bare)
-    found = annealed(subject, **FEW)
-    assert "bdmc_gap" not in [grade.name for grade in found]
-    assert "no bdmc_gap: bernoulli declares no sampler" in found[0].protocol
+    computed = annealed(subject, **FEW)
+    assert "bdmc_gap" not in [grade.name for grade in computed]
+    assert "no bdmc_gap: bernoulli declares no sampler" in computed[0].protocol
 
 
 def test_nan_of_one_run_leaves_the_others():
@@ -148,11 +148,11 @@ def test_a_bound_that_one_chain_carries_is_doubted():
         for parameter in subject.model.decoder.parameters():
             parameter[0] *= 30.0
     few = {**FEW, "num_temperatures": 2, "num_chains": 12}
-    found = {grade.name: grade for grade in annealed(subject, **few, num_simulated=0)}
-    effective = 12 * found["ais_ess"].parts
+    computed = {grade.name: grade for grade in annealed(subject, **few, num_simulated=0)}
+    effective = 12 * computed["ais_ess"].parts
     assert (effective[0] < 2).all() and (effective[1:] > 2).all()
-    told = "fewer than 2 effective chains for 100% of the examples"
-    assert found["ais_nll"].doubts == (told, "", "")
+    doubt = "fewer than 2 effective chains for 100% of the examples"
+    assert computed["ais_nll"].doubts == (doubt, "", "")
 
 
 def test_discrete_codes_are_refused():
@@ -167,5 +167,5 @@ def test_discrete_codes_are_refused():
 )
 def test_learned_priors_and_flows_are_bounded_as_well(posterior, prior):
     subject = subject_of(posterior=posterior, prior=prior, objective="elbo_mc")
-    found = annealed(subject, **FEW, num_simulated=3)
-    assert all(grade.values.isfinite().all() for grade in found)
+    computed = annealed(subject, **FEW, num_simulated=3)
+    assert all(grade.values.isfinite().all() for grade in computed)

@@ -60,12 +60,12 @@ def test_weights_are_unbiased_whatever_the_steps(model, x, num_temperatures, ste
     """Steps that do not move, good ones, poor ones, and steps that are never accepted."""
     plan = AnnealingPlan(num_temperatures, K, 2)
     steps = constant_steps(plan, len(x), step)
-    found = forward(target_of(model, x), prior_codes(K, len(x)), steps, plan, NOISE)
-    assert within_error((found.log_w - exact_log_px(model, x)).exp(), 1.0)
+    computed = forward(target_of(model, x), prior_codes(K, len(x)), steps, plan, NOISE)
+    assert within_error((computed.log_w - exact_log_px(model, x)).exp(), 1.0)
     if step in (1e-9, 40.0):
-        assert found.acceptance.mean() == pytest.approx(float(step < 1), abs=1e-2)
+        assert computed.acceptance.mean() == pytest.approx(float(step < 1), abs=1e-2)
     else:
-        assert 0.1 < found.acceptance.mean() < 0.999
+        assert 0.1 < computed.acceptance.mean() < 0.999
 
 
 @pytest.mark.parametrize("step", [0.3, 1.7])
@@ -73,8 +73,8 @@ def test_reversed_weights_are_unbiased_whatever_the_steps(model, x, step):
     """E[1 / w] = 1 / p(x), from exact samples of the posterior."""
     plan = AnnealingPlan(8, K, 2)
     steps = constant_steps(plan, len(x), step)
-    found = backward(target_of(model, x), posterior_codes(model, x, K), steps, plan, NOISE)
-    assert within_error((exact_log_px(model, x) - found.log_w).exp(), 1.0)
+    computed = backward(target_of(model, x), posterior_codes(model, x, K), steps, plan, NOISE)
+    assert within_error((exact_log_px(model, x) - computed.log_w).exp(), 1.0)
 
 
 @pytest.mark.parametrize("num_temperatures", [3, 6])
@@ -86,8 +86,8 @@ def test_weights_under_adapted_steps_are_unbiased(model, x, num_temperatures):
     steps = adapted_steps(target, prior_codes(4, rows, step=902), plan, Noise((5,)))
     assert steps.shape == (num_temperatures - 1, 1, rows)
     assert steps.std() > 0.01
-    found = forward(target, prior_codes(50, rows), steps, plan, NOISE)
-    assert within_error((found.log_w - exact_log_px(model, one)).exp().flatten(), 1.0)
+    computed = forward(target, prior_codes(50, rows), steps, plan, NOISE)
+    assert within_error((computed.log_w - exact_log_px(model, one)).exp().flatten(), 1.0)
 
 
 def test_the_constant_of_a_law_that_is_not_gaussian_is_found():
@@ -101,8 +101,8 @@ def test_the_constant_of_a_law_that_is_not_gaussian_is_found():
     exact = torch.trapezoid(density, grid)
     target = Target(densities.standard_normal_log_prob, quartic)
     plan = AnnealingPlan(6, K, 4)
-    found = forward(target, prior_codes(K, 2, 1), constant_steps(plan, 2, 0.4), plan, NOISE)
-    assert within_error(found.log_w.exp() / exact, 1.0)
+    computed = forward(target, prior_codes(K, 2, 1), constant_steps(plan, 2, 0.4), plan, NOISE)
+    assert within_error(computed.log_w.exp() / exact, 1.0)
 
 
 def test_steps_are_adapted_to_the_acceptance_that_is_wanted():
@@ -112,8 +112,8 @@ def test_steps_are_adapted_to_the_acceptance_that_is_wanted():
     )
     plan = AnnealingPlan(100, 16, 5)
     steps = adapted_steps(narrow, prior_codes(4, 50, 3), plan, Noise((5,)))
-    found = forward(narrow, prior_codes(16, 50, 3), steps, plan, NOISE)
-    assert found.acceptance.mean() == pytest.approx(0.65, abs=0.08)
+    computed = forward(narrow, prior_codes(16, 50, 3), steps, plan, NOISE)
+    assert computed.acceptance.mean() == pytest.approx(0.65, abs=0.08)
     assert steps[-1].mean() < 0.1 * steps[0].mean()
     posterior = 0.5 + 0.02 * prior_codes(16, 50, 3, step=903)
     back = backward(narrow, posterior, steps, plan, NOISE)
@@ -122,14 +122,14 @@ def test_steps_are_adapted_to_the_acceptance_that_is_wanted():
 
 @pytest.mark.parametrize("num", [2, 7, 1000])
 def test_temperatures_rise_from_0_to_1_and_are_dense_at_both_ends(num):
-    found = torch.tensor(temperatures(num), dtype=torch.float64)
-    assert len(found) == num + 1
-    assert (found[0], found[-1]) == (0.0, 1.0)
-    assert (found.diff() > 0).all()
-    torch.testing.assert_close(found, 1.0 - found.flip(0))
+    computed = torch.tensor(temperatures(num), dtype=torch.float64)
+    assert len(computed) == num + 1
+    assert (computed[0], computed[-1]) == (0.0, 1.0)
+    assert (computed.diff() > 0).all()
+    torch.testing.assert_close(computed, 1.0 - computed.flip(0))
     if num == 1000:
         sigmoid = [1 / (1 + math.exp(-v)) for v in (-4.0, 4.0 * (2 * 0.3 - 1), 4.0)]
-        assert float(found[300]) == pytest.approx(
+        assert float(computed[300]) == pytest.approx(
             (sigmoid[1] - sigmoid[0]) / (sigmoid[2] - sigmoid[0])
         )
 
@@ -137,7 +137,9 @@ def test_temperatures_rise_from_0_to_1_and_are_dense_at_both_ends(num):
 def test_a_pilot_takes_as_many_transitions_as_it_says(model, x, monkeypatch):
     calls = []
     own = annealing.transition
-    monkeypatch.setattr(annealing, "transition", lambda *given: calls.append(1) or own(*given))
+    monkeypatch.setattr(
+        annealing, "transition", lambda *arguments: calls.append(1) or own(*arguments)
+    )
     for num in (2, 5, 250):
         calls.clear()
         steps = adapted_steps(

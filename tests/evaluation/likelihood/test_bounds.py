@@ -16,9 +16,9 @@ def x(true_posterior):
 
 
 def test_all_bounds_are_exact_at_the_true_posterior(true_posterior, x):
-    found = bounds(true_posterior, x, Noise((1,)), num_samples=7)
-    torch.testing.assert_close(-found.nll[0], exact_log_px(true_posterior, x))
-    torch.testing.assert_close(found.elbo, -found.distortion - found.rate)
+    computed = bounds(true_posterior, x, Noise((1,)), num_samples=7)
+    torch.testing.assert_close(-computed.nll[0], exact_log_px(true_posterior, x))
+    torch.testing.assert_close(computed.elbo, -computed.distortion - computed.rate)
 
 
 def test_bounds_order_at_a_wrong_posterior(wrong_posterior, x):

@@ -49,13 +49,13 @@ def graded(wrong, **more):
 
 def of_copies(model, **more):
     x = examples().repeat(R, 1)
-    found = gaps(subject_of(model, x), num_examples=len(x), **more)
-    return [grade.parts[0].view(R, -1).mean(-1) for grade in found]
+    computed = gaps(subject_of(model, x), num_examples=len(x), **more)
+    return [grade.parts[0].view(R, -1).mean(-1) for grade in computed]
 
 
-def near(found, expected):
+def near(computed, expected):
     """Within 4 standard errors of the copies, and within what 300 steps leave of the way."""
-    assert abs(found.mean() - expected) <= 4 * found.std() / R**0.5 + 1e-3
+    assert abs(computed.mean() - expected) <= 4 * computed.std() / R**0.5 + 1e-3
 
 
 def test_a_true_posterior_leaves_no_gap():
@@ -131,8 +131,8 @@ def test_bounds_are_of_samples_that_q_was_not_fitted_to(monkeypatch):
     monkeypatch.setattr(gaps_module, "refined", watched(refined))
     monkeypatch.setattr(gaps_module, "bounds", watched(bounds))
     gaps(subject_of(linear_gaussian(1.0), examples(), Noise((1,))), num_steps=2, num_samples=5)
-    (_, fitted), (_, given), (_, found) = read
-    assert given == found != fitted
+    (_, fitted), (_, given), (_, computed) = read
+    assert given == computed != fitted
 
 
 def test_bounds_of_the_encoders_own_numbers_are_those_of_the_encoder():

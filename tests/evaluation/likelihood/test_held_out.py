@@ -35,7 +35,7 @@ def test_every_variant_is_graded_with_rate_weight_one_on_its_own_samples():
     """The evaluation has no access to the objective: nll >= -elbo up to K, bits/dim follows."""
     configs = [tiny(objective={"name": "beta_elbo", "beta": 8.0})]
     dataset = load("digits", "dynamic")
-    found = evaluate(
+    computed = evaluate(
         Subject(
             build_stack(configs, (8, 8)),
             dataset,
@@ -44,15 +44,17 @@ def test_every_variant_is_graded_with_rate_weight_one_on_its_own_samples():
             num_images=40,
         )
     ).values
-    assert found["elbo"][0] == pytest.approx(-found["rate"][0] - found["distortion"][0], abs=1e-3)
-    assert found["nll"][0] <= -found["elbo"][0] + 0.05
-    assert found["bits_per_dim"][0] == pytest.approx(found["nll"][0] / (64 * math.log(2)))
+    assert computed["elbo"][0] == pytest.approx(
+        -computed["rate"][0] - computed["distortion"][0], abs=1e-3
+    )
+    assert computed["nll"][0] <= -computed["elbo"][0] + 0.05
+    assert computed["bits_per_dim"][0] == pytest.approx(computed["nll"][0] / (64 * math.log(2)))
 
 
 def test_bits_per_dim_only_for_a_probability_mass():
     configs = [tiny(likelihood="gaussian_learned", data={"name": "digits"})]
     dataset = load("digits", "none")
-    found = evaluate(
+    computed = evaluate(
         Subject(
             build_stack(configs, (8, 8)),
             dataset,
@@ -61,4 +63,4 @@ def test_bits_per_dim_only_for_a_probability_mass():
             num_images=40,
         )
     )
-    assert "bits_per_dim" not in found.values
+    assert "bits_per_dim" not in computed.values

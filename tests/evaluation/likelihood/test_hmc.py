@@ -113,8 +113,8 @@ def test_the_energy_error_falls_with_the_square_of_the_step():
     errors = []
     for num in (20, 40, 80):
         step = torch.tensor(1.0 / num, dtype=torch.float64)
-        found = leapfrog(anharmonic(), start, momentum, TEMPERATURE, step, num)
-        errors.append(float((energy(*found) - energy(start, momentum)).abs().mean()))
+        computed = leapfrog(anharmonic(), start, momentum, TEMPERATURE, step, num)
+        errors.append(float((energy(*computed) - energy(start, momentum)).abs().mean()))
     assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.05)
     assert errors[1] / errors[2] == pytest.approx(4.0, rel=0.02)
 

@@ -32,10 +32,10 @@ def uniform(num, rows, key=1):
 
 def kept(log_w, chunk):
     """Weights that came in chunks."""
-    found = Weights.before(torch.zeros(log_w.shape[1:], dtype=torch.float64), len(log_w))
+    computed = Weights.before(torch.zeros(log_w.shape[1:], dtype=torch.float64), len(log_w))
     for part in log_w.split(chunk):
-        found = found.after(part)
-    return found
+        computed = computed.after(part)
+    return computed
 
 
 def log_weights(num, spread=1.5, key=3):
@@ -49,9 +49,9 @@ def log_weights(num, spread=1.5, key=3):
 def test_the_shape_of_a_generalised_pareto_law_is_found(k):
     """300 samples of 1000 each, to 4.5 standard errors; a fit's bias is a fifth of its own."""
     x = torch.expm1(-k * torch.log1p(-uniform(1000, 300))) / k
-    found = pareto_shape(x.sort(0, descending=True).values)
-    assert within_error(found, k)
-    assert found.std() == pytest.approx((1 + k) / math.sqrt(1000), rel=0.2) or k < 0
+    computed = pareto_shape(x.sort(0, descending=True).values)
+    assert within_error(computed, k)
+    assert computed.std() == pytest.approx((1 + k) / math.sqrt(1000), rel=0.2) or k < 0
 
 
 @pytest.mark.parametrize("k", [0.1, 0.5, 0.9])
@@ -60,8 +60,8 @@ def test_khat_of_pareto_weights_is_their_shape_drawn_to_a_half(k):
     num = 2000
     log_w = -k * uniform(num, 500).log()
     size = tail_size(num)
-    found = khat(kept(log_w[:, None], 300).largest())[0]
-    assert within_error(found, (size * k + 10 * 0.5) / (size + 10))
+    computed = khat(kept(log_w[:, None], 300).largest())[0]
+    assert within_error(computed, (size * k + 10 * 0.5) / (size + 10))
 
 
 @pytest.mark.parametrize("k", [0.2, 0.7])
@@ -113,8 +113,8 @@ def test_the_tail_is_a_fifth_or_three_roots(num, size):
 
 
 def test_the_threshold_rises_with_the_samples_to_seven_tenths():
-    found = [khat_threshold(num) for num in (100, 1000, 2200, 10**6)]
-    assert found == pytest.approx([0.5, 1 - 1 / 3, 0.7, 0.7])
+    computed = [khat_threshold(num) for num in (100, 1000, 2200, 10**6)]
+    assert computed == pytest.approx([0.5, 1 - 1 / 3, 0.7, 0.7])
 
 
 # ------------------------------------------------------------------ chunk by chunk
@@ -132,8 +132,8 @@ def test_chunks_do_not_show(num, chunk):
 
 
 def test_what_is_kept_does_not_grow_with_the_samples():
-    found = kept(log_weights(3000), 10)
-    assert sum(map(len, found.tail)) <= 6 * (tail_size(3000) + 1)
+    computed = kept(log_weights(3000), 10)
+    assert sum(map(len, computed.tail)) <= 6 * (tail_size(3000) + 1)
 
 
 def test_ess_is_its_formula():
@@ -155,23 +155,25 @@ def test_ess_is_one_of_equal_weights_and_a_sample_of_one_that_holds_everything()
 
 def test_bounds_tell_a_wrong_posterior_from_the_true_one():
     both = beside(linear_gaussian(wrong=0.0), linear_gaussian(wrong=1.0))
-    found = bounds(both, examples(), Noise((1, 2)), num_samples=200)
-    assert found.ess.shape == found.khat.shape == found.nll.shape
-    torch.testing.assert_close(found.ess[0], torch.ones_like(found.ess[0]))
-    assert (found.khat[0] == -math.inf).all()
-    assert (found.ess[1] < 0.95).all()
-    assert found.khat[1].isfinite().all()
+    computed = bounds(both, examples(), Noise((1, 2)), num_samples=200)
+    assert computed.ess.shape == computed.khat.shape == computed.nll.shape
+    torch.testing.assert_close(computed.ess[0], torch.ones_like(computed.ess[0]))
+    assert (computed.khat[0] == -math.inf).all()
+    assert (computed.ess[1] < 0.95).all()
+    assert computed.khat[1].isfinite().all()
 
 
 def test_fields_of_bounds_are_those_of_the_log_weights_by_hand():
     model, noise = replicas(linear_gaussian(wrong=1.0), 2), Noise((1, 2))
     x = examples().expand(2, -1, -1)
-    found = bounds(model, examples(), noise, num_samples=60)
+    computed = bounds(model, examples(), noise, num_samples=60)
     log_w = compute_terms(model, x, noise, num_samples=60, wanted="log_qz_x").log_w
-    torch.testing.assert_close(found.mean_log_w, log_w.mean(0))
-    torch.testing.assert_close(found.ess, torch.softmax(log_w, 0).square().sum(0).reciprocal() / 60)
-    torch.testing.assert_close(found.khat, khat(log_w.sort(0, descending=True).values[:13]))
-    assert found.mean_log_w.mean() < -found.nll.mean()
+    torch.testing.assert_close(computed.mean_log_w, log_w.mean(0))
+    torch.testing.assert_close(
+        computed.ess, torch.softmax(log_w, 0).square().sum(0).reciprocal() / 60
+    )
+    torch.testing.assert_close(computed.khat, khat(log_w.sort(0, descending=True).values[:13]))
+    assert computed.mean_log_w.mean() < -computed.nll.mean()
 
 
 def test_chunks_of_bounds_do_not_show_in_khat():
@@ -192,8 +194,8 @@ def test_nan_of_one_run_leaves_the_others():
     model = beside(linear_gaussian(wrong=1.0), linear_gaussian(wrong=1.0))
     expected = bounds(model, examples(), Noise((1, 2)), num_samples=50)
     model.decoder.weight[1] = math.nan
-    found = bounds(model, examples(), Noise((1, 2)), num_samples=50)
-    for name, values in vars(found).items():
+    computed = bounds(model, examples(), Noise((1, 2)), num_samples=50)
+    for name, values in vars(computed).items():
         torch.testing.assert_close(values[0], getattr(expected, name)[0])
         assert values[1].isnan().all() or name == "rate"
 

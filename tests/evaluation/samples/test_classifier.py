@@ -55,9 +55,9 @@ NO_USE = {
 def test_labels_of_no_use_leave_principal_components_and_it_is_said(what):
     label, reason = NO_USE[what]
     dataset = labelled_by(label)
-    found = auto(dataset)
-    assert found.described.startswith("pca 12 (") and reason in found.described
-    assert found.fingerprint == EXTRACTORS["pca"](dataset).fingerprint
+    computed = auto(dataset)
+    assert computed.described.startswith("pca 12 (") and reason in computed.described
+    assert computed.fingerprint == EXTRACTORS["pca"](dataset).fingerprint
 
 
 @pytest.mark.parametrize("names", [("train",), ("train", "valid"), ("train", "test")])

@@ -28,15 +28,15 @@ def test_a_python_callable_is_given_images(script):
     name = script(
         "def features(x):\n    assert x.shape[1:] == (1, 3, 4)\n    return x.mean((1, 2))"
     )
-    found = extractor_for(dataset, name)
-    assert found.preprocessing == "intensities [N, 1, H, W]"
-    assert found.described == "mine.py:features"
+    computed = extractor_for(dataset, name)
+    assert computed.preprocessing == "intensities [N, 1, H, W]"
+    assert computed.described == "mine.py:features"
     x = dataset.test.x
-    torch.testing.assert_close(features_of(found, x), x.reshape(-1, 3, 4).mean(1).double())
+    torch.testing.assert_close(features_of(computed, x), x.reshape(-1, 3, 4).mean(1).double())
     again = extractor_for(dataset_of(), name)
-    assert again.fingerprint == found.fingerprint
+    assert again.fingerprint == computed.fingerprint
     other = script("def features(x): return x.sum((1, 2))", file="other.py")
-    assert extractor_for(dataset, other).fingerprint != found.fingerprint
+    assert extractor_for(dataset, other).fingerprint != computed.fingerprint
 
 
 def test_a_python_callable_may_take_rows(script):
@@ -46,10 +46,10 @@ def test_a_python_callable_may_take_rows(script):
 
 def test_colours_come_first(script):
     dataset = dataset_of(shape=(2, 2, 3), labels=False)
-    found = extractor_for(dataset, script("def features(x): return x[:, 1].flatten(1)"))
-    assert found.preprocessing == "intensities [N, C, H, W]"
+    computed = extractor_for(dataset, script("def features(x): return x[:, 1].flatten(1)"))
+    assert computed.preprocessing == "intensities [N, C, H, W]"
     green = dataset.test.x.reshape(-1, 4, 3)[..., 1]
-    assert torch.equal(features_of(found, dataset.test.x), green.double())
+    assert torch.equal(features_of(computed, dataset.test.x), green.double())
 
 
 @pytest.mark.parametrize("shape", [(3, 2, 2), (1, 2, 4)])
@@ -100,9 +100,9 @@ def test_torchscript(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.jit.save(torch.jit.script(Doubled()), path)
-    found = extractor_for(dataset_of(), path)
-    assert found.described == "doubled.pt"
-    torch.testing.assert_close(features_of(found, images(5)), 2 * images(5).double())
+    computed = extractor_for(dataset_of(), path)
+    assert computed.described == "doubled.pt"
+    torch.testing.assert_close(features_of(computed, images(5)), 2 * images(5).double())
 
 
 def test_torch_export(tmp_path):
@@ -112,8 +112,8 @@ def test_torch_export(tmp_path):
         Doubled(), (images(3).reshape(-1, 1, H, W),), dynamic_shapes=({0: num},)
     )
     torch.export.save(exported, path)
-    found = extractor_for(dataset_of(), path)
-    torch.testing.assert_close(features_of(found, images(5)), 2 * images(5).double())
+    computed = extractor_for(dataset_of(), path)
+    torch.testing.assert_close(features_of(computed, images(5)), 2 * images(5).double())
 
 
 # ------------------------------------------------------------------ errors

@@ -39,15 +39,15 @@ def test_its_accuracy_is_that_on_the_test_part():
 def test_the_classifier_is_the_same_whatever_the_threads_and_who_is_first():
     """Also where other random numbers were drawn before, and none are drawn from it."""
     dataset = load("digits", "none")
-    found = []
+    computed = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
         state = torch.manual_seed(threads).get_state()
-        found.append(EXTRACTORS["classifier"](dataset))
+        computed.append(EXTRACTORS["classifier"](dataset))
         assert torch.equal(torch.get_rng_state(), state)
     torch.set_num_threads(1)
-    assert found[0].fingerprint == found[1].fingerprint
-    one, two = (features_of(e, dataset.test.x) for e in found)
+    assert computed[0].fingerprint == computed[1].fingerprint
+    one, two = (features_of(e, dataset.test.x) for e in computed)
     assert torch.equal(one, two)
 
 
@@ -66,9 +66,9 @@ def test_the_order_of_summation_does_not_reach_the_weights(monkeypatch):
 def test_principal_components_keep_distances():
     """All of them: a rotation of the pixels less their mean."""
     dataset = dataset_of(labels=False)
-    found = features_of(extractor_for(dataset, "pca"), dataset.test.x)
+    computed = features_of(extractor_for(dataset, "pca"), dataset.test.x)
     torch.testing.assert_close(
-        torch.cdist(found, found), torch.cdist(*[dataset.test.x.double()] * 2)
+        torch.cdist(computed, computed), torch.cdist(*[dataset.test.x.double()] * 2)
     )
     variances = features_of(extractor_for(dataset, "pca"), dataset.train.x).var(0)
     assert bool((variances.diff() <= 1e-12).all())
@@ -76,8 +76,8 @@ def test_principal_components_keep_distances():
 
 def test_raw_features_are_the_pixels():
     dataset = dataset_of()
-    found = features_of(extractor_for(dataset, "raw"), dataset.test.x)
-    assert torch.equal(found, dataset.test.x.double())
+    computed = features_of(extractor_for(dataset, "raw"), dataset.test.x)
+    assert torch.equal(computed, dataset.test.x.double())
 
 
 def test_an_extractor_is_made_once_for_a_data_set():
@@ -114,8 +114,8 @@ def test_features_come_in_chunks_that_do_not_show(monkeypatch):
 
     monkeypatch.setattr("vaebench.evaluation.samples.features.CACHE_BYTES", 7 * 2 * 4)
     x = images(3 * 10).reshape(3, 10, -1)
-    found = features_of(Extractor(lambda x: first_two(x) * 1, "two", ""), x)
-    assert torch.equal(found, x[..., :2].double())
+    computed = features_of(Extractor(lambda x: first_two(x) * 1, "two", ""), x)
+    assert torch.equal(computed, x[..., :2].double())
     assert seen == [1, 7, 7, 7, 7, 2]
 
 

@@ -19,7 +19,7 @@ def grid(num, seed):
     return torch.randint(4, (num, 2), generator=generator).double()
 
 
-def found(real, ours, k):
+def computed(real, ours, k):
     return {n: float(e.value) for n, e in compared(balls(real, k), balls(ours, k)).items()}
 
 
@@ -49,7 +49,7 @@ def by_brute_force(real, ours, k):
 @pytest.mark.parametrize("seed", range(4))
 def test_the_four_are_the_published_definitions(k, seed):
     real, ours = normals(12, 3, seed=seed), 1.2 * normals(17, 3, seed=seed + 50) + 0.3
-    assert found(real, ours, k) == pytest.approx(by_brute_force(real, ours, k), rel=1e-12)
+    assert computed(real, ours, k) == pytest.approx(by_brute_force(real, ours, k), rel=1e-12)
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])
@@ -59,8 +59,8 @@ def test_points_on_a_sphere_are_inside_also_after_rounding(k, seed):
     real, ours = grid(9, seed), grid(14, seed + 50)
     expected = by_brute_force(real, ours, k)
     turn = torch.linalg.qr(normals(2, 2, seed=9)).Q
-    assert found(real, ours, k) == pytest.approx(expected, rel=1e-12)
-    assert found(real @ turn + 0.1, ours @ turn + 0.1, k) == pytest.approx(expected, rel=1e-12)
+    assert computed(real, ours, k) == pytest.approx(expected, rel=1e-12)
+    assert computed(real @ turn + 0.1, ours @ turn + 0.1, k) == pytest.approx(expected, rel=1e-12)
 
 
 def test_known_answers():
@@ -68,14 +68,14 @@ def test_known_answers():
     real = torch.tensor([[0.0], [1.0], [10.0], [11.0]]).double()
     ours = torch.tensor([[0.5], [0.5], [0.5]]).double()
     expected = {"precision": 1.0, "recall": 0.0, "density": 2.0, "coverage": 0.5}
-    assert found(real, ours, 1) == expected
+    assert computed(real, ours, 1) == expected
 
 
 def test_a_model_that_always_gives_one_image():
     real = normals(30, 4)
-    assert found(real, real[:1].expand(20, 4), 3)["recall"] == pytest.approx(1 / 30)
-    assert found(real, real[:1].expand(20, 4), 3)["precision"] == 1.0
-    assert found(real[:1].expand(20, 4), real[:1].expand(20, 4), 3)["coverage"] == 1.0
+    assert computed(real, real[:1].expand(20, 4), 3)["recall"] == pytest.approx(1 / 30)
+    assert computed(real, real[:1].expand(20, 4), 3)["precision"] == 1.0
+    assert computed(real[:1].expand(20, 4), real[:1].expand(20, 4), 3)["coverage"] == 1.0
 
 
 def test_equal_distributions_have_the_density_and_coverage_known():
@@ -85,7 +85,8 @@ def test_equal_distributions_have_the_density_and_coverage_known():
     """
     num, k = 60, 5
     each = [
-        found(normals(num, 3, seed=2 * i), normals(num, 3, seed=2 * i + 1), k) for i in range(300)
+        computed(normals(num, 3, seed=2 * i), normals(num, 3, seed=2 * i + 1), k)
+        for i in range(300)
     ]
     coverage = 1 - math.comb(2 * num - 1 - k, num) / math.comb(2 * num - 1, num)
     for name, expected in (("density", 1.0), ("coverage", coverage)):
@@ -97,10 +98,10 @@ def test_equal_distributions_have_the_density_and_coverage_known():
 def test_chunks_do_not_show(monkeypatch):
     real, ours, images = normals(40, 3), normals(50, 3, seed=1), normals(20, 8, seed=2)
     train = torch.cat([normals(30, 8, seed=3), images[:7] + 1e-3])
-    whole, copied = found(real, ours, 3), copies(images, train)
+    whole, copied = computed(real, ours, 3), copies(images, train)
     for max_bytes in (1, 3000):
         monkeypatch.setattr("vaebench.evaluation.samples.neighbours.CACHE_BYTES", max_bytes)
-        assert found(real, ours, 3) == whole
+        assert computed(real, ours, 3) == whole
         assert torch.equal(copies(images, train), copied)
 
 
@@ -132,10 +133,10 @@ def test_intervals_are_those_of_each_image_left_out(k, seed, made):
     density = estimates.pop("density")
     assert expected["density"] > 0
     assert float(density.high - density.value) == pytest.approx(Z * expected["density"] ** 0.5)
-    for name, found in estimates.items():
-        wilson = share(found.parts, torch.tensor([expected[name]]).double())
-        assert float(found.low) == pytest.approx(float(wilson.low), rel=1e-5), name
-        assert float(found.high) == pytest.approx(float(wilson.high), rel=1e-5), name
+    for name, computed in estimates.items():
+        wilson = share(computed.parts, torch.tensor([expected[name]]).double())
+        assert float(computed.low) == pytest.approx(float(wilson.low), rel=1e-5), name
+        assert float(computed.high) == pytest.approx(float(wilson.high), rel=1e-5), name
 
 
 SETS = {"alike": (1.0, 0.0), "wider": (1.3, 0.2), "narrower": (0.7, 0.0)}

@@ -20,8 +20,8 @@ def test_a_share_with_a_variance_has_the_interval_of_as_many_independent_hits():
     """Of 400 hits with four times the variance of independent ones: that of 100."""
     hits = (torch.arange(400) % 4 > 0)[None]
     variance = torch.tensor([(302 / 404) * (102 / 404) / 100]).double()
-    hundred, found = share(hits[:, :100]), share(hits, variance)
-    torch.testing.assert_close((found.low, found.high), (hundred.low, hundred.high))
+    hundred, computed = share(hits[:, :100]), share(hits, variance)
+    torch.testing.assert_close((computed.low, computed.high), (hundred.low, hundred.high))
     few, all_hit = share(hits, variance / 40), share(hits > -1, variance)
     assert float(few.low) == float(share(hits).low)
     assert 0.0 < float(all_hit.low) < float(share(hits > -1).low) < 1.0 == float(all_hit.high)

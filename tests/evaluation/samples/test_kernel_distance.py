@@ -32,15 +32,15 @@ def by_definition(real, ours):
 
 def test_kernel_distance_is_the_definition_and_its_interval_the_jackknife():
     real, ours = normals(7, F), normals(9, F, seed=1) + 0.5
-    found = kid_of(real, ours)
-    assert float(found.value) == pytest.approx(by_definition(real, ours), rel=1e-12)
+    computed = kid_of(real, ours)
+    assert float(computed.value) == pytest.approx(by_definition(real, ours), rel=1e-12)
 
     def distance(a, b):
         return torch.tensor(by_definition(a, b), dtype=torch.float64)
 
     expected = 1.959964 * math.sqrt(jackknife(distance, real, ours))
-    assert float(found.high - found.value) == pytest.approx(expected, rel=1e-6)
-    torch.testing.assert_close(found.value - found.low, found.high - found.value)
+    assert float(computed.high - computed.value) == pytest.approx(expected, rel=1e-6)
+    torch.testing.assert_close(computed.value - computed.low, computed.high - computed.value)
 
 
 def true_mmd(mean):
@@ -65,12 +65,12 @@ def test_kernel_distance_is_unbiased(mean):
 
 def test_kernel_interval_covers_the_true_value():
     """Over 400 pairs of sets: 95%, with a standard error of 1.1%."""
-    found = [
+    computed = [
         kid_of(normals(200, 1, seed=2 * i), normals(300, 1, seed=2 * i + 1) + 0.7)
         for i in range(400)
     ]
     truth = true_mmd(0.7)
-    covered = torch.cat([(f.low <= truth) & (truth <= f.high) for f in found])
+    covered = torch.cat([(f.low <= truth) & (truth <= f.high) for f in computed])
     assert 0.89 < float(covered.double().mean()) < 0.985
 
 

@@ -22,53 +22,57 @@ from vaebench.ops.noise import Noise
 NAMES = ["frechet", "kid", "precision", "recall", "density", "coverage", "memorised"]
 
 
-def graded(*given, num_neighbours=5, **more):
-    return {g.name: g for g in samples(subject_of(*given, **more), num_neighbours=num_neighbours)}
+def graded(*arguments, num_neighbours=5, **more):
+    return {
+        g.name: g for g in samples(subject_of(*arguments, **more), num_neighbours=num_neighbours)
+    }
 
 
 # ------------------------------------------------------------------ what is compared
 
 
 def test_every_grade_has_its_interval_reference_and_fingerprint():
-    found = graded(REAL, NOISE)
-    assert list(found) == NAMES
-    for grade in found.values():
+    computed = graded(REAL, NOISE)
+    assert list(computed) == NAMES
+    for grade in computed.values():
         assert bool((grade.low <= grade.values).all() and (grade.values <= grade.high).all())
         assert math.isfinite(grade.reference)
         assert len(grade.fingerprint) == 12
         assert "50 means of p(x|z), z from the prior" in grade.protocol
-    assert "raw 9" in found["frechet"].protocol
-    assert "against 60 grey test images; reference 50 training images" in found["kid"].protocol
-    assert "k=5" in found["density"].protocol
+    assert "raw 9" in computed["frechet"].protocol
+    assert "against 60 grey test images; reference 50 training images" in computed["kid"].protocol
+    assert "k=5" in computed["density"].protocol
 
 
 def test_real_images_score_as_the_reference_does_and_noise_does_not():
     """The reference is as many training images as the model gives: those themselves score it."""
     dataset = dataset_of()
     train = drawn.some(dataset.train, 50, "reference")
-    found = graded(train, NOISE[:50], dataset=dataset)
+    computed = graded(train, NOISE[:50], dataset=dataset)
     for name in NAMES[:-1]:
-        assert float(found[name].values[0]) == pytest.approx(found[name].reference, rel=1e-9), name
+        assert float(computed[name].values[0]) == pytest.approx(
+            computed[name].reference, rel=1e-9
+        ), name
     better = {"frechet": -1, "kid": -1, "precision": 1, "density": 1, "coverage": 1}
     for name, sign in better.items():
-        assert sign * (found[name].values[0] - found[name].values[1]) > 0, name
+        assert sign * (computed[name].values[0] - computed[name].values[1]) > 0, name
 
 
 def test_copies_of_training_images_are_memorised_and_test_images_are_the_reference():
     dataset = dataset_of()
-    found = graded(dataset.train.x[:70], REAL, dataset=dataset)["memorised"]
-    assert found.values.tolist() == [1.0, 0.0]
-    assert found.reference == 0.0
+    computed = graded(dataset.train.x[:70], REAL, dataset=dataset)["memorised"]
+    assert computed.values.tolist() == [1.0, 0.0]
+    assert computed.reference == 0.0
     leaked = dataclasses.replace(dataset, test=Part(dataset.train.x[:60], None))
     assert graded(REAL, dataset=leaked)["memorised"].reference == 1.0
 
 
 def test_parts_are_of_the_test_images():
-    found = graded(REAL, NOISE)
+    computed = graded(REAL, NOISE)
     for name in ("recall", "coverage"):
-        assert found[name].parts.shape == (2, 60)
-        torch.testing.assert_close(found[name].parts.double().mean(1), found[name].values)
-    assert all(found[name].parts is None for name in NAMES if name not in ("recall", "coverage"))
+        assert computed[name].parts.shape == (2, 60)
+        torch.testing.assert_close(computed[name].parts.double().mean(1), computed[name].values)
+    assert all(computed[name].parts is None for name in NAMES if name not in ("recall", "coverage"))
 
 
 def test_a_stack_is_graded_as_each_run_is_alone():
@@ -78,8 +82,8 @@ def test_a_stack_is_graded_as_each_run_is_alone():
     for grading in (samples, two_sample):
         stacked = grading(Subject(model, dataset, noise, num_images=40))
         for i in range(3):
-            own = Noise(noise.keys[i : i + 1])
-            alone = grading(Subject(select(model, [i]), dataset, own, num_images=40))
+            one_run = Noise(noise.keys[i : i + 1])
+            alone = grading(Subject(select(model, [i]), dataset, one_run, num_images=40))
             for whole, one in zip(stacked, alone, strict=True):
                 assert float(whole.values[i]) == pytest.approx(float(one.values), rel=1e-4), (
                     one.name
@@ -94,8 +98,8 @@ def test_a_stack_is_graded_as_each_run_is_alone():
 def test_a_run_that_gives_no_numbers_is_nan_and_leaves_the_others_alone(bad):
     broken = REAL.clone()
     broken[3, 4] = bad
-    found, alone = graded(broken, REAL), graded(REAL)
-    for name, grade in found.items():
+    computed, alone = graded(broken, REAL), graded(REAL)
+    for name, grade in computed.items():
         assert math.isnan(grade.values[0]), name
         assert math.isnan(grade.low[0]), name
         assert float(grade.values[1]) == pytest.approx(float(alone[name].values), rel=1e-9), name
@@ -108,9 +112,9 @@ def test_a_run_that_gives_no_numbers_is_nan_and_leaves_the_others_alone(bad):
 
 def test_too_few_images_for_a_covariance_are_in_doubt():
     assert graded(REAL, num_images=10)["frechet"].doubts == ("",)
-    found = graded(REAL, num_images=9)
-    assert found["frechet"].doubts == ("9 images are too few for a covariance of 9 features",)
-    assert found["kid"].doubts == ("",)
+    computed = graded(REAL, num_images=9)
+    assert computed["frechet"].doubts == ("9 images are too few for a covariance of 9 features",)
+    assert computed["kid"].doubts == ("",)
 
 
 @pytest.mark.parametrize(
@@ -136,19 +140,19 @@ def test_the_time_of_more_neighbours_than_a_short_run_has_images_is_estimated():
 
 
 def test_as_few_images_as_are_taken_are_graded():
-    found = graded(REAL, num_images=7, num_neighbours=5)
+    computed = graded(REAL, num_images=7, num_neighbours=5)
     assert GRADINGS["samples"].refuses(subject_of(REAL, num_images=7), num_neighbours=5) == ""
-    assert all(bool((g.high - g.low).isfinite().all()) for g in found.values())
+    assert all(bool((g.high - g.low).isfinite().all()) for g in computed.values())
     assert all(
         g.values.isfinite().all() for g in graded(REAL, num_images=3, num_neighbours=1).values()
     )
 
 
 def test_constant_images_have_defined_grades():
-    found = graded(torch.full((70, P), 0.5))
-    assert all(bool(grade.values.isfinite().all()) for grade in found.values())
-    assert float(found["recall"].values) == 0.0
-    assert float(found["memorised"].values) == 0.0
+    computed = graded(torch.full((70, P), 0.5))
+    assert all(bool(grade.values.isfinite().all()) for grade in computed.values())
+    assert float(computed["recall"].values) == 0.0
+    assert float(computed["memorised"].values) == 0.0
 
 
 @pytest.mark.parametrize("name", ["samples", "two_sample"])
@@ -193,8 +197,8 @@ def test_sorted_test_images_are_as_good_as_any():
     """The halves are of a fixed random order, not of that in the file."""
     x, kinds = images(400, 2)
     in_order = dataclasses.replace(dataset_of(), test=Part(x[kinds.argsort()], None))
-    found = two_sample(subject_of(images(400, 9)[0], dataset=in_order, num_images=400))[0]
-    assert abs(float(found.values[0]) - 0.5) < 4 * math.sqrt(0.25 / 400)
+    computed = two_sample(subject_of(images(400, 9)[0], dataset=in_order, num_images=400))[0]
+    assert abs(float(computed.values[0]) - 0.5) < 4 * math.sqrt(0.25 / 400)
 
 
 def test_two_sample_test_needs_four_images():
@@ -218,9 +222,9 @@ def test_work_of_the_two_sample_test_grows_with_pairs():
 # ------------------------------------------------------------------ fingerprints
 
 
-def prints(*given, grading=samples, **more):
+def prints(*arguments, grading=samples, **more):
     hyper = {"num_neighbours": more.pop("num_neighbours")} if "num_neighbours" in more else {}
-    return {g.name: g.fingerprint for g in grading(subject_of(*given, **more), **hyper)}
+    return {g.name: g.fingerprint for g in grading(subject_of(*arguments, **more), **hyper)}
 
 
 @pytest.mark.parametrize("grading", [samples, two_sample])

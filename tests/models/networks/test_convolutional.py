@@ -60,13 +60,13 @@ def torchs(layer, run):
     """PyTorch's own layer with the weights of one run."""
     if isinstance(layer, StackedConv):
         num_outputs, num_inputs = layer.weight.shape[1:3]
-        own = torch.nn.Conv2d(num_inputs, num_outputs, 4, 2, 1)
+        layer_of_pytorch = torch.nn.Conv2d(num_inputs, num_outputs, 4, 2, 1)
     else:
         num_inputs, num_outputs = layer.weight.shape[1:3]
-        own = torch.nn.ConvTranspose2d(num_inputs, num_outputs, 4, 2, 1, layer.odd)
-    own.to(layer.weight)
-    own.load_state_dict({name: p[run] for name, p in layer.named_parameters()})
-    return own
+        layer_of_pytorch = torch.nn.ConvTranspose2d(num_inputs, num_outputs, 4, 2, 1, layer.odd)
+    layer_of_pytorch.to(layer.weight)
+    layer_of_pytorch.load_state_dict({name: p[run] for name, p in layer.named_parameters()})
+    return layer_of_pytorch
 
 
 @pytest.mark.usefixtures("piece")
@@ -81,14 +81,14 @@ def test_a_layer_is_pytorchs_layer_run_by_run(kind, given, made, dtype):
     upstream = torch.randn(S, B, 6, *made, dtype=dtype)
     out = out_of_pieces(layer(in_pieces(x, layer.numbers_per_row)), S)
     assert layer.numbers_per_row == out[0, 0].numel()
-    found = torch.autograd.grad(out, [x, layer.weight, layer.bias], upstream)
+    computed = torch.autograd.grad(out, [x, layer.weight, layer.bias], upstream)
     for run in range(S):
-        own, x_run = torchs(layer, run), x[run].detach().requires_grad_()
-        expected = own(x_run)
+        layer_of_pytorch, x_run = torchs(layer, run), x[run].detach().requires_grad_()
+        expected = layer_of_pytorch(x_run)
         torch.testing.assert_close(out[run], expected)
-        inputs = [x_run, own.weight, own.bias]
+        inputs = [x_run, layer_of_pytorch.weight, layer_of_pytorch.bias]
         for mine, theirs in zip(
-            found, torch.autograd.grad(expected, inputs, upstream[run]), strict=True
+            computed, torch.autograd.grad(expected, inputs, upstream[run]), strict=True
         ):
             torch.testing.assert_close(mine[run], theirs)
 

@@ -308,7 +308,7 @@ def test_a_second_derivative_is_refused(op: str) -> None:
         "reparameterise_kl": (a, a, Noise((1, 2))),
         "importance_weights": (a,),
     }[op]
-    found = getattr(cpu_native, op)(*arguments)
-    first = found if isinstance(found, torch.Tensor) else found[-1 if "kl" in op else 0]
+    computed = getattr(cpu_native, op)(*arguments)
+    first = computed if isinstance(computed, torch.Tensor) else computed[-1 if "kl" in op else 0]
     with pytest.raises(InputError, match="differentiated once"):
         torch.autograd.grad(first.sum(), a, create_graph=True)

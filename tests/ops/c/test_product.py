@@ -66,13 +66,13 @@ def factors(rows, columns, depth, runs=2):
     return random(runs, rows, depth), random(runs, depth, columns, seed=1)
 
 
-def assert_is_product(found, a, b):
+def assert_is_product(computed, a, b):
     """Of K roundings in a sum of products, each is of at most the sum of their sizes (Higham 2002,
     "Accuracy and Stability of Numerical Algorithms", section 3.1)."""
     exact, sizes = a.double() @ b.double(), a.double().abs() @ b.double().abs()
-    assert found.shape == exact.shape
+    assert computed.shape == exact.shape
     bound = (a.shape[2] + 2) * EPS * sizes
-    assert ((found.double() - exact).abs() <= bound).all()
+    assert ((computed.double() - exact).abs() <= bound).all()
 
 
 @needs_native
@@ -113,9 +113,9 @@ def test_what_is_no_number_stays_in_its_row_and_column(layout, bad, rows, column
     spoilt_a[1, rows - 1, depth // 2] = spoilt_b[1, depth - 1, columns // 2] = bad
     in_row, in_column = expected.clone(), expected.clone()
     in_row[1, rows - 1] = in_column[1, :, columns // 2] = bad
-    found = product(layout(spoilt_a), layout(b)), product(layout(a), layout(spoilt_b))
+    computed = product(layout(spoilt_a), layout(b)), product(layout(a), layout(spoilt_b))
     exact = {"rtol": 0.0, "atol": 0.0, "equal_nan": True}
-    torch.testing.assert_close(found, (in_row, in_column), **exact)
+    torch.testing.assert_close(computed, (in_row, in_column), **exact)
 
 
 @needs_native
@@ -131,16 +131,16 @@ def test_what_stands_for_it_where_nothing_is_compiled_is_pytorchs_own():
     operation = product_operation()
     for of_a in LAYOUTS:
         a, b = factors(13, 33, 25)
-        found = operation(of_a(a), transposed(b))
-        assert found.is_contiguous()
-        assert torch.equal(found, torch.bmm(of_a(a), transposed(b)))
+        computed = operation(of_a(a), transposed(b))
+        assert computed.is_contiguous()
+        assert torch.equal(computed, torch.bmm(of_a(a), transposed(b)))
 
 
 def test_its_shape_is_known_without_numbers():
     from torch._subclasses import FakeTensorMode
 
     with FakeTensorMode():
-        found = product_operation()(transposed(torch.empty(2, 13, 25)), torch.empty(2, 25, 33))
-    assert found.shape == (2, 13, 33)
-    assert found.is_contiguous()
-    assert found.dtype == torch.float32
+        computed = product_operation()(transposed(torch.empty(2, 13, 25)), torch.empty(2, 25, 33))
+    assert computed.shape == (2, 13, 33)
+    assert computed.is_contiguous()
+    assert computed.dtype == torch.float32

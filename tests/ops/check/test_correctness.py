@@ -68,7 +68,7 @@ FAULTS: list[tuple[str, str, Callable[..., Any], set[str]]] = [
     (
         f"{PROBS} path",
         PROBS,
-        lambda *given, path: densities.reparameterise_log_probs(*given),
+        lambda *inputs, path: densities.reparameterise_log_probs(*inputs),
         {"dmu", "dlog_var"},
     ),
     (
@@ -127,8 +127,8 @@ def size(x: Tensor) -> int:
 def test_traffic_counts_each_tensor_once(op: str, num_samples: int, dtype: torch.dtype) -> None:
     """Forward what goes in and comes out; backward the inputs again, and what a gradient has."""
     case = Case(op, num_samples, 2, 5, 20, dtype, torch.device("cpu"))
-    given = make_inputs(case)
-    results = case.operation.formula(given, torch.zeros(num_samples, 2, 5, 20, dtype=dtype))
+    inputs = make_inputs(case)
+    results = case.operation.formula(inputs, torch.zeros(num_samples, 2, 5, 20, dtype=dtype))
     upstream = upstream_of(case, results)
 
     def floats(x: Tensor) -> int:
@@ -141,8 +141,8 @@ def test_traffic_counts_each_tensor_once(op: str, num_samples: int, dtype: torch
         for name, x in zip(case.operation.results, results, strict=True)
     ]
     back = out[: len(upstream)]
-    ins = [size(x) for x in given]
-    leaves = [size(x) for x in given[case.operation.num_fixed :]]
+    ins = [size(x) for x in inputs]
+    leaves = [size(x) for x in inputs[case.operation.num_fixed :]]
     if op == "gaussian_log_prob per row":  # one float32 for each row of each sample
         ins[2] = leaves[1] = 4 * num_samples * 10
     assert case.traffic("forward") == sum(ins) + sum(out)

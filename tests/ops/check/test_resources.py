@@ -102,10 +102,10 @@ def whole(build: Build) -> bool:
 def test_code(case: tuple[str, Build, int]) -> None:
     target, build, _ = case
     kernel = compile_for(target, build)
-    found = resources(kernel)
-    assert found.registers <= REGISTERS
-    assert found.stack == found.spills == found.local == 0
-    assert found.shared <= SHARED
+    computed = resources(kernel)
+    assert computed.registers <= REGISTERS
+    assert computed.stack == computed.spills == computed.local == 0
+    assert computed.shared <= SHARED
     assert not re.search(r"\b(?:atom|red)\.|\.f64\b", kernel.asm.get("ptx", ""))
 
     wide = wide_bytes(build, target)
@@ -119,9 +119,9 @@ def test_code(case: tuple[str, Build, int]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("build", list(latent_builds(64, "fp32", None)), ids=lambda b: b.name)
 def test_code_of_many_samples(build: Build) -> None:
-    found = resources(compile_for("sm_90", build))
-    assert found.registers <= REGISTERS_OF_MANY
-    assert found.stack == found.spills == found.local == 0
+    computed = resources(compile_for("sm_90", build))
+    assert computed.registers <= REGISTERS_OF_MANY
+    assert computed.stack == computed.spills == computed.local == 0
 
 
 @pytest.mark.slow
@@ -130,9 +130,9 @@ def test_code_of_importance_weights(num_samples: int) -> None:
     """Up to 1024 samples in registers, which are more; beyond, a second reading."""
     build = next(importance_builds(num_samples))
     kernel = compile_for("sm_90", build)
-    found = resources(kernel)
-    assert found.registers <= 80
-    assert found.stack == found.spills == found.local == 0
+    computed = resources(kernel)
+    assert computed.registers <= 80
+    assert computed.stack == computed.spills == computed.local == 0
     passes = 2 if num_samples <= 1024 else 4  # the loops read once more in their code
     assert accesses(kernel)[16] == passes * 4 * build.elements
 
@@ -162,11 +162,11 @@ def build_named(name: str, **changes: Any) -> Build:
 
 
 def test_detectors_see_a_starved_kernel() -> None:
-    found = resources(compile_for("sm_90", build_named("reparameterise_kl forward"), maxnreg=24))
-    assert found.spills > 0 and found.stack > 0 and found.local > 0
+    computed = resources(compile_for("sm_90", build_named("reparameterise_kl forward"), maxnreg=24))
+    assert computed.spills > 0 and computed.stack > 0 and computed.local > 0
     crowded = build_named("reparameterise_kl backward", ROWS=128)
-    found = resources(compile_for("gfx942", crowded, num_warps=1))
-    assert found.stack > 0 and found.spills > 0 and found.local > 0
+    computed = resources(compile_for("gfx942", crowded, num_warps=1))
+    assert computed.stack > 0 and computed.spills > 0 and computed.local > 0
 
 
 @pytest.mark.parametrize("target", ["sm_90", "gfx942"])

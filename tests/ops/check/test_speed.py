@@ -49,12 +49,14 @@ def test_race_measures_what_can_run(op: str) -> None:
     for backend in ("eager", "reference", "cpu"):
         assert statuses(rows, backend) == {"measured"}
         for direction in ("forward", "backward", "both"):
-            found = of(rows, backend=backend, direction=direction)
-            assert 0.0 < found["time_q20"] <= found["time_median"] <= found["time_q80"]
-            gigabytes = found["traffic"] / 1e9
-            assert found["bandwidth"] == pytest.approx(gigabytes / (found["time_median"] / 1e3))
-            assert found["bandwidth_of_copy"] == pytest.approx(found["bandwidth"] / 10.0)
-            assert found["speedup_over_eager"] > 0.0
+            computed = of(rows, backend=backend, direction=direction)
+            assert 0.0 < computed["time_q20"] <= computed["time_median"] <= computed["time_q80"]
+            gigabytes = computed["traffic"] / 1e9
+            assert computed["bandwidth"] == pytest.approx(
+                gigabytes / (computed["time_median"] / 1e3)
+            )
+            assert computed["bandwidth_of_copy"] == pytest.approx(computed["bandwidth"] / 10.0)
+            assert computed["speedup_over_eager"] > 0.0
     assert of(rows, backend="eager", direction="both")["speedup_over_eager"] == 1.0
 
 
@@ -77,8 +79,8 @@ def test_what_is_too_large_has_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_backend_that_is_wrong_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = densities.reparameterise_kl
 
-    def double_kl(*given: Any) -> Any:
-        z, kl = right(*given)
+    def double_kl(*inputs: Any) -> Any:
+        z, kl = right(*inputs)
         return z, 2.0 * kl
 
     monkeypatch.setattr(densities, "reparameterise_kl", double_kl)
@@ -111,9 +113,9 @@ def test_backends_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = [set(seen[i : i + 3]) for i in range(0, len(seen), 3)]
     assert all(len(turn) == 3 for turn in turns)
     assert len(turns) == 1 + timing.LEAST_TURNS  # a warm-up, then no more: no time was given
-    found = of(rows, backend="reference", direction="both")
-    assert found["time_median"] == 3.0
-    assert found["peak_memory"] == 7
+    computed = of(rows, backend="reference", direction="both")
+    assert computed["time_median"] == 3.0
+    assert computed["peak_memory"] == 7
 
 
 def test_race_leaves_the_threads_as_they_were() -> None:

@@ -57,13 +57,13 @@ def in_double(law: str, x: Tensor) -> Tensor:
     return x.double() / (255 if x.dtype == torch.uint8 and law != "bernoulli" else 1)
 
 
-def sizes(law: str, x: Tensor, given: list[Tensor], up: Tensor) -> list[Tensor]:
+def sizes(law: str, x: Tensor, inputs: list[Tensor], up: Tensor) -> list[Tensor]:
     """The size of the terms of the value and of each gradient: differences lose digits."""
     up = up.double().abs()[..., None]
-    x, a = in_double(law, x), given[0].double()
+    x, a = in_double(law, x), inputs[0].double()
     if law in ("bernoulli", "continuous_bernoulli"):
         return [(1.0 + a.abs()).sum(-1), up.expand_as(a)]
-    b = given[1].double().expand(*a.shape[:-1], given[1].shape[-1])
+    b = inputs[1].double().expand(*a.shape[:-1], inputs[1].shape[-1])
     inverse = torch.exp(-b if law == "discretised_logistic" else -0.5 * b)
     distance = (x.abs() + a.abs() + 1.0) * inverse
     if law == "discretised_logistic":
@@ -74,7 +74,7 @@ def sizes(law: str, x: Tensor, given: list[Tensor], up: Tensor) -> list[Tensor]:
         ]
     square = distance.square() + 1.0
     by_b = up * square
-    if given[1].shape != given[0].shape:
+    if inputs[1].shape != inputs[0].shape:
         by_b = by_b.sum((0, 2, 3), keepdim=True)[0]
     return [(square + b.abs() + 2).sum(-1), up * distance * inverse, by_b]
 
@@ -94,8 +94,8 @@ def test_values_and_gradients(
 ) -> None:
     fused_op, reference = op_of(law)
     x = pixels(law, shape[1:], stored)
-    given = parameters(law, shape, dtype, wide=dtype == torch.float32)
-    leaves, wanted = [as_leaf(p) for p in given], [as_leaf(p.double()) for p in given]
+    inputs = parameters(law, shape, dtype, wide=dtype == torch.float32)
+    leaves, wanted = [as_leaf(p) for p in inputs], [as_leaf(p.double()) for p in inputs]
     out = fused_op(x, *leaves)
     assert out.shape == shape[:-1] and out.dtype == torch.float32
     (up,) = random_like(out)
@@ -103,7 +103,7 @@ def test_values_and_gradients(
     want = reference(in_double(law, x), *wanted)
     want = want, *torch.autograd.grad(want, wanted, up.double())
     names = "log_prob", "first gradient", "second gradient"
-    terms = sizes(law, x, given, up)
+    terms = sizes(law, x, inputs, up)
     for name, *triple in zip(names[: len(got)], got, want, terms, strict=True):
         assert_close(name, *triple)
 
@@ -172,11 +172,11 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layout_does_not_matter(layout: str) -> None:
     shape = (3, 2, 19, 20)
-    given = [LAYOUTS[layout](p) for p in parameters("gaussian", shape, torch.float32, wide=False)]
+    inputs = [LAYOUTS[layout](p) for p in parameters("gaussian", shape, torch.float32, wide=False)]
     x = LAYOUTS[layout](pixels("gaussian", (1, *shape[1:]), torch.float32).expand(shape))[0]
     results = []
     for arrange in (lambda p: p, Tensor.contiguous):
-        leaves = [arrange(p).requires_grad_() for p in given]
+        leaves = [arrange(p).requires_grad_() for p in inputs]
         out = fused.gaussian_log_prob(arrange(x), *leaves)
         loss = (out * torch.arange(3.0)[:, None, None]).sum()
         results.append((out, *torch.autograd.grad(loss, leaves)))

@@ -39,7 +39,7 @@ def test_page_says_what_was_skipped(table):
 
 
 @pytest.mark.parametrize(
-    "cpuinfo, found",
+    "cpuinfo, computed",
     [
         ("flags\t: fpu amx_bf16 avx512_bf16", "amx_bf16, avx512_bf16"),
         ("flags\t: fpu avx2", "none"),
@@ -47,5 +47,5 @@ def test_page_says_what_was_skipped(table):
         ("", "unknown"),
     ],
 )
-def test_instructions(cpuinfo, found):
-    assert instructions(cpuinfo) == found
+def test_instructions(cpuinfo, computed):
+    assert instructions(cpuinfo) == computed

@@ -61,10 +61,10 @@ def test_part_of(chain, part):
 def test_parts_lose_what_the_profiler_adds_and_scale_to_the_plain_time():
     chains = {"aten::bmm": [100e6, 0], "minibatch": [60e6, 10], "aten::view": [40e6, 0]}
     window = Window(cpu_s=210.0, wall_s=210.0, num_events=10, chains=chains)
-    found = parts_s(window, plain_s=100.0, event_s=1.0)
-    assert found[PRODUCTS] == pytest.approx(50.0)
-    assert found[MINIBATCH] == pytest.approx(25.0)
-    assert sum(found.values()) < 100.0
+    computed = parts_s(window, plain_s=100.0, event_s=1.0)
+    assert computed[PRODUCTS] == pytest.approx(50.0)
+    assert computed[MINIBATCH] == pytest.approx(25.0)
+    assert sum(computed.values()) < 100.0
 
 
 def rows():

@@ -23,6 +23,6 @@ def test_runs_are_resampled_within_their_stratum():
 def test_bootstrap_interval_covers_many_runs():
     """The percentile interval at 30 runs of a normal: 95% to within 2% and 4 standard errors."""
     drawn = np.random.default_rng(0).normal(size=(300, 30))
-    found = [interquartile_mean([row]) for row in drawn]
-    covered = np.mean([f.low <= 0 <= f.high for f in found])
+    computed = [interquartile_mean([row]) for row in drawn]
+    covered = np.mean([f.low <= 0 <= f.high for f in computed])
     assert abs(covered - 0.95) < 0.02 + 4 * (0.95 * 0.05 / 300) ** 0.5

@@ -96,8 +96,8 @@ def test_two_seeds_cover_at_least_at_their_level(share):
 def test_p_values_hold_in_the_tail(num_seeds, share):
     """What Holm's correction reads; Satterthwaite's alone are several times too many there."""
     level = ALPHA / 10
-    found = (p_value(over_seeds_and_examples(tables(num_seeds, share))) <= level).mean()
-    assert found < level + four_errors(level)
+    computed = (p_value(over_seeds_and_examples(tables(num_seeds, share))) <= level).mean()
+    assert computed < level + four_errors(level)
 
 
 def test_a_percentile_bootstrap_would_not_do():

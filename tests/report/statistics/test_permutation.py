@@ -38,9 +38,11 @@ def test_random_patterns_are_near_scipys():
     known = stats.permutation_test(
         (d,), np.mean, permutation_type="samples", n_resamples=20_000, rng=np.random.default_rng(0)
     ).pvalue
-    found = float(sign_flip_p(d))
-    assert 0.01 < found < 0.1
-    assert abs(found - known) < 4 * (found * (1 - found) * (1 / 10_000 + 1 / 20_000)) ** 0.5
+    computed = float(sign_flip_p(d))
+    assert 0.01 < computed < 0.1
+    assert (
+        abs(computed - known) < 4 * (computed * (1 - computed) * (1 / 10_000 + 1 / 20_000)) ** 0.5
+    )
 
 
 def test_false_positives_of_the_exact_test():

@@ -62,19 +62,19 @@ def test_no_difference_needs_no_seeds_and_one_seed_says_nothing():
 def test_effect_size_by_hand():
     """Two degrees of freedom: Hedges' correction is Gamma(1) / Gamma(1/2) = 1 / sqrt(pi)."""
     d = np.array([1.0, 2.0, 3.0])
-    found = effect_size(d)
-    assert found.value == pytest.approx(2.0 / np.pi**0.5)
+    computed = effect_size(d)
+    assert computed.value == pytest.approx(2.0 / np.pi**0.5)
     t = 2.0 / (1.0 / 3**0.5)
-    assert stats.nct.sf(t, 2, found.low * 3**0.5) == pytest.approx(0.025, rel=1e-4)
-    assert stats.nct.cdf(t, 2, found.high * 3**0.5) == pytest.approx(0.025, rel=1e-4)
+    assert stats.nct.sf(t, 2, computed.low * 3**0.5) == pytest.approx(0.025, rel=1e-4)
+    assert stats.nct.cdf(t, 2, computed.high * 3**0.5) == pytest.approx(0.025, rel=1e-4)
 
 
 def test_effect_size_is_unbiased_and_its_interval_covers():
     truth, num = 0.7, 4000
     drawn = np.random.default_rng(0).normal(truth, 1.0, (num, 5))
-    found = np.array([effect_size(row) for row in drawn])
-    assert abs(found[:, 0].mean() - truth) < 4 * found[:, 0].std() / num**0.5
-    covered = ((found[:, 1] <= truth) & (truth <= found[:, 2])).mean()
+    computed = np.array([effect_size(row) for row in drawn])
+    assert abs(computed[:, 0].mean() - truth) < 4 * computed[:, 0].std() / num**0.5
+    covered = ((computed[:, 1] <= truth) & (truth <= computed[:, 2])).mean()
     assert abs(covered - 0.95) < 4 * (0.95 * 0.05 / num) ** 0.5
 
 

@@ -25,16 +25,16 @@ def test_critical_difference_is_demsars(num, known):
 
 def test_mean_ranks_share_ties():
     losses = np.array([[1.0, 1.0, 2.0]] * 3 + [[3.0, 2.0, 1.0]] * 3)
-    found = mean_ranks(losses)
-    np.testing.assert_allclose(found.ranks, [2.25, 1.75, 2.0])
-    assert found.p == pytest.approx(stats.friedmanchisquare(*losses.T).pvalue)
+    computed = mean_ranks(losses)
+    np.testing.assert_allclose(computed.ranks, [2.25, 1.75, 2.0])
+    assert computed.p == pytest.approx(stats.friedmanchisquare(*losses.T).pvalue)
 
 
 def test_any_false_pair_by_nemenyi():
     """At most 5% of sets of blocks without a difference have a pair further apart."""
     generator, num = np.random.default_rng(0), 400
-    found = [mean_ranks(generator.normal(size=(12, 5))) for _ in range(num)]
-    apart = np.mean([np.ptp(f.ranks) > f.critical_difference for f in found])
+    computed = [mean_ranks(generator.normal(size=(12, 5))) for _ in range(num)]
+    apart = np.mean([np.ptp(f.ranks) > f.critical_difference for f in computed])
     assert 0.01 < apart < 0.05 + 4 * (0.05 * 0.95 / num) ** 0.5
 
 

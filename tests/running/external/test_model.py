@@ -43,31 +43,31 @@ def figures(**changes):
 def test_another_precision_is_graded_as_float32(dtype):
     """Off by what the rounding of its outputs moves: 8 bits of bfloat16 in a logit of 5."""
     expected = figures()
-    found = figures(
+    computed = figures(
         encode=lambda x: tuple(part.to(dtype) for part in encode(x)),
         decode=lambda z: decode(z).to(dtype),
     )
     for name in ("elbo", "nll", "mse", "frechet"):
-        assert found[name].value == pytest.approx(expected[name].value, rel=2e-2), name
-    assert found["elbo"].value == pytest.approx(expected["elbo"].value, rel=1e-3)
+        assert computed[name].value == pytest.approx(expected[name].value, rel=2e-2), name
+    assert computed["elbo"].value == pytest.approx(expected["elbo"].value, rel=1e-3)
 
 
 def test_a_normal_and_a_prior_in_float64_are_graded():
     expected = figures()
-    found = figures(
+    computed = figures(
         encode=lambda x: td.Normal(encode(x)[0].double(), (0.5 * encode(x)[1]).exp().double()),
         prior=td.MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double()),
     )
     for name in ("elbo", "nll"):
-        assert found[name].value == pytest.approx(expected[name].value, abs=0.5), name
+        assert computed[name].value == pytest.approx(expected[name].value, abs=0.5), name
 
 
 def test_float64_is_graded_where_gradients_are_followed():
     few = {"num_temperatures": 4, "num_chains": 3, "num_examples": 4, "num_simulated": 2}
     settings = SETTINGS | {"gradings": [{"name": "annealed", **few}]}
     expected = figures(evaluate=settings)
-    found = figures(evaluate=settings, decode=lambda z: z.double() @ V.double())
-    assert found["ais_nll"].value == pytest.approx(
+    computed = figures(evaluate=settings, decode=lambda z: z.double() @ V.double())
+    assert computed["ais_nll"].value == pytest.approx(
         expected["ais_nll"].value, rel=0.05
     )  # chains turn
 
@@ -241,8 +241,8 @@ UNMARKED = {
 
 @pytest.mark.parametrize("what", UNMARKED)
 def test_numbers_on_the_right_scale_are_not_marked(what):
-    found = figures(**UNMARKED[what], evaluate=SETTINGS | {"gradings": ["likelihood"]})
-    assert found["elbo"].trust == ""
+    computed = figures(**UNMARKED[what], evaluate=SETTINGS | {"gradings": ["likelihood"]})
+    assert computed["elbo"].trust == ""
 
 
 VARIANCE = 1.0 / (1.0 + (1.0 / 8.0) ** 2 / 0.01**2)
@@ -259,14 +259,14 @@ VARIANCE = 1.0 / (1.0 + (1.0 / 8.0) ** 2 / 0.01**2)
 )
 def test_spreads_that_are_read_as_log_variances_are_marked(spread, told):
     columns = torch.linalg.qr(torch.randn(64, 2, generator=GENERATOR)).Q
-    found = figures(
+    computed = figures(
         encode=lambda x: (8.0 * x @ columns, torch.full((len(x), 2), spread)),
         decode=lambda z: z @ columns.T / 8.0,
         likelihood={"name": "gaussian", "sigma": 0.01},
         data=GREY,
         evaluate=SETTINGS | {"gradings": ["likelihood"]},
     )
-    assert re.search(told, found["elbo"].trust)
+    assert re.search(told, computed["elbo"].trust)
 
 
 def test_one_logit_outside_is_enough_to_tell():

@@ -118,8 +118,8 @@ def alone(config):
 
 def assert_is_run(model, run, expected):
     """The tensors of one run of a stack are those of the run alone."""
-    found = {name: t[run : run + 1] for name, t in model.state_dict().items()}
-    torch.testing.assert_close(found, expected, **CLOSE)
+    computed = {name: t[run : run + 1] for name, t in model.state_dict().items()}
+    torch.testing.assert_close(computed, expected, **CLOSE)
 
 
 def assert_curve(curve, expected, num_points):
@@ -304,8 +304,8 @@ def test_progress_of_some_runs_is_a_copy_of_theirs():
     assert part.index == 7
     assert part.state["multiplier"].tolist() == [[2.0], [0.0]]
     assert isinstance(part.moments, Moments)
-    for whole, own in zip(adam.moments.second, part.moments.second, strict=True):
-        assert torch.equal(own, whole[[2, 0]])
+    for whole, subset in zip(adam.moments.second, part.moments.second, strict=True):
+        assert torch.equal(subset, whole[[2, 0]])
     kept = [t.clone() for t in (*part.moments.first, part.moments.count)]
     adam.step()
     assert all(map(torch.equal, kept, (*part.moments.first, part.moments.count)))

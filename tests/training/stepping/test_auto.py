@@ -209,8 +209,8 @@ def test_two_ways_know_nothing_of_one_another(world):
 def test_never_is_eager_to_the_end(world, monkeypatch):
     monkeypatch.setattr(auto, "ASSUMED_SECONDS", 0.0)
     monkeypatch.setattr(ways, "eager", auto.eager)
-    found = history(CONFIGS, ways.COMPILE["never"](), torch.float32)
-    assert_alike(found, history(CONFIGS, eager, torch.float32), rtol=0.0, atol=0.0)
+    computed = history(CONFIGS, ways.COMPILE["never"](), torch.float32)
+    assert_alike(computed, history(CONFIGS, eager, torch.float32), rtol=0.0, atol=0.0)
     assert world.taken == ["eager"] * NUM_STEPS
     assert world.num_compiled == 0
 

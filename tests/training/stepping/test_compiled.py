@@ -231,9 +231,9 @@ def assert_same_bits(losses, tensors, expected_losses, expected_tensors):
 def test_compiled_steps_are_the_eager_ones(kind):
     configs = stack_of(kind)
     plain = history(configs, eager, torch.float32, at_once=4)
-    found = compiled(configs)
-    assert len(found.rates) == 3, "of the last of 4, 4 and 2 steps"
-    assert_alike(plain, found, **IN_FLOAT32)
+    computed = compiled(configs)
+    assert len(computed.rates) == 3, "of the last of 4, 4 and 2 steps"
+    assert_alike(plain, computed, **IN_FLOAT32)
 
 
 @needs_compiler
@@ -242,13 +242,13 @@ def test_strides_of_any_length_have_the_same_bits(kind):
     """So has what they give at their end."""
     single = compiled(stack_of(kind), at_once=1)
     for at_once in (4, 7):
-        found = compiled(stack_of(kind), at_once)
-        assert_same_bits(found.losses, found.tensors, single.losses, single.tensors)
+        computed = compiled(stack_of(kind), at_once)
+        assert_same_bits(computed.losses, computed.tensors, single.losses, single.tensors)
         ends = [*range(at_once - 1, NUM_STEPS, at_once), NUM_STEPS - 1]
-        assert torch.equal(found.rates, single.rates[ends])
-        assert torch.equal(found.distortions, single.distortions[ends])
+        assert torch.equal(computed.rates, single.rates[ends])
+        assert torch.equal(computed.distortions, single.distortions[ends])
         expected = [single.states[end] for end in ends]
-        torch.testing.assert_close(found.states, expected, **SAME_BITS)
+        torch.testing.assert_close(computed.states, expected, **SAME_BITS)
 
 
 @needs_compiler
@@ -281,8 +281,8 @@ def test_compiled_runs_go_on_from_their_progress_as_if_they_had_not_stopped(kind
 def norms(configs, make_blocks):
     """Of the gradients of the last step of each block, before clipping: [N, S]."""
     model, steps = steps_of(configs, make_blocks, at_once=4)
-    found = (gradient_norms(model) if s.grad_norm is None else s.grad_norm for s in steps)
-    return torch.stack(list(found))
+    computed = (gradient_norms(model) if s.grad_norm is None else s.grad_norm for s in steps)
+    return torch.stack(list(computed))
 
 
 @needs_compiler
@@ -292,10 +292,10 @@ def test_each_run_has_its_limit_and_the_norm_is_the_one_before(kind, limits):
     """An auxiliary network counts for no norm, and is not clipped."""
     scalars = [{"seed": seed, "max_grad_norm": limit} for seed, limit in enumerate(limits)]
     configs = stack_of(kind, scalars)
-    found = norms(configs, always)
-    torch.testing.assert_close(found, norms(configs, eager), **IN_FLOAT32)
+    computed = norms(configs, always)
+    torch.testing.assert_close(computed, norms(configs, eager), **IN_FLOAT32)
     assert_alike(history(configs, eager, torch.float32, 4), compiled(configs), **IN_FLOAT32)
-    assert all((found[:, run] > limit).all() for run, limit in enumerate(limits) if limit)
+    assert all((computed[:, run] > limit).all() for run, limit in enumerate(limits) if limit)
 
 
 @needs_compiler
@@ -307,12 +307,12 @@ def test_a_state_moves_from_step_to_step_and_from_block_to_block():
 @needs_compiler
 def test_what_is_fitted_moves_where_evaluation_reads_it():
     plain = history(stack_of("gaussian_optimal"), eager, torch.float32)
-    found = compiled(stack_of("gaussian_optimal"))
-    fitted = {name for name in found.tensors if name.startswith("fitted.")}
+    computed = compiled(stack_of("gaussian_optimal"))
+    fitted = {name for name in computed.tensors if name.startswith("fitted.")}
     assert fitted
     for name in fitted:
-        assert found.tensors[name].dtype == torch.float64
-        torch.testing.assert_close(found.tensors[name], plain.tensors[name], **IN_FLOAT32)
+        assert computed.tensors[name].dtype == torch.float64
+        torch.testing.assert_close(computed.tensors[name], plain.tensors[name], **IN_FLOAT32)
 
 
 @needs_compiler
@@ -331,8 +331,8 @@ def test_stacks_of_two_graphs_take_turns():
     pairs = [steps_of(stack_of(kind), always, at_once=4) for kind in ("geco", "iwae")]
     taken = zip(*(steps for _, steps in pairs), strict=True)
     for losses, kind in zip(zip(*taken, strict=True), ("geco", "iwae"), strict=True):
-        found = torch.cat([step.losses for step in losses])
-        assert torch.equal(found, compiled(stack_of(kind)).losses)
+        computed = torch.cat([step.losses for step in losses])
+        assert torch.equal(computed, compiled(stack_of(kind)).losses)
 
 
 @needs_compiler
@@ -371,8 +371,8 @@ def test_a_graph_serves_every_stack_of_its_kind(monkeypatch):
         ]
         plain = history(configs, eager, torch.float32)
         for make_blocks in (always, where_it_pays):
-            found = history(configs, make_blocks, torch.float32)
-            assert_alike(plain, found, **IN_FLOAT32)
+            computed = history(configs, make_blocks, torch.float32)
+            assert_alike(plain, computed, **IN_FLOAT32)
 
 
 # ------------------------------------------------------------------ where it is, and where not
@@ -439,12 +439,12 @@ def test_what_cannot_be_compiled_says_so_and_trains_eagerly(case, monkeypatch):
     for name, value in {"FIRST_TIMED": 0, "LAST_TIMED": 2, "ASSUMED_SECONDS": 0.0}.items():
         monkeypatch.setattr(auto, name, value)
     ops.forget_paths()
-    found = history(two_runs(), ways.auto(), dtype)
+    computed = history(two_runs(), ways.auto(), dtype)
     assert (
         f"eager: it could not be compiled: RuntimeError: {reason}" in (ops.paths()["training step"])
     )
     ops.forget_paths()
-    assert_alike(found, history(two_runs(), eager, dtype), **SAME_BITS)
+    assert_alike(computed, history(two_runs(), eager, dtype), **SAME_BITS)
 
 
 def rotated(t, *, a, b, c):
@@ -489,8 +489,8 @@ def test_an_operation_without_a_function_in_c_stays_eager(monkeypatch):
         history(configs, always, torch.float32)
     for name, value in {"FIRST_TIMED": 0, "LAST_TIMED": 2, "ASSUMED_SECONDS": 0.0}.items():
         monkeypatch.setattr(auto, name, value)
-    found = history(configs, where_it_pays, torch.float32)
-    assert_alike(found, history(configs, eager, torch.float32), **SAME_BITS)
+    computed = history(configs, where_it_pays, torch.float32)
+    assert_alike(computed, history(configs, eager, torch.float32), **SAME_BITS)
 
 
 def test_a_library_that_cannot_be_read_is_made_again(tmp_path, caplog):

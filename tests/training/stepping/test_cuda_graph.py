@@ -115,5 +115,5 @@ def test_what_cannot_be_captured_stays_eager(stand_in, monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "graph", refuses)
     configs = [run_config(num_steps=9)]
-    found = curve(configs, step_by_step(captured.CapturedStep))
-    assert torch.equal(found, curve(configs, eager))
+    computed = curve(configs, step_by_step(captured.CapturedStep))
+    assert torch.equal(computed, curve(configs, eager))

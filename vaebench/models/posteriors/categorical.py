@@ -78,6 +78,7 @@ def _numbers_per_code(latent: Latent) -> int:
     num_inputs=_numbers_per_code,
     code_width=_numbers_per_code,
     discrete=True,
+    closed_form_kl_to=("uniform_categorical", "learned_categorical"),
 )
 def categorical(
     numbers: Tensor, latent: Latent, network: nn.Module | None, *, temperature: Temperature = 0.5
@@ -91,6 +92,7 @@ def categorical(
     num_inputs=_numbers_per_code,
     code_width=_numbers_per_code,
     discrete=True,
+    closed_form_kl_to=("uniform_categorical", "learned_categorical"),
 )
 def gumbel_softmax(
     numbers: Tensor, latent: Latent, network: nn.Module | None, *, temperature: Temperature = 0.5

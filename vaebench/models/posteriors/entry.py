@@ -110,6 +110,8 @@ class Posterior:
     """Trained parts beside the encoder, where the family has any."""
     discrete: bool = False
     """A family over one-hot codes; otherwise over real ones."""
+    closed_form_kl_to: tuple[str, ...] = ()
+    """Names of the priors to which its KL has a closed form, for the tables of what is there."""
 
     @property
     def hyper(self) -> dict[str, Hyper]:
@@ -134,6 +136,7 @@ def posterior(
     code_width: Callable[[Latent], int] = _one_per_dimension,
     network: Callable[[Latent, Layers], nn.Module] | None = None,
     discrete: bool = False,
+    closed_form_kl_to: tuple[str, ...] = (),
 ) -> Callable[[Family], Family]:
     """Register the decorated family under its own name, with the fields of Posterior.
 
@@ -149,6 +152,7 @@ def posterior(
             code_width=code_width,
             network=network,
             discrete=discrete,
+            closed_form_kl_to=closed_form_kl_to,
         ),
     )
 

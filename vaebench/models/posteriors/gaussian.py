@@ -74,7 +74,11 @@ class FullGaussian:
         return self.cholesky.square().sum(-1).log()
 
 
-@posterior(source="Kingma & Welling 2014, eq. 9", num_inputs=lambda latent: 2 * latent.dim)
+@posterior(
+    source="Kingma & Welling 2014, eq. 9",
+    num_inputs=lambda latent: 2 * latent.dim,
+    closed_form_kl_to=("standard_normal",),
+)
 def diagonal_gaussian(
     numbers: Tensor, latent: Latent, network: nn.Module | None
 ) -> DiagonalGaussian:
@@ -90,6 +94,7 @@ def _num_below(latent: Latent) -> int:
 @posterior(
     source="Kingma & Welling 2019, section 2.5.1",
     num_inputs=lambda latent: 2 * latent.dim + _num_below(latent),
+    closed_form_kl_to=("standard_normal",),
 )
 def full_gaussian(numbers: Tensor, latent: Latent, network: nn.Module | None) -> FullGaussian:
     """Any covariance: mu, log-variances and the triangle below them, scaled row by row."""

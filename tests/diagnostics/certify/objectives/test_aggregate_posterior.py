@@ -116,9 +116,9 @@ def test_small_minibatches_move_only_what_no_estimate_is_unbiased_of():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PENALISING)
 def test_every_registered_objective_penalises_what_it_declares(name):
-    found = [*check_aggregate(OBJECTIVES[name])]
-    assert found
-    assert all(finding.holds for finding in found)
+    findings = [*check_aggregate(OBJECTIVES[name])]
+    assert findings
+    assert all(finding.holds for finding in findings)
 
 
 def test_what_declares_no_penalty_has_none_checked():

@@ -184,10 +184,10 @@ HONEST = {
 @pytest.mark.parametrize("name", HONEST)
 def test_what_is_not_declared_is_a_remark(name):
     entry = Objective(name, HONEST[name], source="", **LOWER)
-    found = [finding for finding in check_objective(entry) if not finding.holds]
-    assert not any(finding.fails for finding in found)
-    assert [finding.result for finding in found] == ["remark"]
-    assert "no looser with more samples" in found[0].fact
+    findings = [finding for finding in check_objective(entry) if not finding.holds]
+    assert not any(finding.fails for finding in findings)
+    assert [finding.result for finding in findings] == ["remark"]
+    assert "no looser with more samples" in findings[0].fact
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ def test_of_nearly_even_weights_it_is_that_of_the_delta_method():
 def test_far_weights_keep_their_digits():
     """A constant in the log weights changes nothing, and one that carries all leaves no 0."""
     log_w = torch.tensor([0.0, -50.0, -51.0], dtype=torch.float64).view(3, 1, 1)
-    found = log_mean_variance(log_w)
-    torch.testing.assert_close(found, log_mean_variance(log_w - 900.0), rtol=1e-9, atol=0)
-    assert found.isfinite().all() and found > 100
+    computed = log_mean_variance(log_w)
+    torch.testing.assert_close(computed, log_mean_variance(log_w - 900.0), rtol=1e-9, atol=0)
+    assert computed.isfinite().all() and computed > 100
 
 
 def test_one_chain_has_no_variance():
@@ -58,11 +58,14 @@ def test_the_intervals_cover():
     """In a model of which log p(x) is known. A standard error of the share is 0.0097."""
     model = linear_gaussian(wrong=0.0)
     z, images = simulated(model, NOISE, NUM_GROUPS * GROUP)
-    found = of_images(model, images, NOISE, AnnealingPlan(20, 4, 3), z)
-    excess = (found.lower - exact_log_px(model, images[0]))[0]
-    gap, of_gap = (found.upper - found.lower)[0], (found.upper_variance + found.variance)[0]
+    computed = of_images(model, images, NOISE, AnnealingPlan(20, 4, 3), z)
+    excess = (computed.lower - exact_log_px(model, images[0]))[0]
+    gap, of_gap = (
+        (computed.upper - computed.lower)[0],
+        (computed.upper_variance + computed.variance)[0],
+    )
     error = (0.05 * 0.95 / NUM_GROUPS) ** 0.5
-    for values, variances in ((excess, found.variance[0]), (gap, of_gap)):
+    for values, variances in ((excess, computed.variance[0]), (gap, of_gap)):
         # All these images have one law, so one expectation: that of the mean of all of them.
         away = (values - values.mean()).view(NUM_GROUPS, GROUP).mean(1)
         half = Z * variances.view(NUM_GROUPS, GROUP).sum(1).sqrt() / GROUP
@@ -82,13 +85,13 @@ def subject():
 
 def test_figures_carry_their_interval_and_say_of_what(subject):
     grades = annealed(subject, num_chains=5, **FEW)
-    found = {m.metric: m for m in results.metrics(grades, 1)}
+    computed = {m.metric: m for m in results.metrics(grades, 1)}
     for name in ("ais_nll", "bdmc_gap"):
-        metric = found[name]
+        metric = computed[name]
         assert metric.low < metric.value < metric.high
         assert metric.value - metric.low == pytest.approx(metric.high - metric.value)
         assert "interval of the chains' sampling, not of the images'" in metric.protocol
-    assert found["ais_ess"].low is None
+    assert computed["ais_ess"].low is None
 
 
 def test_more_chains_make_it_narrower(subject):
@@ -106,10 +109,10 @@ def test_the_command_shows_the_interval(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "280")
     train_all([tiny()], tmp_path, "s", executor="inline")
     asked = "{name = 'annealed', " + ", ".join(f"{k} = {v}" for k, v in FEW.items()) + "}"
-    told = CliRunner().invoke(main, ["evaluate", str(tmp_path), "--grading", asked])
-    assert told.exit_code == 0, told.output
+    outcome = CliRunner().invoke(main, ["evaluate", str(tmp_path), "--grading", asked])
+    assert outcome.exit_code == 0, outcome.output
     heading, line = (
-        next(line for line in told.output.splitlines() if word in line).split()
+        next(line for line in outcome.output.splitlines() if word in line).split()
         for word in ("metric", "ais_nll")
     )
     value = heading.index("value")
