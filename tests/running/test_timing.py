@@ -6,12 +6,17 @@ import pytest
 import torch
 
 from tests.support.runs import tiny
+from vaebench import results
 from vaebench.config.study import resolve
 from vaebench.core.errors import InputWarning
 from vaebench.core.memory import PeakBytes
 from vaebench.objectives import OBJECTIVES
+from vaebench.ops import note
 from vaebench.running import timing
-from vaebench.running.timing import NUM_ROUNDS, Lap, _baseline, _ratio, timing_pass
+from vaebench.running.harness import time_all, train_all
+from vaebench.running.timing import NUM_ROUNDS, Lap, Variant, _baseline, _ratio, timing_pass
+from vaebench.training.stepping.eager import eager
+from vaebench.training.stepping.ways import COMPILE
 
 MIB = 2**20
 
@@ -37,7 +42,7 @@ def test_peak_bytes_sees_the_backward_pass():
 
 def test_one_record_per_variant_with_its_protocol():
     variants = [
-        resolve([tiny(objective=name, seed=seed) for seed in (0, 1)])
+        Variant(resolve([tiny(objective=name, seed=seed) for seed in (0, 1)]))
         for name in ("elbo", "elbo_mc")
     ]
     elbo, elbo_mc = timing_pass(variants, "s", "cpu")
@@ -60,7 +65,7 @@ def test_a_variant_that_raises_is_left_out_and_named(monkeypatch):
     entry = OBJECTIVES["elbo_mc"]
     raises = dataclasses.replace(entry, loss=lambda t: t.log_px_z[0, 1] / 0)
     monkeypatch.setitem(OBJECTIVES._entries, "elbo_mc", raises)
-    variants = [resolve([tiny(objective=name)]) for name in ("elbo_mc", "elbo")]
+    variants = [Variant(resolve([tiny(objective=name)])) for name in ("elbo_mc", "elbo")]
     with pytest.warns(InputWarning, match="^elbo_mc is not timed: a step of 1 .* IndexError: "):
         (record,) = timing_pass(variants, "s", "cpu")
     assert record.labels.variant == "elbo"
@@ -69,18 +74,19 @@ def test_a_variant_that_raises_is_left_out_and_named(monkeypatch):
 def test_variants_take_turns(monkeypatch):
     order = []
 
-    def timed(lap, num_steps, device):
+    def timed(lap, device):
+        next(lap.loop)
         order.append(lap.configs[0].objective.name)
         return 1.0
 
     monkeypatch.setattr(timing, "_timed", timed)
-    monkeypatch.setattr(timing, "_peak_memory", lambda lap, device: 0.0)
-    timing_pass([resolve([tiny(objective=name)]) for name in ("elbo", "elbo_mc")], "s", "cpu")
+    variants = [Variant(resolve([tiny(objective=name)])) for name in ("elbo", "elbo_mc")]
+    timing_pass(variants, "s", "cpu")
     assert order[-2 * NUM_ROUNDS :] == ["elbo", "elbo_mc"] * NUM_ROUNDS
 
 
 def test_memory_is_the_same_every_time():
-    variants = [resolve([tiny()])]
+    variants = [Variant(resolve([tiny()]))]
     peaks = [
         {m.metric: m.value for m in timing_pass(variants, "s", "cpu")[0].metrics}["peak_memory"]
         for _ in range(2)
@@ -90,7 +96,8 @@ def test_memory_is_the_same_every_time():
 
 def test_ratio_is_the_median_of_the_rounds_against_the_elbo_of_the_same_data():
     def lap(objective, likelihood, times):
-        return Lap([tiny(objective=objective, likelihood=likelihood)], None, iter(()), 1, times)
+        variant = Variant([tiny(objective=objective, likelihood=likelihood)])
+        return Lap(variant, None, iter(()), 0.0, times_ms=times)
 
     base = lap("elbo", "bernoulli", [1.0, 2.0, 10.0])
     mine = lap("elbo_mc", "bernoulli", [2.0, 6.0, 10.0])
@@ -98,3 +105,42 @@ def test_ratio_is_the_median_of_the_rounds_against_the_elbo_of_the_same_data():
     assert _baseline(mine, [other, mine, base]) is base
     assert _ratio(mine, base) == 2.0
     assert NUM_ROUNDS % 2 == 1
+
+
+def test_rounds_are_of_whole_epochs_where_they_are_longer_than_one():
+    """Each epoch shuffles and binarises: rounds that have one more of them would take longer."""
+    steps = [timing._whole_epochs(num_steps, 17) for num_steps in (2, 16, 17, 25, 26, 48)]
+    assert steps == [2, 16, 17, 17, 34, 51]
+
+
+def compiled():
+    """A way that says that it compiles."""
+
+    def make_blocks(model, loss, descend, steps_left):
+        note("training step", "compiled")
+        note("training step", "found on disk in 0.1 s")
+        return eager(model, loss, descend, steps_left)
+
+    return make_blocks
+
+
+def test_steps_are_timed_as_the_study_took_them(tmp_path, monkeypatch):
+    """As its records say; and a second look times nothing."""
+    monkeypatch.setitem(COMPILE._entries, "always", compiled)
+    configs = resolve([tiny(objective=name) for name in ("elbo", "elbo_mc")])
+    train_all(configs[:1], tmp_path, "s", executor="inline", compiles="always")
+    train_all(configs[1:], tmp_path, "s", executor="inline", compiles="never")
+    time_all(configs, tmp_path, "s")
+    before, protocols = results.timings(tmp_path), protocols_of(tmp_path)
+    assert "1 runs stacked, compiled steps, 1 thread" in protocols[0]
+    assert "1 runs stacked, eager steps, 1 thread" in protocols[1]
+    monkeypatch.setattr("vaebench.running.harness.timing_pass", lambda *arguments: [])
+    time_all(configs, tmp_path, "s")
+    assert results.timings(tmp_path) == before
+    train_all([*configs, tiny(seed=1)], tmp_path, "s", executor="inline", compiles="never")
+    time_all([configs[0], tiny(seed=1)], tmp_path, "s")
+    assert results.timings(tmp_path) == [], "one of its runs was eager: it is timed anew"
+
+
+def protocols_of(folder):
+    return [record.metrics[0].protocol for record in results.timings(folder)]

@@ -23,8 +23,8 @@ from vaebench.running.environment import default_device, describe
 from vaebench.running.executors import EXECUTORS
 from vaebench.running.job import SETTLED, Job, OnSteps, record_failure
 from vaebench.running.plan import DEFAULT_SIZE, StackPlan, num_cores, plan
-from vaebench.running.timing import timing_pass
-from vaebench.training.stepping.ways import COMPILE
+from vaebench.running.timing import Variant, timing_pass
+from vaebench.training.stepping.ways import COMPILE, taken
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,15 +169,28 @@ def time_all(
     """Time the training step of every variant none of whose runs failed.
 
     Nothing is timed where the folder has the timings of just these variants from this machine. The
-    stack that is timed has all runs of a variant, diverged or not.
+    stack that is timed has all runs of a variant, diverged or not; where all of them were trained
+    by compiled steps, or CUDA graphs, such steps are timed.
     """
-    ended, device = results.recorded(out), str(default_device())
-    variants = [v for v in _variants(configs) if all(ended.get(c.id) != "failed" for c in v)]
-    timed = [(r.config["runs"], r.environment) for r in results.timings(out)]
-    if timed != [([c.id for c in variant], describe(device)) for variant in variants]:
+    device = str(default_device())
+    records = {record.run: record for record in results.records(out)}
+    variants = [
+        Variant(runs, _compiles([records[c.id] for c in runs if c.id in records]))
+        for runs in _variants(configs)
+        if not any(c.id in records and records[c.id].status == "failed" for c in runs)
+    ]
+    wanted = [([c.id for c in v.configs], v.compiles, describe(device)) for v in variants]
+    there = results.timings(out)
+    if wanted != [(r.config["runs"], r.config.get("compiles"), r.environment) for r in there]:
         with _accounted(configs, out), progress(f"timing {len(variants)} variants", 0):
-            records = timing_pass(variants, study, device)
-        results.write_timings(out, records)
+            timed = timing_pass(variants, study, device)
+        results.write_timings(out, timed)
+
+
+def _compiles(records: Sequence[results.Record]) -> str:
+    """The way to compile, by name, that leads to steps as these runs' were."""
+    steps = {taken(record.operations.get("training step", "eager")) for record in records}
+    return "never" if not steps or "eager" in steps else "always"
 
 
 def _check(

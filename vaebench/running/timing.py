@@ -1,7 +1,8 @@
 """Times the training step of every variant, all in turn, once training is over.
 
 Every variant's own training loop runs in this process, on one thread, a few steps at a time and in
-turn, so that whatever else the machine does falls on all of them alike.
+turn, so that whatever else the machine does falls on all of them alike. Steps are taken as the
+study took them.
 """
 
 from __future__ import annotations
@@ -23,56 +24,80 @@ from vaebench.core.errors import InputWarning, first_line
 from vaebench.core.memory import PeakBytes
 from vaebench.core.timing import synchronise, threads
 from vaebench.models import VAE
+from vaebench.ops import forget_paths, paths
 from vaebench.results import Metric, Record, metric
 from vaebench.running.environment import describe
 from vaebench.running.job import labels
-from vaebench.training.curves import Step
+from vaebench.training.curves import Step, interval
 from vaebench.training.loop import training_steps
+from vaebench.training.minibatches import steps_per_epoch
 from vaebench.training.progress import Progress
+from vaebench.training.step import MakeBlocks
+from vaebench.training.stepping.ways import COMPILE, taken
 
 NUM_ROUNDS = 11
 NUM_WARM_UP = 10
-ROUND_SECONDS = 0.06
+ROUND_SECONDS = 0.03
 SEED_OFFSET = 1_000_003
 """Between the seeds of two variants that are timed, so that no noise is shared."""
 BASELINE = "elbo"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The runs of a variant that are timed, in one stack, and how their steps are taken."""
+
+    configs: Sequence[RunConfig]
+    compiles: str = "never"
+    """A name of `ways.COMPILE`."""
 
 
 @dataclass
 class Lap:
     """One variant that is timed: its stack, its training loop, and its step time in each round."""
 
-    configs: Sequence[RunConfig]
+    variant: Variant
     model: VAE
     loop: Iterator[Step[Progress]]
+    peak_mib: float
+    steps: str = "eager"
+    """How its steps are taken, in a word."""
     num_steps: int = 1
     times_ms: list[float] = field(default_factory=list)  # per step and run
 
+    @property
+    def configs(self) -> Sequence[RunConfig]:
+        """Its runs."""
+        return self.variant.configs
+
 
 def timing_pass(
-    variants: Sequence[Sequence[RunConfig]], study: str, device: str, num_threads: int = 1
+    variants: Sequence[Variant], study: str, device: str, num_threads: int = 1
 ) -> list[Record]:
-    """Time the training step of each variant, which is the list of the runs in its stack.
+    """Time the training step of each variant.
 
     A variant that raises, as some of the user's do where several runs are stacked, is left out with
     an InputWarning: its runs are recorded already.
     """
+    ways = {name: COMPILE[name]() for name in {variant.compiles for variant in variants}}
     with threads(num_threads), paused():
-        tried = [_warmed_up_if_it_runs(i, configs, device) for i, configs in enumerate(variants)]
+        tried = [
+            _warmed_up_if_it_runs(i, variant, device, ways[variant.compiles])
+            for i, variant in enumerate(variants)
+        ]
         laps = [lap for lap in tried if lap]
-        memory = [_peak_memory(lap, device) for lap in laps]
         for _ in range(NUM_ROUNDS):
             for lap in laps:
-                lap.times_ms.append(_timed(lap, lap.num_steps, device))
-    return [
-        _record(lap, _baseline(lap, laps), peak, study, device, num_threads)
-        for lap, peak in zip(laps, memory, strict=True)
-    ]
+                lap.times_ms.append(_timed(lap, device))
+    return [_record(lap, _baseline(lap, laps), study, device, num_threads) for lap in laps]
 
 
-def _warmed_up_if_it_runs(index: int, configs: Sequence[RunConfig], device: str) -> Lap | None:
+def _warmed_up_if_it_runs(
+    index: int, variant: Variant, device: str, make_blocks: MakeBlocks
+) -> Lap | None:
+    configs = variant.configs
     try:
-        return _warmed_up(index, configs, device)
+        return _warmed_up(index, variant, device, make_blocks)
     except Exception as error:  # whatever a function of the user's raises
         warnings.warn(
             f"{configs[0].variant} is not timed: a step of {len(configs)} of its runs raises "
@@ -83,46 +108,64 @@ def _warmed_up_if_it_runs(index: int, configs: Sequence[RunConfig], device: str)
         return None
 
 
-def _warmed_up(index: int, configs: Sequence[RunConfig], device: str) -> Lap:
+def _warmed_up(index: int, variant: Variant, device: str, make_blocks: MakeBlocks) -> Lap:
+    configs = variant.configs
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
     # Noise is kept for the runs that share it; here every variant must make its own.
     reseeded = [replace(c, seed=c.seed + SEED_OFFSET * (index + 1)) for c in configs]
 
-    def endless() -> Iterator[Step[Progress]]:
+    def endless(at_once: int) -> Iterator[Step[Progress]]:
         while True:
-            yield from training_steps(model, reseeded, dataset)
+            yield from training_steps(model, reseeded, dataset, make_blocks, at_once=at_once)
 
-    lap = Lap(configs, model, endless())
-    _timed(lap, NUM_WARM_UP, device)
-    step_ms = _timed(lap, NUM_WARM_UP, device) * len(configs)
-    lap.num_steps = max(2, round(1e3 * ROUND_SECONDS / step_ms))
+    peak = _peak_memory(model, training_steps(model, reseeded, dataset), device)
+    forget_paths()
+    at_once = interval(configs[0].train.num_steps)
+    lap = Lap(variant, model, endless(min(NUM_WARM_UP, at_once)), peak, num_steps=NUM_WARM_UP)
+    _timed(lap, device)
+    step_ms = _timed(lap, device) * len(configs)
+    per_epoch = steps_per_epoch(dataset, configs[0].train.batch_size)
+    lap.num_steps = _whole_epochs(max(2, round(1e3 * ROUND_SECONDS / step_ms)), per_epoch)
+    lap.loop = endless(min(lap.num_steps, at_once))
+    _timed(lap, device)
+    lap.steps = taken(paths()["training step"])
     return lap
 
 
-def _timed(lap: Lap, num_steps: int, device: str) -> float:
-    """Milliseconds per step and run, over so many steps."""
+def _whole_epochs(num_steps: int, per_epoch: int) -> int:
+    """About so many steps; as many epochs where it is more than one, since each has work of its own
+    that would else fall into some of the rounds."""
+    return num_steps if num_steps < per_epoch else round(num_steps / per_epoch) * per_epoch
+
+
+def _timed(lap: Lap, device: str) -> float:
+    """Milliseconds per step and run, over the steps of a round, or up to the end of a block."""
     synchronise(torch.device(device))
-    start = time.perf_counter()
-    for _ in range(num_steps):
-        next(lap.loop)
+    start, num_steps = time.perf_counter(), 0
+    while num_steps < lap.num_steps:
+        num_steps += len(next(lap.loop).losses)
     synchronise(torch.device(device))
     return 1e3 * (time.perf_counter() - start) / (num_steps * len(lap.configs))
 
 
-def _peak_memory(lap: Lap, device: str) -> float:
-    """MiB per run: parameters, Adam's two moments, and the tensors of one step at their peak."""
-    weights = sum(p.numel() * p.element_size() for p in lap.model.parameters())
+def _peak_memory(model: VAE, eager: Iterator[Step[Progress]], device: str) -> float:
+    """MiB per run: parameters, Adam's two moments, and the tensors of an eager step at their peak.
+
+    What a compiled graph takes within itself is not seen.
+    """
+    num_bytes = sum(p.numel() * p.element_size() for p in model.parameters())
+    next(eager)  # makes what is kept between steps
     if device.startswith("cuda"):
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
-        next(lap.loop)
+        next(eager)
         in_step = torch.cuda.max_memory_allocated(device) - before
     else:
         with PeakBytes() as counted:
-            next(lap.loop)
+            next(eager)
         in_step = counted.peak
-    return (3 * weights + in_step) / len(lap.configs) / 2**20
+    return (3 * num_bytes + in_step) / model.num_runs / 2**20
 
 
 def _baseline(lap: Lap, laps: Sequence[Lap]) -> Lap:
@@ -139,25 +182,24 @@ def _conditions(lap: Lap) -> tuple[object, ...]:
     return first.likelihood, first.data, first.settings, len(lap.configs)
 
 
-def _record(
-    lap: Lap, baseline: Lap, peak: float, study: str, device: str, num_threads: int
-) -> Record:
+def _record(lap: Lap, baseline: Lap, study: str, device: str, num_threads: int) -> Record:
     config = lap.configs[0]
+    stacked = f"{len(lap.configs)} runs stacked"
     protocol = (
-        f"{len(lap.configs)} runs stacked, eager steps, {num_threads} thread, "
+        f"{stacked}, {lap.steps} steps, {num_threads} thread, "
         f"{NUM_ROUNDS} interleaved rounds, per run"
     )
-    against = f"{protocol}, against {baseline.configs[0].variant}"
+    against = f"{protocol}, against {baseline.configs[0].variant}, {baseline.steps} steps"
     return Record(
         run=f"timing-{config.id}",
         study=study,
         labels=labels(config, seed=None),
-        config={"runs": [c.id for c in lap.configs]},
+        config={"runs": [c.id for c in lap.configs], "compiles": lap.variant.compiles},
         status="done",
         metrics=[
             *_times(lap.times_ms, config.train.batch_size, protocol),
             metric("step_time_ratio", _ratio(lap, baseline), against),
-            metric("peak_memory", peak, protocol),
+            metric("peak_memory", lap.peak_mib, f"{stacked}, an eager step, per run"),
         ],
         environment=describe(device),
     )

@@ -37,6 +37,11 @@ class Minibatches:
         return Minibatches(self.first + start, self.images, self.rows[start:stop])
 
 
+def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
+    """Whole minibatches of the training part."""
+    return len(dataset.train.x) // batch_size
+
+
 def batches(
     configs: Sequence[RunConfig], dataset: Dataset, place: Tensor, start: int = 0, at_once: int = 1
 ) -> Iterator[Minibatches]:
@@ -44,7 +49,7 @@ def batches(
     short batch is left out. They come up to the next multiple of `at_once`, or the epoch's end."""
     train, size = configs[0].train, configs[0].train.batch_size
     noise = streams(configs, "batches")
-    per_epoch = len(dataset.train.x) // size
+    per_epoch = steps_per_epoch(dataset, size)
     for epoch in range(start // per_epoch, -(-train.num_steps // per_epoch)):
         images = dataset.shared("train", epoch).to(place)
         order = permutations(noise.at(step=epoch), len(images)).to(place.device)

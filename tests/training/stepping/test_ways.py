@@ -13,7 +13,7 @@ from tests.support.graphs import OF_COMPILING, assert_alike, history, needs_comp
 from tests.support.runs import run_config
 from vaebench.config import TrainConfig
 from vaebench.training.stepping.eager import eager
-from vaebench.training.stepping.ways import COMPILE, always
+from vaebench.training.stepping.ways import COMPILE, always, taken
 
 pytestmark = OF_COMPILING
 NUM_STEPS = 8
@@ -48,6 +48,22 @@ def test_a_way_is_imported_when_it_is_chosen():
 
 def test_names_of_the_ways():
     assert list(COMPILE) == ["auto", "always", "never"]
+
+
+@pytest.mark.parametrize(
+    "note, word",
+    [
+        ("eager", "eager"),
+        ("eager: compiling takes 15 s and may save 4 s", "eager"),
+        ("compiled in 9.3 s, eager: compiled it took 1.20 of the eager step's time", "eager"),
+        ("compiled, found on disk in 0.2 s", "compiled"),
+        ("compiled: 0.55 of the eager step's time, compiled in 9.3 s", "compiled"),
+        ("one CUDA graph", "CUDA graph"),
+        ("eager: no CUDA graph: an operation waits for the device", "eager"),
+    ],
+)
+def test_how_steps_were_taken_in_one_word(note, word):
+    assert taken(note) == word
 
 
 def test_every_option_of_training_is_tested_and_in_the_table():

@@ -45,6 +45,17 @@ COMPILE.add("always", always)
 COMPILE.add("never", never)
 
 
+def taken(note: str) -> str:
+    """How steps were taken in the end, in one word, from what a record says of them: "eager",
+    "compiled" or "CUDA graph".
+
+    `note`: the ways that `ops.note` was told, joined by commas; eager is where the others give up.
+    """
+    if any(way.startswith("eager") for way in note.split(", ")):
+        return "eager"
+    return "CUDA graph" if "CUDA graph" in note else "compiled"
+
+
 def _eager(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeBlock:
     note("training step", "eager")
     return eager(model, loss, descend, steps_left)
