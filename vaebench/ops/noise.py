@@ -164,6 +164,15 @@ def _gumbels_of_steps(noise: Noise, steps: int, samples: int, rows: int, columns
     return -torch.log(-torch.log(u.clamp_min(1e-10)))
 
 
+DRAWS: dict[str, Make] = {
+    "normals": _normals_of_steps,
+    "uniforms": _uniforms_of_steps,
+    "gumbels": _gumbels_of_steps,
+}
+"""The functions that make the numbers of steps in a row, by the names that graphs on disk have for
+them."""
+
+
 def permutations(noise: Noise, length: int) -> Tensor:
     """One random order of range(length) per run: [S, length], int64.
 

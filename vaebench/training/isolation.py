@@ -32,7 +32,7 @@ from vaebench.ops import densities
 from vaebench.ops.noise import Noise
 from vaebench.training.minibatches import batches
 from vaebench.training.scalars import Scalars, scalars
-from vaebench.training.step import Loss, initial_state
+from vaebench.training.step import Loss, initial_state, loss_of
 
 
 class Precision(NamedTuple):
@@ -207,7 +207,7 @@ def _first_step(
     first, place = configs[0], next(model.parameters())
     objective = OBJECTIVES[first.objective.name]
     x = next(batches(configs, dataset, place))[0][:, : precision.examples]
-    loss = Loss(objective, first.num_samples, len(dataset.train.x), first.stack_key)
+    loss = loss_of(first, dataset)
     state = initial_state(objective, len(configs), place)
     of_step = scalars(configs, place)(0).with_state(state)
     return Trial(model, x.to(place.dtype), streams(configs, "train"), loss, of_step)

@@ -21,7 +21,7 @@ from vaebench.training.descent import Descent
 from vaebench.training.minibatches import batches
 from vaebench.training.progress import AT_START, Progress
 from vaebench.training.scalars import scalars
-from vaebench.training.step import Loss, MakeBlocks, initial_state
+from vaebench.training.step import MakeBlocks, initial_state, loss_of
 from vaebench.training.stepping.eager import eager
 
 
@@ -54,7 +54,7 @@ def training_steps(
     place = next(model.parameters())
     scalars_at = scalars(configs, place)
     state = start.state or initial_state(objective, len(configs), place)
-    loss = Loss(objective, first.num_samples, len(dataset.train.x), first.stack_key)
+    loss = loss_of(first, dataset)
     adam = [AdamScalars(c.train.learning_rate, c.train.weight_decay) for c in configs]
     limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
     descent = Descent(model, adam, limits, start.moments)

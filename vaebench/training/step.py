@@ -14,15 +14,25 @@ import torch
 from torch import Tensor
 
 from vaebench import ops
+from vaebench.config import RunConfig
 from vaebench.core.user_code import call
+from vaebench.data import Dataset
 from vaebench.models import VAE
 from vaebench.models.posteriors.entry import Wanted
 from vaebench.models.terms import Terms, compute_terms
-from vaebench.objectives import Objective
+from vaebench.objectives import OBJECTIVES, Objective
 from vaebench.ops.noise import Noise
 from vaebench.training.descent import Descent
+from vaebench.training.kind import step_kind
 from vaebench.training.minibatches import Minibatches
 from vaebench.training.scalars import Scalars, State
+
+
+def loss_of(config: RunConfig, dataset: Dataset) -> Loss:
+    """The loss of runs like this one on a data set."""
+    objective, num_examples = OBJECTIVES[config.objective.name], len(dataset.train.x)
+    kind = step_kind(config, dataset)
+    return Loss(objective, config.num_samples, num_examples, config.stack_key, kind)
 
 
 def initial_state(objective: Objective, num_runs: int, place: Tensor) -> State:
@@ -75,7 +85,9 @@ class Loss:
     num_samples: int
     num_examples: int
     stack_key: str
-    """The key of the configurations, by which the compiled graph of a step is found."""
+    """The key of the configurations, by which it is known whether compiling paid."""
+    kind: str
+    """What all runs share that take the same steps, by which a compiled graph is found."""
 
     def terms(
         self,

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vaebench.core import cache
 from vaebench.ops import c
 from vaebench.ops.c import build
 from vaebench.ops.c.declarations import structure
@@ -41,7 +42,8 @@ def afresh() -> Iterator[None]:
 @needs_compiler
 def test_a_library_is_built_once(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = build.built()
-    assert list(empty_cache.iterdir()) == [first]  # and nothing half made beside it
+    assert cache.files() == [first]
+    assert {path.name for path in empty_cache.iterdir()} == {first.name, cache.LOCKS}
     monkeypatch.setattr(build, "_compile", lambda *_: pytest.fail("compiled again"))
     assert build.built() == first
 
@@ -62,7 +64,7 @@ def test_many_processes_may_build_at_once(empty_cache: Path) -> None:
     runs = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
     errors = [run.communicate()[1] for run in runs]
     assert [run.returncode for run in runs] == [0] * 4, errors
-    assert len(list(empty_cache.iterdir())) == 1
+    assert len(cache.files()) == 1
 
 
 def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:

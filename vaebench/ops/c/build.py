@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shlex
 import subprocess
-import tempfile
 from pathlib import Path
+
+from vaebench.core import cache
 
 SOURCES = sorted(Path(__file__).parent.glob("*.[ch]"))
 FLAGS = [
@@ -23,15 +25,11 @@ class BuildError(Exception):
 
 
 def built() -> Path:
-    """The library for these sources, this compiler and this CPU: from the cache, or made now.
-
-    Many processes may ask at once: each puts a whole file in place of the other's equal one.
-    """
+    """The library for these sources, this compiler and this CPU: from the cache, or made now."""
     try:
         compiler = chosen_compiler()
-        library = cache() / f"{_fingerprint(compiler)}.so"
-        if not library.exists():
-            _compile(compiler, library)
+        library = cache.root() / f"{_fingerprint(compiler)}.so"
+        cache.fetch(library, functools.partial(_compile, compiler))
     except (OSError, RuntimeError, ValueError) as error:  # no compiler, no home, a full disk
         raise BuildError(f"{type(error).__name__}: {error}") from error
     return library
@@ -42,13 +40,8 @@ def chosen_compiler() -> list[str]:
     return shlex.split(os.environ.get("CC") or "cc")
 
 
-def cache() -> Path:
-    """The folder of compiled code, of this user."""
-    folder = os.environ.get("XDG_CACHE_HOME")
-    return (Path(folder) if folder else Path.home() / ".cache") / "vaebench" / "native"
-
-
-def machine(compiler: list[str]) -> str:
+@functools.cache
+def machine(compiler: tuple[str, ...]) -> str:
     """What a compiler says of its version and of the CPU."""
     return _run([*compiler, *FLAGS, "-dM", "-E", "-x", "c", os.devnull])
 
@@ -56,17 +49,13 @@ def machine(compiler: list[str]) -> str:
 def _fingerprint(compiler: list[str]) -> str:
     """The hash of the sources, the command, and the machine: another of these, another library."""
     sources = [path.read_text() for path in SOURCES]
-    parts = "\0".join([*compiler, *FLAGS, machine(compiler), *sources])
+    parts = "\0".join([*compiler, *FLAGS, machine(tuple(compiler)), *sources])
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
 def _compile(compiler: list[str], library: Path) -> None:
-    library.parent.mkdir(parents=True, exist_ok=True)
     sources = [str(path) for path in SOURCES if path.suffix == ".c"]
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        whole = Path(folder) / library.name
-        _run([*compiler, *FLAGS, *sources, "-o", str(whole), "-lm"])
-        whole.replace(library)
+    _run([*compiler, *FLAGS, *sources, "-o", str(library), "-lm"])
 
 
 def _run(command: list[str]) -> str:

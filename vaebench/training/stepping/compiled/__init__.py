@@ -7,6 +7,19 @@ stack of any size.
 """
 
 from vaebench.training.stepping.compiled.block import CompiledBlocks
-from vaebench.training.stepping.compiled.library import Graph, compile_step
+from vaebench.training.stepping.compiled.library import (
+    Graph,
+    compile_graph,
+    compile_step,
+    is_on_disk,
+)
+from vaebench.training.stepping.compiled.names import graph_key
 
-__all__ = ["CompiledBlocks", "Graph", "compile_step"]
+__all__ = [
+    "CompiledBlocks",
+    "Graph",
+    "compile_graph",
+    "compile_step",
+    "graph_key",
+    "is_on_disk",
+]

@@ -1,43 +1,42 @@
-"""From the graph of a step to a library in the user's cache, by PyTorch's inductor and g++."""
+"""The graph of a step as a loaded library: from the user's cache, or compiled now."""
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import logging
-import shutil
-import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from vaebench.config import RunConfig
+from vaebench.config.build import build_stack, streams
+from vaebench.core import cache
+from vaebench.data import Dataset
 from vaebench.models import VAE
+from vaebench.objectives import OBJECTIVES
 from vaebench.ops import c
-from vaebench.ops.c import build
 from vaebench.ops.c.adam import can_move_in_c
 from vaebench.ops.c.block import TYPES
 from vaebench.ops.c.graph import CompiledGraph
 from vaebench.ops.noise import Noise
 from vaebench.ops.recorded_draws import Draw
+from vaebench.training.minibatches import batches
 from vaebench.training.scalars import Scalars
-from vaebench.training.step import Loss
-from vaebench.training.stepping.compiled.trace import Trace, product_operation, trace_step
+from vaebench.training.scalars import scalars as scalars_of
+from vaebench.training.step import Loss, initial_state, loss_of
+from vaebench.training.stepping.compiled.entry import Entry, entry_of, read, write
+from vaebench.training.stepping.compiled.names import graph_name, key_of_kind
+from vaebench.training.stepping.compiled.source import compile_trace
+from vaebench.training.stepping.compiled.trace import trace_step
 
 LOG = logging.getLogger("vaebench.training.stepping.compiled")
 TESTED_TORCH = (2, 13), (2, 14)
 """The versions of PyTorch for which compiled steps are tried: from the first to before the second.
 Each new one is tried by the tests first; README.md in ops/c/ lists what may change."""
-PROXY = b"aoti_torch_proxy_executor_call_function"
-"""The function that a library calls for an operation that has no C, and that needs Python."""
-PRODUCT = (
-    "AOTITorchError aoti_torch_cpu_product(AtenTensorHandle, AtenTensorHandle, AtenTensorHandle*)"
-)
-"""The function of ops/c/block.c for the products of a graph, as PyTorch declares it."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +64,60 @@ def compile_step(
 ) -> Graph:
     """A graph for runs of this shape. The arguments are those of `trace_step`; none changes.
 
-    Raises RuntimeError, or NotImplementedError, with what stands in the way of one.
+    Raises RuntimeError, NotImplementedError or OSError, with what stands in the way of one.
     """
     start = time.perf_counter()
     if reason := next(_refusals(model), ""):
         raise RuntimeError(reason)
-    trace = trace_step(model, loss, x, noise, scalars, native_products)
-    path = build.cache() / "graphs" / f"{_fingerprint(trace)}.so"
-    code, from_disk = _graph_of(trace, path)
-    shapes = tuple(t.to("meta") for t in trace.example)
+    at = _entry_at(key_of_kind(loss.kind, native_products))
+    entry, code, from_disk = read(at), None, True
+    if entry is not None:
+        code = _loaded(entry)
+    if entry is None or code is None:
+        trace = trace_step(model, loss, x, noise, scalars, native_products)
+        entry = entry_of(trace, graph_name(trace))
+        from_disk = cache.fetch(_code_at(entry), functools.partial(compile_trace, trace))
+        write(at, entry)
+        code = CompiledGraph(_code_at(entry))
     seconds = time.perf_counter() - start
-    return Graph(code, trace.draws, trace.moved, shapes, seconds, from_disk)
+    return Graph(code, entry.draws, entry.moved, entry.example, seconds, from_disk)
+
+
+def compile_graph(config: RunConfig, dataset: Dataset) -> Graph:
+    """The graph of runs like this one, whatever their seeds and scalars: as `compile_step`."""
+    configs = [config]
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume)
+    place = next(model.parameters())
+    objective = OBJECTIVES[config.objective.name]
+    loss = loss_of(config, dataset)
+    first = scalars_of(configs, place)(0).with_state(initial_state(objective, 1, place))
+    x = next(batches(configs, dataset, place))[0]
+    return compile_step(model, loss, x, streams(configs, "train"), first)
+
+
+def is_on_disk(key: str) -> bool:
+    """Whether the graph of a key is there, so that it is loaded and not compiled."""
+    entry = read(_entry_at(key))
+    return entry is not None and cache.is_whole(_code_at(entry))
+
+
+def _loaded(entry: Entry) -> CompiledGraph | None:
+    """The code of a graph on disk; None where there is none, or one that cannot be loaded."""
+    path = _code_at(entry)
+    try:
+        return CompiledGraph(path) if cache.use(path) else None
+    except (OSError, RuntimeError) as error:
+        LOG.warning("%s is made again: %s", path, error)
+        path.unlink()
+        return None
+
+
+def _entry_at(key: str) -> Path:
+    return cache.root() / "graphs" / f"{key}.json"
+
+
+def _code_at(entry: Entry) -> Path:
+    return cache.root() / "graphs" / f"{entry.graph}.so"
 
 
 def _refusals(model: VAE) -> Iterator[str]:
@@ -102,76 +144,3 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
-
-
-def _graph_of(trace: Trace, path: Path) -> tuple[CompiledGraph, bool]:
-    """The compiled graph, and whether it was on disk."""
-    if graph := _kept(path):
-        return graph, True
-    _compile(trace, path)
-    return _loaded(path), False
-
-
-def _kept(path: Path) -> CompiledGraph | None:
-    """The graph on disk; None where there is none, or one that cannot be read, which is deleted."""
-    if not path.exists():
-        return None
-    try:
-        graph = _loaded(path)
-    except OSError as error:
-        LOG.warning("%s is made again: %s", path, error)
-        path.unlink()
-        return None
-    LOG.info("found %s", path)
-    return graph
-
-
-def _loaded(path: Path) -> CompiledGraph:
-    """Raises RuntimeError for a graph that would call Python, which is not there in C."""
-    if PROXY in path.read_bytes():
-        raise RuntimeError("PyTorch's compiler knows an operation of this step from Python alone")
-    return CompiledGraph(path)
-
-
-def _options() -> dict[str, Any]:
-    return {
-        "aot_inductor.custom_ops_to_c_shims": {product_operation(): [PRODUCT]},
-        "cpp.threads": 1,  # runs are what is done side by side
-    }
-
-
-def _compile(trace: Trace, path: Path) -> None:
-    """Many processes may do so at once: each puts a whole file in the place of an equal one."""
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch's own code is deprecated in places
-        example = tuple(trace.example)
-        code = torch._inductor.aot_compile(trace.graph, example, options=_options())
-    assert isinstance(code, str), "one library, no package"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        shutil.copy(code, whole := Path(folder) / path.name)
-        whole.replace(path)
-
-
-def _fingerprint(trace: Trace) -> str:
-    """A hash of the operations, the tensors that are part of them, and the machine they run on."""
-    digest = hashlib.sha256("\0".join(_described(trace)).encode())
-    for name, constant in sorted(_constants(trace)):
-        digest.update(f"{name} {constant.dtype} {tuple(constant.shape)}".encode())
-        digest.update(constant.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:32]
-
-
-def _described(trace: Trace) -> Iterator[str]:
-    settings = torch._inductor.config.save_config_portable()  # a user may have changed some
-    settings.pop("aot_inductor.metadata", None)  # what compiling says of itself
-    yield from (torch.__version__, build.machine(build.chosen_compiler()), trace.graph.code)
-    yield from (repr(sorted(settings.items())), repr(_options()))
-    for t in trace.example:
-        yield f"{t.dtype} {tuple(t.shape)} {t.stride()}"
-
-
-def _constants(trace: Trace) -> Iterator[tuple[str, Tensor]]:
-    """The tensors that are part of a graph, by the names that its code has for them."""
-    for node in trace.graph.graph.find_nodes(op="get_attr"):
-        yield node.target, getattr(trace.graph, node.target)

@@ -35,6 +35,11 @@ class Trace:
     moved: tuple[bool, ...]
     """Whether a parameter has a gradient, for each."""
 
+    def constants(self) -> Iterator[tuple[str, Tensor]]:
+        """The tensors that are part of the graph, by the names that its code has for them."""
+        for node in self.graph.graph.find_nodes(op="get_attr"):
+            yield node.target, getattr(self.graph, node.target)
+
 
 def trace_step(
     model: VAE,
