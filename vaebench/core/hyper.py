@@ -6,6 +6,7 @@ range to search and the values that are valid; the CLI, the sweeps and the check
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import sys
@@ -59,6 +60,11 @@ class Hyper:
 
 def hyperparameters(function: Callable[..., Any]) -> dict[str, Hyper]:
     """The keyword-only parameters of a registered function, by name."""
+    return dict(_read(function))
+
+
+@functools.lru_cache(maxsize=1024)  # a study asks a hundred times for each of its runs
+def _read(function: Callable[..., Any]) -> dict[str, Hyper]:
     hints = get_type_hints(innermost(function), include_extras=True)
     return {
         name: replace(

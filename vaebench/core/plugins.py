@@ -24,9 +24,12 @@ def load_plugins(files: Iterable[str]) -> None:
 
 def known_to_workers(module: str, files: Iterable[str]) -> bool:
     """Whether a worker that loads these files registers what this module defines."""
-    installed = (plugin.module.partition(".")[0] for plugin in entry_points(group=GROUP))
-    return module.partition(".")[0] in {"vaebench", *installed} or any(
-        module in names(file) for file in files
+    package = module.partition(".")[0]
+    return (
+        package == "vaebench"
+        or any(module in names(file) for file in files)
+        # Last, as it reads the metadata of all that is installed.
+        or any(package == plugin.module.partition(".")[0] for plugin in entry_points(group=GROUP))
     )
 
 

@@ -292,10 +292,9 @@ def _check_importable(configs: Sequence[RunConfig], plugins: Sequence[str]) -> N
 
     It can import those of the package, of installed plugins and of the plugin files.
     """
-    for config in configs:
-        for function in functions_of(config):
-            if not known_to_workers(function.__module__ or "", plugins):
-                raise InputError(
-                    f"workers cannot see {function.__name__!r}, defined in {function.__module__}: "
-                    f"put it in a file given as plugins=[...], or use executor='inline'"
-                )
+    for function in {function for config in configs for function in functions_of(config)}:
+        if not known_to_workers(function.__module__ or "", plugins):
+            raise InputError(
+                f"workers cannot see {function.__name__!r}, defined in {function.__module__}: "
+                f"put it in a file given as plugins=[...], or use executor='inline'"
+            )
