@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -68,14 +68,9 @@ class Log:
     """The curves of S runs. Losses are read at the points alone: reading waits for the device."""
 
     def __init__(
-        self,
-        configs: Sequence[RunConfig],
-        dataset: Dataset,
-        on_steps: Callable[[int], None],
-        until: int | None = None,
+        self, configs: Sequence[RunConfig], dataset: Dataset, until: int | None = None
     ) -> None:
-        self.configs, self.on_steps = configs, on_steps
-        self.until = until
+        self.configs, self.until = configs, until
         self.num_steps = configs[0].train.num_steps if until is None else until
         self.steps_left = self.num_steps * len(configs)
         self.every = interval(configs[0].train.num_steps)
@@ -109,7 +104,8 @@ class Log:
                 self.curves[run][name].append(value)
         self._keep_best(model, runs)
         gone = [run for run in runs if not self.goes_on(run)]
-        self._report(self.every * len(runs) + (self.num_steps - step.index - 1) * len(gone))
+        not_taken = (self.num_steps - step.index - 1) * len(gone)
+        self.steps_left -= self.every * len(runs) + not_taken
         return bool(gone) or step.index + 1 == self.until
 
     def goes_on(self, run: int) -> bool:
@@ -122,8 +118,6 @@ class Log:
         A run whose last losses, or whose weights, became NaN or infinite has diverged too.
         """
         self._read_losses(self.num_steps - 1)
-        if self.steps_left:  # those after the last point
-            self._report(self.steps_left)
         for run, finite in enumerate(_finite_weights(model).tolist()):
             if not finite:
                 self.diverged_at.setdefault(run, self.num_steps - 1)
@@ -152,11 +146,6 @@ class Log:
         first = bisect.bisect_right(curve["step"], self.settled[run])
         elbos = [e if math.isfinite(e) else -math.inf for e in curve["valid_elbo_nats"][first:]]
         return curve["step"][first:], elbos
-
-    def _report(self, steps: int) -> None:
-        """Report steps as done; those that a leaving run does not take count as done."""
-        self.steps_left -= steps
-        self.on_steps(steps)
 
     def _read_losses(self, index: int) -> None:
         """Read the losses of the steps up to `index`, and note which runs have diverged."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -78,6 +78,24 @@ def train(
     start: Sequence[Checkpoint] = (),
     until: int | None = None,
 ) -> Trained:
+    """Train a stack to the end: see `training`. `on_steps` is called with the steps done."""
+    steps = training(configs, dataset, device, make_blocks, start=start, until=until)
+    while True:
+        try:
+            on_steps(next(steps))
+        except StopIteration as ended:
+            return ended.value
+
+
+def training(
+    configs: Sequence[RunConfig],
+    dataset: Dataset,
+    device: torch.device,
+    make_blocks: MakeBlocks = eager,
+    *,
+    start: Sequence[Checkpoint] = (),
+    until: int | None = None,
+) -> Generator[int, None, Trained]:
     """Train a stack to the end. A run that diverges or stops early leaves it; the others go on
     as if it had never been there. The model has the weights that each run keeps.
 
@@ -85,16 +103,26 @@ def train(
     each run of the stack paused before. In between, any of them may leave the stack for good: the
     others' numbers differ from those of a stack without a pause by rounding at most, and not at
     all where none left.
+
+    Yields the number of steps done since the last item, summed over runs; those that a leaving
+    run does not take count as done.
     """
     model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
-    log = Log(configs, dataset, on_steps, until)
+    log = Log(configs, dataset, until)
     progress = resume(start, model, log) if start else AT_START
     runs = [run for run in range(len(configs)) if log.goes_on(run)]
     part = model if len(runs) == len(configs) else select(model, runs)
     while runs and progress.index != until:
         remaining = [configs[i] for i in runs]
         steps = training_steps(part, remaining, dataset, make_blocks, progress, log.every)
-        last = next((step for step in steps if log.runs_leave(step, part, runs)), None)
+        last = None
+        for step in steps:
+            left, leaves = log.steps_left, log.runs_leave(step, part, runs)
+            if log.steps_left < left:
+                yield left - log.steps_left
+            if leaves:
+                last = step
+                break
         put_back(model, part, runs)
         if last is None:
             break
@@ -102,6 +130,8 @@ def train(
         part, progress = select(part, staying), last.progress.of(staying)
         runs = [runs[position] for position in staying]
     paused = () if until is None else checkpoints(model, log, runs, progress)
+    if log.steps_left:  # those after the last point
+        yield log.steps_left
     log.finish(model)
     everyone = range(len(configs))
     diverged_at = tuple(log.diverged_at.get(run) for run in everyone)
