@@ -214,7 +214,7 @@ def test_what_is_no_id_names_no_file(folder, run):
     calls = (
         lambda: results.examples(folder, run),
         lambda: results.write_examples(folder, run, {}),
-        lambda: results.write_weights(folder, run, b""),
+        lambda: results.write_part(folder, "weights", run, b""),
         lambda: results.write(folder, record(run, 0)),
     )
     for call_ in calls:

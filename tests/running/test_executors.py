@@ -3,6 +3,9 @@
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
+from collections import deque
 
 import click
 import pytest
@@ -26,12 +29,13 @@ from vaebench.config.study import resolve
 from vaebench.core.errors import StorageError
 from vaebench.core.sources import surroundings
 from vaebench.objectives import OBJECTIVES
-from vaebench.running import job as stack
+from vaebench.running import environment
+from vaebench.running.cluster import Cluster
+from vaebench.running.coordinate import Account, carry_out
+from vaebench.running.events import Begun
 from vaebench.running.executors import EXECUTORS, Executor, local
-from vaebench.running.executors.attempts import Attempt, after_death
 from vaebench.running.harness import train_all
-from vaebench.running.job import Job, perform, record_failure
-from vaebench.training.loop import train
+from vaebench.running.job import Job, Needs, perform
 
 STUDY = """
 name = "held"
@@ -102,7 +106,9 @@ def test_a_coordinator_that_is_told_to_end_says_what_is_kept(study):
     assert is_gone(worker)
     assert "Traceback" not in errors
     last = errors.splitlines()[-1]
-    assert f"stopped by SIGTERM; 2 of 3 runs are recorded in {study.out}; to go on: " in last
+    named = "held(gamma=2) seed 0 was at work, to be done again"
+    kept_there = f"2 of 3 runs are recorded in {study.out}"
+    assert f"stopped by SIGTERM; {named}; {kept_there}; to go on: " in last
     assert last.endswith(f"--no-timings --workers 1 --plugin {study.plugin}")
     assert contents(study.out) == kept
     assert not unfinished(study.out)
@@ -135,7 +141,7 @@ def test_a_signal_ends_any_command_in_one_line_and_a_status_of_its_own(number, s
         try:
             os.kill(os.getpid(), number)
         finally:
-            os.kill(os.getpid(), number)  # impatience does not interrupt what cleans up
+            os.kill(os.getpid(), signal.SIGTERM)  # impatience does not interrupt what cleans up
 
     group = Group("vaebench", commands=[click.Command("work", callback=work)])
     done = CliRunner().invoke(group, ["work"], prog_name="vaebench")
@@ -143,7 +149,34 @@ def test_a_signal_ends_any_command_in_one_line_and_a_status_of_its_own(number, s
     assert done.stderr == (
         f"vaebench: stopped by {signal.Signals(number).name}; to go on: vaebench work\n"
     )
-    os.kill(os.getpid(), number)  # nor what else there is to do before the process ends
+    os.kill(os.getpid(), signal.SIGHUP)  # nor what else there is to do before the process ends
+
+
+SLOW_TO_CLEAN_UP = """
+import os, signal, sys, time
+import click
+from vaebench.cli.group import Group
+
+def work():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        print("cleaning up", flush=True)
+        time.sleep(600)
+
+Group("vaebench", commands=[click.Command("work", callback=work)]).main(["work"])
+"""
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_TO_CLEAN_UP], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "cleaning up\n"
+    process.send_signal(signal.SIGTERM)  # is ignored by now
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == -signal.SIGINT
+    process.stdout.close()
 
 
 def test_a_terminal_that_is_gone_does_not_change_the_status(handlers):
@@ -176,16 +209,19 @@ def test_a_signal_that_is_ignored_stays_so(handlers):
 def test_in_python_an_interrupt_stays_one_and_says_what_is_kept(tmp_path, tiny_npz, monkeypatch):
     configs = resolve([tiny(tiny_npz, seed=seed) for seed in (0, 1)])
 
-    def interrupted(jobs, num_workers, on_steps):
-        perform(dataclasses.replace(jobs[0], configs=tuple(configs[:1])), on_steps)
-        yield jobs[0]
+    def interrupted(waiting, num_workers, cluster):
+        yield Begun(waiting[0])
+        yield from perform(dataclasses.replace(waiting[0], configs=tuple(configs[:1])))
         raise KeyboardInterrupt
 
     monkeypatch.setitem(EXECUTORS._entries, "interrupted", Executor("interrupted", interrupted))
     with pytest.raises(KeyboardInterrupt) as caught:
-        train_all(configs, tmp_path / "out", "s", executor="interrupted")
+        train_all(configs, tmp_path / "out", "s", executor="interrupted", workers=1)
     assert type(caught.value) is KeyboardInterrupt
-    assert caught.value.__notes__ == [f"1 of 2 runs are recorded in {tmp_path / 'out'}"]
+    assert caught.value.__notes__ == [
+        "elbo seed 1 was at work, to be done again",
+        f"1 of 2 runs are recorded in {tmp_path / 'out'}",
+    ]
 
 
 # ------------------------------------------------------------------ workers
@@ -202,9 +238,8 @@ def test_a_busy_worker_that_is_killed_costs_no_run(study):
 
 
 FAULT = """
-import os, time
+import os, pickle, time
 from pathlib import Path
-from vaebench.core.errors import StorageError
 from vaebench.running.executors import EXECUTORS, local
 
 def comes(name):
@@ -217,15 +252,16 @@ def comes(name):
 
 class Faulty(local.Connection):
     def send_bytes(self, message):
-        if message == local.BEGUN and comes("talks nonsense"):
+        said = pickle.loads(message)
+        if said == local.BEGUN and comes("talks nonsense"):
             message = b"nonsense"
-        if message == local.ENDED and comes("dies as it says that all is recorded"):
+        if said == local.ENDED and comes("dies as it says that all is recorded"):
             os.write(self.fileno(), bytes([0, 0, 0, 5]) + b"en")
             os._exit(1)
         super().send_bytes(message)
-        if message == local.ENDED and comes("dies idle"):
+        if said == local.ENDED and comes("dies idle"):
             os._exit(1)
-        if message == local.ENDED and comes("dies idle, and what it forked keeps the connection"):
+        if said == local.ENDED and comes("dies idle, and what it forked keeps the connection"):
             if os.fork():
                 os._exit(1)
             while not Path({place!r}, "all is over").exists():
@@ -248,44 +284,49 @@ def with_fault(monkeypatch, code):
     )
 
 
-def job(tmp_path, config):
-    results.prepare(tmp_path / "out")
-    return Job((config,), tmp_path / "out", "s")
+def performed(out, configs, num_workers=1):
+    """Have each run done as a job of its own on this machine; how each ended."""
+    results.prepare(out)
+    account = Account(out, lambda steps: None, lambda ended: None, {})
+    jobs = [Job((config,), "s") for config in configs]
+    carry_out(jobs, lambda waiting: local.run_local(waiting, num_workers, Cluster()), account)
+    return account.ended
 
 
 def test_workers_that_die_without_a_job_are_replaced_and_no_job_is_charged(
     tmp_path, tiny_npz, monkeypatch
 ):
     """Every way once, over four jobs of one worker; each run has one try only."""
-    monkeypatch.setattr("vaebench.running.executors.attempts.MAX_TRIES", 1)
+    monkeypatch.setattr("vaebench.running.coordinate.MAX_DEATHS", 1)
     place = tmp_path / "faults"
     place.mkdir()
     with_fault(monkeypatch, FAULT.format(place=str(place)))
     configs = resolve([tiny(tiny_npz, seed=seed) for seed in range(4)])
-    jobs = [job(tmp_path, config) for config in configs]
     try:
-        for _ in local.run_local(jobs, 1, lambda steps: None):
-            pass
+        ended = performed(tmp_path / "out", configs)
     finally:
         (place / "all is over").touch()
-    assert set(results.recorded(tmp_path / "out").values()) == {"done"}
+    assert list(ended.values()) == ["done"] * 4
     assert len(list(place.iterdir())) == FAULTS + 1
 
 
-def test_what_a_worker_cannot_record_ends_the_study_in_one_line(tmp_path, tiny_npz, monkeypatch):
-    """A full disk is no fault of the runs."""
-    full = """
-from vaebench.core.errors import StorageError
-from vaebench.running.executors import local
-def full(job, on_steps):
-    raise StorageError("No space left on device")
-local.perform = full
-"""
-    with_fault(monkeypatch, full)
+def test_what_cannot_be_recorded_ends_the_study_in_one_line(tmp_path, tiny_npz, monkeypatch):
+    """A full disk is no fault of the runs, and no worker is left."""
+    pids = []
+    started = local._started
+    monkeypatch.setattr(
+        local, "_started", lambda *a: [w := started(*a), pids.append(w.process.pid)][0]
+    )
+
+    def full(*arguments):
+        raise StorageError("No space left on device")
+
+    monkeypatch.setattr(results, "write", full)
     (config,) = resolve([tiny(tiny_npz)])
     with pytest.raises(StorageError, match="No space left on device"):
-        list(local.run_local([job(tmp_path, config)], 1, lambda steps: None))
+        performed(tmp_path / "out", [config])
     assert not results.recorded(tmp_path / "out")
+    assert pids and all(map(is_gone, pids))
 
 
 @pytest.mark.parametrize(
@@ -297,8 +338,7 @@ def test_where_no_worker_can_start_every_run_fails_with_the_reason(
 ):
     monkeypatch.setattr(local.sys, "executable", executable)
     configs = resolve([tiny(tiny_npz, seed=seed) for seed in range(2)])
-    jobs = [job(tmp_path, config) for config in configs]
-    assert len(list(local.run_local(jobs, 2, lambda steps: None))) == 2
+    assert list(performed(tmp_path / "out", configs, num_workers=2).values()) == ["failed"] * 2
     records = list(results.records(tmp_path / "out"))
     assert [record.status for record in records] == ["failed"] * 2
     for record in records:
@@ -306,66 +346,55 @@ def test_where_no_worker_can_start_every_run_fails_with_the_reason(
         assert reason in record.reason
 
 
-# ------------------------------------------------------------------ records
+# ------------------------------------------------------------------ GPUs
 
 
-@pytest.fixture
-def settled(tmp_path, tiny_npz):
-    """A job of three runs, of which one is done and one is diverged."""
-    raw = {"num_steps": 4, "batch_size": 16}
-    rates = (0.01, 1e30, 0.02)
-    configs = resolve([tiny(tiny_npz, train=raw | {"learning_rate": rate}) for rate in rates])
-    whole = dataclasses.replace(job(tmp_path, configs[0]), configs=tuple(configs))
-    perform(dataclasses.replace(whole, configs=tuple(configs[:2])), lambda steps: None)
-    statuses = results.recorded(whole.out)
-    assert [statuses[c.id] for c in configs[:2]] == ["done", "diverged"]
-    return whole
+class Quiet:
+    """In the place of a worker process: it has begun, and is done, as soon as it is asked."""
+
+    pid = 0
+
+    def __init__(self, command, env, **more):
+        self.gpu = env.get("CUDA_VISIBLE_DEVICES")
+        Quiet.started.append(self.gpu)
+
+    poll = kill = lambda self: None
+
+    def wait(self, *seconds):
+        return 0
 
 
-def test_what_is_done_or_diverged_is_never_turned_into_failed(settled):
-    before = contents(settled.out)
-    record_failure(settled, "on purpose")
-    after = contents(settled.out)
-    assert len(after) == 3
-    assert {name: after[name] for name in before} == before
-    assert results.status(settled.out, settled.configs[2].id) == "failed"
+@pytest.mark.parametrize(("listed", "names"), [(None, ["0", "1"]), ("5,7,9", ["5", "7"])])
+def test_each_gpu_has_one_worker_which_sees_no_other(
+    tmp_path, tiny_npz, monkeypatch, listed, names
+):
+    """Two GPUs, as far as torch says, and two of those that the user has listed."""
+    Quiet.started = []
+    monkeypatch.setattr(environment.torch.cuda, "device_count", lambda: 2)
+    if listed is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    monkeypatch.setattr(local.subprocess, "Popen", Quiet)
+    said = {}
+
+    def message(worker):
+        """Begun, then done."""
+        said[id(worker)] = not said.get(id(worker), False)
+        return local.BEGUN if said[id(worker)] else local.ENDED
+
+    monkeypatch.setattr(local, "_message", message)
+    monkeypatch.setattr(local, "_ready", list)
+    configs = resolve([tiny(tiny_npz, seed=seed) for seed in range(5)])
+    jobs = deque(Job((c,), "s", device="cuda", needs=Needs(gpus=1)) for c in configs)
+    begun = [event.job for event in local.run_local(jobs, 8, Cluster())]
+    assert len(begun) == 5
+    assert Quiet.started == names
 
 
-def test_what_is_recorded_is_not_trained_again(settled):
-    steps = []
-    perform(settled, steps.append)
-    assert sum(steps) == settled.configs[2].train.num_steps
-    assert results.status(settled.out, settled.configs[2].id) == "done"
-    perform(settled, steps.append)
-    assert sum(steps) == settled.configs[2].train.num_steps
-
-
-def test_after_a_death_each_run_that_is_not_settled_is_tried_alone(settled):
-    (again,) = after_death(Attempt(settled), "killed by SIGKILL")
-    assert again.job.configs == settled.configs[2:]
-    assert again.apart
-    (last,) = after_death(again, "killed by SIGKILL")
-    assert not after_death(last, "killed by SIGKILL")
-    (failed,) = (r for r in results.records(settled.out) if r.status == "failed")
-    assert failed.run == settled.configs[2].id
-    assert failed.reason == "its worker died 2 times with this run alone (killed by SIGKILL)"
-
-
-def test_a_late_duplicate_leaves_every_file_as_it_is(settled, monkeypatch):
-    """A worker that was thought dead, and was not, ends its job after another has recorded it."""
-    stamps = {}
-
-    def overtaken(*arguments):
-        monkeypatch.setattr(stack, "train", train)
-        perform(settled, lambda steps: None)
-        stamps.update(times(settled.out))
-        return train(*arguments)
-
-    monkeypatch.setattr(stack, "train", overtaken)
-    perform(settled, lambda steps: None)
-    assert len(results.recorded(settled.out)) == 3
-    assert times(settled.out) == stamps
-
-
-def times(out):
-    return {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+def test_without_a_gpu_a_worker_sees_what_the_coordinator_sees(tmp_path, tiny_npz, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    Quiet.started = []
+    monkeypatch.setattr(local.subprocess, "Popen", Quiet)
+    local._started(Job(tuple(resolve([tiny(tiny_npz)])), "s"), None)
+    assert Quiet.started == ["3"]

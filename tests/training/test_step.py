@@ -16,7 +16,7 @@ from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.ops.adam import AdamScalars
 from vaebench.ops.noise import Noise, key, normals
-from vaebench.running.job import Job, perform
+from vaebench.running.harness import train_all
 from vaebench.training.descent import StackAdam
 from vaebench.training.loop import train
 from vaebench.training.minibatches import batches
@@ -168,8 +168,7 @@ def test_the_curve_has_noise_of_its_own():
 
 def test_the_record_is_the_evaluation_of_the_weights_with_noise_not_trained_with(tmp_path):
     config = run_config("elbo", num_samples=1, seed=4)
-    results.prepare(tmp_path)
-    perform(Job((config,), tmp_path, "study"), lambda steps: None)
+    train_all([config], tmp_path, "study", executor="inline")
     (record,) = results.records(tmp_path)
     dataset = load_data(config.data)
     model = build_stack([config], dataset.image_shape)

@@ -28,7 +28,8 @@ def ending_by_signals(context: click.Context) -> Iterator[None]:
     """Within this context a signal ends the command, with one line and status 128 + its number.
 
     The first one counts; others are ignored from then to the end of the process, so that nothing
-    that cleans up is interrupted. A signal that is ignored already, as under nohup, stays so.
+    that cleans up is interrupted, but for Ctrl-C, which then ends the process at once. A signal
+    that is ignored already, as under nohup, stays so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
@@ -40,7 +41,8 @@ def ending_by_signals(context: click.Context) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in handled:
-            signal.signal(each, signal.SIG_IGN)
+            at_once = each == signal.SIGINT
+            signal.signal(each, signal.SIG_DFL if at_once else signal.SIG_IGN)
         received.append(Stopped(number))
         raise received[0]
 

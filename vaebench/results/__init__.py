@@ -9,11 +9,13 @@ OUT/work.lock         held by the study or sweep at work
 OUT/records.lock      held while a record is changed
 """
 
-from vaebench.results.files import check_room, discard_unfinished, writable, write_atomically
+from vaebench.results.files import check_room, writable, write_atomically
 from vaebench.results.folder import (
     add,
+    digest,
     examples,
     file_of,
+    pack_examples,
     prepare,
     read,
     read_weights,
@@ -24,9 +26,9 @@ from vaebench.results.folder import (
     timings,
     write,
     write_examples,
+    write_part,
     write_rows,
     write_timings,
-    write_weights,
 )
 from vaebench.results.lock import alone, changing
 from vaebench.results.record import (
@@ -54,13 +56,14 @@ __all__ = [
     "changing",
     "check_room",
     "curves",
-    "discard_unfinished",
+    "digest",
     "examples",
     "file_of",
     "frame",
     "load",
     "metric",
     "metrics",
+    "pack_examples",
     "parts",
     "prepare",
     "read",
@@ -74,7 +77,7 @@ __all__ = [
     "write",
     "write_atomically",
     "write_examples",
+    "write_part",
     "write_rows",
     "write_timings",
-    "write_weights",
 ]

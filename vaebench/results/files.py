@@ -42,9 +42,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises StorageError.
     """
     with storing(path.parent):
-        descriptor, name = tempfile.mkstemp(
-            dir=path.parent, prefix=_prefix(os.getpid()), suffix=".tmp"
-        )
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=PREFIX, suffix=".tmp")
         try:
             with open(descriptor, "wb") as file:
                 file.write(content)
@@ -55,16 +53,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-
-
-def discard_unfinished(out: Path, writer: int) -> None:
-    """Remove the temporary files of a process of this machine that has ended."""
-    for path in out.glob(f"*/{_prefix(writer)}*.tmp"):
-        path.unlink(missing_ok=True)
-
-
-def _prefix(writer: int) -> str:
-    return f"{PREFIX}{writer}-"
 
 
 def writable(out: Path) -> None:

@@ -52,9 +52,13 @@ def write(out: Path, record: Record) -> None:
             _replace(path, record)
 
 
-def write_weights(out: Path, run: str, content: bytes) -> str:
-    """Keep a run's parameters; the digest of the file, by which its record knows it."""
-    write_atomically(file_of(out, "weights", run), content)
+def write_part(out: Path, part: str, run: str, content: bytes) -> None:
+    """Keep a file that lies beside a run's record: see PARTS."""
+    write_atomically(file_of(out, part, run), content)
+
+
+def digest(content: bytes) -> str:
+    """The digest of a file of weights, by which the run's record knows it."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -68,7 +72,7 @@ def read_weights(out: Path, record: Record) -> bytes:
         raise InputError(
             f"{path} must hold the run's weights; {error.strerror}: {again}"
         ) from error
-    if record.weights not in ("", hashlib.sha256(content).hexdigest()):
+    if record.weights not in ("", digest(content)):
         raise InputError(
             f"{path} must hold the weights that the run was graded with, by the digest in its "
             f"record; it is damaged, or another run's: {again}"
@@ -78,9 +82,14 @@ def read_weights(out: Path, record: Record) -> bytes:
 
 def write_examples(out: Path, run: str, values: Mapping[str, NDArray[Any]]) -> None:
     """Keep what figures of a run are means of, one array for each, compressed."""
+    write_part(out, "examples", run, pack_examples(values))
+
+
+def pack_examples(values: Mapping[str, NDArray[Any]]) -> bytes:
+    """The file of what figures of a run are means of."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **values)
-    write_atomically(file_of(out, "examples", run), buffer.getvalue())
+    return buffer.getvalue()
 
 
 def examples(out: str | Path, run: str) -> dict[str, NDArray[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import os
 import platform
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def describe(device: str) -> dict[str, str]:
 def default_device() -> torch.device:
     """The GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs of this process, each as CUDA_VISIBLE_DEVICES names it."""
+    count = torch.cuda.device_count()
+    if names := os.environ.get("CUDA_VISIBLE_DEVICES", ""):
+        return [name.strip() for name in names.split(",")][:count]
+    return [str(index) for index in range(count)]
 
 
 def _version(package: str) -> str:

@@ -19,9 +19,11 @@ from vaebench.core.errors import InputError
 from vaebench.core.plugins import known_to_workers, load_plugins
 from vaebench.core.sources import check_unchanged
 from vaebench.models import weights
+from vaebench.running.cluster import NO_CLUSTER, Cluster
+from vaebench.running.coordinate import Account, OnSteps, carry_out
 from vaebench.running.environment import default_device, describe
 from vaebench.running.executors import EXECUTORS
-from vaebench.running.job import SETTLED, Job, OnSteps, record_failure
+from vaebench.running.job import SETTLED, Job, Needs
 from vaebench.running.plan import DEFAULT_SIZE, StackPlan, num_cores, plan
 from vaebench.running.timing import Variant, timing_pass
 from vaebench.training.stepping.ways import COMPILE, taken
@@ -58,6 +60,7 @@ def run(
     *,
     executor: str = "local",
     workers: int | None = None,
+    cluster: Cluster = NO_CLUSTER,
     plugins: Sequence[str] = (),
     compiles: str = "auto",
     timings: bool = True,
@@ -82,6 +85,7 @@ def run(
         name,
         executor=executor,
         workers=workers,
+        cluster=cluster,
         plugins=plugins,
         compiles=compiles,
         timings=timings,
@@ -96,6 +100,7 @@ def run_all(
     *,
     executor: str = "local",
     workers: int | None = None,
+    cluster: Cluster = NO_CLUSTER,
     plugins: Sequence[str] = (),
     compiles: str = "auto",
     timings: bool = True,
@@ -114,6 +119,7 @@ def run_all(
             study,
             executor=executor,
             workers=workers,
+            cluster=cluster,
             plugins=plugins,
             compiles=compiles,
             progress=progress,
@@ -130,6 +136,7 @@ def train_all(
     *,
     executor: str = "local",
     workers: int | None = None,
+    cluster: Cluster = NO_CLUSTER,
     plugins: Sequence[str] = (),
     compiles: str = "auto",
     progress: Progress = silent,
@@ -152,15 +159,17 @@ def train_all(
         at_once = 1 if executor == "inline" else workers or num_cores()
         chosen = plan(pending, at_once, device)
         files = tuple(str(Path(p).resolve()) for p in plugins)
-        jobs = _jobs(chosen, out, study, files, str(device), compiles)
+        jobs = _jobs(chosen, study, files, str(device), compiles)
         num_steps = sum(config.train.num_steps for config in pending)
         with progress(f"training {len(pending)} runs: {chosen}", num_steps) as meter:
-            for job in EXECUTORS[executor].perform(jobs, chosen.num_workers, meter.on_steps):
-                settled |= _ends(job.configs, out)
-                meter.on_runs(_counted(settled, len(configs)))
-        for job in jobs:
-            _record_missing(job)
-    return _ends(configs, out)
+
+            def on_runs(ended: Mapping[str, results.Status]) -> None:
+                meter.on_runs(_counted(ended, len(configs)))
+
+            perform = EXECUTORS[executor].perform
+            account = Account(out, meter.on_steps, on_runs, settled)
+            carry_out(jobs, lambda waiting: perform(waiting, chosen.num_workers, cluster), account)
+    return {config.id: account.ended[config.id] for config in configs}
 
 
 def time_all(
@@ -254,21 +263,13 @@ def _accounted(configs: Sequence[RunConfig], out: Path) -> Iterator[None]:
         raise
 
 
-def _record_missing(job: Job) -> None:
-    """Record the runs of a job that have no record as failed."""
-    missing = tuple(c for c in job.configs if results.status(job.out, c.id) is None)
-    record_failure(
-        dataclasses.replace(job, configs=missing),
-        f"its worker ended, and no record of it is in {job.out}: the worker must see that folder",
-    )
-
-
 def _jobs(
-    chosen: StackPlan, out: Path, study: str, plugins: tuple[str, ...], device: str, compiles: str
+    chosen: StackPlan, study: str, plugins: tuple[str, ...], device: str, compiles: str
 ) -> list[Job]:
     """One job per stack, the longest first, so that no worker is left with it at the end."""
-    common = study, plugins, device, chosen.num_threads, compiles, Path.cwd()
-    jobs = [Job(tuple(stack), out.resolve(), *common) for stack in chosen.stacks]
+    needs = Needs(chosen.num_threads, gpus=0 if device == "cpu" else 1)
+    common = study, plugins, device, needs, compiles, Path.cwd()
+    jobs = [Job(tuple(stack), *common) for stack in chosen.stacks]
     return sorted(jobs, key=_cost, reverse=True)
 
 

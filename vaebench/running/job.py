@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from vaebench import ops, results
 from vaebench.config import RunConfig, plugin_fingerprint
 from vaebench.config.build import load_data, subject
-from vaebench.core.errors import InputError, StorageError
+from vaebench.core.errors import InputError
 from vaebench.core.plugins import load_plugins
 from vaebench.data import Dataset, is_path
 from vaebench.evaluation import Evaluation, evaluate
@@ -25,23 +26,32 @@ from vaebench.evaluation.samples.extractors import EXTRACTORS
 from vaebench.models import VAE, select, weights
 from vaebench.results import Labels, Metric, Record, Training
 from vaebench.running.environment import describe
+from vaebench.running.events import FileOf, OfJob, Recorded, Steps
 from vaebench.training.checkpoints import Checkpoint
 from vaebench.training.isolation import check_isolated
-from vaebench.training.loop import Trained, train
+from vaebench.training.loop import Trained, training
 from vaebench.training.step import MakeBlocks
 from vaebench.training.stepping.ways import COMPILE
 
-OnSteps = Callable[[int], None]
-"""Called with the number of training steps done since the last call, summed over runs."""
-
-
 SETTLED = ("done", "diverged")
-"""Statuses of runs that are not trained again, and whose records no worker replaces."""
+"""Statuses of runs that are not trained again, and whose records are not replaced."""
 
 
-Conclude = Callable[["Job", Trained, Sequence[int], Sequence[RunConfig], Dataset], None]
+@dataclass(frozen=True)
+class Needs:
+    """What a job takes of the machine that it runs on."""
+
+    cores: int = 1
+    gpus: int = 0
+    run_bytes: int = 0
+    """Bytes of memory for each of its runs; 0 where that is not known."""
+
+
+Conclude = Callable[
+    ["Job", Trained, Sequence[int], Sequence[RunConfig], Dataset], Iterator[OfJob]
+]
 """(job, trained stack, the runs of it that are left, their configurations with paths of this
-process, data): grade and record these runs. A function that workers can import."""
+process, data) -> files and records of these runs. A function that workers can import."""
 
 
 @dataclass(frozen=True)
@@ -49,110 +59,143 @@ class Job:
     """A stack of runs with all that a worker needs to do it, on this machine or another."""
 
     configs: tuple[RunConfig, ...]
-    out: Path
     study: str
     plugins: tuple[str, ...] = ()
     device: str = "cpu"
-    num_threads: int = 1
+    needs: Needs = Needs()
     compiles: str = "auto"
     """Whether steps are compiled: a name of `ways.COMPILE`."""
     cwd: Path = Path()
     """The folder that the configurations' relative paths start from."""
     until: int | None = None
     """The step after which training pauses; None: it goes to its end."""
-    since: Path | None = None
-    """The results folder whose weights are the checkpoints that training goes on from."""
+    start: tuple[bytes, ...] = ()
+    """A checkpoint for each of the runs that go on from where they paused: see `paused`."""
     conclude: Conclude | None = None
-    """What is done with runs that did not diverge; None: they are graded in full and recorded."""
+    """What is done with runs that did not diverge; None: they are graded in full."""
+    deaths: int = 0
+    """Workers that died with these runs."""
 
 
-def perform(job: Job, on_steps: OnSteps) -> None:
-    """Train, evaluate and record every run of a job; a run that raises is recorded as failed.
+def perform(job: Job) -> Iterator[OfJob]:
+    """Train and evaluate every run of a job; a run that raises is recorded as failed.
 
-    Where a stack of several raises, each run is tried alone, so that only the culprit fails. Runs
-    that are settled already are left as they are.
+    Where a stack of several raises, each run is tried alone, so that only the culprit fails; where
+    it runs out of memory, each half.
     """
-    job = replace(job, configs=unsettled(job))
-    if not job.configs:
-        return
+    yield from _tried(job, set())
+
+
+def failures(job: Job, reason: str) -> Iterator[Recorded]:
+    """Every run of a job as failed, with the reason."""
+    for config in job.configs:
+        yield recorded(job, config, "failed", reason=reason)
+
+
+def divided(job: Job, max_size: int) -> list[Job]:
+    """The same runs in jobs of at most so many, of nearly equal size."""
+    num_parts = -(-len(job.configs) // max_size)
+    ends = [len(job.configs) * i // num_parts for i in range(num_parts + 1)]
+    return [_part(job, range(first, end)) for first, end in itertools.pairwise(ends)]
+
+
+def without(job: Job, ended: Collection[str]) -> Job:
+    """The job without the runs of these ids."""
+    return _part(job, [i for i, config in enumerate(job.configs) if config.id not in ended])
+
+
+def _part(job: Job, runs: Sequence[int]) -> Job:
+    start = tuple(job.start[i] for i in runs) if job.start else ()
+    return replace(job, configs=tuple(job.configs[i] for i in runs), start=start)
+
+
+def paused(out: Path, configs: Sequence[RunConfig]) -> tuple[bytes, ...]:
+    """Where each of these runs paused: its weights in a results folder are then a checkpoint.
+
+    Raises InputError where one is not there.
+    """
+    return tuple(results.read_weights(out, results.read(out, config.id)) for config in configs)
+
+
+def _tried(job: Job, recorded: set[str]) -> Iterator[OfJob]:
+    """Do in one stack what of a job is not recorded, then in smaller ones where that raised."""
+    job = without(job, recorded)
+    parts: list[Job] = []
     try:
-        load_plugins(job.plugins)
-        torch.set_num_threads(job.num_threads)
-        _perform(job, on_steps)
-    except StorageError:
-        raise  # no fault of the runs: nothing is said of those that could not be recorded
-    except Exception:
+        for event in _performed(job) if job.configs else ():
+            if isinstance(event, Recorded):
+                recorded.add(event.record.run)
+            yield event
+    except Exception as error:
         if len(job.configs) > 1:
-            for config in job.configs:
-                perform(replace(job, configs=(config,)), on_steps)
+            half = -(-len(job.configs) // 2)
+            parts = divided(job, half if _is_of_memory(error) else 1)
         else:
-            record_failure(job, traceback.format_exc(limit=-1, chain=False))
+            yield from failures(job, traceback.format_exc(limit=-1, chain=False))
+    for part in parts:  # here, as the error holds what the stack had in memory
+        yield from _tried(part, recorded)
 
 
-def unsettled(job: Job) -> tuple[RunConfig, ...]:
-    """The runs of the job that are not recorded as done or diverged."""
-    return tuple(c for c in job.configs if results.status(job.out, c.id) not in SETTLED)
+def _is_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory has run out: Python's, a GPU's, or torch's on a CPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        "can't allocate memory" in str(error)
+    )
 
 
-def record_failure(job: Job, reason: str) -> None:
-    """Record every run of a job as failed, with the reason."""
-    for run in range(len(job.configs)):
-        write(job, run, "failed", reason=reason)
-
-
-def _perform(job: Job, on_steps: OnSteps) -> None:
+def _performed(job: Job) -> Iterator[OfJob]:
+    load_plugins(job.plugins)
+    torch.set_num_threads(job.needs.cores)
     _check_plugins(job.configs)
     configs = [_rooted(config, job.cwd) for config in job.configs]
     dataset, device = load_data(configs[0].data), torch.device(job.device)
     check_isolated(configs, dataset, device)
     ops.forget_paths()
-    start = [] if job.since is None else [_checkpoint(job.since, c.id) for c in job.configs]
+    start = [Checkpoint.from_bytes(content) for content in job.start]
     way = _way(job.compiles)
-    trained = train(configs, dataset, device, on_steps, way, start=start, until=job.until)
+    steps = training(configs, dataset, device, way, start=start, until=job.until)
+    while True:
+        try:
+            yield Steps(next(steps))
+        except StopIteration as ended:
+            trained: Trained = ended.value
+            break
     for i, step in enumerate(trained.diverged_at):
         if step is not None:
             reason = f"the loss was not finite at step {step}"
-            write(job, i, "diverged", reason=reason, curves=trained.curves[i])
-    # A worker that was taken for dead may have recorded some of the runs meanwhile.
-    still_unsettled = unsettled(job)
-    kept = [
-        i
-        for i, step in enumerate(trained.diverged_at)
-        if step is None and job.configs[i] in still_unsettled
-    ]
+            curves = trained.curves[i]
+            yield recorded(job, job.configs[i], "diverged", reason=reason, curves=curves)
+    kept = [i for i, step in enumerate(trained.diverged_at) if step is None]
     if kept:
-        (job.conclude or graded_in_full)(job, trained, kept, configs, dataset)
-
-
-def _checkpoint(out: Path, run: str) -> Checkpoint:
-    """Where a run paused. Raises InputError where that is not there."""
-    return Checkpoint.from_bytes(results.read_weights(out, results.read(out, run)))
+        yield from (job.conclude or graded_in_full)(job, trained, kept, configs, dataset)
 
 
 def graded_in_full(
     job: Job, trained: Trained, kept: Sequence[int], configs: Sequence[RunConfig], dataset: Dataset
-) -> None:
-    """Write the weights of the runs that did not diverge, then grade and record them.
+) -> Iterator[OfJob]:
+    """The weights of the runs that did not diverge, then their grades.
 
     In this order, as a grading that crashes must not cost the training.
     """
     model = select(trained.model, kept)
-    digests = {
-        i: results.write_weights(job.out, job.configs[i].id, weights(select(model, [position])))
-        for position, i in enumerate(kept)
-    }
+    digests = {}
+    for position, i in enumerate(kept):
+        content = weights(select(model, [position]))
+        digests[i] = results.digest(content)
+        yield FileOf(job.configs[i].id, "weights", content)
     each = _evaluated(model, dataset, [configs[i] for i in kept])
     for i, (evaluation, position, failure) in zip(kept, each, strict=True):
+        config = job.configs[i]
         history = history_of(job, trained, i)
         if evaluation is None:
-            write(job, i, "failed", reason=failure, **history)
+            yield recorded(job, config, "failed", reason=failure, **history)
             continue
         metrics = results.metrics(evaluation.grades, position)
         if reason := lost(metrics):
-            write(job, i, "diverged", reason=reason, **history)
+            yield recorded(job, config, "diverged", reason=reason, **history)
             continue
-        keep(job.out, job.configs[i].id, evaluation, position, dataset)
-        write(job, i, "done", metrics=metrics, weights=digests[i], **history)
+        yield from files(config.id, evaluation, position, dataset)
+        yield recorded(job, config, "done", metrics=metrics, weights=digests[i], **history)
 
 
 @functools.cache
@@ -163,8 +206,8 @@ def _way(name: str) -> MakeBlocks:
 
 def history_of(job: Job, trained: Trained, run: int) -> dict[str, Any]:
     """The curves of a run, and how far it was trained: fields of its record."""
-    training = _training(job.configs[run], trained, run)
-    return {"curves": trained.curves[run], "training": training}
+    taken = _training(job.configs[run], trained, run)
+    return {"curves": trained.curves[run], "training": taken}
 
 
 def _training(config: RunConfig, trained: Trained, run: int) -> Training | None:
@@ -216,11 +259,12 @@ def lost(metrics: Sequence[Metric]) -> str:
     return f"not finite on held-out data: {', '.join(names)}" if names else ""
 
 
-def keep(out: Path, run: str, evaluation: Evaluation, position: int, dataset: Dataset) -> None:
-    """Write what lies beside a run's record: sample images, and the values of single examples."""
+def files(run: str, evaluation: Evaluation, position: int, dataset: Dataset) -> Iterator[FileOf]:
+    """What lies beside a run's record: sample images, and the values of single examples."""
     png = grid_png(evaluation.images[position], dataset.image_shape, dataset.greys)
-    results.write_atomically(results.file_of(out, "samples", run), png)
-    results.write_examples(out, run, results.parts(evaluation.grades, position))
+    yield FileOf(run, "samples", png)
+    examples = results.parts(evaluation.grades, position)
+    yield FileOf(run, "examples", results.pack_examples(examples))
 
 
 def _check_plugins(configs: Sequence[RunConfig]) -> None:
@@ -249,19 +293,17 @@ def labels(config: RunConfig, seed: int | None) -> Labels:
     )
 
 
-def write(job: Job, run: int, status: results.Status, **contents: Any) -> None:
-    """Record a run of a job, unless it is settled already."""
-    config = job.configs[run]
-    if results.status(job.out, config.id) in SETTLED:
-        return
-    record = Record(
-        run=config.id,
-        study=job.study,
-        labels=labels(config, config.seed),
-        status=status,
-        config=msgspec.to_builtins(config),
-        operations=ops.paths(),
-        environment=describe(job.device),
-        **contents,
+def recorded(job: Job, config: RunConfig, status: results.Status, **contents: Any) -> Recorded:
+    """A run of a job as ended, with these fields of its record."""
+    return Recorded(
+        Record(
+            run=config.id,
+            study=job.study,
+            labels=labels(config, config.seed),
+            status=status,
+            config=msgspec.to_builtins(config),
+            operations=ops.paths(),
+            environment=describe(job.device),
+            **contents,
+        )
     )
-    results.write(job.out, record)

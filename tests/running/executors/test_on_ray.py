@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import types
 from pathlib import Path
 
@@ -11,14 +13,15 @@ import pytest
 
 from tests.support.kills import contents
 from tests.support.runs import tiny
+from vaebench import __version__ as VERSION
 from vaebench import results
-from vaebench.config import parse
 from vaebench.config.study import resolve
 from vaebench.core import plugins
 from vaebench.core.errors import InputError
 from vaebench.core.sources import surroundings
 from vaebench.objectives import OBJECTIVES
 from vaebench.running.executors import on_ray
+from vaebench.running.executors.local import SETTINGS
 from vaebench.running.harness import train_all
 from vaebench.running.job import Job
 
@@ -97,7 +100,7 @@ def test_a_cluster_that_exists_is_joined_and_a_death_there_costs_its_culprit_alo
     assert ray.cluster_resources()["CPU"] == 1, "it was joined, not started"
     assert signal.getsignal(signal.SIGTERM) is handler, "Ray would take it"
     (failed,) = (r for r in results.records(tmp_path / "out") if r.status == "failed")
-    assert "died 2 times with this run alone" in failed.reason
+    assert "died 3 times, the last time with this run alone (WorkerCrashedError" in failed.reason
     train_all(configs[:1], tmp_path / "alone", "s", executor="inline")
     alone = contents(tmp_path / "alone")
     assert {name: contents(tmp_path / "out")[name] for name in alone} == alone
@@ -115,113 +118,20 @@ def test_where_there_is_no_cluster_one_is_started(ray, tmp_path, tiny_npz, monke
 # ------------------------------------------------------------------ without Ray
 
 
-class RayError(Exception):
-    pass
-
-
-class RayTaskError(RayError):
-    def __init__(self, cause):
-        super().__init__(f"a page of traceback of {cause}")
-        self.cause = cause
-
-
-def fake(monkeypatch, **functions):
-    errors = types.SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
-    module = types.SimpleNamespace(exceptions=errors, is_initialized=lambda: False, **functions)
+@pytest.fixture
+def fake_ray(monkeypatch):
+    """In the place of Ray: `init` alone, which keeps what it is given."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    settings = {}
+    module = types.SimpleNamespace(
+        is_initialized=lambda: False, init=lambda **more: settings.update(more), settings=settings
+    )
     monkeypatch.setitem(sys.modules, "ray", module)
     return module
 
 
-def at_once(task):
-    """As `ray.remote(...)(task)`, done where it is asked for."""
-
-    def remote(*arguments):
-        try:
-            return Ended(task(*arguments), None)
-        except Exception as error:
-            return Ended(None, RayTaskError(error))
-
-    return types.SimpleNamespace(remote=remote)
-
-
-class Ended:
-    def __init__(self, value, error):
-        self.value, self.error = value, error
-
-
-def result(ended):
-    if ended.error is not None:
-        raise ended.error
-    return ended.value
-
-
-@pytest.fixture
-def job(tmp_path, tiny_npz):
-    results.prepare(tmp_path / "out")
-    return Job(tuple(resolve([tiny(tiny_npz)])), tmp_path / "out", "s")
-
-
-@pytest.fixture
-def fake_ray(monkeypatch):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    return fake(
-        monkeypatch,
-        init=lambda **settings: None,
-        remote=lambda **settings: at_once,
-        wait=lambda tasks: (tasks[:1], tasks[1:]),
-        get=result,
-    )
-
-
-def test_a_node_without_the_output_folder_says_so_before_it_computes(job, fake_ray, monkeypatch):
-    monkeypatch.setattr(on_ray, "perform", lambda *_: pytest.fail("it has computed"))
-    elsewhere = at_once(lambda job, mark: on_ray._perform(job, mark.parent / "elsewhere" / "mark"))
-    fake_ray.remote = lambda **settings: lambda task: elsewhere
-    assert list(on_ray.run_on_ray([job], 1, lambda steps: None)) == [job]
-    (record,) = results.records(job.out)
-    assert record.status == "failed"
-    assert "every node must see the output folder" in record.reason
-    assert f"does not see {job.out}" in record.reason
-
-
-def test_a_run_whose_records_go_nowhere_is_one_that_failed(job, fake_ray, monkeypatch):
-    """As of a disk that a node lost while it computed."""
-    monkeypatch.setattr(on_ray, "perform", lambda job, on_steps: None)
-    ended = train_all(job.configs, job.out, "s", executor="ray")
-    assert set(ended.values()) == {"failed"}
-    (record,) = results.records(job.out)
-    assert "no record of it is in" in record.reason
-
-
-@pytest.mark.parametrize("kind", ["data", "extractor"])
-def test_relative_paths_are_those_of_the_coordinator(job, fake_ray, monkeypatch, tmp_path, kind):
-    """A task has a working directory of its own, and the record what was written."""
-    there = tmp_path / "there"
-    there.mkdir()
-    (tmp_path / "mine.py").write_text("def features(x):\n    return x.flatten(1)[:, :4]\n")
-    monkeypatch.chdir(tmp_path)
-    extractor = {"data": "auto", "extractor": "mine.py:features"}[kind]
-    settings = {"num_samples": 5, "num_images": 8, "extractor": extractor}
-    (config,) = resolve([tiny("tiny.npz", evaluate=settings)])
-
-    def in_its_folder(task):
-        def moved(*arguments):
-            with monkeypatch.context() as patch:
-                patch.chdir(there)
-                return task(*arguments)
-
-        return at_once(moved)
-
-    fake_ray.remote = lambda **settings: in_its_folder
-    train_all([config], Path("out"), "s", executor="ray")
-    (record,) = results.records(tmp_path / "out")
-    assert (record.status, record.reason) == ("done", "")
-    assert record.run == config.id
-    assert parse(record.config) == config
-
-
 @pytest.mark.parametrize("has_cluster", [True, False])
-def test_a_cluster_is_given_a_size_only_where_it_is_ours(monkeypatch, has_cluster):
+def test_a_cluster_is_given_a_size_only_where_it_is_ours(fake_ray, has_cluster):
     sizes = []
 
     def init(num_cpus=None, **settings):
@@ -229,35 +139,98 @@ def test_a_cluster_is_given_a_size_only_where_it_is_ours(monkeypatch, has_cluste
             raise ValueError("When connecting to an existing cluster, num_cpus must not be given.")
         sizes.append(num_cpus)
 
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    fake(monkeypatch, init=init)
-    on_ray._joined(4)
+    fake_ray.init = init
+    on_ray.joined("", 4)
     assert sizes == [None if has_cluster else 4]
 
 
-def test_the_data_folder_is_sent_along(monkeypatch, tmp_path):
-    sent = {}
+def test_the_environment_of_a_worker_is_that_of_a_local_one(fake_ray, monkeypatch, tmp_path):
+    """Settings of threads and memory, the caches, and what the user has set, with paths in full."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VAEBENCH_DATA", "data")
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    fake(monkeypatch, init=lambda **settings: sent.update(settings))
-    on_ray._joined(1)
-    assert sent["runtime_env"] == {"env_vars": {"VAEBENCH_DATA": str(tmp_path / "data")}}
+    mine = {"VAEBENCH_DATA": "data", "OMP_WAIT_POLICY": "ACTIVE", "XDG_CACHE_HOME": "/some/cache"}
+    for name, value in mine.items():
+        monkeypatch.setenv(name, value)
+    on_ray.joined("", 1)
+    sent = fake_ray.settings["runtime_env"]["env_vars"]
+    assert sent.items() >= {**mine, "VAEBENCH_DATA": str(tmp_path / "data")}.items()
+    assert sent.keys() >= SETTINGS.keys()
+    assert not {"PATH", "HOME", "RAY_ADDRESS"} & sent.keys(), "they are the node's own"
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:none"])
-def test_a_cluster_out_of_reach_is_a_mistake_in_one_line(monkeypatch, address):
-    fake(monkeypatch, init=lambda **settings: pytest.fail("Ray would try for minutes"))
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(InputError, match=f"of RAY_ADDRESS must be within reach; {address}: "):
-        on_ray._joined(1)
+@pytest.fixture(params=["nobody", "a web server", "one who says nothing"])
+def no_ray(request):
+    """The address of what is no Ray, with what is said of it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        if request.param == "a web server":
+            threading.Thread(target=refuse, args=(server,), daemon=True).start()
+            yield address, "what listens there is no Ray head"
+        elif request.param == "one who says nothing":
+            yield address, "timed out"
+        else:
+            server.close()
+            yield address, "Connection refused"
 
 
-def test_what_ray_says_of_a_cluster_that_is_gone_is_said_in_one_line(monkeypatch):
+def refuse(server):
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_an_address_where_no_ray_answers_is_a_mistake_in_one_line(
+    fake_ray, monkeypatch, no_ray, by
+):
+    fake_ray.init = lambda **settings: pytest.fail("Ray would try for minutes")
+    monkeypatch.setattr(on_ray, "REACH_S", 0.5)
+    address, reason = no_ray
+    monkeypatch.setenv("RAY_ADDRESS", address if by == "variable" else "127.0.0.1:1")
+    with pytest.raises(InputError) as caught:
+        on_ray.joined(address if by == "option" else "", 1)
+    message = str(caught.value)
+    assert message.startswith(f"a Ray cluster must answer at '{address}'; ")
+    assert reason in message
+    assert message.endswith(": start it, or correct --ray-address or RAY_ADDRESS")
+
+
+def test_an_address_is_given_up_within_ten_seconds():
+    assert 2 * on_ray.REACH_S < 10, "to connect, and to hear an answer"
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:none", "a Ray cluster must answer at '127.0.0.1:none'; invalid literal"),
+        ("127.0.0.1:70000", "a Ray cluster must answer at '127.0.0.1:70000'; "),
+        (
+            "ray://127.0.0.1:1",
+            "is HOST:PORT of its head, .* got 'ray://127.0.0.1:1': leave out ray",
+        ),
+    ],
+)
+def test_an_address_that_is_none_is_a_mistake_in_one_line(fake_ray, address, message):
+    with pytest.raises(InputError, match=message):
+        on_ray.joined(address, 1)
+
+
+def test_what_ray_says_of_a_cluster_that_is_gone_is_said_in_one_line(fake_ray):
     def init(**settings):
         raise ConnectionError("ray could not connect")
 
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    fake(monkeypatch, init=init)
+    fake_ray.init = init
     with pytest.raises(InputError, match="must be within reach; ray could not connect: start it"):
-        on_ray._joined(1)
+        on_ray.joined("", 1)
+
+
+def test_without_ray_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"--executor ray needs Ray: install the extra, .\[ray\]"):
+        on_ray.joined("", 1)
+
+
+def test_a_node_with_another_version_is_refused_by_name(tiny_npz):
+    job = Job(tuple(resolve([tiny(tiny_npz)])), "s")
+    with pytest.raises(InputError, match=f"every node must have vaebench 0.0.0; .* has {VERSION}"):
+        next(on_ray._stream(job, "0.0.0"))

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
 from vaebench.core.registry import Registry, named_arguments
-from vaebench.running.job import Job, OnSteps
+from vaebench.running.cluster import Cluster
+from vaebench.running.events import Event
+from vaebench.running.job import Job
 
-Perform = Callable[[Sequence[Job], int, OnSteps], Iterator[Job]]
-"""(jobs, number of workers, progress) -> each job as it ends, recorded one way or another."""
+Perform = Callable[[deque[Job], int, Cluster], Generator[Event, None, None]]
+"""(waiting jobs, number of workers, options) -> what comes of the jobs.
+
+It takes jobs from the left of the deque, and ends when that is empty and no job runs. Whoever reads
+the events may add jobs, as after one was lost; it alone writes to the results folder. A job that
+has cost a worker its life is given to one that has done nothing else.
+"""
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Generator
 
 import torch
 
 from vaebench.core.timing import threads
+from vaebench.running.cluster import Cluster
+from vaebench.running.events import Begun, Event
 from vaebench.running.executors.entry import executor
-from vaebench.running.job import Job, OnSteps, perform
+from vaebench.running.job import Job, perform
 
 
 @executor(name="inline")
-def run_inline(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iterator[Job]:
+def run_inline(
+    waiting: deque[Job], num_workers: int, cluster: Cluster
+) -> Generator[Event, None, None]:
     """Perform each job in this process, which is the one worker, whatever number is asked for."""
-    for job in jobs:
+    while waiting:
+        job = waiting.popleft()
+        yield Begun(job)
         with threads(torch.get_num_threads()):  # the job sets its own number
-            perform(job, on_steps)
-        yield job
+            yield from perform(job)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from typing import Any
 
-from vaebench import results
-from vaebench.core.errors import StorageError
-from vaebench.running.executors.attempts import Attempt, after_death
+from vaebench.running.cluster import Cluster
+from vaebench.running.environment import visible_gpus
+from vaebench.running.events import Begun, Event, Lost
 from vaebench.running.executors.entry import executor
-from vaebench.running.job import Job, OnSteps, perform, record_failure
+from vaebench.running.job import Job, failures, perform
 
 MAX_STARTS = 3
 """Workers in a row that may die before they begin a job; then no more are started."""
@@ -48,9 +50,8 @@ serve(descriptor)
 """
 """A worker's process. What it imports stays to its end: garbage is not looked for in it while it is
 imported, nor at each collection afterwards, nor, for half a second, when the process ends."""
-BEGUN, ENDED, REFUSED, GONE = b"begun", b"ended", b"refused ", b"gone"
-LONGEST = 2000
-"""Bytes of a message at most: BEGUN, ENDED, REFUSED with the reason, or a number of steps."""
+BEGUN, ENDED, GONE = "begun", "ended", "gone"
+"""What a worker says of its job, beside the events of it; the last of one that is dead."""
 
 
 @dataclass
@@ -59,95 +60,97 @@ class Worker:
 
     process: subprocess.Popen[bytes]
     connection: Connection
-    attempt: Attempt
+    job: Job
+    gpu: str | None
+    """The one GPU that it sees; None where the study trains without."""
     has_begun: bool = False
 
 
 @executor(name="local")
-def run_local(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iterator[Job]:
-    """Perform the jobs in `num_workers` processes, and yield each as it ends."""
-    waiting = deque(map(Attempt, jobs))
+def run_local(
+    waiting: deque[Job], num_workers: int, cluster: Cluster
+) -> Generator[Event, None, None]:
+    """Perform the jobs in `num_workers` processes on this machine, one for each GPU at most."""
+    on_gpus = bool(waiting) and waiting[0].needs.gpus > 0
+    gpus: list[str | None] = [*visible_gpus()] if on_gpus else [None] * num_workers
+    gpus = gpus[:num_workers]
     workers: list[Worker] = []
     num_unbegun, how = 0, ""  # workers in a row that died before they began, and the last one's end
     try:
         while waiting or workers:
-            while waiting and len(workers) < num_workers and num_unbegun < MAX_STARTS:
+            while waiting and gpus and num_unbegun < MAX_STARTS:
                 try:
-                    workers.append(_started(waiting[0]))
-                    waiting.popleft()
+                    workers.append(_started(waiting[0], gpus[0]))
+                    del waiting[0], gpus[0]
                 except OSError as error:
                     num_unbegun, how = num_unbegun + 1, str(error)
             if not workers:
                 yield from _given_up(waiting, how)
             for worker in _ready(workers):
-                has_ended = _received(worker, on_steps)
-                attempt, has_begun = worker.attempt, worker.has_begun
-                num_unbegun = 0 if has_begun else num_unbegun
-                if has_ended is None:
-                    continue
-                if has_ended and waiting and not waiting[0].apart:
+                message = _message(worker)
+                if message == BEGUN:
+                    worker.has_begun, num_unbegun = True, 0
+                    yield Begun(worker.job)
+                elif message not in (ENDED, GONE):
+                    yield message
+                elif message == ENDED and waiting and not waiting[0].deaths:
                     _give(worker, waiting.popleft())
                 else:
-                    how = _in_words(_ended(worker) if has_ended else _reaped(worker))
                     workers.remove(worker)
-                if not has_begun:  # nothing is charged to the job
-                    num_unbegun += 1
-                    waiting.appendleft(attempt)
-                    continue
-                if not has_ended:
-                    results.discard_unfinished(attempt.job.out, worker.process.pid)
-                    waiting.extend(after_death(attempt, how))
-                yield attempt.job
+                    gpus.append(worker.gpu)
+                    how = _in_words(_ended(worker) if message == ENDED else _reaped(worker))
+                    if message == GONE and worker.has_begun:
+                        yield Lost(worker.job, how)
+                    elif message == GONE:  # nothing is charged to the job
+                        num_unbegun += 1
+                        waiting.appendleft(worker.job)
     finally:
         for worker in workers:
             worker.process.kill()
         for worker in workers:
             _reaped(worker)
-            results.discard_unfinished(worker.attempt.job.out, worker.process.pid)
 
 
 def serve(descriptor: int) -> None:
     """Perform jobs, one after another, until the coordinator sends None: a worker's main loop."""
     connection = Connection(descriptor)
 
-    def tell(message: bytes) -> None:
+    def tell(message: Any) -> None:
         try:
-            connection.send_bytes(message)
+            connection.send_bytes(pickle.dumps(message))
         except OSError:
-            os._exit(1)  # the coordinator is gone, and nothing may be recorded in its absence
+            os._exit(1)  # the coordinator is gone
 
     while (job := connection.recv()) is not None:
         tell(BEGUN)
-        try:
-            perform(job, lambda steps: tell(b"%d" % steps))
-        except StorageError as error:  # the others would fare no better: the coordinator ends all
-            tell(REFUSED + str(error).encode()[: LONGEST - len(REFUSED)])
-            return
+        for event in perform(job):
+            tell(event)
         tell(ENDED)
 
 
-def _started(attempt: Attempt) -> Worker:
+def _started(job: Job, gpu: str | None) -> Worker:
     """Start a process with its first job.
 
     Not by multiprocessing, which would import the user's script again.
     """
     ours, theirs = Pipe()
+    pinned = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()],
-            env={**SETTINGS, **os.environ},
+            env={**SETTINGS, **os.environ, **pinned},
             stdin=subprocess.DEVNULL,
         )
-    worker = Worker(process, ours, attempt)
-    _give(worker, attempt)
+    worker = Worker(process, ours, job, gpu)
+    _give(worker, job)
     return worker
 
 
-def _give(worker: Worker, attempt: Attempt) -> None:
-    worker.attempt, worker.has_begun = attempt, False
+def _give(worker: Worker, job: Job) -> None:
+    worker.job, worker.has_begun = job, False
     with contextlib.suppress(OSError):  # it is dead, as the lack of a message will show
-        worker.connection.send(attempt.job)
+        worker.connection.send(job)
 
 
 def _ready(workers: Sequence[Worker]) -> list[Worker]:
@@ -162,30 +165,11 @@ def _ready(workers: Sequence[Worker]) -> list[Worker]:
     return []
 
 
-def _received(worker: Worker, on_steps: OnSteps) -> bool | None:
-    """Read a worker's message: True where its job ended, False where it died, None where it works.
-
-    Raises StorageError where the worker could not record what it did.
-    """
-    message = _message(worker)
-    if message.startswith(REFUSED):
-        raise StorageError(message.removeprefix(REFUSED).decode(errors="replace"))
-    if message == ENDED:
-        return True
-    if message == BEGUN:
-        worker.has_begun = True
-    elif message.isdigit():
-        on_steps(int(message))
-    else:
-        return False
-    return None
-
-
-def _message(worker: Worker) -> bytes:
+def _message(worker: Worker) -> Any:
     """A worker's next message; GONE where it sent none, or died while it was sending."""
     try:
-        return worker.connection.recv_bytes(LONGEST) if worker.connection.poll() else GONE
-    except (EOFError, OSError):
+        return worker.connection.recv() if worker.connection.poll() else GONE
+    except Exception:  # there is no list of what bytes that are no message make pickle raise
         return GONE
 
 
@@ -215,9 +199,8 @@ def _in_words(status: int) -> str:
         return f"killed by signal {-status}"
 
 
-def _given_up(waiting: deque[Attempt], how: str) -> Iterator[Job]:
-    """Record the jobs that are left as failed: no worker process could be started for them."""
+def _given_up(waiting: deque[Job], how: str) -> Iterator[Event]:
+    """The jobs that are left, as failed: no worker process could be started for them."""
+    reason = f"no worker could begin it: {MAX_STARTS} in a row ended first ({how})"
     while waiting:
-        job = waiting.popleft().job
-        record_failure(job, f"no worker could begin it: {MAX_STARTS} in a row ended first ({how})")
-        yield job
+        yield from failures(waiting.popleft(), reason)

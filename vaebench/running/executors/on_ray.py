@@ -1,54 +1,80 @@
-"""Jobs on a Ray cluster, or on one that Ray starts on this machine. The extra `ray` brings it."""
+"""Jobs on a Ray cluster, or on one that Ray starts on this machine. The extra `ray` brings it.
+
+A job is a task that streams what comes of it, so that this process alone writes, and no node needs
+the output folder.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-import platform
-import secrets
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vaebench.core.errors import InputError, StorageError
-from vaebench.running.executors.attempts import Attempt, after_death
+from vaebench import __version__
+from vaebench.core.errors import InputError, first_line
+from vaebench.running.cluster import Cluster
+from vaebench.running.events import Begun, Event, Lost, OfJob
 from vaebench.running.executors.entry import executor
-from vaebench.running.job import Job, OnSteps, perform, record_failure
+from vaebench.running.executors.local import SETTINGS
+from vaebench.running.job import Job, perform
 
-REACH_S = 10.0
-"""Seconds in which a cluster's address must answer."""
+REACH_S = 4.0
+"""Seconds in which a cluster's head must take a connection, and as many to answer."""
+LOOK_S = 1.0
+"""Seconds between looks for a head that is gone."""
+GONE_S = 10.0
+"""Seconds without an answer after which it is: Ray would wait for a minute, and end the process."""
+QUEUED = 2
+"""Tasks that wait for a free place on the cluster, so that none is idle between two."""
+PASSED_ON = ("VAEBENCH_", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "MALLOC_", "TORCH", "TRITON_")
+"""How variables begin that a worker on a node has as one on this machine would."""
+PASSED_ON_TOO = ("XDG_CACHE_HOME", "CC")
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""What begins an HTTP/2 connection (RFC 9113, 3.4), over which a Ray head speaks; its answer begins
+with a frame of the same type, 4."""
 
 
 @executor(name="ray")
-def run_on_ray(jobs: Sequence[Job], num_workers: int, on_steps: OnSteps) -> Iterator[Job]:
-    """Perform the jobs as Ray tasks. The output folder must be one that every node sees.
+def run_on_ray(
+    waiting: deque[Job], num_workers: int, cluster: Cluster
+) -> Generator[Event, None, None]:
+    """Perform the jobs as Ray tasks, each where its cores, GPU and memory are free.
 
-    They go to the cluster that $RAY_ADDRESS names or that runs on this machine; where there is
-    none, to one of `num_workers` that Ray starts here. Ray decides how many run at once. Raises
-    InputError where Ray is not installed, or its cluster cannot be joined.
+    They go to the cluster of `--ray-address`, of $RAY_ADDRESS, or that runs on this machine; where
+    there is none, to one of `num_workers` that Ray starts here. Raises InputError where Ray is not
+    installed, or its cluster cannot be joined, or is gone.
     """
-    ray = _joined(num_workers * jobs[0].num_threads)
-    gpus = 1 if jobs[0].device.startswith("cuda") else 0
-    task = ray.remote(num_cpus=jobs[0].num_threads, num_gpus=gpus, max_retries=0)(_perform)
-    with _marked(jobs[0].out) as mark:
-        running = {task.remote(job, mark): Attempt(job) for job in jobs}
-        try:
-            while running:
-                (ended, *_), _ = ray.wait(list(running))
-                attempt = running.pop(ended)
-                for again in _after(ray, ended, attempt, on_steps):
-                    running[task.remote(again.job, mark)] = again
-                yield attempt.job
-        finally:
-            for each in running:
-                ray.cancel(each, force=True)
+    ray = joined(cluster.ray_address, num_workers * waiting[0].needs.cores)
+    head = Head(ray.get_runtime_context().gcs_address)
+    running: dict[Any, Job] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < _most(ray, waiting[0]):
+                job = waiting.popleft()
+                running[_submitted(ray, job)] = job
+            ready, _ = ray.wait(list(running), timeout=LOOK_S, fetch_local=False)
+            head.check()
+            for task in ready:
+                try:
+                    yield ray.get(next(task))
+                except StopIteration:
+                    del running[task]
+                except ray.exceptions.RayError as error:
+                    yield Lost(running.pop(task), _in_words(error))
+    finally:
+        for task in running:
+            ray.cancel(task, force=True)
 
 
-def _joined(num_cpus: int) -> Any:
+def joined(address: str, num_cpus: int) -> Any:
     """The module `ray`, connected to a cluster. Raises InputError where it cannot be."""
     try:
         import ray
@@ -57,14 +83,15 @@ def _joined(num_cpus: int) -> Any:
 
     if ray.is_initialized():
         return ray
-    _check_reachable(os.environ.get("RAY_ADDRESS", ""))
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    _check_address(address)
     options: dict[str, Any] = {
+        "address": address or None,
         "log_to_driver": False,
         "include_dashboard": False,
-        "logging_level": logging.WARNING,
+        "logging_level": logging.ERROR,
+        "runtime_env": {"env_vars": environment()},
     }
-    if folder := os.environ.get("VAEBENCH_DATA"):
-        options["runtime_env"] = {"env_vars": {"VAEBENCH_DATA": str(Path(folder).resolve())}}
     try:
         with _keeping_signals():
             try:
@@ -79,17 +106,67 @@ def _joined(num_cpus: int) -> Any:
     return ray
 
 
-def _check_reachable(address: str) -> None:
-    """Raises InputError where nothing listens at HOST:PORT; Ray would try for minutes."""
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if not colon:
+def environment() -> dict[str, str]:
+    """The variables of a worker's environment that a worker on this machine would have."""
+    named = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(PASSED_ON) or name in PASSED_ON_TOO
+    }
+    if folder := named.get("VAEBENCH_DATA"):
+        named["VAEBENCH_DATA"] = str(Path(folder).resolve())
+    return {**SETTINGS, **named}
+
+
+class Head:
+    """The head of a cluster, without which tasks run on, but none is begun and none found."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.last_seen = self.last_asked = time.monotonic()
+
+    def check(self) -> None:
+        """Raises InputError where the head has not answered for a while."""
+        now = time.monotonic()
+        if now - self.last_asked < LOOK_S:
+            return
+        self.last_asked = now
+        try:
+            answers(self.address, LOOK_S)
+            self.last_seen = now
+        except OSError as error:
+            if now - self.last_seen > GONE_S:
+                raise InputError(
+                    f"the head of the Ray cluster must stay; {self.address} is gone ({error}): "
+                    f"start it again and give the same command, which goes on from the records"
+                ) from error
+
+
+def answers(address: str, seconds: float) -> None:
+    """Raises OSError where no Ray head answers at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), seconds) as connection:
+        connection.sendall(GREETING)
+        if connection.recv(9)[3:4] != GREETING[-6:-5]:
+            raise OSError("what listens there is no Ray head")
+
+
+def _check_address(address: str) -> None:
+    """Raises InputError where no Ray answers; Ray itself would try for minutes."""
+    if "://" in address:
+        raise InputError(
+            f"the address of a Ray cluster is HOST:PORT of its head, as tasks do not stream to a "
+            f"Ray client; got {address!r}: leave out {address.partition('://')[0]}://, the port is "
+            f"6379 unless `ray start` was given another"
+        )
+    if ":" not in address:
         return  # "auto", "local", or nothing: Ray looks for itself
     try:
-        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
-    except (OSError, ValueError) as error:
+        answers(address, REACH_S)
+    except (OSError, ValueError, OverflowError) as error:
         raise InputError(
-            f"the Ray cluster of RAY_ADDRESS must be within reach; {address}: {error}: start it, "
-            f"or unset RAY_ADDRESS"
+            f"a Ray cluster must answer at {address!r}; {error}: start it, or correct "
+            f"--ray-address or RAY_ADDRESS"
         ) from error
 
 
@@ -102,45 +179,43 @@ def _keeping_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextmanager
-def _marked(out: Path) -> Iterator[Path]:
-    """A file in the output folder by which a node knows that it sees the same folder."""
-    mark = out / f".{secrets.token_hex(8)}.ray"
-    mark.touch()
-    try:
-        yield mark
-    finally:
-        mark.unlink(missing_ok=True)
+def _most(ray: Any, job: Job) -> int:
+    """How many tasks to have on the cluster at once: those that run, and a few that wait."""
+    total = ray.cluster_resources()
+    places = total.get("GPU", 0) if job.needs.gpus else total.get("CPU", 0) // job.needs.cores
+    return int(places) + QUEUED
 
 
-def _after(ray: Any, ended: Any, attempt: Attempt, on_steps: OnSteps) -> list[Attempt]:
-    """The attempts that follow after a task ended, well or not."""
-    try:
-        steps = ray.get(ended)
-        if isinstance(steps, str):
-            raise StorageError(steps)
-        on_steps(steps)
-    except ray.exceptions.RayTaskError as error:
-        record_failure(attempt.job, str(error.cause or error))
-    except ray.exceptions.RayError as error:
-        return after_death(attempt, f"{type(error).__name__}: {error}")
-    return []
+def _submitted(ray: Any, job: Job) -> Any:
+    """A task of the job, as a generator of references to what it yields.
 
-
-def _perform(job: Job, mark: Path) -> int | str:
-    """Perform a whole job, on the node that Ray chose.
-
-    Returns the number of steps it took, as progress cannot be sent on the way, or why its results
-    could not be written. Raises InputError where the node does not see the output folder.
+    Ray is not to try it again: what follows after a loss is decided by whoever reads the events.
     """
-    if not mark.exists():
+    task = ray.remote(
+        num_returns="streaming",
+        max_retries=0,
+        num_cpus=job.needs.cores,
+        num_gpus=job.needs.gpus,
+        memory=job.needs.run_bytes * len(job.configs) or None,
+        max_calls=1 if job.deaths else 0,
+    )(_stream)
+    return task.remote(job, __version__)
+
+
+def _stream(job: Job, version: str) -> Iterator[OfJob | Begun]:
+    """Perform a job, on the node that Ray chose. Raises InputError where it has another version."""
+    if __version__ != version:
         raise InputError(
-            f"every node must see the output folder; {platform.node()} does not see {job.out}: "
-            f"choose an --out on a disk that all nodes share"
+            f"every node must have vaebench {version}; {socket.gethostname()} has {__version__}: "
+            f"install the same there"
         )
-    counts: list[int] = []
-    try:
-        perform(job, counts.append)
-    except StorageError as error:
-        return str(error)
-    return sum(counts)
+    yield Begun(job)
+    yield from perform(job)
+
+
+def _in_words(error: Any) -> str:
+    """What became of a task. Raises InputError where a node is not fit for the study."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, InputError):
+        raise cause
+    return f"{type(error).__name__}: {first_line(cause or error)}"

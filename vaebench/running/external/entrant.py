@@ -36,7 +36,7 @@ from vaebench.results import Labels, Record
 from vaebench.running.environment import describe
 from vaebench.running.external.doubts import doubts_of, marked
 from vaebench.running.external.model import Decode, Encode, external_model, from_torch
-from vaebench.running.job import keep, lost
+from vaebench.running.job import files, lost
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,7 +149,8 @@ def grade(entrant: Entrant, out: Path | None = None) -> Record:
         raise
     record = _record(entered, mark, "done", metrics=metrics)
     if out is not None:
-        keep(out, record.run, evaluation, 0, entered.dataset)
+        for file in files(record.run, evaluation, 0, entered.dataset):
+            results.write_part(out, file.part, file.run, file.content)
         results.write(out, record)
     return record
 

@@ -1,0 +1,143 @@
+"""What is recorded as jobs come and go, and what follows when a worker is lost with one."""
+
+import msgspec
+import pytest
+
+from tests.support.kills import contents
+from tests.support.runs import tiny
+from vaebench import results
+from vaebench.config.study import resolve
+from vaebench.running.coordinate import MAX_DEATHS, Account, carry_out
+from vaebench.running.events import Begun, FileOf, Lost, Recorded, Steps
+from vaebench.running.job import Job, failures, perform
+
+
+@pytest.fixture
+def job(tiny_npz):
+    return Job(tuple(resolve([tiny(tiny_npz, seed=seed) for seed in range(5)])), "s")
+
+
+@pytest.fixture
+def out(tmp_path):
+    results.prepare(tmp_path / "out")
+    return tmp_path / "out"
+
+
+def account(out, ended=()):
+    return Account(out, lambda steps: None, lambda ended: None, dict(ended))
+
+
+def done(job):
+    """Its runs as done, without the work."""
+    for event in failures(job, ""):
+        yield Recorded(msgspec.structs.replace(event.record, status="done"))
+
+
+def test_after_each_death_the_runs_are_tried_in_halves_then_alone_and_then_fail(job, out):
+    """Whatever the stack of seed 3 is, its worker dies; the others are done."""
+    culprit, tried = job.configs[3].id, []
+
+    def perform(waiting):
+        while waiting:
+            given = waiting.popleft()
+            tried.append([config.seed for config in given.configs])
+            yield Begun(given)
+            if culprit in {config.id for config in given.configs}:
+                yield Lost(given, "killed by SIGKILL")
+            else:
+                yield from done(given)
+
+    kept = account(out)
+    carry_out([job], perform, kept)
+    assert tried == [[0, 1, 2, 3, 4], [0, 1], [2, 3, 4], [2], [3], [4]]
+    assert [kept.ended[config.id] for config in job.configs] == ["done"] * 3 + ["failed", "done"]
+    (failed,) = (r for r in results.records(out) if r.status == "failed")
+    assert failed.run == culprit
+    assert failed.reason == (
+        f"its worker died {MAX_DEATHS} times, the last time with this run alone (killed by SIGKILL)"
+    )
+
+
+def test_a_run_alone_is_tried_as_often(job, out):
+    tried = []
+
+    def perform(waiting):
+        while waiting:
+            tried.append(waiting.popleft())
+            yield Lost(tried[-1], "killed")
+
+    alone = Job(job.configs[:1], "s")
+    carry_out([alone], perform, account(out))
+    assert len(tried) == MAX_DEATHS
+    assert [attempt.deaths for attempt in tried] == [0, 1, 2]
+
+
+def test_what_was_recorded_before_the_death_is_not_done_again(job, out):
+    kept = account(out)
+    for event in done(Job(job.configs[:2], "s")):
+        assert kept.take(event) == []
+    first, second = kept.take(Lost(job, "killed"))
+    assert [c.seed for c in first.configs + second.configs] == [2, 3, 4]
+    assert kept.take(Lost(Job(job.configs[:2], "s"), "killed after its last record")) == []
+
+
+def test_what_is_settled_is_never_replaced(job, out):
+    """As by a worker that was taken for dead, and was not."""
+    alone = Job(job.configs[:1], "s")
+    kept = account(out)
+    for event in perform(alone):
+        kept.take(event)
+    before = contents(out)
+    weights = results.file_of(out, "weights", alone.configs[0].id)
+    stamp = weights.stat().st_mtime_ns
+    for event in [*perform(alone), *failures(alone, "on purpose")]:
+        kept.take(event)
+    assert contents(out) == before
+    assert weights.stat().st_mtime_ns == stamp
+    assert kept.ended == {alone.configs[0].id: "done"}
+
+
+def test_files_come_before_the_record_and_weights_before_the_grades(job):
+    alone = Job(job.configs[:1], "s")
+    events = [event for event in perform(alone) if not isinstance(event, Steps)]
+    kinds = [event.part if isinstance(event, FileOf) else "record" for event in events]
+    assert kinds == ["weights", "samples", "examples", "record"]
+
+
+def test_steps_add_up_to_those_of_the_study(job):
+    steps = sum(event.count for event in perform(job) if isinstance(event, Steps))
+    assert steps == sum(config.train.num_steps for config in job.configs)
+
+
+@pytest.mark.parametrize(
+    ("num_left", "words"),
+    [
+        (0, ""),
+        (1, "elbo seed 4 was at work, to be done again"),
+        (5, "elbo seed 0, elbo seed 1, elbo seed 2 and 2 more were at work, to be done again"),
+    ],
+)
+def test_what_was_at_work_is_named(job, out, num_left, words):
+    kept = account(out)
+    kept.take(Begun(job))
+    for event in done(Job(job.configs[: len(job.configs) - num_left], "s")):
+        kept.take(event)
+    assert kept.at_work() == words
+
+
+def test_an_interrupt_ends_the_executor_first(job, out):
+    """Its workers are gone before anything is said."""
+    ends = []
+
+    def perform(waiting):
+        try:
+            yield Begun(waiting.popleft())
+            raise AssertionError("it went on")
+        finally:
+            ends.append("executor")
+
+    kept = account(out)
+    kept.take = lambda event: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        carry_out([job], perform, kept)
+    assert ends == ["executor"]

@@ -1,0 +1,37 @@
+"""What an executor is told of the cluster that it is to use."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Slurm(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the jobs of an array are to ask SLURM for, each by the name of its key."""
+
+    partition: str = ""
+    """"" for the cluster's default."""
+    minutes: Count = 60
+    """Minutes that a task of the array may take; what it has not done by then is lost."""
+    memory_gb: Annotated[float, Meta(gt=0)] = 4.0
+    cores: Count = 1
+    gpus: Annotated[int, Meta(ge=0)] = 0
+    at_once: Count = 100
+    """Tasks of the array that may run at the same time."""
+    stacks: Count = 1
+    """Stacks in a task of the array, of the default size at most."""
+
+
+class Cluster(Struct, frozen=True):
+    """The options of executors beyond this machine."""
+
+    ray_address: str = ""
+    """HOST:PORT of a Ray cluster; "" for $RAY_ADDRESS, or the one that runs here."""
+    slurm: Slurm = Slurm()
+
+
+NO_CLUSTER = Cluster()
+"""No options: for executors on this machine, and what the others do by themselves."""

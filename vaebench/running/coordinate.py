@@ -1,0 +1,103 @@
+"""The coordinator of a study: it hands out jobs, and alone writes what comes of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vaebench import results
+from vaebench.results import Record
+from vaebench.running.events import Begun, Event, FileOf, Lost, Recorded, Steps
+from vaebench.running.job import SETTLED, Job, divided, failures, without
+
+OnSteps = Callable[[int], None]
+"""Called with the number of training steps done since the last call, summed over runs."""
+MAX_DEATHS = 3
+"""Workers that may die with a run before it is recorded as failed."""
+NUM_NAMED = 3
+"""Runs that are named where more may have been at work."""
+
+
+@dataclass
+class Account:
+    """What has become of the runs of some jobs: it writes the folder, and counts."""
+
+    out: Path
+    on_steps: OnSteps
+    on_runs: Callable[[Mapping[str, results.Status]], None]
+    """Called as a job ends, with how each run has ended so far."""
+    ended: dict[str, results.Status]
+    """How each run has ended, by id; at the start those that are settled."""
+    running: list[Job] = field(default_factory=list)
+
+    def take(self, event: Event) -> list[Job]:
+        """Write or count what has happened; returns the jobs that are to follow after a loss."""
+        match event:
+            case Steps(count):
+                self.on_steps(count)
+            case FileOf(run, part, content):
+                if self.ended.get(run) not in SETTLED:
+                    results.write_part(self.out, part, run, content)
+            case Recorded(record):
+                self._record(record)
+            case Begun(job):
+                self.running.append(job)
+            case Lost(job, how):
+                return self._lost(job, how)
+        return []
+
+    def _record(self, record: Record) -> None:
+        if self.ended.get(record.run) in SETTLED:
+            return  # of a worker that was thought dead, and was not
+        results.write(self.out, record)
+        self.ended[record.run] = record.status
+        if over := [job for job in self.running if not without(job, self.ended).configs]:
+            self.running = [job for job in self.running if job not in over]
+            self.on_runs(self.ended)
+
+    def _lost(self, job: Job, how: str) -> list[Job]:
+        """What follows after a worker died: its runs in halves, then alone, then as failed.
+
+        As it may have died for want of memory, or for one run of the stack alone.
+        """
+        self.running = [other for other in self.running if other is not job]
+        left = replace(without(job, self.ended), deaths=job.deaths + 1)
+        if not left.configs:
+            return []
+        if left.deaths < MAX_DEATHS:
+            return divided(left, -(-len(left.configs) // 2) if left.deaths == 1 else 1)
+        reason = f"its worker died {MAX_DEATHS} times, the last time with this run alone ({how})"
+        for event in failures(left, reason):
+            self._record(event.record)
+        self.on_runs(self.ended)
+        return []
+
+    def at_work(self) -> str:
+        """Which runs workers have begun and not ended, in words; "" where none."""
+        left = [config for job in self.running for config in without(job, self.ended).configs]
+        names = [f"{config.variant} seed {config.seed}" for config in left]
+        if not names:
+            return ""
+        more = f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else ""
+        were = "was" if len(names) == 1 else "were"
+        return f"{', '.join(names[:NUM_NAMED])}{more} {were} at work, to be done again"
+
+
+def carry_out(
+    jobs: Sequence[Job],
+    perform: Callable[[deque[Job]], Generator[Event, None, None]],
+    account: Account,
+) -> None:
+    """Have jobs performed, and those that follow from losses, until every run has ended."""
+    waiting = deque(jobs)
+    try:
+        with closing(perform(waiting)) as events:
+            for event in events:
+                waiting.extend(account.take(event))
+    except KeyboardInterrupt as interrupt:
+        if words := account.at_work():
+            interrupt.add_note(words)
+        raise

@@ -1,0 +1,57 @@
+"""What comes of jobs: the stream from those who perform them to the one process that records.
+
+`perform` yields steps, files and records. An executor passes them on, and says besides which job
+was begun and which was lost with its worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vaebench.results import Record
+
+if TYPE_CHECKING:
+    from vaebench.running.job import Job
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Training steps that were done since the last such event, summed over runs."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class FileOf:
+    """A file that lies beside a run's record: its weights, samples or examples."""
+
+    run: str
+    part: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run has ended, one way or another. Its files came before."""
+
+    record: Record
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A worker has begun a job."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A worker ended before it had recorded all runs of its job."""
+
+    job: Job
+    how: str
+
+
+OfJob = Steps | FileOf | Recorded
+Event = OfJob | Begun | Lost
