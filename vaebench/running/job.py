@@ -47,9 +47,7 @@ class Needs:
     """Bytes of memory for each of its runs; 0 where that is not known."""
 
 
-Conclude = Callable[
-    ["Job", Trained, Sequence[int], Sequence[RunConfig], Dataset], Iterator[OfJob]
-]
+Conclude = Callable[["Job", Trained, Sequence[int], Sequence[RunConfig], Dataset], Iterator[OfJob]]
 """(job, trained stack, the runs of it that are left, their configurations with paths of this
 process, data) -> files and records of these runs. A function that workers can import."""
 

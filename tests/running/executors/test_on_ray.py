@@ -28,7 +28,7 @@ from vaebench.running.job import Job
 HEAD = """
 import sys
 import ray
-started = ray.init(num_cpus=1, include_dashboard=False, object_store_memory=80_000_000)
+started = ray.init("local", num_cpus=1, include_dashboard=False, object_store_memory=80_000_000)
 print(started.address_info["gcs_address"], flush=True)
 sys.stdin.read()
 """
@@ -127,6 +127,7 @@ def fake_ray(monkeypatch):
         is_initialized=lambda: False, init=lambda **more: settings.update(more), settings=settings
     )
     monkeypatch.setitem(sys.modules, "ray", module)
+    monkeypatch.setattr(on_ray, "_started_last", lambda: "")
     return module
 
 
@@ -179,20 +180,21 @@ def refuse(server):
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
-@pytest.mark.parametrize("by", ["option", "variable"])
+@pytest.mark.parametrize("by", ["option", "variable", "the cluster started last"])
 def test_an_address_where_no_ray_answers_is_a_mistake_in_one_line(
     fake_ray, monkeypatch, no_ray, by
 ):
     fake_ray.init = lambda **settings: pytest.fail("Ray would try for minutes")
     monkeypatch.setattr(on_ray, "REACH_S", 0.5)
     address, reason = no_ray
-    monkeypatch.setenv("RAY_ADDRESS", address if by == "variable" else "127.0.0.1:1")
+    monkeypatch.setenv("RAY_ADDRESS", address if by == "variable" else "")
+    monkeypatch.setattr(on_ray, "_started_last", lambda: address)
     with pytest.raises(InputError) as caught:
         on_ray.joined(address if by == "option" else "", 1)
     message = str(caught.value)
     assert message.startswith(f"a Ray cluster must answer at '{address}'; ")
     assert reason in message
-    assert message.endswith(": start it, or correct --ray-address or RAY_ADDRESS")
+    assert ": start it, correct --ray-address or RAY_ADDRESS, or " in message
 
 
 def test_an_address_is_given_up_within_ten_seconds():
@@ -220,7 +222,7 @@ def test_what_ray_says_of_a_cluster_that_is_gone_is_said_in_one_line(fake_ray):
         raise ConnectionError("ray could not connect")
 
     fake_ray.init = init
-    with pytest.raises(InputError, match="must be within reach; ray could not connect: start it"):
+    with pytest.raises(InputError, match="must take this process; ray could not connect: see"):
         on_ray.joined("", 1)
 
 

@@ -83,7 +83,7 @@ def joined(address: str, num_cpus: int) -> Any:
 
     if ray.is_initialized():
         return ray
-    address = address or os.environ.get("RAY_ADDRESS", "")
+    address = address or os.environ.get("RAY_ADDRESS", "") or _started_last()
     _check_address(address)
     options: dict[str, Any] = {
         "address": address or None,
@@ -100,10 +100,16 @@ def joined(address: str, num_cpus: int) -> Any:
                 ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"the Ray cluster that was started last on this machine must be within reach; {error}: "
-            f"start it again, or let `ray stop` forget it"
+            f"the Ray cluster must take this process; {first_line(error)}: see its logs"
         ) from error
     return ray
+
+
+def _started_last() -> str:
+    """The address of the cluster that was started last on this machine; "" where none was."""
+    from ray._private.utils import read_ray_address
+
+    return read_ray_address() or ""
 
 
 def environment() -> dict[str, str]:
@@ -165,8 +171,8 @@ def _check_address(address: str) -> None:
         answers(address, REACH_S)
     except (OSError, ValueError, OverflowError) as error:
         raise InputError(
-            f"a Ray cluster must answer at {address!r}; {error}: start it, or correct "
-            f"--ray-address or RAY_ADDRESS"
+            f"a Ray cluster must answer at {address!r}; {error}: start it, correct --ray-address "
+            f"or RAY_ADDRESS, or let `ray stop` forget one that was started on this machine"
         ) from error
 
 
