@@ -17,7 +17,7 @@ import torch
 
 from vaebench.config import parse
 from vaebench.config.build import build_stack, streams
-from vaebench.data import Dataset, Part
+from vaebench.data import Dataset, Images, Part
 from vaebench.evaluation import Subject, budget, evaluate
 
 NUM_TEST, SIDE = 10_000, 28
@@ -55,7 +55,7 @@ def of_random_images() -> Subject:
 
     def part(num: int) -> Part:
         x = (torch.rand(num, SIDE * SIDE, generator=generator) < 0.13).float()
-        return Part(x, torch.arange(num) % 10)
+        return Part(Images(x), torch.arange(num) % 10)
 
     dataset = Dataset("random", (SIDE, SIDE), "static", "", part(48), part(1), part(NUM_TEST))
     built = build_stack([config], (SIDE, SIDE)).requires_grad_(False)

@@ -17,7 +17,7 @@ from vaebench.config import evaluation_settings
 from vaebench.config.build import build_stack, streams
 from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
-from vaebench.data import Dataset, Part
+from vaebench.data import Dataset, Images, Part
 from vaebench.evaluation import GRADINGS, Grade, Subject, chunks, evaluate, with_own_streams
 from vaebench.models import select
 from vaebench.ops.noise import Noise
@@ -42,7 +42,7 @@ def images(copies, seed):
     for image, (row, column, which) in zip(x, factors, strict=True):
         (image[row] if which else image[:, column]).fill_(1.0)
     turned = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)) < 0.05
-    return Part(torch.where(turned, 1 - x, x).flatten(1), factors[:, 2], factors)
+    return Part(Images(torch.where(turned, 1 - x, x).flatten(1)), factors[:, 2], factors)
 
 
 @pytest.fixture(scope="module")

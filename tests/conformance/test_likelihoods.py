@@ -16,6 +16,7 @@ from torch.distributions import (
 
 from tests.support.likelihoods import parameters, quadrature
 from vaebench.core.errors import InputError
+from vaebench.data import Images
 from vaebench.models.likelihoods import (
     BINARY,
     EIGHT_BIT,
@@ -215,11 +216,11 @@ OUTSIDE = {
 @pytest.mark.parametrize("value", ["outside", "nan"])
 def test_the_support_is_checked_and_the_error_says_what_to_do(entry, value):
     x, _ = draw(entry)
-    entry.check_support(x.float(), "digits")
+    entry.check_support(Images(x.float()), "digits")
     outside, message = OUTSIDE[entry.support]
     x[0, 1, 2] = outside if value == "outside" else math.nan
     with pytest.raises(InputError) as error:
-        entry.check_support(x.float(), "digits")
+        entry.check_support(Images(x.float()), "digits")
     assert f"{entry.name!r} needs {message}" in str(error.value)
 
 
@@ -294,5 +295,5 @@ def test_parameters_come_after_a_star():
 def test_a_support_needs_only_its_test():
     entry = Likelihood("mine", ours, "", "density", Support("x = 1", lambda x: False), ours)
     with pytest.raises(InputError, match="x has other values: choose another likelihood"):
-        entry.check_support(torch.zeros(1), "x")
+        entry.check_support(Images(torch.zeros(1, 1)), "x")
     assert [*entry.hyper] == ["scale"]

@@ -8,6 +8,7 @@ import torch
 from tests.support.families import KEYS, model_of
 from tests.support.likelihoods import parameters, quadrature
 from vaebench.core.errors import InputError
+from vaebench.data import Images
 from vaebench.models.likelihoods import LIKELIHOODS, REAL, likelihood
 from vaebench.ops.noise import Noise, normals
 
@@ -75,7 +76,7 @@ def test_pixels_rows_and_runs_are_independent(entry):
 def test_samples_are_in_the_support_in_the_precision_of_the_outputs(entry, dtype, scale):
     x = entry.sample(outputs(entry, 200, scale).to(dtype), NOISE, **parameters(entry))
     assert x.dtype == dtype
-    entry.check_support(x.float(), "the samples")
+    entry.check_support(Images(x.float()), "the samples")
 
 
 @EACH

@@ -108,12 +108,12 @@ def test_a_support_is_asked_of_every_part_also_for_a_model_from_elsewhere(saved)
     """A value that only the validation part has, which the likelihood grading reads."""
     path = saved(GREY)
     data = load(path, "none")
-    data.valid.x[0, 0] = 1.5
+    data.valid.images.stored[0, 0] = 1.5
     with pytest.raises(
         InputError, match=r"'mine' \(valid\) .* has other values: .* its values go from .* to 1\.5$"
     ):
         check_support(data, "continuous_bernoulli")
-    data.valid.x[0, 0] = 0.5
+    data.valid.images.stored[0, 0] = 0.5
     check_support(data, "continuous_bernoulli")
 
 

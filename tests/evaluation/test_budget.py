@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vaebench.core.errors import InputError
-from vaebench.data import Dataset, Part
+from vaebench.data import Dataset, Images, Part
 from vaebench.evaluation import GRADINGS, Subject, budget
 from vaebench.evaluation.grading import Grading
 from vaebench.ops.noise import Noise
@@ -26,7 +26,7 @@ class Clock:
 
 
 def subject(num_images=1000):
-    part = Part(torch.zeros(N, P), torch.zeros(N, dtype=torch.int64))
+    part = Part(Images(torch.zeros(N, P)), torch.zeros(N, dtype=torch.int64))
     dataset = Dataset("d", (2, 2), "none", "f", train=part, valid=part, test=part)
     return Subject(None, dataset, NOISE, num_images=num_images)
 

@@ -15,7 +15,7 @@ from torch.distributions import Normal
 from tests.support.by_hand import arbitrary_terms
 from tests.support.runs import tiny
 from vaebench.core.errors import InputError
-from vaebench.data import load
+from vaebench.data import Images, load
 from vaebench.diagnostics.certify import check_objective
 from vaebench.diagnostics.certify.exact.linear_gaussian import (
     exact_elbo,
@@ -225,11 +225,11 @@ def test_4_6_tfp_dreg_gives_the_decoder_squared_weights():
 
 def test_4_8_a_bernoulli_takes_grey_data_silently():
     """Pyro's example switches validation off. Here it is refused, where the data do not say so."""
-    grey = torch.tensor([0.0, 0.5, 1.0])
+    grey = torch.tensor([[0.0, 0.5, 1.0]])
     with pytest.raises(InputError, match="'bernoulli' needs x in"):
-        LIKELIHOODS["bernoulli"].check_support(grey, "the data set")
-    LIKELIHOODS["bernoulli"].check_support(grey.round(), "the data set")
-    LIKELIHOODS["continuous_bernoulli"].check_support(grey, "the data set")
+        LIKELIHOODS["bernoulli"].check_support(Images(grey), "the data set")
+    LIKELIHOODS["bernoulli"].check_support(Images(grey.round()), "the data set")
+    LIKELIHOODS["continuous_bernoulli"].check_support(Images(grey), "the data set")
 
 
 # ------------------------------------------------------------------ 4.9

@@ -9,7 +9,7 @@ from torch import distributions
 
 from tests.support.runs import tiny
 from vaebench.config.build import build_stack, streams
-from vaebench.data import PARTS, Dataset, Part
+from vaebench.data import PARTS, Dataset, Images, Part
 from vaebench.evaluation import Subject, evaluate, with_own_streams
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.evaluation.samples.extractors import extractor_for
@@ -40,7 +40,7 @@ def parts():
     x["test"][:, :D] = 1.0
     x["test"][::2, 0] = 0.0
     labels = torch.Generator().manual_seed(3)
-    return {n: Part(v, torch.randint(3, (len(v),), generator=labels)) for n, v in x.items()}
+    return {n: Part(Images(v), torch.randint(3, (len(v),), generator=labels)) for n, v in x.items()}
 
 
 def dataset_of(**other_parts):
@@ -51,7 +51,7 @@ def dataset_of(**other_parts):
 def garbage(name):
     """Other images, fewer of them, with other labels."""
     x = binary(len(parts()[name].x) - 7, 0.5, 99)
-    return Part(x, torch.arange(len(x)) % 2)
+    return Part(Images(x), torch.arange(len(x)) % 2)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_the_figures_are_those_of_the_test_part(model):
 def test_the_extractor_is_trained_on_train_only(labelled):
     def extractor(dataset):
         if not labelled:
-            dataset = dataclasses.replace(dataset, train=Part(dataset.train.x, None))
+            dataset = dataclasses.replace(dataset, train=Part(Images(dataset.train.x), None))
         return extractor_for(dataset)
 
     probe = binary(20, 0.5, 7)

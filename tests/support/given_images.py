@@ -2,7 +2,7 @@
 
 import torch
 
-from vaebench.data import Dataset, Part
+from vaebench.data import Dataset, Images, Part
 from vaebench.evaluation.grading import Subject
 from vaebench.ops.noise import Noise
 
@@ -38,7 +38,8 @@ def images(num, seed):
 
 
 def dataset_of(train=0, test=2, fingerprint="f"):
-    parts = Part(*images(80, train)), Part(*images(20, 1)), Part(*images(60, test))
+    drawn = images(80, train), images(20, 1), images(60, test)
+    parts = (Part(Images(x), y) for x, y in drawn)
     return Dataset("by hand", (3, 3), "none", fingerprint, *parts)
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from vaebench.data import Dataset, Part
+from vaebench.data import Dataset, Images, Part
 
 H, W = 3, 4
 
@@ -16,7 +16,7 @@ def dataset_of(seed=0, labels=True, shape=(H, W)):
 
     def part(num, seed):
         x = images(num, seed, torch.tensor(shape).prod().item())
-        return Part(x, x[:, :3].argmax(1) if labels else None)
+        return Part(Images(x), x[:, :3].argmax(1) if labels else None)
 
     parts = part(90, seed), part(20, seed + 1), part(40, seed + 2)
     return Dataset("by hand", shape, "none", "f", *parts)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.support.families import KEYS, C, D
-from vaebench.data import load
+from vaebench.data import Images, Part, load
 from vaebench.evaluation.grading import Subject
 from vaebench.models.posteriors import POSTERIORS, Distribution, Latent
 from vaebench.models.priors import STANDARD_NORMAL, BoundPrior
@@ -27,7 +27,7 @@ def observations() -> Tensor:
 def subject_of(model: Any, x: Tensor | None = None, noise: Noise = NOISE) -> Subject:
     """The model with the images as its test part."""
     data = load("digits", "none")
-    part = dataclasses.replace(data.test, x=observations() if x is None else x, y=None)
+    part = Part(Images(observations() if x is None else x), None)
     return Subject(model, dataclasses.replace(data, test=part), noise)
 
 

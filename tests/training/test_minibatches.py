@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.support.runs import BATCH, tiny
-from vaebench.data import Dataset, Part
+from vaebench.data import Dataset, Images, Part
 from vaebench.training.minibatches import batches
 
 NUM_IMAGES, NUM_BITS, NUM_GREY = 32, 5, 20
@@ -14,7 +14,7 @@ def numbered_images():
     """Images that carry their number in pixels of 0 and 1, beside grey ones, drawn dynamically."""
     bits = torch.arange(NUM_IMAGES)[:, None] >> torch.arange(NUM_BITS) & 1
     grey = torch.full((NUM_IMAGES, NUM_GREY), 0.5)
-    part = Part(torch.cat([bits.float(), grey], 1), None)
+    part = Part(Images(torch.cat([bits.float(), grey], 1)), None)
     return Dataset("numbered", (5, 5), "dynamic", "f", part, part, part)
 
 

@@ -98,4 +98,4 @@ def check_support(dataset: Dataset, likelihood: str) -> None:
     observed = "dequantised" if dataset.dequantised else dataset.binarisation
     for part in PARTS:
         described = f"{dataset.label!r} ({part}) with binarisation {observed!r}"
-        LIKELIHOODS[likelihood].check_support(dataset.shared(part), described)
+        LIKELIHOODS[likelihood].check_support(dataset.observations(part), described)

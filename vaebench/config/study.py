@@ -171,10 +171,10 @@ def _check_gradings(config: RunConfig) -> None:
 def _check_prior(config: RunConfig) -> None:
     """Raises InputError for a prior with pseudo-inputs in [0, 1] where the data go beyond that."""
     name, dataset = config.prior.name, load_data(config.data)
-    if PRIORS[name].unit_inputs and not unit(dataset.train.x):
+    if PRIORS[name].unit_inputs and not unit(dataset.train.images):
         raise InputError(
             f"prior {name!r} needs data in [0, 1], where its pseudo-inputs are; {dataset.label!r} "
-            f"has values {span(dataset.train.x)}: rescale them, or choose another prior"
+            f"has values {span(dataset.train.images)}: rescale them, or choose another prior"
         )
 
 
@@ -185,7 +185,7 @@ def _checked_data(data: DataConfig, likelihood: str) -> tuple[str, int, ImageSha
     """
     dataset = load_data(data)
     check_support(dataset, likelihood)
-    return dataset.fingerprint, len(dataset.train.x), dataset.image_shape
+    return dataset.fingerprint, len(dataset.train), dataset.image_shape
 
 
 def _check_used(overrides: Sequence[str], axes: Mapping[str, Any]) -> None:

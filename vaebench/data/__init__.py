@@ -2,16 +2,17 @@
 
 from vaebench.data.axes import colour_axis
 from vaebench.data.dataset import Dataset, load
+from vaebench.data.images import Images, span, unit
 from vaebench.data.lookup import is_path
-from vaebench.data.parts import PARTS, Part, PartName, in_chunks, span, unit
+from vaebench.data.parts import PARTS, Part, PartName
 
 __all__ = [
     "PARTS",
     "Dataset",
+    "Images",
     "Part",
     "PartName",
     "colour_axis",
-    "in_chunks",
     "is_path",
     "load",
     "span",

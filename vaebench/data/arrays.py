@@ -85,9 +85,11 @@ def white_of(parts: Mapping[str, NDArray[Any]]) -> float:
     return 255.0 if max(x.max(initial=0) for x in images) > 1 else 1.0
 
 
-def number_bytes(name: str) -> int:
-    """Bytes of each number once it is in a tensor: float32 for images, else int64."""
-    return 4 if name.startswith("x_") else 8
+def number_bytes(name: str, dtype: np.dtype[Any]) -> int:
+    """Bytes of each number in a tensor: images stay bytes or are float32, the rest is int64."""
+    if name.startswith("x_"):
+        return 1 if dtype.itemsize == 1 else 4
+    return 8
 
 
 def is_binary(arrays: Arrays) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,9 +13,11 @@ from torch import Tensor
 
 from vaebench.core.errors import InputError
 from vaebench.data.arrays import fingerprint, is_binary
+from vaebench.data.images import Images, span, unit
 from vaebench.data.lookup import Stamp, find, stamp
-from vaebench.data.parts import PARTS, Part, PartName, in_chunks, part_of, span, split, unit
+from vaebench.data.parts import PARTS, Part, PartName, part_of, split
 from vaebench.ops.densities import NUM_LEVELS, nearest_level, on_levels
+from vaebench.ops.images import THRESHOLD
 from vaebench.ops.noise import key
 
 MOST_BLANK = 0.9
@@ -48,7 +50,7 @@ class Dataset:
     @property
     def num_pixels(self) -> int:
         """The number of pixels of an image, P, colours included."""
-        return self.train.x.shape[1]
+        return self.train.images.num_pixels
 
     @property
     def log_volume(self) -> float:
@@ -65,8 +67,8 @@ class Dataset:
 
         0 and 1, or the least and greatest value of a training part that goes beyond them.
         """
-        low, high = self.train.x.aminmax()
-        return (0.0, 1.0) if unit(self.train.x) else (float(low), float(high))
+        low, high = self.train.images.extremes()
+        return (0.0, 1.0) if unit(self.train.images) else (float(low), float(high))
 
     def observe(self, name: PartName, epoch: int = 0) -> Tensor:
         """The binarised, dequantised or grey images of one part: [N, P] float32, a copy.
@@ -74,33 +76,48 @@ class Dataset:
         Dynamic binarisation and dequantisation draw anew for each epoch, from a seed that the
         runs share, so that runs are compared on the same draws.
         """
-        observed, stored = self.shared(name, epoch), getattr(self, name).x
-        return observed.clone() if observed is stored else observed
+        return self.observations(name, epoch).whole()
 
-    def shared(self, name: PartName, epoch: int = 0) -> Tensor:
-        """The observations for reading only: it may be the data set's own memory, not a copy."""
-        x: Tensor = getattr(self, name).x
+    def observations(self, name: PartName, epoch: int = 0) -> Images:
+        """The same, to be read a few at a time; in the memory of the data set where they can be."""
+        images: Images = getattr(self, name).images
         seed = key(self.fingerprint, name, epoch)
-        return _dequantise(x, seed) if self.dequantised else BINARISERS[self.binarisation](x, seed)
+        if self.dequantised:
+            return _dequantised(images, seed)
+        return BINARISERS[self.binarisation](images, seed)
 
 
-def _dynamic(x: Tensor, seed: int) -> Tensor:
-    return torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)).lt_(x)
+def _dynamic(images: Images, seed: int) -> Images:
+    bits = torch.empty(images.stored.shape, dtype=torch.uint8)
+    for some, draws, x in _beside_draws(bits, images, seed):
+        some.copy_(draws < x)
+    return Images(bits)
 
 
-def _dequantise(x: Tensor, seed: int) -> Tensor:
+def _dequantised(images: Images, seed: int) -> Images:
     """Intensities k / 255 as (k + u) / 256, u uniform: in the open (0, 1), also after rounding."""
-    y = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
-    for draws, grey in zip(in_chunks(y), in_chunks(x), strict=True):
-        draws.add_(nearest_level(grey))
-    # rand has steps of 2^-24 and gives 0 itself; half a step stands for the lowest one.
-    return y.div_(NUM_LEVELS).clamp_(2.0**-25 / NUM_LEVELS, 1.0 - 2.0**-24)
+    y = torch.empty(images.stored.shape)
+    for some, draws, x in _beside_draws(y, images, seed):
+        # rand has steps of 2^-24 and gives 0 itself; half a step stands for the lowest one.
+        levels = draws.add_(nearest_level(x)).div_(NUM_LEVELS)
+        some.copy_(levels.clamp_(2.0**-25 / NUM_LEVELS, 1.0 - 2.0**-24))
+    return Images(y)
 
 
-BINARISERS: dict[str, Callable[[Tensor, int], Tensor]] = {
-    "none": lambda x, seed: x,
-    "static": lambda x, seed: x,
-    "threshold": lambda x, seed: torch.gt(x, 0.5, out=torch.empty_like(x)),
+def _beside_draws(
+    out: Tensor, images: Images, seed: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Chunk by chunk: some rows to fill, uniforms for them, and the images."""
+    generator, start = torch.Generator().manual_seed(seed), 0
+    for x in images.chunks():
+        yield out[start : start + len(x)], torch.rand(x.shape, generator=generator), x
+        start += len(x)
+
+
+BINARISERS: dict[str, Callable[[Images, int], Images]] = {
+    "none": lambda images, seed: images,
+    "static": lambda images, seed: images,
+    "threshold": lambda images, seed: images.observed(THRESHOLD),
     "dynamic": _dynamic,
 }
 """(intensities [N, P], seed) -> observations. Salakhutdinov & Murray 2008 draw statically, once;
@@ -190,7 +207,7 @@ def _check_dequantisable(data: Dataset) -> None:
             f"{data.binarisation!r}: set it to none, or dequantise to false"
         )
     parts = (data.train, data.valid, data.test)
-    if not all(on_levels(rows) for part in parts for rows in in_chunks(part.x)):
+    if not all(on_levels(rows) for part in parts for rows in part.images.chunks()):
         raise InputError(
             f"dequantisation needs intensities on the {NUM_LEVELS} levels k/{NUM_LEVELS - 1}; "
             f"{data.label!r} has others: store images as uint8, or set dequantise to false"
@@ -199,7 +216,7 @@ def _check_dequantisable(data: Dataset) -> None:
 
 def _check_binarised(data: Dataset, name: PartName) -> None:
     """Raises InputError for values outside [0, 1], and where most images come out blank."""
-    grey = getattr(data, name).x
+    grey = getattr(data, name).images
     named = f"binarisation {data.binarisation!r}"
     if not unit(grey):
         raise InputError(
@@ -207,13 +224,18 @@ def _check_binarised(data: Dataset, name: PartName) -> None:
             f"{span(grey)}: rescale or clip them, or set binarisation to none and choose a "
             f"likelihood of such values (gaussian, laplace)"
         )
-    x = data.shared(name)
-    num_blank = int((x.amin(1) == x.amax(1)).sum()) if x.shape[1] > 1 else 0
-    alike = len(x) > 1 and all(bool((rows == x[:1]).all()) for rows in in_chunks(x))
-    if alike or num_blank > MOST_BLANK * len(x):
+    images = data.observations(name)
+    num, blank, alike, white = len(images), 0, len(images) > 1, 0.0
+    first = images[:1]
+    for x in images.chunks():
+        blank += int((x.amin(1) == x.amax(1)).sum())
+        alike = alike and bool((x == first).all())
+        white += float(x.sum(dtype=torch.float64))
+    num_blank = blank if images.num_pixels > 1 else 0
+    if alike or num_blank > MOST_BLANK * num:
         raise InputError(
             f"{named} must leave something to learn; of {data.label!r} ({name}) {num_blank} of "
-            f"{len(x)} images come out all black or all white{', all the same' if alike else ''}: "
-            f"{100 * float(x.mean()):.3g}% of the pixels are white, of intensities {span(grey)}. "
-            f"{REMEDIES[data.binarisation]}"
+            f"{num} images come out all black or all white{', all the same' if alike else ''}: "
+            f"{100 * white / images.stored.numel():.3g}% of the pixels are white, of intensities "
+            f"{span(grey)}. {REMEDIES[data.binarisation]}"
         )

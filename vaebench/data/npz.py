@@ -91,13 +91,15 @@ def _array(path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[
 def _check_fits(path: Path, headers: Mapping[str, Header]) -> None:
     """Raises InputError where the arrays and their tensors together do not fit into free memory."""
     stored = sum(header.num_values * header.dtype.itemsize for header in headers.values())
-    tensors = sum(header.num_values * number_bytes(name) for name, header in headers.items())
+    tensors = sum(
+        header.num_values * number_bytes(name, header.dtype) for name, header in headers.items()
+    )
     free = available_bytes(torch.device("cpu"))
     if stored + tensors > free:
         raise InputError(
             f"{path} must fit into memory: unpacked it has {_size(stored)}, and {_size(tensors)} "
-            f"as the float32 images and int64 labels that are worked with; {_size(free)} are free: "
-            f"store fewer or smaller images"
+            f"as the images and labels that are worked with; {_size(free)} are free: store fewer "
+            f"or smaller images"
         )
 
 

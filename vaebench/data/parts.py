@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vaebench.core.errors import InputError
-from vaebench.data.arrays import Arrays, rows_at_once, written
+from vaebench.data.arrays import Arrays, rows_at_once
+from vaebench.data.images import Images
+from vaebench.ops.images import Reading
 from vaebench.ops.noise import Noise, key, permutations
 
 PartName = Literal["train", "valid", "test"]
@@ -29,9 +31,17 @@ class Part:
     intensities in [0, 1], or of any range where they are not binarised.
     """
 
-    x: Tensor  # [N, P] float32
+    images: Images
     y: Tensor | None  # [N] int64
     factors: Tensor | None = None  # [N, F] int64
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def x(self) -> Tensor:
+        """All images [N, P], a copy in float32, four times as large as images stored in 8 bits."""
+        return self.images.whole()
 
 
 def split(arrays: Arrays, valid_fraction: float | None, seed: int) -> tuple[Part, Part]:
@@ -56,7 +66,7 @@ def split(arrays: Arrays, valid_fraction: float | None, seed: int) -> tuple[Part
 def part_of(arrays: Arrays, name: PartName, rows: NDArray[Any] | None = None) -> Part:
     """Some rows of a stored part, or all."""
     y, factors = (_integers(arrays.parts.get(f"{kind}_{name}"), rows) for kind in ("y", "factors"))
-    return Part(_intensities(arrays, name, rows), y, factors)
+    return Part(_images(arrays, name, rows), y, factors)
 
 
 def _integers(stored: NDArray[Any] | None, rows: NDArray[Any] | None) -> Tensor | None:
@@ -65,31 +75,19 @@ def _integers(stored: NDArray[Any] | None, rows: NDArray[Any] | None) -> Tensor 
     return torch.from_numpy((stored if rows is None else stored[rows]).astype(np.int64))
 
 
-def _intensities(arrays: Arrays, name: PartName, rows: NDArray[Any] | None) -> Tensor:
-    """Stored images as float32 [N, P], a chunk at a time: the only large tensor is the result."""
+def _images(arrays: Arrays, name: PartName, rows: NDArray[Any] | None) -> Images:
+    """Stored images [N, P]: bytes as they are, other numbers as float32, a chunk at a time."""
     stored = arrays.parts[f"x_{name}"]
+    num_pixels = math.prod(arrays.image_shape)
+    if stored.dtype.itemsize == 1:
+        chosen = np.ascontiguousarray(stored if rows is None else stored[rows])
+        codes = chosen.view(np.uint8).reshape(-1, num_pixels)
+        return Images(torch.from_numpy(codes), Reading(arrays.white))
     order = np.arange(len(stored)) if rows is None else rows
-    x = torch.empty(len(order), math.prod(arrays.image_shape))
+    x = torch.empty(len(order), num_pixels)
     start = 0
-    for chunk in in_chunks(x):
+    for chunk in x.split(rows_at_once(x[:1].nbytes)):
         some = stored[order[start : start + len(chunk)]].astype(np.float32)
         chunk.copy_(torch.from_numpy(some).flatten(1)).div_(arrays.white)
         start += len(chunk)
-    return x
-
-
-def in_chunks(x: Tensor) -> tuple[Tensor, ...]:
-    """The rows of x [N, P] in parts of about 1 MiB."""
-    return x.split(rows_at_once(x[:1].nbytes))
-
-
-def unit(x: Tensor) -> bool:
-    """Whether all values are intensities in [0, 1]."""
-    low, high = x.aminmax()
-    return bool(low >= 0.0 and high <= 1.0)
-
-
-def span(x: Tensor) -> str:
-    """The least and the greatest value, in words, with as many digits as float32 tells apart."""
-    low, high = (written(np.float32(value.item())) for value in x.aminmax())
-    return f"from {low} to {high}"
+    return Images(x)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from vaebench.data import Dataset, Part
+from vaebench.data import Dataset, Images, Part
 from vaebench.evaluation.grading import GRADINGS, Subject, ask, check, with_own_streams
 
 NUM_TRIED = 48
@@ -61,4 +61,4 @@ def _with_few(dataset: Dataset) -> Dataset:
 
 def _first(part: Part) -> Part:
     y, factors = (v if v is None else v[:NUM_TRIED] for v in (part.y, part.factors))
-    return Part(part.x[:NUM_TRIED], y, factors)
+    return Part(Images(part.images[:NUM_TRIED]), y, factors)

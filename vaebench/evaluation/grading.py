@@ -14,7 +14,7 @@ from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper, check_signature, complete, hyperparameters
 from vaebench.core.registry import Registry, named_arguments, registers
 from vaebench.core.user_code import call, is_users
-from vaebench.data import Dataset, PartName
+from vaebench.data import Dataset, Images, PartName
 from vaebench.models.likelihoods import Likelihood
 from vaebench.models.posteriors import Distribution, Latent
 from vaebench.models.priors import BoundPrior
@@ -87,6 +87,10 @@ class Subject:
         """A copy of the observations of a part of the data [N, P], where the models are."""
         return self.dataset.observe(part).to(self.model.like)
 
+    def observations(self, part: PartName) -> Images:
+        """The same, to be read a few at a time."""
+        return self.dataset.observations(part).to(self.model.like)
+
 
 @dataclass(frozen=True)
 class Grade:
@@ -115,7 +119,7 @@ class Grade:
 
 
 def _num_images(subject: Subject, **hyper: float) -> float:
-    return float(len(subject.dataset.test.x))
+    return float(len(subject.dataset.test))
 
 
 def _refuses_none(subject: Subject, **hyper: float) -> str:

@@ -74,7 +74,7 @@ class Log:
         self.num_steps = configs[0].train.num_steps if until is None else until
         self.steps_left = self.num_steps * len(configs)
         self.every = interval(configs[0].train.num_steps)
-        self.x_valid = dataset.observe("valid")[:NUM_CURVE_IMAGES]
+        self.x_valid = dataset.observations("valid")[:NUM_CURVE_IMAGES]
         self.curves: list[Curve] = [{name: [] for name in CURVES} for _ in configs]
         self.settled = [settled(config) for config in configs]
         self.diverged_at: dict[int, int] = {}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vaebench.config import RunConfig
 from vaebench.config.build import streams
-from vaebench.data import Dataset
+from vaebench.data import Dataset, Images
 from vaebench.ops.noise import permutations
 
 
@@ -19,7 +19,7 @@ class Minibatches:
 
     first: int
     """The step of the first minibatch."""
-    images: Tensor  # [N, P]
+    images: Images
     rows: Tensor  # [T, S, B]
 
     @property
@@ -30,7 +30,7 @@ class Minibatches:
     def __getitem__(self, step: int) -> Tensor:
         """One minibatch: [S, B, P]."""
         rows = self.rows[step]
-        return self.images.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        return self.images[rows.flatten()].unflatten(0, rows.shape)
 
     def part(self, start: int, stop: int) -> Minibatches:
         """The minibatches of some of the steps."""
@@ -51,7 +51,7 @@ def batches(
     noise = streams(configs, "batches")
     per_epoch = steps_per_epoch(dataset, size)
     for epoch in range(start // per_epoch, -(-train.num_steps // per_epoch)):
-        images = dataset.shared("train", epoch).to(place)
+        images = dataset.observations("train", epoch).to(place)
         order = permutations(noise.at(step=epoch), len(images)).to(place.device)
         rows = order[:, : per_epoch * size].unflatten(1, (per_epoch, size))
         rows = rows.transpose(0, 1).contiguous()  # [steps, S, B]

@@ -19,7 +19,7 @@ from tests.support.factorial import (
     N,
     standardised,
 )
-from vaebench.data import Part, load
+from vaebench.data import Images, Part, load
 from vaebench.evaluation.codes.disentanglement import disentanglement, varying
 from vaebench.evaluation.codes.factor_scores import Coded, dci, mig, sap
 from vaebench.evaluation.codes.fixed_factor import beta_vae_score, factor_vae_score
@@ -51,7 +51,7 @@ def known_factors(**parts):
     made = {"train": GRID, "test": GRID[::-1].copy()} | parts
     digits = load("digits", "none")
     images = {name: torch.from_numpy(standardised(f)) for name, f in made.items()}
-    each = {n: Part(images[n], None, torch.from_numpy(f)) for n, f in made.items()}
+    each = {n: Part(Images(images[n]), None, torch.from_numpy(f)) for n, f in made.items()}
     return dataclasses.replace(digits, label="mine", fingerprint="none", **each)
 
 
@@ -122,7 +122,7 @@ def test_the_seed_is_the_runs():
 def test_factors_that_do_not_vary_are_left_out():
     still = np.hstack([GRID[:, :1], np.zeros((N, 1), int), GRID[:, 1:]])
     digits = load("digits", "none")
-    part = Part(torch.from_numpy(standardised()), None, torch.from_numpy(still))
+    part = Part(Images(torch.from_numpy(standardised())), None, torch.from_numpy(still))
     data = dataclasses.replace(digits, train=part, test=part)
     assert varying(data) == [0, 2, 3]
     computed = graded(Linear(np.eye(3)), KEYS[:1], data)
@@ -138,11 +138,13 @@ def distinct(num):
 def test_the_gap_of_information_is_that_of_the_test_part():
     """Where the factors of the test images are not theirs, but those of train are."""
     data, order = known_factors(), np.random.default_rng(0).permutation(N)
-    shuffled = Part(data.test.x, None, data.test.factors[order])
+    shuffled = Part(Images(data.test.x), None, data.test.factors[order])
     foreign = dataclasses.replace(data, test=shuffled)
     for name, grade in graded(Linear(np.eye(3)), KEYS[:1], foreign).items():
         assert float(grade.values) < (1.01 if name in FITTED_ON_TRAIN else 0.5), name
-    known = dataclasses.replace(data, train=Part(data.train.x, None, data.train.factors[order]))
+    known = dataclasses.replace(
+        data, train=Part(Images(data.train.x), None, data.train.factors[order])
+    )
     assert float(graded(Linear(np.eye(3)), KEYS[:1], known)["mig"].values) == pytest.approx(1.0)
 
 
@@ -155,10 +157,10 @@ def test_a_run_whose_codes_are_not_finite_is_nan_and_leaves_the_others_alone(bad
     """In one dimension of one image, beside a run that does not look at it."""
     data = known_factors()
     marked = {
-        n: dataclasses.replace(p, x=torch.nn.functional.pad(p.x, (0, 1)))
+        n: dataclasses.replace(p, images=Images(torch.nn.functional.pad(p.x, (0, 1))))
         for n, p in (("train", data.train), ("test", data.test))
     }
-    marked[part].x[5, 3] = 1.0
+    marked[part].images.stored[5, 3] = 1.0
     reads, ignores = np.zeros((4, 3)), np.zeros((4, 3))
     reads[:3], ignores[:3] = PERMUTED, ENTANGLED
     reads[3, 1] = 1.0

@@ -5,6 +5,7 @@ import torch
 
 from tests.support.families import KEYS, P, model_of
 from vaebench.core.errors import InputError
+from vaebench.data import Images, Part
 from vaebench.diagnostics.certify import linear_gaussian
 from vaebench.diagnostics.certify.exact.linear_gaussian import (
     exact_elbo,
@@ -30,12 +31,11 @@ class OnlyTest:
     """A data set of which nothing but the test part is read."""
 
     def __init__(self, x):
-        self.x = x
-        self.test = self
+        self.test = Part(Images(x), None)
 
-    def observe(self, part):
+    def observations(self, part):
         assert part == "test"
-        return self.x
+        return self.test.images
 
 
 def subject_of(model, x, noise=NOISE):

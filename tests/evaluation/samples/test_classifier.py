@@ -7,7 +7,7 @@ import torch
 
 from tests.support.labelled import dataset_of
 from vaebench.core.errors import InputError
-from vaebench.data import Part, load
+from vaebench.data import Images, Part, load
 from vaebench.evaluation.samples.extractors import EXTRACTORS, auto, extractor_for
 
 
@@ -17,7 +17,7 @@ def labelled_by(label):
 
     def part(name):
         x = getattr(dataset, name).x
-        return Part(x, label(x, name))
+        return Part(Images(x), label(x, name))
 
     return dataclasses.replace(dataset, **{n: part(n) for n in ("train", "valid", "test")})
 

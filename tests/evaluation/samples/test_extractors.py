@@ -7,7 +7,7 @@ import torch
 
 from tests.support.labelled import dataset_of, images
 from vaebench.core.errors import InputError
-from vaebench.data import Part, load
+from vaebench.data import Images, Part, load
 from vaebench.evaluation.samples.extractors import EXTRACTORS, extractor_for, why_not
 from vaebench.evaluation.samples.features import Extractor, digest, features_of
 
@@ -26,8 +26,10 @@ def test_the_classifier_learns_its_labels():
 
 def test_its_accuracy_is_that_on_the_test_part():
     dataset = dataset_of()
-    wrong = dataclasses.replace(dataset, test=Part(dataset.test.x, (dataset.test.y + 1) % 3))
-    bare = dataclasses.replace(dataset, test=Part(dataset.test.x, None))
+    wrong = dataclasses.replace(
+        dataset, test=Part(Images(dataset.test.x), (dataset.test.y + 1) % 3)
+    )
+    bare = dataclasses.replace(dataset, test=Part(Images(dataset.test.x), None))
     right_share, wrong_share = (
         float(extractor_for(d, "classifier").described.split()[-1]) for d in (dataset, wrong)
     )

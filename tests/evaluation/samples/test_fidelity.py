@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.support.features import normals
+from vaebench.data import Images
 from vaebench.evaluation.samples.fidelity import balls, compared
 from vaebench.evaluation.samples.intervals import Z, share
 from vaebench.evaluation.samples.memorised import copies
@@ -98,11 +99,11 @@ def test_equal_distributions_have_the_density_and_coverage_known():
 def test_chunks_do_not_show(monkeypatch):
     real, ours, images = normals(40, 3), normals(50, 3, seed=1), normals(20, 8, seed=2)
     train = torch.cat([normals(30, 8, seed=3), images[:7] + 1e-3])
-    whole, copied = computed(real, ours, 3), copies(images, train)
+    whole, copied = computed(real, ours, 3), copies(images, Images(train, dtype=train.dtype))
     for max_bytes in (1, 3000):
         monkeypatch.setattr("vaebench.evaluation.samples.neighbours.CACHE_BYTES", max_bytes)
         assert computed(real, ours, 3) == whole
-        assert torch.equal(copies(images, train), copied)
+        assert torch.equal(copies(images, Images(train, dtype=train.dtype)), copied)
 
 
 def without(rows, i):

@@ -10,7 +10,7 @@ from tests.support.given_images import NOISE, REAL, P, dataset_of, images, subje
 from tests.support.runs import tiny
 from vaebench.config.build import build_stack, streams
 from vaebench.core.errors import InputError
-from vaebench.data import Part, load
+from vaebench.data import Images, Part, load
 from vaebench.evaluation import budget, evaluate
 from vaebench.evaluation.grading import GRADINGS, Subject
 from vaebench.evaluation.samples import drawn
@@ -63,7 +63,7 @@ def test_copies_of_training_images_are_memorised_and_test_images_are_the_referen
     computed = graded(dataset.train.x[:70], REAL, dataset=dataset)["memorised"]
     assert computed.values.tolist() == [1.0, 0.0]
     assert computed.reference == 0.0
-    leaked = dataclasses.replace(dataset, test=Part(dataset.train.x[:60], None))
+    leaked = dataclasses.replace(dataset, test=Part(Images(dataset.train.x[:60]), None))
     assert graded(REAL, dataset=leaked)["memorised"].reference == 1.0
 
 
@@ -196,7 +196,7 @@ def test_two_sample_test_tells_noise_from_real_images():
 def test_sorted_test_images_are_as_good_as_any():
     """The halves are of a fixed random order, not of that in the file."""
     x, kinds = images(400, 2)
-    in_order = dataclasses.replace(dataset_of(), test=Part(x[kinds.argsort()], None))
+    in_order = dataclasses.replace(dataset_of(), test=Part(Images(x[kinds.argsort()]), None))
     computed = two_sample(subject_of(images(400, 9)[0], dataset=in_order, num_images=400))[0]
     assert abs(float(computed.values[0]) - 0.5) < 4 * math.sqrt(0.25 / 400)
 
@@ -205,7 +205,7 @@ def test_two_sample_test_needs_four_images():
     refuses = GRADINGS["two_sample"].refuses
     said = "it needs 4 generated images or more; there are 3: give more"
     assert said in refuses(subject_of(REAL, num_images=3))
-    few = dataclasses.replace(dataset_of(), test=Part(REAL[:3], None))
+    few = dataclasses.replace(dataset_of(), test=Part(Images(REAL[:3]), None))
     assert "needs 4 test images or more; there are 3" in refuses(subject_of(REAL, dataset=few))
     assert refuses(subject_of(REAL, num_images=4)) == ""
     assert two_sample(subject_of(REAL, num_images=4))
@@ -254,7 +254,9 @@ def test_another_protocol_has_another_fingerprint(grading, other):
 
 def test_fewer_test_images_are_another_protocol():
     dataset = dataset_of()
-    fewer = dataclasses.replace(dataset, test=Part(dataset.test.x[:50], dataset.test.y[:50]))
+    fewer = dataclasses.replace(
+        dataset, test=Part(Images(dataset.test.x[:50]), dataset.test.y[:50])
+    )
     one, two = prints(REAL), prints(REAL, dataset=fewer)
     assert {name for name in one if one[name] == two[name]} == {"memorised"}
 

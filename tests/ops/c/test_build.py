@@ -189,7 +189,7 @@ def test_exp_at_its_ends(probe: Callable[[str, Floats], Floats]) -> None:
 
 
 @pytest.mark.skipif(bool(PROBLEM), reason=PROBLEM)
-@pytest.mark.parametrize("name", ["Input", "Parameter", "Work"])
+@pytest.mark.parametrize("name", ["Images", "Input", "Parameter", "Work"])
 def test_structures_have_the_sizes_and_offsets_of_the_compiler(name, tmp_path):
     """Python reads them from the text of the sources; the compiler is asked what it makes of it."""
     ours = structure(name)
@@ -201,7 +201,9 @@ def test_structures_have_the_sizes_and_offsets_of_the_compiler(name, tmp_path):
         f'#include <stddef.h>\n#include <stdio.h>\n#include "{source}"\n'
         f'int main(void) {{ {offsets} printf("%zu", sizeof({name})); }}\n'
     )
-    others = [str(source.with_name(other)) for other in ("adam.c", "product.c")]
+    others = [
+        str(source.with_name(other)) for other in ("adam.c", "images.c", "noise.c", "product.c")
+    ]
     command = [*build.chosen_compiler(), *build.FLAGS, str(program), *others, "-lm"]
     command.remove("-shared")
     subprocess.run([*command, "-o", str(tmp_path / "layout")], check=True)

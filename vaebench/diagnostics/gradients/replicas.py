@@ -47,7 +47,7 @@ def points(config: RunConfig, at: Sequence[int]) -> list[Point]:
     dataset, device = load_data(config.data), default_device()
     model = build_stack([config], dataset.image_shape, dataset.log_volume).to(device)
     x = next(batches([config], dataset, next(model.parameters())))[0]
-    num_examples, checkpoints = len(dataset.train.x), []
+    num_examples, checkpoints = len(dataset.train), []
     done = itertools.chain([0], (s.index + 1 for s in training_steps(model, [config], dataset)))
     for step in itertools.islice(done, max(at) + 1):
         if step in at:

@@ -15,6 +15,7 @@ from torch import Tensor
 from vaebench import ops
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper
+from vaebench.data import Images
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading
 from vaebench.models.posteriors import Distribution, Drawing
@@ -38,7 +39,7 @@ class Information:
 
 def _refuses(subject: Subject, **hyper: float) -> str:
     """Why q(z) cannot be computed: it needs the density of every code under every posterior."""
-    model, x = subject.model, subject.observed("test")[:1]
+    model, x = subject.model, subject.observations("test")[:1]
     with torch.no_grad():
         q = model.posterior(x.expand(model.num_runs, *x.shape))
         try:
@@ -50,7 +51,7 @@ def _refuses(subject: Subject, **hyper: float) -> str:
 
 def _work(subject: Subject, *, num_examples: float = 2000, num_codes: float = 2) -> float:
     """The number of pairs of a code and an example, plus the rest of the time in pairs."""
-    return OVERHEAD + num_codes * min(num_examples, len(subject.dataset.test.x)) ** 2
+    return OVERHEAD + num_codes * min(num_examples, len(subject.dataset.test)) ** 2
 
 
 Count = Annotated[int, Hyper(low=1.0)]
@@ -64,7 +65,7 @@ def aggregate(subject: Subject, *, num_examples: Count = 2000, num_codes: Count 
     `num_codes` codes of each. Its time grows with the square of the examples, and that of an
     inverse autoregressive flow is long: take fewer examples there.
     """
-    x = evenly_spaced(subject.observed("test"), num_examples)
+    x = evenly_spaced(subject.observations("test"), num_examples)
     nats = information(subject.model, x, subject.noise, num_codes=num_codes)
     ceiling = math.log(len(x))
     protocol = f"N={len(x)} test images as the mixture q(z), K={num_codes}"
@@ -109,7 +110,7 @@ def _doubt(mutual: float, aggregate_kl: float, ceiling: float) -> str:
     )
 
 
-def evenly_spaced(x: Tensor, most: int) -> Tensor:
+def evenly_spaced(x: Tensor | Images, most: int) -> Tensor:
     """At most `most` rows of x, evenly spaced from the first on."""
     num = min(len(x), most)
     return x[torch.arange(num, device=x.device) * len(x) // num]

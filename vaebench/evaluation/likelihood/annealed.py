@@ -64,7 +64,7 @@ def _work(
     """The number of gradients of log p(x|z), in the pilot run and the chains of each direction."""
     pilot = PILOT_CHAINS * num_transitions(num_temperatures)
     chains = num_chains * (num_temperatures - 1)
-    examples = min(num_examples, len(subject.dataset.test.x))
+    examples = min(num_examples, len(subject.dataset.test))
     images = num_simulated if subject.model.likelihood.sample else 0
     return float(num_leapfrog * ((pilot + chains) * examples + (pilot + 2 * chains) * images))
 
@@ -95,7 +95,7 @@ def annealed(
     to its sampling error alone.
     """
     plan = AnnealingPlan(num_temperatures, num_chains, num_leapfrog)
-    x = subject.observed("test")[:num_examples]
+    x = subject.observations("test")[:num_examples]
     runs = [of_images(model, x[None], noise, plan) for model, noise in _runs(subject, "test")]
     bracket = Bracket(*(torch.cat(values) for values in zip(*runs, strict=True)))
     common = (

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vaebench import ops
 from vaebench.core.memory import keep_freed_memory
+from vaebench.data import Images
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Graded, runs_alone
 from vaebench.evaluation.likelihood.checked import checked_log_px_z
@@ -50,7 +51,7 @@ class Codes(NamedTuple):
 @torch.no_grad()
 def bounds(
     model: Graded,
-    x: Tensor,
+    x: Tensor | Images,
     noise: Noise,
     *,
     num_samples: int,
@@ -85,7 +86,7 @@ def bounds(
 
 def _run_by_run(
     model: Graded,
-    x: Tensor,
+    x: Tensor | Images,
     noise: Noise,
     num_samples: int,
     max_bytes: int,

@@ -29,7 +29,7 @@ def _work(
 ) -> float:
     """How many codes are decoded; with a gradient, in the steps, each counts three times."""
     of_each = 2 * num_samples + 3 * STEP_SAMPLES * num_steps
-    return of_each * min(num_examples, len(subject.dataset.test.x))
+    return of_each * min(num_examples, len(subject.dataset.test))
 
 
 @grading(
@@ -53,7 +53,7 @@ def gaps(
     nearly makes exact varies less so. log p(x) is the importance-weighted bound of q*, from below,
     and with it the approximation gap.
     """
-    x = subject.observed("test")[:num_examples]
+    x = subject.observations("test")[:num_examples]
     scalars = AdamScalars(learning_rate)
     amortisation, approximation, khats, sizes = [], [], [], []
     for model, noise in runs_alone(subject.model, subject.noise):

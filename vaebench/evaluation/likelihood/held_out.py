@@ -19,7 +19,7 @@ PARTS: tuple[PartName, PartName] = ("test", "valid")
 
 
 def _num_graded(subject: Subject) -> float:
-    return float(sum(len(getattr(subject.dataset, part).x) for part in PARTS))
+    return float(sum(len(getattr(subject.dataset, part)) for part in PARTS))
 
 
 @grading(
@@ -48,7 +48,7 @@ def on_validation(subject: Subject) -> list[Grade]:
 
 def _of_part(subject: Subject, part: PartName) -> Bounds:
     noise = subject.noise.at(step=PARTS.index(part))
-    return bounds(subject.model, subject.observed(part), noise, num_samples=subject.num_samples)
+    return bounds(subject.model, subject.observations(part), noise, num_samples=subject.num_samples)
 
 
 def _grades(

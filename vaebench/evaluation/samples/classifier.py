@@ -71,7 +71,8 @@ def _beats_guessing(part: Part, weights: list[Tensor]) -> bool:
 def _right(part: Part, weights: list[Tensor]) -> Tensor:
     """Which images the classifier gives their label: bool [N]."""
     assert part.y is not None, "of a labelled part"
-    return _logits(part.x, weights).argmax(-1).eq(part.y)
+    named = (_logits(x, weights).argmax(-1) for x in part.images.chunks())
+    return torch.cat(list(named)).eq(part.y)
 
 
 def _hidden(x: Tensor, weights: list[Tensor]) -> Tensor:
@@ -92,12 +93,12 @@ def _trained(train: Part) -> list[Tensor]:
     """Weights and biases of the three layers."""
     assert train.y is not None, "refused before"
     generator = torch.Generator().manual_seed(0)
-    sizes = train.x.shape[1], *WIDTHS, int(train.y.max()) + 1
+    sizes = train.images.num_pixels, *WIDTHS, int(train.y.max()) + 1
     weights = [w for i in range(3) for w in _initial(sizes[i], sizes[i + 1], generator)]
     moments = Moments.of_zeros(weights)
     for _ in range(NUM_STEPS):
-        rows = torch.randint(len(train.x), (BATCH_SIZE,), generator=generator)
-        gradients = _gradients(train.x[rows], train.y[rows], weights)
+        rows = torch.randint(len(train), (BATCH_SIZE,), generator=generator)
+        gradients = _gradients(train.images[rows], train.y[rows], weights)
         moments.count.add_(1)
         fused_adam(weights, gradients, moments, AdamScalars(LEARNING_RATE))
     return [(w / GRID).round() * GRID for w in weights]

@@ -71,7 +71,7 @@ def prior_means(model: Graded, noise: Noise, num_images: int) -> Tensor:
 
 def some(part: Part, num: int, purpose: str) -> Tensor:
     """At most n images of a part, the same ones for every caller with one purpose: [n, P]."""
-    return part.x[permutations(Noise((key(purpose),)), len(part.x))[0, :num]]
+    return part.images[permutations(Noise((key(purpose),)), len(part))[0, :num]]
 
 
 def too_few(subject: Subject, needed: int, remedy: str) -> str:
@@ -79,8 +79,8 @@ def too_few(subject: Subject, needed: int, remedy: str) -> str:
     data = subject.dataset
     counts = {
         "generated": subject.num_images,
-        "test": len(data.test.x),
-        "train": len(data.train.x),
+        "test": len(data.test),
+        "train": len(data.train),
     }
     reasons = (
         f"it needs {needed} {kind} images or more; there are {num}: {remedy}"

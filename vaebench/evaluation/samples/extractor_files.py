@@ -109,7 +109,7 @@ def from_file(name: str, dataset: Dataset) -> Extractor:
 
 def _form(name: str, function: Function, dataset: Dataset) -> tuple[str, Function]:
     """The first form of images that the callable takes, tried on two of them."""
-    x, faults = dataset.test.x[:2], []
+    x, faults = dataset.test.images[:2], []
     for form, shaped in _forms(dataset.image_shape).items():
         try:
             with torch.no_grad():

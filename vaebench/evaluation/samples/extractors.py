@@ -38,13 +38,13 @@ def pca(dataset: Dataset) -> Extractor:
     """
     from sklearn.decomposition import PCA
 
-    x = dataset.train.x
-    num = min(NUM_COMPONENTS, *x.shape)
-    fitted = PCA(num, random_state=0).fit(x.double().numpy())
+    images = dataset.train.images
+    num = min(NUM_COMPONENTS, *images.stored.shape)
+    fitted = PCA(num, random_state=0, copy=False).fit(images.whole(torch.float64).numpy())
     return Extractor(
         lambda x: torch.from_numpy(fitted.transform(x.double().numpy())),
         f"pca {num}",
-        digest("pca", str(num), x),
+        digest("pca", str(num), images),
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vaebench.core.errors import InputError
+from vaebench.data import Images
 from vaebench.evaluation.chunks import CACHE_BYTES, rows_within
 
 
@@ -26,20 +28,21 @@ class Extractor:
 
 
 @torch.no_grad()
-def features_of(extractor: Extractor, images: Tensor) -> Tensor:
+def features_of(extractor: Extractor, images: Tensor | Images) -> Tensor:
     """Features in float64, on the CPU, chunk by chunk: [..., P] -> [..., F].
 
     Raises InputError where the extractor gives anything but finite numbers [N, F].
     """
-    flat = images.cpu().flatten(end_dim=-2)
-    num_rows = rows_within(CACHE_BYTES, lambda: extractor.features(flat[:1]))
-    first, *others = flat.split(num_rows)
-    features = _checked(extractor, first)
-    joined = features.new_empty(len(flat), features.shape[1])
-    joined[:num_rows] = features
-    for i, part in enumerate(others, start=1):
-        joined[i * num_rows : (i + 1) * num_rows] = _checked(extractor, part)
-    return joined.unflatten(0, images.shape[:-1])
+    flat = images.cpu().flatten(end_dim=-2) if isinstance(images, Tensor) else images
+    one = flat[:1]
+    num_rows = rows_within(CACHE_BYTES, lambda: extractor.features(one))
+    first = _checked(extractor, flat[:num_rows])
+    joined = first.new_empty(len(flat), first.shape[1])
+    joined[:num_rows] = first
+    for start in range(num_rows, len(flat), num_rows):
+        rows = slice(start, start + num_rows)
+        joined[rows] = _checked(extractor, flat[rows])
+    return joined.unflatten(0, images.shape[:-1]) if isinstance(images, Tensor) else joined
 
 
 def _checked(extractor: Extractor, images: Tensor) -> Tensor:
@@ -61,12 +64,27 @@ def fault_of(output: object, num_images: int) -> str:
     return "" if bool(output.isfinite().all()) else "NaN or infinity"
 
 
-def digest(*parts: Tensor | bytes | str) -> str:
-    """12 hex digits of the hash of tensors, with their types and shapes, and bytes."""
+def digest(*parts: Tensor | Images | bytes | str) -> str:
+    """12 hex digits of the hash of tensors, with their types and shapes, and bytes.
+
+    Images count as the tensor of their numbers.
+    """
     hashed = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, Tensor):
-            hashed.update(f"{part.dtype} {tuple(part.shape)} ".encode())
-            part = part.detach().cpu().contiguous().numpy().tobytes()
-        hashed.update(part.encode() if isinstance(part, str) else part)
+    for piece in itertools.chain.from_iterable(map(_pieces, parts)):
+        hashed.update(piece)
     return hashed.hexdigest()[:12]
+
+
+def _pieces(part: Tensor | Images | bytes | str) -> Iterator[bytes]:
+    """What is hashed of a part, a few images at a time."""
+    match part:
+        case Images():
+            yield f"{torch.float32} {tuple(part.stored.shape)} ".encode()
+            yield from (rows.numpy().tobytes() for rows in part.chunks())
+        case Tensor():
+            yield f"{part.dtype} {tuple(part.shape)} ".encode()
+            yield part.detach().cpu().contiguous().numpy().tobytes()
+        case str():
+            yield part.encode()
+        case _:
+            yield part

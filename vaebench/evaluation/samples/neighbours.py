@@ -28,14 +28,18 @@ def squared_distances(a: Points, b: Points) -> Tensor:
     return torch.addmm(b.norms, a.x, b.x.mT, alpha=-2).add_(a.norms[:, None])
 
 
+def num_at_once(one: Points, b: Points) -> int:
+    """How many vectors like `one` have distances to b that fit a cache."""
+    return rows_within(CACHE_BYTES, lambda: squared_distances(one, b))
+
+
 def in_chunks(a: Points, b: Points) -> Iterator[tuple[slice, Points]]:
     """The rows of a in parts whose distances to b fit a cache.
 
     Write the results of a part into a tensor that was allocated before: small results kept between
     the large temporary ones would make each part take new memory.
     """
-    one = Points(a.x[:1], a.norms[:1])
-    num_rows = rows_within(CACHE_BYTES, lambda: squared_distances(one, b))
+    num_rows = num_at_once(Points(a.x[:1], a.norms[:1]), b)
     for first in range(0, len(a.x), num_rows):
         rows = slice(first, first + num_rows)
         yield rows, Points(a.x[rows], a.norms[rows])

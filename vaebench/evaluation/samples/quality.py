@@ -28,7 +28,7 @@ PER_EXAMPLE = "recall", "coverage"
 
 def _num_pairs(subject: Subject, **hyper: float) -> float:
     dataset, num = subject.dataset, subject.num_images
-    return float(num * (num + len(dataset.test.x) + len(dataset.train.x)))
+    return float(num * (num + len(dataset.test) + len(dataset.train)))
 
 
 def _refuses(subject: Subject, *, num_neighbours: int = NUM_NEIGHBOURS, **hyper: float) -> str:
@@ -87,7 +87,7 @@ def _reference(
     dataset: Dataset, extractor: Extractor, num_images: int, num_neighbours: int
 ) -> Reference:
     """The test part, compared with as many training images as a model gives, or all of them."""
-    test = features_of(extractor, dataset.test.x)
+    test = features_of(extractor, dataset.test.images)
     real = Real(gaussian(test), kernels_of(test), balls(test, num_neighbours))
     train = features_of(extractor, some(dataset.train, num_images, "reference"))
     return Reference(real, _scores(real, train[None]), len(train))
@@ -113,7 +113,7 @@ def _grades(
     of_real: Reference,
     scores: dict[str, Estimate],
 ) -> list[Grade]:
-    num_tests, k = len(subject.dataset.test.x), of_real.real.balls.num_neighbours
+    num_tests, k = len(subject.dataset.test), of_real.real.balls.num_neighbours
     stem = (
         f"{extractor.described}, {subject.num_images} {DRAWN}, against {num_tests} grey test "
         f"images; reference {of_real.num_trained} training images"
@@ -158,8 +158,8 @@ def _memorised(subject: Subject, images: Drawn) -> Grade:
     of_tests, mark = _copied_tests(dataset, num_images)
     return images.grade(
         "memorised",
-        share(torch.stack([copies(x, dataset.train.x) for x in images.x])),
-        f"{num_images} {DRAWN}, less than 1/{NEARER} as far from one of {len(dataset.train.x)} "
+        share(torch.stack([copies(x, dataset.train.images) for x in images.x])),
+        f"{num_images} {DRAWN}, less than 1/{NEARER} as far from one of {len(dataset.train)} "
         "training images as from the next, by pixels; reference test images",
         reference=of_tests,
         fingerprint=fingerprint(dataset, raw(dataset), num_images=num_images, train=mark),
@@ -169,5 +169,5 @@ def _memorised(subject: Subject, images: Drawn) -> Grade:
 @functools.lru_cache(maxsize=4)
 def _copied_tests(dataset: Dataset, num_images: int) -> tuple[Estimate, str]:
     """The share of as many test images that would be called copies; the training part's digest."""
-    tests, train = some(dataset.test, num_images, "copied"), dataset.train.x
+    tests, train = some(dataset.test, num_images, "copied"), dataset.train.images
     return share(copies(tests, train)[None]), digest(train)

@@ -35,7 +35,7 @@ def _work(subject: Subject, **hyper: float) -> float:
 
 def _num_images(subject: Subject) -> int:
     """How many images of a model, and as many test images, are compared."""
-    return min(subject.num_images, len(subject.dataset.test.x))
+    return min(subject.num_images, len(subject.dataset.test))
 
 
 @grading(source="Lopez-Paz & Oquab 2017, C2ST-KNN", refuses=_refuses, work=_work)

@@ -16,7 +16,7 @@ from vaebench.core.errors import InputError, near_match
 from vaebench.core.hyper import Hyper, check_signature, hyperparameters
 from vaebench.core.registry import Registry, named_arguments, registers
 from vaebench.core.user_code import call
-from vaebench.data import in_chunks, span
+from vaebench.data import Images, span
 from vaebench.models.likelihoods.scales import Doubt, no_doubt
 from vaebench.models.likelihoods.supports import Support
 from vaebench.ops.noise import Noise
@@ -73,12 +73,12 @@ class Likelihood:
             )
         return call(self.sample, out, noise, **parameters)
 
-    def check_support(self, x: Tensor, described: str) -> None:
-        """Raises InputError where x holds values that p(x|z) gives no probability to."""
-        if not all(self.support.contains(rows.clone()) for rows in in_chunks(x)):
+    def check_support(self, images: Images, described: str) -> None:
+        """Raises InputError where images hold values that p(x|z) gives no probability to."""
+        if not all(self.support.contains(rows) for rows in images.chunks()):
             raise InputError(
                 f"likelihood {self.name!r} needs {self.support.description}; {described} has "
-                f"other values: {self.support.advice}; its values go {span(x)}"
+                f"other values: {self.support.advice}; its values go {span(images)}"
             )
 
     def check(self) -> None:

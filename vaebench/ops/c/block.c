@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "adam.h"
+#include "images.h"
 #include "product.h"
 
 typedef void *Handle;
@@ -71,9 +72,9 @@ typedef struct {
     const Parameter *parameters; /* those that have gradients */
     const int64_t *states;       /* the inputs that the last output goes into, number by number */
     int64_t minibatch;           /* the input */
-    const float *images;
+    const Images *images;
     const int64_t *rows; /* [T, S, B] */
-    int64_t batch, pixels;
+    int64_t batch;
     const double *rates;  /* S learning rates, then S weight decays */
     const double *limits; /* [S] of norms of gradients */
     double count;         /* of the steps before */
@@ -89,8 +90,7 @@ enum { LOSS, KL, DISTORTION, GRADIENTS };
 static int gather(const Work *w, const int64_t *rows, Handle *input) {
     float *x;
     if (torch.data(*input, (void **)&x)) return 1;
-    for (int64_t b = 0; b < w->batch; b++)
-        memcpy(x + b * w->pixels, w->images + rows[b] * w->pixels, (size_t)w->pixels * sizeof *x);
+    read_images(w->images, rows, w->batch, x);
     return 0;
 }
 

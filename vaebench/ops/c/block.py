@@ -84,7 +84,7 @@ class BlockInC:
         inputs: Sequence[Tensor],
         minibatch: int,
         states: Sequence[int],
-        images: Tensor,
+        images: ctypes.Structure,
         rows: Tensor,
         count: float,
         results: Results,
@@ -92,9 +92,9 @@ class BlockInC:
         """Takes T steps of every run.
 
         `inputs`: of the graph, [T, S, ...] each, 1 for T or S where there is one for all; of these
-        `minibatch` is filled with the `images` [N, P] that `rows` [T, S, B] name, and `states`
-        take what the last output has for the next step. `count`: steps before. Raises RuntimeError
-        where PyTorch fails.
+        `minibatch` is filled with the `images` (`ops.c.images`) that `rows` [T, S, B] name, and
+        `states` take what the last output has for the next step. `count`: steps before. Raises
+        RuntimeError where PyTorch fails.
         """
         in_c = [shape.of(values) for shape, values in zip(self.shapes, inputs, strict=True)]
         all_inputs = (structure("Input") * len(in_c))(*in_c)
@@ -113,10 +113,9 @@ class BlockInC:
             parameters=ctypes.addressof(self.parameters),
             states=ctypes.addressof(state_inputs),
             minibatch=minibatch,
-            images=images.data_ptr(),
+            images=ctypes.addressof(images),
             rows=rows.data_ptr(),
             batch=rows.shape[2],
-            pixels=images.shape[1],
             rates=ctypes.addressof(self.rates),
             limits=ctypes.addressof(self.limits),
             count=count,

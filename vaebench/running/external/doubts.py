@@ -22,7 +22,7 @@ ERRORS = 3.0
 @torch.no_grad()
 def doubts_of(subject: Subject) -> str:
     """Why the model's figures should not be trusted, from what it gives for some test images."""
-    model, x = subject.model, subject.observed("test")[:NUM_JUDGED]
+    model, x = subject.model, subject.observations("test")[:NUM_JUDGED]
     assert isinstance(model, ExternalModel), "a model from elsewhere"
     numbers = model.encoded(x[None])
     out = model.outputs(numbers.chunk(2, -1)[0][None])

@@ -124,7 +124,7 @@ def external_model(
             f"elsewhere cannot hand over: name one that is told it, as {{name = 'gaussian', "
             f"sigma = 0.1}}"
         )
-    x = dataset.observe("test")[:NUM_TRIED].to(device)
+    x = dataset.observations("test")[:NUM_TRIED].to(device)
     mu, _ = _gaussian(encode, x)
     model = ExternalModel(
         encode,

@@ -12,6 +12,7 @@ from vaebench.core.hyper import Scalar
 from vaebench.models import VAE
 from vaebench.ops.c.block import BlockInC, Moved, Results
 from vaebench.ops.c.rows import addresses
+from vaebench.ops.images import for_c
 from vaebench.ops.noise import Noise
 from vaebench.ops.recorded_draws import Draw
 from vaebench.training.descent import Descent
@@ -73,7 +74,7 @@ class CompiledBlocks:
         num_steps, num_runs, batch = batches.rows.shape
         like = self.fixed[0]
         state = {name: state[name].clone() for name in self.state_names}
-        x = like.new_empty(1, 1, batch, batches.images.shape[1])  # filled anew for each step
+        x = like.new_empty(1, 1, batch, batches.images.num_pixels)  # filled anew for each step
         numbers = [_drawn(draw, noise, num_steps).to(like) for draw in self.graph.draws]
         values = [_over_steps(series, like) for series in _series(scalars, state)]
         inputs = [*self.fixed, x, *numbers, *values]
@@ -87,7 +88,7 @@ class CompiledBlocks:
             inputs,
             minibatch=len(self.fixed),
             states=range(first_state, first_state + len(state)),
-            images=batches.images.contiguous(),
+            images=for_c(batches.images.stored, batches.images.reading),
             rows=batches.rows.contiguous(),
             count=self.descend.moments.count.item(),
             results=results,

@@ -1,0 +1,82 @@
+"""Images in the type that they are stored in, read as float32 a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaebench.data.arrays import rows_at_once, written
+from vaebench.ops.images import AS_INTENSITIES, Reading, Rule, read
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """N images of P pixels in the type that they are stored in.
+
+    `images[rows]` reads some of them, by a slice or by their numbers: [n, P], a copy in float32.
+    """
+
+    stored: Tensor  # [N, P] uint8 or float32
+    reading: Reading = AS_INTENSITIES
+    dtype: torch.dtype = torch.float32
+    """The precision of what is read."""
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, rows: slice | Tensor) -> Tensor:
+        if isinstance(rows, slice):
+            rows = torch.arange(*rows.indices(len(self)), device=self.device)
+        return read(self.stored, self.reading, rows).to(self.dtype)
+
+    @property
+    def num_pixels(self) -> int:
+        """The number of pixels of an image, P, colours included."""
+        return self.stored.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images lie."""
+        return self.stored.device
+
+    def to(self, place: Tensor) -> Images:
+        """These images on the device of a tensor, read in its precision; no copy where they are."""
+        return replace(self, stored=self.stored.to(place.device), dtype=place.dtype)
+
+    def chunks(self) -> Iterator[Tensor]:
+        """All images in parts of about 1 MiB: [n, P] each."""
+        num_rows = rows_at_once(4 * self.num_pixels)
+        return (self[start : start + num_rows] for start in range(0, len(self), num_rows))
+
+    def whole(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """All images as one tensor [N, P]: up to eight times the memory that they are stored in."""
+        x, start = torch.empty(self.stored.shape, dtype=dtype), 0
+        for chunk in self.chunks():
+            x[start : start + len(chunk)] = chunk
+            start += len(chunk)
+        return x
+
+    def extremes(self) -> tuple[Tensor, Tensor]:
+        """The least and the greatest intensity."""
+        low, high = self.stored.aminmax()
+        return low / self.reading.white, high / self.reading.white
+
+    def observed(self, rule: Rule) -> Images:
+        """The same images, of which something else is observed."""
+        return replace(self, reading=self.reading._replace(rule=rule))
+
+
+def unit(images: Images) -> bool:
+    """Whether all values are intensities in [0, 1]."""
+    low, high = images.extremes()
+    return bool(low >= 0.0 and high <= 1.0)
+
+
+def span(images: Images) -> str:
+    """The least and the greatest value, in words, with as many digits as float32 tells apart."""
+    low, high = (written(np.float32(value.item())) for value in images.extremes())
+    return f"from {low} to {high}"

@@ -1,0 +1,20 @@
+/* Images as they are stored, and the numbers that they are read as. */
+
+#ifndef VAEBENCH_IMAGES_H
+#define VAEBENCH_IMAGES_H
+
+#include <stdint.h>
+
+/* Images [N, P], and how they are read: ops/images.py. */
+typedef struct {
+    const void *stored;
+    int64_t is_bytes; /* else float32 */
+    int64_t pixels;
+    int64_t rule;
+    double white;
+} Images;
+
+/* Some images as numbers, one after the other. */
+__attribute__((visibility("hidden"))) void read_images(const Images *images, const int64_t *rows, int64_t count, float *out);
+
+#endif
