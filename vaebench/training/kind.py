@@ -29,7 +29,7 @@ def step_kind(config: RunConfig, dataset: Dataset) -> str:
             "precision": config.train.precision,
             "plugin": config.plugin,
             "image_shape": dataset.image_shape,
-            "num_examples": len(dataset.train.x),
+            "num_examples": len(dataset.train),
             "log_volume": dataset.log_volume,
         }
     )

@@ -39,7 +39,7 @@ class Minibatches:
 
 def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
     """Whole minibatches of the training part."""
-    return len(dataset.train.x) // batch_size
+    return len(dataset.train) // batch_size
 
 
 def batches(

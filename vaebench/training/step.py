@@ -30,7 +30,7 @@ from vaebench.training.scalars import Scalars, State
 
 def loss_of(config: RunConfig, dataset: Dataset) -> Loss:
     """The loss of runs like this one on a data set."""
-    objective, num_examples = OBJECTIVES[config.objective.name], len(dataset.train.x)
+    objective, num_examples = OBJECTIVES[config.objective.name], len(dataset.train)
     kind = step_kind(config, dataset)
     return Loss(objective, config.num_samples, num_examples, config.stack_key, kind)
 
