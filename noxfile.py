@@ -181,7 +181,7 @@ def precision(session: nox.Session) -> None:
 
 @nox.session
 def harness(session: nox.Session) -> None:
-    """Measure what the harness adds to a study, and how its time grows to 1,000 runs."""
+    """Measure where a study's time goes, how it shrinks with workers and grows with runs."""
     install(session, "report")
     session.run("python", "-m", "benchmarks.harness.cost", *session.posargs)
 

@@ -1,1 +1,1 @@
-"""What does the harness add to training and grading?"""
+"""Where does a study's time go?"""

@@ -1,10 +1,11 @@
-"""What the harness costs beside training and grading, and how a study's time grows with its runs.
+"""Where a study's time goes, how it shrinks with workers, and how it grows with runs.
 
-`nox -s harness` runs it. The share: 60 runs of the default study (six seeds, both likelihoods, five
-of its variants) in this process, one thread. Time within training steps, within the bounds of the
-learning curves and within the evaluation of trained runs is the work; the rest (planning, models,
-records, images, progress, what evaluation sets up once) is the harness. The growth: `vaebench run`
-as a user starts it, imports included, on the digits with 300 steps and 10 samples for each grade.
+`nox -s harness` runs it. The share: the default study in this process, one thread, with its timing
+pass; the seconds of training steps, of the bounds of the learning curves, of each grading and of
+the timing pass; the rest (planning, models, records, images, progress) is the harness. The workers:
+the same study by `vaebench run` without timings, imports included, in one worker and in two. Both
+find compiled graphs on disk, where steps are compiled: the study is run once before. The growth:
+`vaebench run` on the digits with 300 steps and 10 samples for each grade.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +26,11 @@ import pandas as pd
 import torch
 
 from vaebench.config.study import expand, read
-from vaebench.running import job as stack
-from vaebench.running.harness import train_all
+from vaebench.running import harness
 from vaebench.training import curves
 from vaebench.training import loop as train
 
 STUDY = Path("benchmarks/studies/digits.toml")
-SEEDS = "axes.seed=[0, 1, 2, 3, 4, 5]"
-SHARE_VARIANTS = (
-    'axes.variant=[{objective="elbo"}, {objective="elbo_mc"}, '
-    '{objective={name="beta_elbo", beta=0.5}}, {objective={name="beta_elbo", beta=4.0}}, '
-    '{objective="iwae", num_samples=5}]'
-)
 GROWTH = (
     "base.train.num_steps=300",
     "base.evaluate={num_samples=10, num_images=100}",
@@ -46,23 +41,34 @@ NUM_RUNS = (1, 10, 100, 1000)
 
 
 def share() -> pd.DataFrame:
-    """Seconds and share of each part of a study of 60 runs."""
+    """Seconds and share of each part of the default study."""
     spent: Counter[str] = Counter()
-    configs = expand(read(STUDY, (SEEDS, SHARE_VARIANTS)))
-    assert len(configs) == 60
     train.training_steps = _timed_steps(train.training_steps, spent)  # type: ignore[assignment]
     curves.bounds = _timed(curves.bounds, "learning curves", spent)
-    stack.evaluate = _timed(stack.evaluate, "evaluation", spent)
+    harness.timing_pass = _timed(harness.timing_pass, "timing pass", spent)
+    evaluation = import_module("vaebench.evaluation.evaluate")
+    ask = evaluation._asked
+    evaluation._asked = lambda entry, *rest: _timed(ask, f"grading {entry.name}", spent)(
+        entry, *rest
+    )
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        train_all(configs, Path(folder), "digits", executor="inline", workers=1)
+        configs = expand(read(STUDY))
+        harness.run_all(configs, Path(folder), "digits", executor="inline", workers=1)
         total = time.perf_counter() - start
     spent["harness"] = total - spent.total()
     return pd.DataFrame(
-        [(part, seconds, seconds / total) for part, seconds in spent.items()],
+        [(part, seconds, seconds / total) for part, seconds in spent.most_common()],
         columns=["part", "seconds", "share"],
     )
+
+
+def scaling(num_workers: tuple[int, ...] = (1, 2)) -> pd.DataFrame:
+    """Seconds of the default study in so many workers, against one worker."""
+    rows = [(n, _seconds_of("--workers", str(n))) for n in num_workers]
+    table = pd.DataFrame(rows, columns=["workers", "seconds"])
+    return table.assign(faster=table["seconds"][0] / table["seconds"])
 
 
 def _timed(function: Callable[..., Any], part: str, spent: Counter[str]) -> Callable[..., Any]:
@@ -89,14 +95,17 @@ def _timed_steps(steps: Callable[..., Iterator[Any]], spent: Counter[str]) -> Ca
 
 def growth(num_runs: tuple[int, ...]) -> pd.DataFrame:
     """Seconds of a whole `vaebench run` for so many runs."""
-    rows = [(n, _seconds_of(n)) for n in num_runs]
+    rows = [(n, _seconds_of(*_options_for(n))) for n in num_runs]
     table = pd.DataFrame(rows, columns=["runs", "seconds"])
     return table.assign(seconds_per_run=table["seconds"] / table["runs"])
 
 
-def _seconds_of(num_runs: int) -> float:
+def _options_for(num_runs: int) -> list[str]:
     overrides = (*GROWTH, ONE_LIKELIHOOD, f"axes.seed={list(range(num_runs))}")
-    options = [word for override in overrides for word in ("--set", override)]
+    return [word for override in overrides for word in ("--set", override)]
+
+
+def _seconds_of(*options: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "vaebench", "run", str(STUDY), "--out", folder]
         start = time.perf_counter()
@@ -130,12 +139,15 @@ def _keep(table: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/reference/harness"))
-    parser.add_argument("--runs", type=int, nargs="+", default=NUM_RUNS)
+    parser.add_argument("--runs", type=int, nargs="*", default=NUM_RUNS)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    grown = growth(tuple(arguments.runs))
-    _keep(grown, arguments.out / "growth.csv")
-    draw(grown, arguments.out / "growth.png")
+    if arguments.runs:
+        grown = growth(tuple(arguments.runs))
+        _keep(grown, arguments.out / "growth.csv")
+        draw(grown, arguments.out / "growth.png")
+    _seconds_of()  # so that the graphs of compiled steps are on disk
+    _keep(scaling(), arguments.out / "workers.csv")
     _keep(share(), arguments.out / "share.csv")
 
 
