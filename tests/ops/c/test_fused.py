@@ -123,6 +123,22 @@ def test_a_run_in_a_stack_is_the_run_alone(op: str, num_columns: int) -> None:
 
 
 @pytest.mark.parametrize("op", LATENT)
+@pytest.mark.parametrize("sizes", [(700, 8), (1, 5000), (3, 4096), (4100, 1)], ids=str)
+def test_more_numbers_than_are_made_at_once(op: str, sizes: tuple[int, int]) -> None:
+    """Rows by the hundred, or wide ones: each sample has the bits that it has alone."""
+    name, options = LATENT[op]
+    mu, log_var = latent((1, 2, *sizes))
+    noise = Noise(KEYS[:2], step=4)
+    forward = partial(getattr(cpu_native, name), mu, log_var, **options)
+    z = forward(noise, 3)[0]
+    for k in range(3):
+        assert torch.equal(z[k : k + 1], forward(noise.at(sample=k), 1)[0])
+    want = getattr(densities, name)(mu, log_var, noise, 3, **options)
+    for value, reference in zip(forward(noise, 3), want, strict=True):
+        torch.testing.assert_close(value, reference, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("op", LATENT)
 def test_rows_read_apart_are_the_rows_of_the_whole(op: str) -> None:
     """With their gradients."""
     leaves = latent((3, 2, 11, 20))

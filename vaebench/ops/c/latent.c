@@ -11,12 +11,17 @@
 
 enum { PIECE = 4096 }; /* numbers: 16 KiB */
 
+static void std_of_row(const float *log_var, int64_t D, float *restrict std) {
+#pragma omp simd
+    for (int64_t d = 0; d < D; d++) std[d] = exp_float(0.5f * log_var[d]);
+}
+
 /* z = mu + std eps: eps comes in `step`. */
-static void reparameterise_row(const float *mu, const float *log_var, int64_t D, float *step,
+static void reparameterise_row(const float *mu, const float *restrict std, int64_t D, float *step,
                                float *z) {
 #pragma omp simd
     for (int64_t d = 0; d < D; d++) {
-        step[d] *= exp_float(0.5f * log_var[d]);
+        step[d] *= std[d];
         z[d] = mu[d] + step[d];
     }
 }
@@ -65,6 +70,8 @@ static float log_normal_density(const float *x, int64_t D) {
     return -0.5f * (total(sums) + (float)D * LOG_2PI);
 }
 
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
 static int64_t rows_of_piece(int64_t D) { return D && D < PIECE ? PIECE / D : 1; }
 
 /* Fills z and step [K, S, B, D] and what is asked for, not NULL: kl [S, B], or [S, B, D] where
@@ -76,16 +83,25 @@ void vaebench_latent_forward(const uint64_t *keys, int64_t first_step, int64_t f
                              int64_t per_dimension, float *log_q, float *log_p) {
     Place place = {keys, first_step, first_sample, first_row, K, S, B, D};
     int64_t rows = S * B, piece = rows_of_piece(D);
-    for (int64_t first = 0; first < K * rows; first += piece) {
-        int64_t end = first + piece < K * rows ? first + piece : K * rows;
-        normals_of_rows(&place, first, end - first, step + first * D);
-        for (int64_t i = first; i < end; i++) {
-            const float *m = mu + i % rows * mu_stride, *v = log_var + i % rows * log_var_stride;
-            if (log_q) log_q[i] = log_normal_density(step + i * D, D) - 0.5f * sum_of_row(v, D);
-            reparameterise_row(m, v, D, step + i * D, z + i * D);
-            if (log_p) log_p[i] = log_normal_density(z + i * D, D);
-            if (kl && i < rows && per_dimension) kl_per_dimension(m, v, D, kl + i * D);
-            if (kl && i < rows && !per_dimension) kl[i] = kl_of_row(m, v, D);
+    int64_t width = smaller(rows, piece), samples = width < rows ? 1 : piece / (width ? width : 1);
+    float std[width * D + 1], half_log_det[width + 1]; /* which all samples of a row share */
+    for (int64_t from = 0; from < rows; from += width) {
+        int64_t n = smaller(width, rows - from);
+        for (int64_t r = 0; r < n; r++) {
+            const float *m = mu + (from + r) * mu_stride, *v = log_var + (from + r) * log_var_stride;
+            std_of_row(v, D, std + r * D);
+            if (log_q) half_log_det[r] = 0.5f * sum_of_row(v, D);
+            if (kl && per_dimension) kl_per_dimension(m, v, D, kl + (from + r) * D);
+            if (kl && !per_dimension) kl[from + r] = kl_of_row(m, v, D);
+        }
+        for (int64_t k = 0; k < K; k += samples) {
+            int64_t first = k * rows + from, count = smaller(samples, K - k) * n;
+            normals_of_rows(&place, first, count, step + first * D);
+            for (int64_t i = first, r = 0; i < first + count; i++, r = r + 1 < n ? r + 1 : 0) {
+                if (log_q) log_q[i] = log_normal_density(step + i * D, D) - half_log_det[r];
+                reparameterise_row(mu + (from + r) * mu_stride, std + r * D, D, step + i * D, z + i * D);
+                if (log_p) log_p[i] = log_normal_density(z + i * D, D);
+            }
         }
     }
 }

@@ -18,10 +18,17 @@ enum { LANES = 16 };
         if (n > 0) step;                                                 \
     } while (0)
 
+static inline __attribute__((always_inline)) void fold(float *sums, const int half) {
+    for (int i = 0; i < half; i++) sums[i] += sums[i + half];
+}
+
+/* Written out, so that each fold has a constant length: it is one addition of vectors then. */
 static inline float total(float *sums) {
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) sums[i] += sums[i + half];
-    return sums[0];
+    _Static_assert(LANES == 16, "there is a fold for each power of 2 below");
+    fold(sums, 8);
+    fold(sums, 4);
+    fold(sums, 2);
+    return sums[0] + sums[1];
 }
 
 #endif
