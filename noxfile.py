@@ -102,16 +102,17 @@ def gradients(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """Race against other systems, in a quarter of an hour on two cores. `-- --smoke`: in two.
+    """Race against other systems, in half an hour on two cores. `-- --smoke`: a little of each.
 
-    A full race is also kept in results/reference/peers/.
+    Parts of it: `-- --only steps`, `shapes` or `studies`. Whole parts are also kept in
+    results/reference/peers/.
     """
     install(session, "report", "peers")
     # Without what it requires: a backport of dataclasses, and what the group has already.
     session.install("-c", "constraints.txt", "--no-deps", "pythae")
     out, kept = RESULTS / "peers", Path("results/reference/peers")
     session.run("python", "-m", "benchmarks.peers", "--out", str(out), *session.posargs)
-    if not session.posargs:
+    if set(session.posargs) <= {"--only", "steps", "shapes", "studies", "--resume"}:
         kept.mkdir(parents=True, exist_ok=True)
         for path in out.glob("*.*"):
             shutil.copy(path, kept)

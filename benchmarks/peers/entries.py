@@ -62,6 +62,8 @@ class Peer:
         return prepare
 
 
+EAGER = Peer("vaebench", "vaebench", "vaebench", "with_vaebench:eager", stacks=True)
+COMPILED = Peer("vaebench-compiled", "vaebench", "vaebench", "with_vaebench:compiled", stacks=True)
 FLOOR = Peer("floor", "floor", "torch", "floor:floor", stacks=True)
 FLOOR_IN_C = Peer("floor-in-c", "floor", "vaebench", "floor:floor_in_c", stacks=True)
 REFERENCE = Peer("pytorch-examples", "pytorch/examples", "torch", "with_torch:examples_loop")
@@ -70,8 +72,8 @@ REFERENCE = Peer("pytorch-examples", "pytorch/examples", "torch", "with_torch:ex
 PEERS = (
     FLOOR,
     FLOOR_IN_C,
-    Peer("vaebench", "vaebench", "vaebench", "with_vaebench:eager", stacks=True),
-    Peer("vaebench-compiled", "vaebench", "vaebench", "with_vaebench:compiled", stacks=True),
+    EAGER,
+    COMPILED,
     Peer("jax-scan", "JAX", "jax", "with_jax:scan"),
     Peer("jax-vmap-scan", "JAX", "jax", "with_jax:vmapped_scan", stacks=True),
     Peer("numpyro", "NumPyro", "numpyro", "with_numpyro:scanned_svi"),

@@ -62,7 +62,7 @@ def _total_line(entries: Sequence[Result]) -> Line:
 def _seconds(entry: Result, num_runs: int) -> float:
     """In stacks of that entry's size, the last of them filled up."""
     trained = -(-num_runs // entry.num_runs) * entry.num_runs
-    return entry.start_up_s + NUM_STEPS * trained * summary(entry.wall_ms).median / 1e3
+    return (entry.start_up_s or 0.0) + NUM_STEPS * trained * summary(entry.wall_ms).median / 1e3
 
 
 def _figure(

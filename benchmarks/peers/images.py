@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peers.work import Size
+from benchmarks.peers.with_vaebench import start
+from benchmarks.peers.work import START, Size, Work
 from vaebench.core.errors import InputError
 from vaebench.data import load
 
@@ -20,7 +22,8 @@ def store(size: Size, folder: Path) -> tuple[Path, str]:
     """An .npz with x_train, x_valid and x_test of 0 and 1, and what it holds, in words.
 
     x_train is cut to whole batches, so that no peer has a short one; x_valid is x_test, so that
-    vaebench takes no part of x_train for it. "random" where the data set cannot be had.
+    vaebench takes no part of x_train for it. Beside them the weights that all start from, where
+    peers are checked by these. "random" where the data set cannot be had.
     """
     if "VAEBENCH_DATA" not in os.environ and BESIDE.is_dir():
         os.environ["VAEBENCH_DATA"] = str(BESIDE)
@@ -32,9 +35,11 @@ def store(size: Size, folder: Path) -> tuple[Path, str]:
         parts, words = _random(size), "random"
     whole = len(parts["x_train"]) // size.batch * size.batch
     path = folder / f"{size.name}.npz"
-    binary = {name: x.astype(np.uint8) for name, x in parts.items()}
+    binary = {name: x.astype(np.uint8).reshape(-1, *size.image_shape) for name, x in parts.items()}
     train, test = binary["x_train"][:whole], binary["x_test"]
-    np.savez(path, x_train=train, x_valid=test, x_test=test)
+    weights = start(Work(size, path, size.stack, 0)) if size.check_tolerance else {}
+    arrays: dict[str, Any] = {f"{START}{name}": values for name, values in weights.items()}
+    np.savez(path, x_train=train, x_valid=test, x_test=test, **arrays)
     return path, words
 
 

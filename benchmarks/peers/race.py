@@ -40,10 +40,11 @@ class Result:
     reason: str = ""
     package: str = ""
     measured: str = ""
-    start_up_s: float = math.nan
-    threads: float = math.nan
+    start_up_s: float | None = None
+    threads: float | None = None
     num_steps: int = 0  # of a round
     gate_steps: int = 0  # 0: there was no gate
+    check: tuple[float, ...] = ()  # loss and gradient norm at the common weights, where asked for
     elbo_nats: tuple[float, ...] = ()  # of each run of the gate
     wall_ms: tuple[float, ...] = ()
     cpu_ms: tuple[float, ...] = ()
@@ -57,7 +58,8 @@ class Entrant:
     num_runs: int
     worker: Worker
     elbo: list[float] = field(default_factory=list)
-    start_up_s: float = math.nan
+    check: tuple[float, ...] = ()
+    start_up_s: float | None = None
     start: Start | None = None
     laps: list[Lap] = field(default_factory=list)
     failure: str = ""
@@ -72,10 +74,12 @@ class Course:
     images: str
     plan: Plan
     say: Callable[[str], None]
+    reference: Peer = REFERENCE
+    """Whose numbers the others must reach."""
 
     @property
     def num_gate_steps(self) -> int:
-        """0: no gate, as random images have none."""
+        """0: no gate by training, as random images have none."""
         return 0 if self.images == "random" else self.size.gate_steps
 
     def work(self, num_runs: int, seed: int) -> Work:
@@ -88,20 +92,26 @@ def race(course: Course, peers: Sequence[Peer], seed: int = 0) -> list[Result]:
     entrants: list[Entrant] = []
     try:
         x_test = course.work(1, 0).images("x_test")
-        reference: list[float] = []
-        for peer in sorted(peers, key=lambda p: p != REFERENCE):
+        for peer in sorted(peers, key=lambda p: p != course.reference):
             for num_runs in stack_sizes(peer, course.size):
                 lost = next((e.failure for e in entrants if e.peer == peer and e.failure), "")
                 entrant = Entrant(peer, num_runs, Worker(peer), failure=lost)
                 entrants.append(entrant)
                 if not lost:
-                    _get_ready(entrant, course, x_test, reference)
-                reference = reference or entrant.elbo
+                    _get_ready(entrant, course, x_test, entrants[0])
         _rounds([e for e in entrants if e.start], course, random.Random(seed))
     finally:
         for entrant in entrants:
             entrant.worker.stop()
     return [_result(entrant, course) for entrant in entrants]
+
+
+def same(check: Sequence[float], reference: Sequence[float], tolerance: float) -> str:
+    """Why loss and gradient norm differ from the reference's by more than that share; ""."""
+    for name, mine, theirs in zip(("loss", "gradient norm"), check, reference, strict=True):
+        if not math.isclose(mine, theirs, rel_tol=tolerance):
+            return f"its {name} is {mine:.6g}, the reference's {theirs:.6g}"
+    return ""
 
 
 def gate(elbo: Sequence[float], reference: Sequence[float], tolerance: float) -> str:
@@ -119,16 +129,19 @@ def _standard_error(values: Sequence[float]) -> float:
 
 
 def _get_ready(
-    entrant: Entrant, course: Course, x_test: NDArray[np.float32], reference: list[float]
+    entrant: Entrant, course: Course, x_test: NDArray[np.float32], reference: Entrant
 ) -> None:
     """Through the gate and warm, or with the reason why not."""
     course.say(f"{course.size.name}: {entrant.peer.name}, {entrant.num_runs} at once")
+    size = course.size
     try:
         entrant.start_up_s = entrant.worker.ask("first_steps", course.work(entrant.num_runs, 0))
-        if _has_gate(entrant, course):
+        if size.check_tolerance:
+            entrant.check = entrant.worker.ask("checked", course.work(entrant.num_runs, 0))
+            entrant.failure = same(entrant.check, reference.check, size.check_tolerance)
+        elif _has_gate(entrant, course):
             entrant.elbo = _gate_runs(entrant, course, x_test)
-            tolerance = course.size.tolerance_nats
-            entrant.failure = gate(entrant.elbo, reference or entrant.elbo, tolerance)
+            entrant.failure = gate(entrant.elbo, reference.elbo, size.tolerance_nats)
         if not entrant.failure:
             work, seconds = course.work(entrant.num_runs, 1000), course.plan.lap_seconds
             entrant.start = entrant.worker.ask("start", work, seconds)
@@ -177,6 +190,7 @@ def _result(entrant: Entrant, course: Course) -> Result:
         reason=entrant.failure,
         start_up_s=entrant.start_up_s,
         gate_steps=course.num_gate_steps,
+        check=entrant.check,
         elbo_nats=tuple(entrant.elbo),
     )
     if entrant.start is None:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from benchmarks.peers.work import LEARNING_RATE, Prepared, Weights, Work
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.peers.work import LEARNING_RATE, Check, Prepared, Weights, Work
 from vaebench.config import RunConfig, parse
-from vaebench.config.build import build_stack, load_data
+from vaebench.config.axes import laid_over
+from vaebench.config.build import build_stack, load_data, streams
+from vaebench.models import VAE
+from vaebench.objectives import OBJECTIVES
+from vaebench.ops import densities
+from vaebench.ops.recorded_draws import Replay
+from vaebench.training.descent import gradient_norms
 from vaebench.training.loop import training_steps
-from vaebench.training.step import MakeBlocks
+from vaebench.training.scalars import scalars
+from vaebench.training.step import Loss, MakeBlocks
 from vaebench.training.stepping.ways import always, never
 
 ENDLESS = 10_000_000
@@ -32,6 +47,7 @@ def _stack(work: Work, make_blocks: MakeBlocks) -> Prepared:
     configs = [_config(work, work.seed + run) for run in range(work.num_runs)]
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape)
+    _put(model, work.start())
     steps = training_steps(model, configs, dataset, make_blocks, at_once=work.size.block)
     values = {name: p.detach().numpy() for name, p in model.named_parameters()}
 
@@ -46,22 +62,49 @@ def _stack(work: Work, make_blocks: MakeBlocks) -> Prepared:
             for layer, name in LAYERS.items()
         }
 
-    return Prepared(train, weights)
+    return Prepared(train, weights, partial(_check, work, configs[0], model))
+
+
+def start(work: Work) -> dict[str, NDArray[np.float32]]:
+    """The weights that runs start from in vaebench, by its names: [S, ...]."""
+    configs = [_config(work, work.seed + run) for run in range(work.num_runs)]
+    model = build_stack(configs, work.size.image_shape)
+    return {name: p.detach().numpy() for name, p in model.named_parameters()}
+
+
+def _put(model: VAE, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    """Start from these weights, where there are any, by name."""
+    parameters = dict(model.named_parameters())
+    for name, values in weights.items():
+        parameters[name].data.copy_(torch.from_numpy(values))
+
+
+def _check(work: Work, config: RunConfig, model: VAE) -> Check:
+    """Loss and gradient norm of the first run, by the formulas of `densities`."""
+    x, eps = (torch.from_numpy(values)[None] for values in work.check_inputs())
+    alone = model.of_run(0)
+    objective = OBJECTIVES[config.objective.name]
+    loss = Loss(objective, config.num_samples, x.shape[1], config.stack_key)
+    here = scalars([config], alone.like)(0)
+    noise = replace(streams([config], "train"), source=Replay(iter([eps.transpose(0, 1)])))
+    value = objective(loss.terms(alone, x, noise, here, operations=densities), **here.objective)
+    value.mean().backward()
+    return value.mean().item(), float(gradient_norms(alone))
 
 
 def _config(work: Work, seed: int) -> RunConfig:
     size = work.size
-    return parse(
-        {
-            "objective": "elbo",
-            "likelihood": "bernoulli",
-            "data": {"name": str(work.data), "binarisation": "static"},
-            "model": {"latent_dim": size.latent, "widths": [size.hidden]},
-            "train": {
-                "num_steps": ENDLESS,
-                "batch_size": size.batch,
-                "learning_rate": LEARNING_RATE,
-            },
-            "seed": seed,
-        }
-    )
+    plain = {
+        "objective": "elbo",
+        "likelihood": "bernoulli",
+        "data": {"name": str(work.data), "binarisation": "static"},
+        "model": {"latent_dim": size.latent, "widths": [size.hidden]},
+        "num_samples": size.num_samples,
+        "train": {
+            "num_steps": ENDLESS,
+            "batch_size": size.batch,
+            "learning_rate": LEARNING_RATE,
+        },
+        "seed": seed,
+    }
+    return parse(laid_over(plain, size.configuration))

@@ -6,8 +6,9 @@ and biases from torch.nn.Linear's uniform +-1/sqrt(inputs), minibatches without 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEARNING_RATE = 1e-3
+START = "start/"
+"""Before the names of weights in a file of images."""
+Check = tuple[float, float]
 
 Weights = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 """Layer -> weight [S, in, out] and bias [S, out], for the layers of `Size.layers`."""
@@ -38,11 +42,26 @@ class Size:
     tolerance_nats: float
     block: int
     """Steps are asked for in multiples of this many, for those that take some at once."""
+    words: str = ""
+    """What is trained in place of the plain VAE."""
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    """The same, as vaebench's configuration has it."""
+    num_samples: int = 1  # K
+    check_tolerance: float = 0.0
+    """Relative: instead of a gate by training, loss and gradient norm at shared weights and noise
+    must agree to this; 0: they are not compared."""
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width: images are square."""
+        side = math.isqrt(self.pixels)
+        return side, side
 
     @property
     def label(self) -> str:
         """The size as the tables name it."""
-        return f"{self.pixels}-{self.hidden}-{self.latent}, B={self.batch}"
+        sizes = f"{self.pixels}-{self.hidden}-{self.latent}, B={self.batch}"
+        return f"{self.words}: {sizes}" if self.words else sizes
 
     @property
     def layers(self) -> dict[str, tuple[int, int]]:
@@ -67,7 +86,21 @@ class Work:
     def images(self, part: str) -> NDArray[np.float32]:
         """x_train or x_test, of zeros and ones: [N, P]. x_train is a whole number of batches."""
         with np.load(self.data) as stored:
-            return np.asarray(stored[part], np.float32)
+            x = np.asarray(stored[part], np.float32)
+        return x.reshape(len(x), -1)
+
+    def start(self) -> dict[str, NDArray[np.float32]]:
+        """Where all peers start from: weights [S, ...] by vaebench's names, as they were stored."""
+        runs = np.arange(self.seed, self.seed + self.num_runs) % self.size.stack
+        with np.load(self.data) as stored:
+            names = [name for name in stored if name.startswith(START)]
+            return {name.removeprefix(START): stored[name][runs] for name in names}
+
+    def check_inputs(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The images [B, P] and normals [K, B, D] of the check."""
+        shape = self.size.num_samples, self.size.batch, self.size.latent
+        eps = np.random.default_rng(0).standard_normal(shape, np.float32)
+        return self.images("x_train")[: self.size.batch], eps
 
 
 @dataclass(frozen=True)
@@ -77,6 +110,8 @@ class Prepared:
     train: Callable[[int], None]
     """Takes this many steps of every run; they are done when it returns."""
     weights: Callable[[], Weights]
+    check: Callable[[], Check] | None = None
+    """Loss and gradient norm of the first run at `check_inputs`, before it trains."""
 
 
 def minibatches(num_images: int, batch: int, seed: int) -> Iterator[NDArray[np.int32]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.entries import Peer
-from benchmarks.peers.work import Prepared, Weights, Work
+from benchmarks.peers.work import Check, Prepared, Weights, Work
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -72,6 +72,12 @@ class Session:
         prepared = self.prepare(work)
         prepared.train(num_steps)
         return prepared.weights()
+
+    def checked(self, work: Work) -> Check:
+        """Loss and gradient norm at the weights and the noise that all peers share."""
+        check = self.prepare(work).check
+        assert check, "a size is checked where all its peers can be"
+        return check()
 
     def start(self, work: Work, lap_seconds: float) -> Start:
         """Get ready for laps of about that time."""

@@ -7,7 +7,7 @@ from benchmarks.peers.elbo import held_out_elbo
 from benchmarks.peers.entries import FLOOR, PEERS, REFERENCE
 from benchmarks.peers.floor import products
 from benchmarks.peers.images import store
-from benchmarks.peers.page import page
+from benchmarks.peers.page import steps_page
 from benchmarks.peers.race import Result, gate
 from benchmarks.peers.report import fastest, ratio, summary, targets
 from benchmarks.peers.work import Size, Work, initial_weights, minibatches
@@ -75,19 +75,19 @@ def test_the_fastest_variant_of_a_system():
 
 
 def test_targets_say_whether_they_are_met():
-    met = targets(RESULTS).set_index("ratio")["met"]
+    met = targets(RESULTS).set_index(["ratio", "vaebench runs at once"])["met"]
     assert dict(met) == {
-        "vaebench / best JAX": "no",
-        "pytorch/examples / vaebench": "yes",
-        "vaebench / floor": "yes",
-        "vaebench alone / best JAX": "no",
+        ("vaebench / best JAX", "1"): "no",
+        ("vaebench / best JAX", "32"): "no",
+        ("pytorch/examples / vaebench", "32"): "yes",
+        ("vaebench / floor", "32"): "yes",
     }
 
 
 def test_the_page_tells_who_was_not_timed():
     reason = "held-out ELBO is off"
     lost = Result("small", "digits", "pythae", 1, True, "failed", reason, gate_steps=10)
-    text = page([*RESULTS, lost], {"torch": "2.13"})
+    text = "\n".join(steps_page([*RESULTS, lost]))
     assert reason in text
     assert "not timed" in text
 
