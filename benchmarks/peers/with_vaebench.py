@@ -14,14 +14,14 @@ from benchmarks.peers.work import LEARNING_RATE, Check, Prepared, Weights, Work
 from vaebench.config import RunConfig, parse
 from vaebench.config.axes import laid_over
 from vaebench.config.build import build_stack, load_data, streams
+from vaebench.data import Dataset
 from vaebench.models import VAE
-from vaebench.objectives import OBJECTIVES
 from vaebench.ops import densities
 from vaebench.ops.recorded_draws import Replay
 from vaebench.training.descent import gradient_norms
 from vaebench.training.loop import training_steps
 from vaebench.training.scalars import scalars
-from vaebench.training.step import Loss, MakeBlocks
+from vaebench.training.step import MakeBlocks, loss_of
 from vaebench.training.stepping.ways import always, never
 
 ENDLESS = 10_000_000
@@ -62,7 +62,7 @@ def _stack(work: Work, make_blocks: MakeBlocks) -> Prepared:
             for layer, name in LAYERS.items()
         }
 
-    return Prepared(train, weights, partial(_check, work, configs[0], model))
+    return Prepared(train, weights, partial(_check, work, configs[0], dataset, model))
 
 
 def start(work: Work) -> dict[str, NDArray[np.float32]]:
@@ -79,15 +79,16 @@ def _put(model: VAE, weights: Mapping[str, NDArray[np.float32]]) -> None:
         parameters[name].data.copy_(torch.from_numpy(values))
 
 
-def _check(work: Work, config: RunConfig, model: VAE) -> Check:
+def _check(work: Work, config: RunConfig, dataset: Dataset, model: VAE) -> Check:
     """Loss and gradient norm of the first run, by the formulas of `densities`."""
     x, eps = (torch.from_numpy(values)[None] for values in work.check_inputs())
     alone = model.of_run(0)
-    objective = OBJECTIVES[config.objective.name]
-    loss = Loss(objective, config.num_samples, x.shape[1], config.stack_key)
+    loss = loss_of(config, dataset)
     here = scalars([config], alone.like)(0)
     noise = replace(streams([config], "train"), source=Replay(iter([eps.transpose(0, 1)])))
-    value = objective(loss.terms(alone, x, noise, here, operations=densities), **here.objective)
+    value = loss.objective(
+        loss.terms(alone, x, noise, here, operations=densities), **here.objective
+    )
     value.mean().backward()
     return value.mean().item(), float(gradient_norms(alone))
 

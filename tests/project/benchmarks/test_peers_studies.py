@@ -22,11 +22,10 @@ from benchmarks.peers.studies.variants import (
 from benchmarks.peers.with_vaebench import LAYERS
 from vaebench.config.build import build_stack, load_data, streams
 from vaebench.config.study import expand, read
-from vaebench.objectives import OBJECTIVES
 from vaebench.ops import densities
 from vaebench.ops.recorded_draws import Replay
 from vaebench.training.scalars import scalars
-from vaebench.training.step import Loss
+from vaebench.training.step import loss_of
 
 STEP = 1000
 """Within the warm-up."""
@@ -51,9 +50,9 @@ def numbers(variant):
     return x, generator.standard_normal(shape, np.float32)
 
 
-def loss_of(config, model, x, eps):
+def our_loss(config, model, x, eps):
     """vaebench's loss of the first run, by the formulas of `densities`."""
-    loss = Loss(OBJECTIVES[config.objective.name], config.num_samples, NUM_TRAIN, config.stack_key)
+    loss = loss_of(config, load_data(config.data))
     here = scalars([config], model.like)(STEP)
     noise = replace(streams([config], "train"), source=Replay(iter([torch.tensor(eps)[:, None]])))
     terms = loss.terms(model, torch.tensor(x)[None], noise, here, operations=densities)
@@ -93,7 +92,7 @@ def test_the_loop_of_torch_has_the_objectives_of_the_study(case, configs):
         network.log_sigma.data = torch.tensor(log_sigma)
     x, eps = numbers(variant)
     weight = float(variant.weights(NUM_STEPS)[STEP])
-    ours = loss_of(config, model, x, eps)
+    ours = our_loss(config, model, x, eps)
     theirs = loss(network, torch.tensor(x), torch.tensor(eps), weight, variant)
     assert theirs.item() == pytest.approx(ours, rel=TOLERANCE)
 
@@ -111,11 +110,11 @@ def test_the_program_in_jax_has_the_objectives_of_the_study(case, configs):
     x, eps = numbers(variant)
     weight = variant.weights(NUM_STEPS)[STEP]
     theirs = float(loss(weights, x, eps, weight, likelihood, variant))
-    assert theirs == pytest.approx(loss_of(config, model, x, eps), rel=TOLERANCE)
+    assert theirs == pytest.approx(our_loss(config, model, x, eps), rel=TOLERANCE)
 
 
 def test_the_peers_train_on_as_many_images_as_vaebench(configs):
-    assert len(load_data(configs[0].data).train.x) == NUM_TRAIN
+    assert len(load_data(configs[0].data).train) == NUM_TRAIN
 
 
 def test_every_epoch_takes_an_image_at_most_once():
