@@ -175,7 +175,7 @@ def test_a_run_whose_record_is_damaged_is_run_again_and_the_file_put_aside(tmp_p
     assert results.recorded(tmp_path) == {config.id: "done"}
     assert len(results.timings(tmp_path)) == 1
     for name in (path, tmp_path / "timings.json"):
-        assert name.with_name(f"{name.name}.damaged").read_text() == "{"
+        assert name.with_name(f"{name.name}.broken").read_text() == "{"
 
 
 @pytest.mark.parametrize("reason", ["", " \n"])

@@ -13,6 +13,7 @@ from vaebench.results.files import check_room, writable, write_atomically
 from vaebench.results.folder import (
     add,
     digest,
+    encoded,
     examples,
     file_of,
     pack_examples,
@@ -57,6 +58,7 @@ __all__ = [
     "check_room",
     "curves",
     "digest",
+    "encoded",
     "examples",
     "file_of",
     "frame",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.results.files import PARTS, clear, storing, writable, write_atomically
+from vaebench.results.index import entries
 from vaebench.results.lock import changing
 from vaebench.results.reading import ID, read_record, read_timings
 from vaebench.results.record import Metric, Record, Status
@@ -140,13 +141,13 @@ def write_rows(out: Path, name: str, rows: list[dict[str, Any]]) -> Path:
     """Write plain rows as OUT/NAME.json; the path. Raises InputError where that cannot be."""
     writable(out)
     path = out / f"{name}.json"
-    write_atomically(path, _encode(rows))
+    write_atomically(path, encoded(rows))
     return path
 
 
 def recorded(out: Path) -> dict[str, Status]:
     """The runs that are there, by id, with how they ended."""
-    return {record.run: record.status for record in records(out)}
+    return {record.run: record.status for record in records(out, curves=False)}
 
 
 def read(out: Path, run: str) -> Record:
@@ -168,13 +169,16 @@ def status(out: Path, run: str) -> Status | None:
         return None
 
 
-def records(out: Path) -> Iterator[Record]:
-    """Every run's record. A file that is none is left out, with an InputWarning that names it."""
-    for path in sorted((out / "runs").glob("*.json")):
-        try:
-            yield read_record(path)
-        except InputError as error:
-            _left_out(error)
+def records(out: Path, *, curves: bool = True) -> Iterator[Record]:
+    """Every run's record, in the order of their ids; without `curves`, faster, they have none.
+
+    A file that is no record is left out, with an InputWarning that names it.
+    """
+    for entry in entries(out, curves):
+        if isinstance(entry, Record):
+            yield entry
+        else:
+            _left_out(entry)
 
 
 def timings(out: Path) -> list[Record]:
@@ -199,9 +203,9 @@ def _replace(path: Path, content: Record | list[Record]) -> None:
             read(path)
         except InputError:
             with storing(path.parent):
-                path.replace(path.with_name(f"{path.name}.damaged"))
-    write_atomically(path, _encode(content))
+                path.replace(path.with_name(f"{path.name}.broken"))
+    write_atomically(path, encoded(content))
 
 
-def _encode(content: Any) -> bytes:
+def encoded(content: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(content, order="deterministic"), indent=1)

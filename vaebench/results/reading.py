@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from vaebench.core.errors import InputError
-from vaebench.results.record import Record
+from vaebench.results.record import Record, Training
 
 ID = re.compile("[0-9a-f]{16}")
 TIMED = "timing-"
@@ -32,6 +32,27 @@ def read_timings(path: Path) -> list[Record]:
     for record in records:
         _refuse(path, _problems_of_timing(record))
     return records
+
+
+def without_curves(record: Record) -> Record:
+    """The record without its curves, and with what they say of its training."""
+    return msgspec.structs.replace(record, curves={}, training=training_of(record))
+
+
+def training_of(record: Record) -> Training | None:
+    """How a run was trained. A record of before has no such field: its curve says it, which lacks
+    a point where the run ended early."""
+    if record.training:
+        return record.training
+    train = record.config.get("train")
+    num_steps = train.get("num_steps") if isinstance(train, dict) else None
+    points = [step for step in record.curves.get("step", ()) if step is not None]
+    if record.status != "done" or num_steps is None or not points:
+        return None
+    if not all(1 <= step <= num_steps <= LARGEST for step in points):
+        return None
+    steps = int(points[-1]) if points[-1] + points[0] <= num_steps else num_steps
+    return Training(steps, num_steps, kept=steps)
 
 
 def _problems(record: Record, stem: str) -> Iterator[str]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from vaebench.core.errors import InputError
+from vaebench.results.columns import Numbers, Pooled, text_columns
 from vaebench.results.folder import records, timings
-from vaebench.results.reading import LARGEST
-from vaebench.results.record import Metric, Record, Training
+from vaebench.results.reading import LARGEST, training_of
+from vaebench.results.record import Labels, Metric, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,52 +26,132 @@ CONFIGURED = (
     *("rate_weight", "model", "train", "evaluate"),
 )
 """The parts of a run's configuration whose values are columns of the rows."""
+TEXTS = ("metric", "unit", "higher_is_better", "protocol", "fingerprint", "trust")
+NUMBERS = ("value", "low", "high", "reference")
+"""The fields of a figure: those that many figures share, and those of each."""
+*LABELS, SEED = Labels.__struct_fields__
+COMMON = ("study", *LABELS, "status", "reason", *TRAINING, "environment")
+ORDER = ("run", "study", *LABELS, SEED, "status", "reason", *TRAINING, "environment")
+"""The columns of every row beside its figure: those that runs share, and all."""
+NONE = Metric("", None, "", None)
+"""The figure of a row of a run that has none."""
 
 
-def load(out: str | Path) -> pd.DataFrame:
+def load(out: str | Path, metrics: Collection[str] | None = None) -> pd.DataFrame:
     """Read a results folder: one row per run and metric, raw values, NaN where there is none.
 
-    A run that diverged or failed has one row without a metric, with its status and reason. The
-    rows of a timing pass have the configuration of the first run of their variant. Raises
-    InputError where there are no results.
+    With `metrics`, of these alone. A run without any of them has one row without a metric, with its
+    status and reason, as one has that diverged or failed. The rows of a timing pass have the
+    configuration of the first run of their variant. Raises InputError where there are no results.
     """
     folder = Path(out)
-    runs = list(records(folder))
-    timed = [_configured(record, runs) for record in timings(folder)]
-    if not runs and not timed:
+    timed = timings(folder)
+    configs: dict[str, dict[str, Any]] = {_first(timing): {} for timing in timed}
+
+    def every() -> Iterator[Record]:
+        for record in records(folder, curves=False):
+            if record.run in configs:
+                configs[record.run] = record.config
+            yield record
+        for timing in timed:
+            yield msgspec.structs.replace(timing, config=configs[_first(timing)])
+
+    rows = frame(every(), metrics)
+    if rows.empty:
         raise InputError(
             f"{folder} must hold results (runs/*.json); it has none: run a study first"
         )
-    return frame([*runs, *timed])
+    return rows
 
 
-def frame(runs: Iterable[Record]) -> pd.DataFrame:
+def frame(runs: Iterable[Record], metrics: Collection[str] | None = None) -> pd.DataFrame:
     """Make rows of records: one for each metric, or one without where there is none.
 
     Their columns beyond those of every row are the values of `configuration`.
     """
     import pandas as pd
 
-    runs = list(runs)
-    numbers = dict.fromkeys(("value", "low", "high", "reference"), float)
-    counts = dict.fromkeys(("seed", *TRAINING), "Int64")
-    rows = pd.DataFrame([row for record in runs for row in _rows(record)])
-    return _with_configuration(rows.astype({**counts, **numbers}), runs)
+    table, texts, numbers = _Runs(), Pooled(), Numbers(NUMBERS)
+    texts_of, numbers_of = attrgetter(*TEXTS), attrgetter(*NUMBERS)
+    for record in runs:
+        shown = [m for m in record.metrics if metrics is None or m.metric in metrics] or [NONE]
+        table.add(record, len(shown))
+        for line in map(texts_of, shown):
+            texts.add(line, line)
+        numbers.add(dict(zip(NUMBERS, zip(*map(numbers_of, shown)))), len(shown))
+    common, configured = table.columns()
+    kinds = text_columns(texts.lines, TEXTS).astype({"higher_is_better": object})
+    figures = texts.columns(kinds) | numbers.columns()
+    ordered = {field: figures[field] for field in Metric.__struct_fields__}
+    return pd.DataFrame(common | ordered | configured, copy=False)
 
 
-def curves(out: str | Path) -> pd.DataFrame:
-    """Read the learning curves of a results folder: one row per run and logged step."""
+def curves(out: str | Path, names: Collection[str] | None = None) -> pd.DataFrame:
+    """Read the learning curves of a results folder: one row per run and logged step.
+
+    With `names`, of these alone, which are faster to read.
+    """
     import pandas as pd
 
-    training = dict.fromkeys(TRAINING, "Int64")
-    runs = [record for record in records(Path(out)) if record.curves]
-    if not runs:
+    table, points = _Runs(), Numbers()
+    for record in records(Path(out)):
+        if record.curves:
+            length = len(record.curves["step"])
+            shown = {n: v for n, v in record.curves.items() if names is None or n in names}
+            table.add(record, length)
+            points.add(shown, length)
+    if not points.length:
         return pd.DataFrame()
-    parts = [
-        pd.DataFrame(r.curves).assign(run=r.run, **_training(r), **msgspec.structs.asdict(r.labels))
-        for r in runs
-    ]
-    return _with_configuration(pd.concat(parts, ignore_index=True).astype(training), runs)
+    common, configured = table.columns()
+    first = {name: common.pop(name) for name in ("run", *TRAINING)}
+    for absent in ("study", "status", "reason", "environment"):
+        del common[absent]
+    return pd.DataFrame(points.columns() | first | common | configured, copy=False)
+
+
+class _Runs:
+    """The columns that say of rows which run they are of, and what it was configured with."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+        self.seeds: list[int | None] = []
+        self.counts = array("q")
+        self.common, self.configured = Pooled(), Pooled()
+
+    def add(self, record: Record, num_rows: int) -> None:
+        """A run with so many rows."""
+        self.runs.append(record.run)
+        self.seeds.append(record.labels.seed)
+        self.counts.append(num_rows)
+        line = _common(record)
+        self.common.add(line, line)
+        config = {name: record.config[name] for name in CONFIGURED if name in record.config}
+        key = msgspec.msgpack.encode(config, order="deterministic")
+        self.configured.add(key, config)
+
+    def columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The columns of every table, and those of the configuration."""
+        import numpy as np
+        import pandas as pd
+
+        counts = np.asarray(self.counts)
+        lines = text_columns(self.common.lines, COMMON).astype(dict.fromkeys(TRAINING, "Int64"))
+        columns = self.common.columns(lines, counts)
+        each = np.repeat(np.arange(len(self.runs)), counts)
+        columns["run"] = text_columns({"run": self.runs})["run"].array.take(each)
+        columns["seed"] = pd.array(self.seeds, dtype="Int64").take(each)
+        configured = text_columns(map(configuration, self.configured.lines))
+        ordered = {name: columns[name] for name in ORDER}
+        return ordered, self.configured.columns(configured, counts)
+
+
+def _common(record: Record) -> tuple[Any, ...]:
+    """What rows say of a run, in the order of COMMON; many runs say the same."""
+    labels = msgspec.structs.astuple(record.labels)
+    training = training_of(record)
+    steps = msgspec.structs.astuple(training) if training else (None,) * len(TRAINING)
+    environment = ", ".join(f"{k} {v}" for k, v in record.environment.items())
+    return (record.study, *labels[:-1], record.status, record.reason, *steps, environment)
 
 
 def configuration(config: Mapping[str, Any]) -> dict[str, float | str]:
@@ -101,50 +184,6 @@ def _flat(place: str, value: Any) -> Iterator[tuple[str, float | str]]:
                 yield from _flat(f"{place}.{name}", inner)
 
 
-def _with_configuration(rows: pd.DataFrame, runs: Iterable[Record]) -> pd.DataFrame:
-    """The rows with the columns of their runs' configurations; a run without one has none."""
-    import pandas as pd
-
-    by_run = {record.run: configuration(record.config) for record in runs}
-    return rows.join(pd.DataFrame(by_run.values(), index=list(by_run)), on="run")
-
-
-def _configured(timing: Record, runs: Iterable[Record]) -> Record:
-    """A record of a timing pass with the configuration of the first run that it stands for."""
-    first = next(iter(timing.config["runs"]), None)
-    config = next((record.config for record in runs if record.run == first), {})
-    return msgspec.structs.replace(timing, config=config)
-
-
-def _training(record: Record) -> dict[str, int | None]:
-    """The columns TRAINING of a record. One of before has no such field: its curve says it."""
-    training = record.training or _by_curve(record)
-    values = msgspec.structs.astuple(training) if training else (None,) * len(TRAINING)
-    return dict(zip(TRAINING, values, strict=True))
-
-
-def _by_curve(record: Record) -> Training | None:
-    """How a run of before ended: early where its curve lacks a point."""
-    train = record.config.get("train")
-    num_steps = train.get("num_steps") if isinstance(train, dict) else None
-    points = [step for step in record.curves.get("step", ()) if step is not None]
-    if record.status != "done" or num_steps is None or not points:
-        return None
-    if not all(1 <= step <= num_steps <= LARGEST for step in points):
-        return None
-    steps = int(points[-1]) if points[-1] + points[0] <= num_steps else num_steps
-    return Training(steps, num_steps, kept=steps)
-
-
-def _rows(record: Record) -> Iterator[dict[str, Any]]:
-    common = {
-        "run": record.run,
-        "study": record.study,
-        **msgspec.structs.asdict(record.labels),
-        "status": record.status,
-        "reason": record.reason,
-        **_training(record),
-        "environment": ", ".join(f"{k} {v}" for k, v in record.environment.items()),
-    }
-    for m in record.metrics or [Metric("", None, "", None)]:
-        yield {**common, **msgspec.structs.asdict(m)}
+def _first(timing: Record) -> str:
+    """The first run that a record of a timing pass stands for; "" where it names none."""
+    return next(iter(timing.config["runs"]), "")
