@@ -7,6 +7,7 @@ OUT/examples/ID.npz   what its figures are means of, for paired tests
 OUT/timings.json      the last quiet timing pass
 OUT/work.lock         held by the study or sweep at work
 OUT/records.lock      held while a record is changed
+OUT/index.sqlite      what the records of a large folder say, for fast reading; may be deleted
 """
 
 from vaebench.results.files import check_room, writable, write_atomically

@@ -51,8 +51,9 @@ class Numbers:
     def add(self, values: Mapping[str, Sequence[float | None]], length: int) -> None:
         """So many rows more."""
         for name, of_name in values.items():
-            column = self.values.setdefault(name, array("d", self.length * (math.nan,)))
-            column.extend(map(_number, of_name) if None in of_name else of_name)
+            if name not in self.values:
+                self.values[name] = array("d", self.length * (math.nan,))
+            self.values[name].extend(map(_number, of_name))
         self.length += length
         for column in self.values.values():
             column.extend((self.length - len(column)) * (math.nan,))
@@ -64,7 +65,7 @@ class Numbers:
         return {name: np.asarray(values) for name, values in self.values.items()}
 
 
-def text_columns(lines: Iterable[Any], columns: Sequence[str] | None = None) -> pd.DataFrame:
+def text_columns(lines: Any, columns: Any = None) -> pd.DataFrame:
     """A table whose texts are Python's: rows that say the same share one of them."""
     import numpy as np
     import pandas as pd

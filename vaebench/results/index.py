@@ -14,7 +14,7 @@ import sqlite3
 import stat
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -87,7 +87,7 @@ def _stamp(file: os.DirEntry[str] | Path) -> str:
     return f"{now.st_size} {now.st_mtime_ns} {now.st_ctime_ns} {now.st_ino}"
 
 
-def _indexed(out: Path, stamps: Mapping[str, str], curves: bool) -> Iterator[tuple[str, Record]]:
+def _indexed(out: Path, stamps: Mapping[str, str], curves: bool) -> Generator[tuple[str, Record]]:
     """The records that an up-to-date index gives, in order of names; fewer where it fails."""
     if len(stamps) < FEWEST:
         return
@@ -139,9 +139,8 @@ def _rows(
     for name in names:
         record, stamp = _read(runs / name, curves=True), stamps[name]
         if isinstance(record, Record) and _stamp(runs / name) == stamp:
-            parts = without_curves(record), record.curves
-            sealed = (_sealed(name + stamp, part) for part in parts)
-            yield name, stamp, *sealed
+            key = name + stamp
+            yield name, stamp, _sealed(key, without_curves(record)), _sealed(key, record.curves)
 
 
 def _sealed(key: str, content: object) -> bytes:

@@ -78,7 +78,8 @@ def frame(runs: Iterable[Record], metrics: Collection[str] | None = None) -> pd.
         table.add(record, len(shown))
         for line in map(texts_of, shown):
             texts.add(line, line)
-        numbers.add(dict(zip(NUMBERS, zip(*map(numbers_of, shown)))), len(shown))
+        values = zip(*map(numbers_of, shown), strict=True)
+        numbers.add(dict(zip(NUMBERS, values, strict=True)), len(shown))
     common, configured = table.columns()
     kinds = text_columns(texts.lines, TEXTS).astype({"higher_is_better": object})
     figures = texts.columns(kinds) | numbers.columns()
