@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -127,6 +129,25 @@ def test_a_record_of_an_earlier_version_is_read_and_what_a_later_one_adds_passed
         table.pop(name, None)
     path.write_text(json.dumps(table | {"of_a_later_version": 1}))
     assert set(results.recorded(folder)) == {GOOD, BAD}
+
+
+@pytest.mark.parametrize("others", [{}, {"labels": "of another shape"}])
+def test_a_record_of_a_later_schema_is_refused_by_name_and_never_replaced(
+    tmp_path, tiny_npz, others
+):
+    (config,) = resolve([tiny(tiny_npz)])
+    results.prepare(tmp_path)
+    good = msgspec.to_builtins(record(config.id, 0))
+    path = tmp_path / "runs" / f"{config.id}.json"
+    path.write_text(text := json.dumps(good | {"schema": 2} | others))
+    said = f"{path} is a record of schema 2, which a later vaebench wrote; this one reads up to 1"
+    with pytest.raises(InputError, match=re.escape(said)):
+        run_all([config], tmp_path, "s", executor="inline")
+    with pytest.raises(InputError, match=re.escape(said)):
+        results.write(tmp_path, record(config.id, 0))
+    with pytest.warns(InputWarning, match=re.escape(f"left out: {said}")):
+        assert not list(results.records(tmp_path))
+    assert path.read_text() == text and not list(tmp_path.rglob("*.broken"))
 
 
 def call(*arguments):

@@ -8,7 +8,7 @@ import os
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.results.files import PARTS, clear, storing, writable, write_atomically
-from vaebench.results.index import entries
+from vaebench.results.index import Entry, entries
 from vaebench.results.lock import changing
-from vaebench.results.reading import ID, read_record, read_timings
+from vaebench.results.reading import ID, NewerRecord, read_record, read_timings
 from vaebench.results.record import Metric, Record, Status
 
 SUFFIXES = dict(zip(PARTS, (".json", ".png", ".pt", ".npz"), strict=True))
@@ -146,8 +146,12 @@ def write_rows(out: Path, name: str, rows: list[dict[str, Any]]) -> Path:
 
 
 def recorded(out: Path) -> dict[str, Status]:
-    """The runs that are there, by id, with how they ended."""
-    return {record.run: record.status for record in records(out, curves=False)}
+    """The runs that are there, by id, with how they ended.
+
+    Raises InputError where a later version has recorded some: it knows how they ended.
+    """
+    every = entries(out, curves=False)
+    return {r.run: r.status for r in _readable(every, strict=True)}
 
 
 def read(out: Path, run: str) -> Record:
@@ -162,9 +166,14 @@ def remove(out: Path, part: str, run: str) -> None:
 
 
 def status(out: Path, run: str) -> Status | None:
-    """How a run ended; None where it has no record, or one that cannot be read."""
+    """How a run ended; None where it has no record, or one that cannot be read.
+
+    Raises InputError for a record of a later version.
+    """
     try:
         return read_record(file_of(out, "runs", run)).status
+    except NewerRecord:
+        raise
     except InputError:
         return None
 
@@ -174,9 +183,16 @@ def records(out: Path, *, curves: bool = True) -> Iterator[Record]:
 
     A file that is no record is left out, with an InputWarning that names it.
     """
-    for entry in entries(out, curves):
+    yield from _readable(entries(out, curves))
+
+
+def _readable(every: Iterable[Entry], strict: bool = False) -> Iterator[Record]:
+    """The records alone; a warning for each file that is none."""
+    for entry in every:
         if isinstance(entry, Record):
             yield entry
+        elif strict and isinstance(entry, NewerRecord):
+            raise entry
         else:
             _left_out(entry)
 
@@ -201,6 +217,8 @@ def _replace(path: Path, content: Record | list[Record]) -> None:
     if os.path.lexists(path):
         try:
             read(path)
+        except NewerRecord:
+            raise
         except InputError:
             with storing(path.parent):
                 path.replace(path.with_name(f"{path.name}.broken"))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from vaebench.core.errors import InputError
-from vaebench.results.record import Record, Training
+from vaebench.results.record import SCHEMA, Record, Training
+
+class NewerRecord(InputError):
+    """A record of a later version: it is not broken, and is never put aside or replaced."""
+
 
 ID = re.compile("[0-9a-f]{16}")
 TIMED = "timing-"
@@ -93,17 +99,46 @@ def _refuse(path: Path, problems: Iterator[str]) -> None:
         raise _fault(path, problem)
 
 
+class _Versioned(Struct):
+    """What every record says, whatever its schema."""
+
+    schema: int = SCHEMA
+
+
 def _decoded(path: Path, kind: Any) -> Any:
+    """Raises NewerRecord for a record of a later schema, InputError for what is none."""
+    content = b""
     try:
         if not path.is_file():  # a pipe would be waited for
             raise _fault(path, "it is no file")
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        content = path.read_bytes()
+        decoded = msgspec.json.decode(content, type=kind)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        _refuse_newer(path, _versions(content))
         raise _fault(path, str(error)) from error
+    _refuse_newer(path, decoded if isinstance(decoded, list) else [decoded])
+    return decoded
+
+
+def _versions(content: bytes) -> list[Any]:
+    """What can be made out of the schemas of records that cannot be read."""
+    for kind in (_Versioned, list[_Versioned]):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            decoded: Any = msgspec.json.decode(content, type=kind)
+            return decoded if isinstance(decoded, list) else [decoded]
+    return []
+
+
+def _refuse_newer(path: Path, records: Iterable[Any]) -> None:
+    if newer := max((r.schema for r in records if r.schema > SCHEMA), default=0):
+        raise NewerRecord(
+            f"{path} is a record of schema {newer}, which a later vaebench wrote; this one reads "
+            f"up to {SCHEMA}: install that one, or choose another --out"
+        )
 
 
 def _fault(path: Path, problem: str) -> InputError:
     return InputError(
-        f"{path} must be a record of this version ({problem}): mend it, or move it away and run "
-        f"its study again"
+        f"{path} must be a record of this version ({problem}): mend it, or run its study again, "
+        f"which sets it aside as {path.name}.broken"
     )

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Status = Literal["done", "diverged", "failed"]
 
+SCHEMA = 1
+"""Of the records that this version writes; it reads those of this one and of all before."""
+
 
 Steps = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 """A number of steps, at most as large as a table can hold."""
@@ -84,6 +87,8 @@ class Record(Struct, frozen=True, kw_only=True):
     operations: dict[str, str] = {}
     """The way of each fused operation: triton, cpu native, cpu or reference, with the reason."""
     environment: dict[str, str] = {}
+    schema: Annotated[int, Meta(ge=1)] = SCHEMA
+    """Raised when what a record means changes; those of before it was counted are of the first."""
     weights: str = ""
     """SHA-256 of the file of its parameters; "" where there is none, or in earlier records."""
 
