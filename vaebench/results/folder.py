@@ -20,7 +20,7 @@ from vaebench.core.errors import InputError, InputWarning
 from vaebench.results.files import PARTS, clear, storing, writable, write_atomically
 from vaebench.results.index import Entry, entries
 from vaebench.results.lock import changing
-from vaebench.results.reading import ID, NewerRecord, read_record, read_timings
+from vaebench.results.reading import ID, NewerRecordError, read_record, read_timings
 from vaebench.results.record import Metric, Record, Status
 
 SUFFIXES = dict(zip(PARTS, (".json", ".png", ".pt", ".npz"), strict=True))
@@ -172,7 +172,7 @@ def status(out: Path, run: str) -> Status | None:
     """
     try:
         return read_record(file_of(out, "runs", run)).status
-    except NewerRecord:
+    except NewerRecordError:
         raise
     except InputError:
         return None
@@ -191,7 +191,7 @@ def _readable(every: Iterable[Entry], strict: bool = False) -> Iterator[Record]:
     for entry in every:
         if isinstance(entry, Record):
             yield entry
-        elif strict and isinstance(entry, NewerRecord):
+        elif strict and isinstance(entry, NewerRecordError):
             raise entry
         else:
             _left_out(entry)
@@ -217,7 +217,7 @@ def _replace(path: Path, content: Record | list[Record]) -> None:
     if os.path.lexists(path):
         try:
             read(path)
-        except NewerRecord:
+        except NewerRecordError:
             raise
         except InputError:
             with storing(path.parent):
@@ -226,4 +226,5 @@ def _replace(path: Path, content: Record | list[Record]) -> None:
 
 
 def encoded(content: Any) -> bytes:
+    """Records, or other plain data, as JSON that people can read, the same for the same content."""
     return msgspec.json.format(msgspec.json.encode(content, order="deterministic"), indent=1)

@@ -14,7 +14,8 @@ from msgspec import Struct
 from vaebench.core.errors import InputError
 from vaebench.results.record import SCHEMA, Record, Training
 
-class NewerRecord(InputError):
+
+class NewerRecordError(InputError):
     """A record of a later version: it is not broken, and is never put aside or replaced."""
 
 
@@ -106,7 +107,7 @@ class _Versioned(Struct):
 
 
 def _decoded(path: Path, kind: Any) -> Any:
-    """Raises NewerRecord for a record of a later schema, InputError for what is none."""
+    """Raises NewerRecordError for a record of a later schema, InputError for what is none."""
     content = b""
     try:
         if not path.is_file():  # a pipe would be waited for
@@ -131,7 +132,7 @@ def _versions(content: bytes) -> list[Any]:
 
 def _refuse_newer(path: Path, records: Iterable[Any]) -> None:
     if newer := max((r.schema for r in records if r.schema > SCHEMA), default=0):
-        raise NewerRecord(
+        raise NewerRecordError(
             f"{path} is a record of schema {newer}, which a later vaebench wrote; this one reads "
             f"up to {SCHEMA}: install that one, or choose another --out"
         )
