@@ -1,11 +1,12 @@
 """Where a study's time goes, how it shrinks with workers, and how it grows with runs.
 
-`nox -s harness` runs it. The share: the default study in this process, one thread, with its timing
-pass; the seconds of training steps, of the bounds of the learning curves, of each grading and of
-the timing pass; the rest (planning, models, records, images, progress) is the harness. The workers:
-the same study by `vaebench run` without timings, imports included, in one worker and in two. Both
-find compiled graphs on disk, where steps are compiled: the study is run once before. The growth:
-`vaebench run` on the digits with 300 steps and 10 samples for each grade.
+`nox -s harness` runs it. The share: the default study with half of its seeds, 70 runs, in this
+process, one thread, with its timing pass; the seconds of training steps, of the bounds of the
+learning curves, of each grading and of the timing pass; the rest (planning, models, records,
+images, progress) is the harness. The workers: the same runs by `vaebench run` without timings,
+imports included, in one worker and in two. Both find compiled graphs on disk, where steps are
+compiled: the runs are made once before. The growth: `vaebench run` on the digits with 300 steps and
+10 samples for each grade.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from vaebench.training import curves
 from vaebench.training import loop as train
 
 STUDY = Path("benchmarks/studies/digits.toml")
+SEEDS = "axes.seed=[0, 1, 2, 3, 4]"
 GROWTH = (
     "base.train.num_steps=300",
     "base.evaluate={num_samples=10, num_images=100}",
@@ -38,10 +40,11 @@ GROWTH = (
 )
 ONE_LIKELIHOOD = 'axes.observation=[{likelihood="bernoulli", data={binarisation="dynamic"}}]'
 NUM_RUNS = (1, 10, 100, 1000)
+PARTS = ("growth", "workers", "share")
 
 
-def share() -> pd.DataFrame:
-    """Seconds and share of each part of the default study."""
+def share(compiles: str) -> pd.DataFrame:
+    """Seconds and share of each part of the study."""
     spent: Counter[str] = Counter()
     train.training_steps = _timed_steps(train.training_steps, spent)  # type: ignore[assignment]
     curves.bounds = _timed(curves.bounds, "learning curves", spent)
@@ -54,8 +57,8 @@ def share() -> pd.DataFrame:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        configs = expand(read(STUDY))
-        harness.run_all(configs, Path(folder), "digits", executor="inline", workers=1)
+        configs = expand(read(STUDY, (SEEDS,)))
+        harness.run_all(configs, Path(folder), "digits", executor="inline", compiles=compiles)
         total = time.perf_counter() - start
     spent["harness"] = total - spent.total()
     return pd.DataFrame(
@@ -64,9 +67,10 @@ def share() -> pd.DataFrame:
     )
 
 
-def scaling(num_workers: tuple[int, ...] = (1, 2)) -> pd.DataFrame:
-    """Seconds of the default study in so many workers, against one worker."""
-    rows = [(n, _seconds_of("--workers", str(n))) for n in num_workers]
+def scaling(compiles: str) -> pd.DataFrame:
+    """Seconds of the study in one worker and in two."""
+    options = "--set", SEEDS, "--compile", compiles, "--workers"
+    rows = [(n, _seconds_of(*options, str(n))) for n in (1, 2)]
     table = pd.DataFrame(rows, columns=["workers", "seconds"])
     return table.assign(faster=table["seconds"][0] / table["seconds"])
 
@@ -139,16 +143,23 @@ def _keep(table: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/reference/harness"))
-    parser.add_argument("--runs", type=int, nargs="*", default=NUM_RUNS)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--runs", type=int, nargs="+", default=NUM_RUNS)
+    parser.add_argument("--compile", default="auto", help="As that of `vaebench run`.")
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    if arguments.runs:
+    out, parts, compiles = arguments.out, arguments.parts, arguments.compile
+    out.mkdir(parents=True, exist_ok=True)
+    if "growth" in parts:
         grown = growth(tuple(arguments.runs))
-        _keep(grown, arguments.out / "growth.csv")
-        draw(grown, arguments.out / "growth.png")
-    _seconds_of()  # so that the graphs of compiled steps are on disk
-    _keep(scaling(), arguments.out / "workers.csv")
-    _keep(share(), arguments.out / "share.csv")
+        _keep(grown, out / "growth.csv")
+        draw(grown, out / "growth.png")
+    if "workers" in parts:
+        _seconds_of(
+            "--set", SEEDS, "--compile", compiles
+        )  # so that the graphs of compiled steps are on disk
+        _keep(scaling(compiles), out / "workers.csv")
+    if "share" in parts:
+        _keep(share(compiles), out / "share.csv")
 
 
 if __name__ == "__main__":
