@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 from typing import Any, NoReturn
 
@@ -27,8 +28,11 @@ class Group(click.Group):
         return context
 
     def main(self, *args: Any, **more: Any) -> Any:
-        with streams.flushed():
-            return super().main(*args, **more)
+        try:
+            with streams.flushed():
+                return super().main(*args, **more)
+        finally:
+            gc.freeze()  # else Python looks for garbage in all of torch before it ends: half a second
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         try:

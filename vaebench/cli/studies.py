@@ -11,6 +11,7 @@ import click
 from vaebench.cli.group import main, one_line
 from vaebench.cli.options import PATH, plugin_option, set_option, study_options, whole_numbers
 from vaebench.cli.show import print_line, print_lines, print_table, progress_bar
+from vaebench.core.collector import paused
 from vaebench.core.errors import InputError
 
 
@@ -30,9 +31,10 @@ def run(
     plugins: tuple[str, ...],
 ) -> None:
     """Train, evaluate and time every run of STUDY. Runs that OUT already holds are kept."""
-    from vaebench.config.study import expand, read
-    from vaebench.core.plugins import load_plugins
-    from vaebench.running.harness import run_all
+    with paused():
+        from vaebench.config.study import expand, read
+        from vaebench.core.plugins import load_plugins
+        from vaebench.running.harness import run_all
 
     load_plugins(plugins)
     read_study = read(study, overrides)
