@@ -32,7 +32,7 @@ class Group(click.Group):
             with streams.flushed():
                 return super().main(*args, **more)
         finally:
-            gc.freeze()  # else Python looks for garbage in all of torch before it ends: half a second
+            gc.freeze()  # else half a second goes in looking for garbage in all of torch
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         try:
