@@ -238,7 +238,9 @@ def test_a_grading_that_raises_costs_its_run_and_no_training(tmp_path, monkeypat
 
     monkeypatch.setitem(GRADINGS._entries, "latent", dataclasses.replace(entry, grade=grade))
     training = stack.training
-    monkeypatch.setattr(stack, "training", lambda *args: trained.append(1) or training(*args))
+    monkeypatch.setattr(
+        stack, "training", lambda *args, **more: trained.append(1) or training(*args, **more)
+    )
     ended = train_all(configs, tmp_path, "s", executor="inline")
     assert ended == {configs[0].id: "done", configs[1].id: "failed"}
     assert len(trained) == 1

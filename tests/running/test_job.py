@@ -19,11 +19,11 @@ def tried(monkeypatch, job, largest, error):
     """The stacks that are tried where one of more than `largest` runs raises, and the records."""
     sizes, training = [], stack.training
 
-    def fragile(configs, *rest):
+    def fragile(configs, *rest, **more):
         sizes.append(len(configs))
         if len(configs) > largest:
             raise error
-        return training(configs, *rest)
+        return training(configs, *rest, **more)
 
     monkeypatch.setattr(stack, "training", fragile)
     return sizes, [event.record for event in perform(job) if isinstance(event, Recorded)]
