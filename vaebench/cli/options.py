@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,15 +74,40 @@ def toml_values(context: click.Context, option: click.Parameter, texts: Sequence
     return [toml_value(text) for text in texts]
 
 
+def cluster_options(command: Any) -> Any:
+    """Options of executors beyond this machine, which the command takes as one `cluster`."""
+
+    @functools.wraps(command)
+    def with_cluster(*args: Any, ray_address: str, slurm: tuple[str, ...], **more: Any) -> Any:
+        from vaebench.running.cluster import cluster
+
+        return command(*args, cluster=cluster(ray_address, slurm), **more)
+
+    address = click.option(
+        "--ray-address",
+        default="",
+        metavar="HOST:PORT",
+        help="The head of a Ray cluster. Default: $RAY_ADDRESS, or the one on this machine.",
+    )
+    settings = click.option(
+        "--slurm",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="What to ask SLURM for: partition, minutes, memory_gb, cores, gpus, at_once, stacks.",
+    )
+    return address(settings(with_cluster))
+
+
 def study_options(command: Any) -> Any:
     """The options of every command that runs a study."""
     for option in (
+        cluster_options,
         set_option,
         click.option(
             "--executor",
             default="local",
             show_default=True,
-            help="Where runs run: local, inline or ray.",
+            help="Where runs run: local, inline, ray or slurm.",
         ),
         click.option("--workers", type=int, help="Worker processes. Default: one per core."),
         click.option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from vaebench.cli.options import PATH, plugin_option, set_option, study_options,
 from vaebench.cli.show import print_line, print_lines, print_table, progress_bar
 from vaebench.core.collector import paused
 from vaebench.core.errors import InputError
+
+if TYPE_CHECKING:
+    from vaebench.running.cluster import Cluster
 
 
 @main.command()
@@ -27,6 +31,7 @@ def run(
     overrides: tuple[str, ...],
     executor: str,
     workers: int | None,
+    cluster: Cluster,
     compiles: str,
     plugins: tuple[str, ...],
 ) -> None:
@@ -46,6 +51,7 @@ def run(
         read_study.name,
         executor=executor,
         workers=workers,
+        cluster=cluster,
         plugins=plugins,
         compiles=compiles,
         timings=timings,
@@ -153,6 +159,7 @@ def sweep(
     overrides: tuple[str, ...],
     executor: str,
     workers: int | None,
+    cluster: Cluster,
     compiles: str,
     plugins: tuple[str, ...],
 ) -> None:
@@ -173,6 +180,7 @@ def sweep(
         trials,
         executor=executor,
         workers=workers,
+        cluster=cluster,
         plugins=plugins,
         compiles=compiles,
         progress=progress_bar,

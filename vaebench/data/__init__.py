@@ -3,7 +3,7 @@
 from vaebench.data.axes import colour_axis
 from vaebench.data.dataset import Dataset, load
 from vaebench.data.images import Images, span, unit
-from vaebench.data.lookup import is_path
+from vaebench.data.lookup import file_of, is_path
 from vaebench.data.parts import PARTS, Part, PartName
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Part",
     "PartName",
     "colour_axis",
+    "file_of",
     "is_path",
     "load",
     "span",

@@ -57,10 +57,16 @@ def is_path(name: str) -> bool:
 
 def stamp(name: str) -> Stamp | None:
     """Path, time and size of the file that a data set is read from now, where there is one."""
-    path = Path(name) if is_path(name) else _stored(name) if name in SOURCES else None
-    if path is None or not os.path.isfile(path):
+    path = file_of(name)
+    if path is None:
         return None
     return str(path.resolve()), path.stat().st_mtime_ns, path.stat().st_size
+
+
+def file_of(name: str) -> Path | None:
+    """The file that a data set is read from now, where there is one."""
+    path = Path(name) if is_path(name) else _stored(name) if name in SOURCES else None
+    return path if path is not None and os.path.isfile(path) else None
 
 
 def _stored(name: str) -> Path | None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
+
+from vaebench.config.convert import convert
+from vaebench.config.toml import toml_value
+from vaebench.core.errors import InputError
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -35,3 +40,14 @@ class Cluster(Struct, frozen=True):
 
 NO_CLUSTER = Cluster()
 """No options: for executors on this machine, and what the others do by themselves."""
+
+
+def cluster(ray_address: str, slurm: Sequence[str]) -> Cluster:
+    """The options of a command line: an address, and KEY=VALUE for SLURM. Raises InputError."""
+    table: dict[str, Any] = {}
+    for setting in slurm:
+        key, equals, text = (part.strip() for part in setting.partition("="))
+        if not equals:
+            raise InputError(f"--slurm needs KEY=VALUE, as in minutes=120; got {setting!r}")
+        table[key] = toml_value(text)
+    return Cluster(ray_address, convert(table, Slurm))

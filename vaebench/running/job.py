@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import os
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -65,6 +66,8 @@ class Job:
     """Whether steps are compiled: a name of `ways.COMPILE`."""
     cwd: Path = Path()
     """The folder that the configurations' relative paths start from."""
+    root: Path = Path("/")
+    """Where this machine has the files of the coordinator's file system: see `parcel`."""
     until: int | None = None
     """The step after which training pauses; None: it goes to its end."""
     start: tuple[bytes, ...] = ()
@@ -145,7 +148,7 @@ def _performed(job: Job) -> Iterator[OfJob]:
     load_plugins(job.plugins)
     torch.set_num_threads(job.needs.cores)
     _check_plugins(job.configs)
-    configs = [_rooted(config, job.cwd) for config in job.configs]
+    configs = [_rooted(config, job) for config in job.configs]
     dataset, device = load_data(configs[0].data), torch.device(job.device)
     check_isolated(configs, dataset, device)
     ops.forget_paths()
@@ -216,18 +219,27 @@ def _training(config: RunConfig, trained: Trained, run: int) -> Training | None:
     return Training(ending.steps, config.train.num_steps, ending.kept)
 
 
-def _rooted(config: RunConfig, folder: Path) -> RunConfig:
-    """The configuration with paths that start from a folder, whatever this process's own is.
+def within_root(path: Path) -> Path:
+    """A path of the coordinator's, without the / that it begins with in full."""
+    return Path(os.path.abspath(path)).relative_to("/")
+
+
+def _rooted(config: RunConfig, job: Job) -> RunConfig:
+    """The configuration with the paths of files as they are for this process.
 
     Records keep the paths as they were written, since those are part of a run's identity.
     """
-    if folder.resolve() == Path.cwd():
+    if job.root == Path("/") and job.cwd.resolve() == Path.cwd():
         return config
+
+    def here(name: str) -> str:
+        return str(job.root / within_root(job.cwd / name))
+
     data, evaluate = config.data, config.evaluate
     if is_path(data.name):
-        data = msgspec.structs.replace(data, name=str(folder / data.name))
+        data = msgspec.structs.replace(data, name=here(data.name))
     if evaluate.extractor not in EXTRACTORS:
-        evaluate = msgspec.structs.replace(evaluate, extractor=str(folder / evaluate.extractor))
+        evaluate = msgspec.structs.replace(evaluate, extractor=here(evaluate.extractor))
     return msgspec.structs.replace(config, data=data, evaluate=evaluate)
 
 

@@ -34,6 +34,7 @@ from vaebench.config.study import Study, expand, resolve
 from vaebench.core.errors import InputError
 from vaebench.ops.noise import key
 from vaebench.report.training import ended
+from vaebench.running.cluster import NO_CLUSTER, Cluster
 from vaebench.running.harness import Progress, silent, train_all
 from vaebench.running.search_space import Params, search_space, with_params
 
@@ -63,6 +64,7 @@ def sweep(
     *,
     executor: str = "local",
     workers: int | None = None,
+    cluster: Cluster = NO_CLUSTER,
     compiles: str = "auto",
     plugins: Sequence[str] = (),
     progress: Progress = silent,
@@ -90,6 +92,7 @@ def sweep(
             study.name,
             executor=executor,
             workers=workers,
+            cluster=cluster,
             compiles=compiles,
             plugins=plugins,
             progress=progress,

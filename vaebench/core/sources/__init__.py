@@ -2,6 +2,7 @@
 
 from vaebench.core.sources.files import (
     check_unchanged,
+    files_of,
     fingerprint,
     load_anew,
     load_file,
@@ -9,4 +10,12 @@ from vaebench.core.sources.files import (
     remember,
 )
 
-__all__ = ["check_unchanged", "fingerprint", "load_anew", "load_file", "names", "remember"]
+__all__ = [
+    "check_unchanged",
+    "files_of",
+    "fingerprint",
+    "load_anew",
+    "load_file",
+    "names",
+    "remember",
+]

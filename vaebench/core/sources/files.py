@@ -84,6 +84,12 @@ def names(file: str | Path) -> set[str]:
     return {f"{home.package}.{m.name}" for m in files} | {m.name for m in files[1:]}
 
 
+def files_of(file: str | Path) -> list[Path]:
+    """A Python file, and all files of the user's that it imports, as when it was loaded."""
+    module = _module(file)
+    return [m.path for m in of_folder(module.path.parent).files(module)]
+
+
 def _module(file: str | Path) -> Module:
     path = Path(file).resolve()
     return Module(path.stem.replace(".", "_"), path, is_own=True)

@@ -13,9 +13,8 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from vaebench import __version__
@@ -25,6 +24,7 @@ from vaebench.running.events import Begun, Event, Lost, OfJob
 from vaebench.running.executors.entry import executor
 from vaebench.running.executors.local import SETTINGS
 from vaebench.running.job import Job, perform
+from vaebench.running.parcel import DATA, Parcel, moved, pack, unpacked
 
 REACH_S = 4.0
 """Seconds in which a cluster's head must take a connection, and as many to answer."""
@@ -54,12 +54,13 @@ def run_on_ray(
     """
     ray = joined(cluster.ray_address, num_workers * waiting[0].needs.cores)
     head = Head(ray.get_runtime_context().gcs_address)
+    parcel = ray.put(_packed(waiting))
     running: dict[Any, Job] = {}
     try:
         while waiting or running:
             while waiting and len(running) < _most(ray, waiting[0]):
                 job = waiting.popleft()
-                running[_submitted(ray, job)] = job
+                running[_submitted(ray, job, parcel)] = job
             ready, _ = ray.wait(list(running), timeout=LOOK_S, fetch_local=False)
             head.check()
             for task in ready:
@@ -119,8 +120,6 @@ def environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name.startswith(PASSED_ON) or name in PASSED_ON_TOO
     }
-    if folder := named.get("VAEBENCH_DATA"):
-        named["VAEBENCH_DATA"] = str(Path(folder).resolve())
     return {**SETTINGS, **named}
 
 
@@ -192,23 +191,30 @@ def _most(ray: Any, job: Job) -> int:
     return int(places) + QUEUED
 
 
-def _submitted(ray: Any, job: Job) -> Any:
+def _submitted(ray: Any, job: Job, parcel: Any) -> Any:
     """A task of the job, as a generator of references to what it yields.
 
     Ray is not to try it again: what follows after a loss is decided by whoever reads the events.
     """
+    fresh = {"VAEBENCH_TRY": f"{job.deaths} {job.configs[0].id}"}  # Ray has a process for each
     task = ray.remote(
         num_returns="streaming",
         max_retries=0,
         num_cpus=job.needs.cores,
         num_gpus=job.needs.gpus,
         memory=job.needs.run_bytes * len(job.configs) or None,
-        max_calls=1 if job.deaths else 0,
+        runtime_env={"env_vars": fresh} if job.deaths else None,
     )(_stream)
-    return task.remote(job, __version__)
+    return task.remote(job, parcel, __version__)
 
 
-def _stream(job: Job, version: str) -> Iterator[OfJob | Begun]:
+def _packed(jobs: Iterable[Job]) -> Parcel:
+    """The files that the jobs of a study read."""
+    first, *_ = jobs
+    return pack([config for job in jobs for config in job.configs], first.plugins, first.cwd)
+
+
+def _stream(job: Job, parcel: Parcel, version: str) -> Iterator[OfJob | Begun]:
     """Perform a job, on the node that Ray chose. Raises InputError where it has another version."""
     if __version__ != version:
         raise InputError(
@@ -216,7 +222,9 @@ def _stream(job: Job, version: str) -> Iterator[OfJob | Begun]:
             f"install the same there"
         )
     yield Begun(job)
-    yield from perform(job)
+    root = unpacked(parcel)
+    os.environ["VAEBENCH_DATA"] = str(root / DATA)
+    yield from perform(moved(job, root))
 
 
 def _in_words(error: Any) -> str:
