@@ -25,12 +25,6 @@ TYPES = {
     torch.bfloat16: 15,
 }
 """The numbers by which PyTorch's interface for C knows its types."""
-TORCH = (
-    *("aoti_torch_create_tensor_from_blob", "aoti_torch_empty_strided"),
-    *("aoti_torch_delete_tensor_object", "aoti_torch_get_data_ptr"),
-    *("aoti_torch_get_sizes", "aoti_torch_get_strides"),
-)
-"""PyTorch's functions, in the order of `Torch` in block.c."""
 
 
 class Moved(NamedTuple):
@@ -61,23 +55,19 @@ class BlockInC:
     def __init__(
         self,
         graph: CompiledGraph,
-        examples: Sequence[Tensor],
         moved: Sequence[Moved],
         scalars: Sequence[AdamScalars],
         limits: Sequence[float],
     ) -> None:
-        """`examples`: the graph's inputs for one run. `limits` [S]: of the gradients' norms."""
+        """`limits` [S]: of the gradients' norms."""
         self.graph, self.moved = graph, moved  # kept, so that no memory of them is freed
         self.num_runs = len(scalars)
-        self.shapes = [_InputShape(example) for example in examples]
         parameter = structure("Parameter")
         self.parameters = (parameter * len(moved))(*(parameter(*_fields(one)) for one in moved))
         self.rates = (ctypes.c_double * (2 * self.num_runs))(
             *itertools.chain(*zip(*scalars, strict=True))
         )
         self.limits = (ctypes.c_double * self.num_runs)(*limits)
-        functions = [graph.function(name) for name in TORCH]
-        c.functions().vaebench_use_torch((ctypes.c_void_p * len(functions))(*functions))
 
     def __call__(
         self,
@@ -96,13 +86,13 @@ class BlockInC:
         `states` take what the last output has for the next step. `count`: steps before. Raises
         RuntimeError where PyTorch fails.
         """
-        in_c = [shape.of(values) for shape, values in zip(self.shapes, inputs, strict=True)]
+        in_c = [_input(values) for values in inputs]
         all_inputs = (structure("Input") * len(in_c))(*in_c)
         state_inputs = (ctypes.c_int64 * len(states))(*states)
         problem = ctypes.c_int64(0)
         work = structure("Work")(
-            run=self.graph.run,
-            model=self.graph.model,
+            step=self.graph.step,
+            done=self.graph.done,
             num_steps=len(rows),
             num_runs=self.num_runs,
             num_inputs=len(in_c),
@@ -126,25 +116,16 @@ class BlockInC:
         )
         c.functions().vaebench_block(ctypes.byref(work))
         if problem.value:
-            raise RuntimeError(f"a compiled step failed: {self.graph.last_error()}")
+            raise RuntimeError(f"a compiled step failed: {self.graph.problem()}")
 
 
-class _InputShape:
-    """Sizes and strides of one input of the graph, as C reads them; kept as long as this is."""
-
-    def __init__(self, example: Tensor) -> None:
-        numbers = ctypes.c_int64 * example.dim()
-        self.dims, self.type = example.dim(), TYPES[example.dtype]
-        self.sizes, self.strides = numbers(*example.shape), numbers(*example.stride())
-
-    def of(self, values: Tensor) -> ctypes.Structure:
-        """An input of values [T, S, ...], dense from the third axis on."""
-        step, run = (
-            values.stride(axis) * values.element_size() if values.shape[axis] > 1 else 0
-            for axis in (0, 1)
-        )
-        ends = ctypes.addressof(self.sizes), ctypes.addressof(self.strides)
-        return structure("Input")(values.data_ptr(), step, run, self.dims, self.type, *ends)
+def _input(values: Tensor) -> ctypes.Structure:
+    """An input of values [T, S, ...], dense from the third axis on."""
+    step, run = (
+        values.stride(axis) * values.element_size() if values.shape[axis] > 1 else 0
+        for axis in (0, 1)
+    )
+    return structure("Input")(values.data_ptr(), step, run)
 
 
 def _fields(moved: Moved) -> tuple[int, ...]:

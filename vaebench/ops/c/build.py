@@ -43,7 +43,7 @@ def chosen_compiler() -> list[str]:
 @functools.cache
 def machine(compiler: tuple[str, ...]) -> str:
     """What a compiler says of its version and of the CPU."""
-    return _run([*compiler, *FLAGS, "-dM", "-E", "-x", "c", os.devnull])
+    return run([*compiler, *FLAGS, "-dM", "-E", "-x", "c", os.devnull])
 
 
 def _fingerprint(compiler: list[str]) -> str:
@@ -55,10 +55,10 @@ def _fingerprint(compiler: list[str]) -> str:
 
 def _compile(compiler: list[str], library: Path) -> None:
     sources = [str(path) for path in SOURCES if path.suffix == ".c"]
-    _run([*compiler, *FLAGS, *sources, "-o", str(library), "-lm"])
+    run([*compiler, *FLAGS, *sources, "-o", str(library), "-lm"])
 
 
-def _run(command: list[str]) -> str:
+def run(command: list[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     except subprocess.TimeoutExpired as error:

@@ -1,41 +1,22 @@
-"""A graph compiled ahead of time by PyTorch, as a loaded library.
-
-Its interface for C is torch/csrc/inductor/aoti_runtime/interface.h, private to PyTorch.
-"""
+"""The compiled graph of a step, as a loaded library: graph_step.hpp says what it exports."""
 
 from __future__ import annotations
 
 import ctypes
 from pathlib import Path
 
-RUN = "AOTInductorModelContainerRunSingleThreaded"
-"""The function of a graph that runs it."""
-
 
 class CompiledGraph:
-    """The library and the model in it, both kept as long as the process.
-
-    Raises OSError for a file that is no library, RuntimeError where PyTorch cannot load the model.
-    """
+    """The library, kept as long as the process. Raises OSError for a file that is none."""
 
     def __init__(self, path: Path) -> None:
         self.code = ctypes.CDLL(str(path))
-        self.model, one = ctypes.c_void_p(), ctypes.c_size_t(1)
-        create = self.code.AOTInductorModelContainerCreateWithDevice
-        if create(ctypes.byref(self.model), one, b"cpu", None):
-            raise RuntimeError("PyTorch cannot load a graph that it has compiled")
+        self.code.graph_problem.restype = ctypes.c_char_p
+        self.step, self.done = (self._address(name) for name in ("graph_step", "graph_done"))
 
-    @property
-    def run(self) -> int | None:
-        """The address of the function that runs the graph."""
-        return self.function(RUN)
+    def problem(self) -> str:
+        """What is said of a step that failed."""
+        return str(self.code.graph_problem().decode(errors="replace"))
 
-    def function(self, name: str) -> int | None:
-        """The address of a function of the library, or of those that it needs."""
+    def _address(self, name: str) -> int | None:
         return ctypes.cast(getattr(self.code, name), ctypes.c_void_p).value
-
-    def last_error(self) -> str:
-        """What PyTorch says of a call that failed."""
-        message = ctypes.c_char_p()
-        self.code.AOTInductorGetLastError(ctypes.byref(message))
-        return (message.value or b"it does not say why").decode(errors="replace")

@@ -62,7 +62,6 @@ class CompiledBlocks:
         assert shapes_of_a_run == expected, "the graph is that of another model"
         self.take = BlockInC(
             self.graph.code,
-            self.graph.example,
             _moved(self.model, self.descend, self.graph.moved),
             self.descend.adam,
             self.descend.limits.tolist(),

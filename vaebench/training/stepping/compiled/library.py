@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vaebench.config import RunConfig
 from vaebench.config.build import build_stack, streams
-from vaebench.core import cache
+from vaebench.core import cache, collector
 from vaebench.data import Dataset
 from vaebench.models import VAE
 from vaebench.objectives import OBJECTIVES
@@ -74,7 +74,8 @@ def compile_step(
     if entry is not None:
         code = _loaded(entry)
     if entry is None or code is None:
-        trace = trace_step(model, loss, x, noise, scalars, native_products)
+        with collector.paused():
+            trace = trace_step(model, loss, x, noise, scalars, native_products)
         entry = entry_of(trace, graph_name(trace))
         from_disk = cache.fetch(_code_at(entry), functools.partial(compile_trace, trace))
         write(at, entry)
@@ -106,7 +107,7 @@ def _loaded(entry: Entry) -> CompiledGraph | None:
     path = _code_at(entry)
     try:
         return CompiledGraph(path) if cache.use(path) else None
-    except (OSError, RuntimeError) as error:
+    except (OSError, AttributeError) as error:
         LOG.warning("%s is made again: %s", path, error)
         path.unlink()
         return None

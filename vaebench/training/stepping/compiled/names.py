@@ -43,7 +43,7 @@ def graph_name(trace: Trace) -> str:
     """The name of a traced graph: its operations, the shapes and values that are part of them."""
     shapes = [f"{t.dtype} {tuple(t.shape)} {t.stride()}" for t in trace.example]
     constants = [
-        f"{name} {constant.dtype} {tuple(constant.shape)} {_bytes_of(constant).hex()}"
+        f"{name} {constant.dtype} {tuple(constant.shape)} {bytes_of(constant).hex()}"
         for name, constant in trace.constants()
     ]
     return _hash([trace.graph.code, *shapes, *constants, *_installation()])
@@ -74,7 +74,8 @@ def _sources() -> str:
     return _hash([f"{file.relative_to(package)}\n{file.read_text()}" for file in code])
 
 
-def _bytes_of(tensor: Tensor) -> bytes:
+def bytes_of(tensor: Tensor) -> bytes:
+    """The numbers of a tensor in their order."""
     array = tensor.detach().contiguous().flatten().view(torch.uint8).numpy()
     return array.tobytes()
 

@@ -1,41 +1,195 @@
-"""From the trace of a step to a library, by PyTorch's inductor and g++."""
+"""From the trace of a step to a library: C++ by PyTorch's inductor, made one by g++.
+
+Inductor's own way from its C++ to a library compiles some 1,700 lines that a step has no use for,
+and the headers that they need. Loops and step are taken; ops/c/graph_*.hpp stand for the rest.
+"""
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import re
 import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
+from torch import Tensor
 
+from vaebench.core import collector
+from vaebench.ops.c import build
+from vaebench.ops.c.block import TYPES
+from vaebench.training.stepping.compiled.names import bytes_of, compiler
 from vaebench.training.stepping.compiled.trace import Trace, product_operation
 
-PROXY = b"aoti_torch_proxy_executor_call_function"
-"""The function that a library calls for an operation that has no C, and that needs Python."""
+HEADERS = Path(build.__file__).parent
+FLAGS = (
+    *("-std=c++17", "-march=native", "-fPIC", "-fopenmp-simd", "-w"),
+    *("-ffp-contract=off", "-fno-trapping-math", "-fexcess-precision=fast"),
+    "-DC10_USING_CUSTOM_GENERATED_MACROS",
+)
+OF_LOOPS = "-O3", "-fno-tree-loop-vectorize"  # they are written as vectors
+OF_STEP = ("-O1",)  # calls, one after another
 PRODUCT = (
     "AOTITorchError aoti_torch_cpu_product(AtenTensorHandle, AtenTensorHandle, AtenTensorHandle*)"
 )
-"""The function of ops/c/block.c for the products of a graph, as PyTorch declares it."""
+"""The function of ops/c/graph_*.hpp for the products of a graph, as PyTorch declares it."""
+OWN = {"aoti_torch_cpu_product", "aoti_torch_empty_strided", "aoti_torch_new_tensor_handle"}
+"""The functions that graph_by_memory.hpp has."""
+PROXY = "aoti_torch_proxy_executor_call_function"
+"""The function that a graph calls for an operation that has no C, and that needs Python."""
+NAME = "AOTInductorModel::run_impl"
+BODY = re.compile(rf"^void {NAME}\(.*^\}} // {NAME}", re.MULTILINE | re.DOTALL)
+DECLARED = re.compile(r'^extern "C"  void  cpp_[^;{]*;|^CACHE_TORCH_\w+\(\w+\);', re.MULTILINE)
+CALLED = re.compile(r"\baoti_torch_\w+(?=\()")
+"""What is looked for in the C++ around the loops: the step, the names of the loops and types in it,
+and what it calls."""
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What inductor makes of a trace: text of C++, and the numbers that are part of it."""
+
+    loops: str
+    declared: str
+    """The names of loops and types that the step uses."""
+    step: str
+    """The function that calls the loops one after another."""
+    macros: tuple[str, ...]
+    """Of the vectors that the loops are written for."""
+    constants: tuple[Tensor, ...]
 
 
 def compile_trace(trace: Trace, path: Path) -> None:
-    """Write the library of a traced step.
+    """Write the library of a traced step to a path in a folder of its own.
 
-    Raises RuntimeError where it would call Python, which is not there in C.
+    Raises RuntimeError where it would call Python, which is not there in C, BuildError where the
+    compiler fails.
     """
-    with torch.no_grad(), warnings.catch_warnings():
+    lowered = _lowered(trace)
+    loops, step = (path.with_name(f"{name}.cpp") for name in ("loops", "step"))
+    loops.write_text(lowered.loops)
+    step.write_text("\n".join(_step(lowered, trace, path.parent)))
+    macros = (f"-D{macro}" for macro in lowered.macros)
+    command = [*compiler(), *FLAGS, *macros, *_headers(), "-c"]
+    with ThreadPoolExecutor(2) as side_by_side:
+        sources = ([*OF_LOOPS, str(loops)], [*OF_STEP, str(step)])
+        commands = ([*command, *one, "-o", f"{one[-1]}.o"] for one in sources)
+        list(side_by_side.map(build.run, commands))
+    objects = f"{loops}.o", f"{step}.o"
+    build.run([*compiler(), "-shared", *objects, "-o", str(path), *_libraries()])
+
+
+# ------------------------------------------------------------------ by inductor
+
+
+def _lowered(trace: Trace) -> Lowered:
+    with collector.paused(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's own code is deprecated in places
-        example = tuple(trace.example)
-        code = torch._inductor.aot_compile(trace.graph, example, options=_options())
-    assert isinstance(code, str), "one library, no package"
-    if PROXY in Path(code).read_bytes():
-        raise RuntimeError("PyTorch's compiler knows an operation of this step from Python alone")
-    shutil.copy(code, path)
+        with _inductor_gives_text() as made:
+            torch._inductor.aot_compile(trace.graph, tuple(trace.example), options=_options())
+    return made[0]
 
 
 def _options() -> dict[str, Any]:
     return {
         "aot_inductor.custom_ops_to_c_shims": {product_operation(): [PRODUCT]},
         "cpp.threads": 1,  # runs are what is done side by side
+        "cpp.vec_isa_ok": True,  # see _inductor_gives_text
+        "pattern_matcher": False,  # attention and the like: setting it up takes 1 s
     }
+
+
+@contextlib.contextmanager
+def _inductor_gives_text() -> Iterator[list[Lowered]]:
+    """Within this context inductor compiles nothing: what it has made is put in the list.
+
+    Nor does it try by compiling which vectors the processor has, in 7 s: PyTorch itself knows.
+    """
+    from torch._inductor import codecache, cpu_vec_isa  # 1 s, and few runs compile
+
+    made: list[Lowered] = []
+
+    def keep(graph: Any, wrapper: str, loops: str, *_: object, **__: object) -> str:
+        constants = tuple(map(graph.get_original_value_of_constant, graph.constants))
+        macros = tuple(cpu_vec_isa.pick_vec_isa().build_macro())
+        step = BODY.search(wrapper)
+        if step is None:
+            raise RuntimeError("PyTorch's compiler gives no function for the step")
+        if PROXY in step[0]:
+            raise RuntimeError(
+                "PyTorch's compiler knows an operation of this step from Python alone"
+            )
+        declared = "\n".join(DECLARED.findall(wrapper))
+        made.append(Lowered(loops, declared, step[0], macros, constants))
+        return ""
+
+    known = {"AVX512": cpu_vec_isa.VecAVX512, "AVX2": cpu_vec_isa.VecAVX2}
+    vectors = known.get(torch.backends.cpu.get_cpu_capability())
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(codecache.AotCodeCompiler, "compile", keep))
+        if vectors:
+            one = [vectors()]
+            stack.enter_context(mock.patch.object(cpu_vec_isa, "valid_vec_isa_list", lambda: one))
+            stack.enter_context(mock.patch.object(vectors, "check_build", lambda *_: True))
+        yield made
+
+
+# ------------------------------------------------------------------ C++ around the loops
+
+
+def _step(lowered: Lowered, trace: Trace, folder: Path) -> Iterator[str]:
+    """All of a library but the loops, line by line: shapes, what is exported, the step."""
+    (output,) = trace.graph.graph.find_nodes(op="output")
+    calls_torch = not set(CALLED.findall(lowered.step)) <= OWN
+    yield f'#include "graph_by_{"torch" if calls_torch else "memory"}.hpp"'
+    yield "namespace graph {"
+    yield lowered.declared
+    yield f"enum {{ NUM_INPUTS = {len(trace.example)}, NUM_OUTPUTS = {len(output.args[0])} }};"
+    yield f"enum {{ NUM_CONSTANTS = {len(lowered.constants)} }};"
+    yield from _shapes("SHAPES", trace.example)
+    yield from _shapes("CONSTANT_SHAPES", lowered.constants)
+    yield from _constants(lowered.constants, folder)
+    yield "}"
+    yield '#include "graph_step.hpp"'
+    yield "namespace graph {"
+    yield lowered.step
+    yield "}\n"
+
+
+def _shapes(name: str, tensors: Sequence[Tensor]) -> Iterator[str]:
+    rows = []
+    for i, t in enumerate(tensors):
+        yield f"constexpr int64_t {name}_{i}[] = {_in_braces((*t.shape, *t.stride(), 0))};"
+        ends = f"{name}_{i}, {name}_{i} + {t.dim()}"
+        rows.append(f"{{{t.dim()}, {ends}, {t.element_size()}, {TYPES[t.dtype]}}}")
+    yield f"[[maybe_unused]] const Shape {name}[] = {_in_braces(rows or ['{}'])};"
+
+
+def _constants(tensors: Sequence[Tensor], folder: Path) -> Iterator[str]:
+    """The numbers that are part of a graph, as they are in memory."""
+    for i, t in enumerate(tensors):
+        file = folder / f"constant_{i}"
+        file.write_bytes(bytes_of(t))
+        yield f'extern "C" __attribute__((visibility("hidden"))) const char constant_{i}[];'
+        place = f".section .rodata\\n.balign 64\\n.hidden constant_{i}\\nconstant_{i}:"
+        yield f'asm("{place}\\n.incbin \\"{file}\\"\\n.previous");'
+    ends = [f"constant_{i}" for i in range(len(tensors))] or ["nullptr"]
+    yield f"[[maybe_unused]] const void *const CONSTANTS[] = {_in_braces(ends)};"
+
+
+def _in_braces(values: Sequence[object]) -> str:
+    return f"{{{', '.join(map(str, values))}}}"
+
+
+def _headers() -> tuple[str, ...]:
+    include = Path(torch.__file__).parent / "include"
+    return f"-I{HEADERS}", f"-I{include}", f"-I{include / 'torch/csrc/api/include'}"
+
+
+def _libraries() -> tuple[str, ...]:
+    folder = Path(torch.__file__).parent / "lib"
+    return f"-L{folder}", "-ltorch_cpu", f"-Wl,-rpath,{folder}"
