@@ -119,6 +119,13 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session
+def compiling(session: nox.Session) -> None:
+    """Measure what compiling a step saves and costs, in five minutes on a quiet machine."""
+    install(session, "report")
+    session.run("python", "-m", "benchmarks.compiling", *session.posargs)
+
+
+@nox.session
 def evaluation(session: nox.Session) -> None:
     """Measure the evaluation's speed against its matrix products, on a quiet machine."""
     install(session)

@@ -26,7 +26,7 @@ import torch
 from vaebench.config import parse
 from vaebench.config.build import build_stack, load_data
 from vaebench.training.loop import training_steps
-from vaebench.training.stepping.auto import Always, Compilations
+from vaebench.training.stepping.compiled.way import CompiledSteps, Graphs
 
 BLOCK = 40
 """Steps of a block, as many as a run of 1,600 takes between two points of its curve."""
@@ -100,7 +100,7 @@ def _steps(size: Size, path: Path, native_products: bool) -> Iterator[Any]:
     configs = [parse(raw | {"seed": seed}) for seed in range(size.num_runs)]
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape, dataset.log_volume)
-    way = partial(Always, Compilations(native_products=native_products))
+    way = partial(CompiledSteps, Graphs(native_products=native_products))
     return training_steps(model, configs, dataset, way, at_once=BLOCK)
 
 

@@ -1,4 +1,6 @@
-"""Stacks, processes and threads: what the measured times say, within the memory there is."""
+"""Stacks, processes and threads: a function of the runs and of the memory there is."""
+
+import time
 
 import msgspec
 import pytest
@@ -6,12 +8,12 @@ import torch
 
 from tests.support.runs import tiny
 from vaebench import results
-from vaebench.config.build import build_stack
 from vaebench.config.study import resolve
 from vaebench.core import memory
 from vaebench.running import harness
 from vaebench.running import plan as stacking
-from vaebench.running.plan import StackPlan, best_size, plan, stacks
+from vaebench.running.plan import StackPlan, plan, stacks
+from vaebench.running.work import StepWork
 
 CPU = torch.device("cpu")
 
@@ -21,92 +23,79 @@ def runs(num, **changes):
 
 
 @pytest.fixture
-def measured(monkeypatch):
-    """A machine on which a step takes `fixed` and, for each run, `of_a_run`; threads divide it."""
+def counted(monkeypatch):
+    """A machine with so much memory free, on which a run takes 1 MiB; and no clock is read."""
 
-    def machine(fixed, of_a_run, speedup=1.0, free=1 << 40):
-        asked = []
-
-        def seconds(configs, device, num_threads=1):
-            asked.append(len(configs))
-            return (fixed + of_a_run * len(configs)) / (speedup if num_threads > 1 else 1.0)
-
-        monkeypatch.setattr(stacking, "_sizes", {})
-        monkeypatch.setattr(stacking, "_bytes", {})
-        monkeypatch.setattr(stacking, "step_seconds", seconds)
+    def machine(free=1 << 40, flops=0, cores=8):
+        work = StepWork(flops=flops, elements=0, num_bytes=1 << 20)
+        monkeypatch.setattr(stacking, "step_work", lambda config: work)
         monkeypatch.setattr(stacking, "available_bytes", lambda device: free)
-        monkeypatch.setattr(stacking, "run_bytes", lambda config: 1 << 20)
-        return asked
+        monkeypatch.setattr(stacking, "num_cores", lambda: cores)
 
+    for name in ("perf_counter", "monotonic", "process_time", "time"):
+        monkeypatch.setattr(time, name, lambda: pytest.fail("a clock was read"))
+    machine()
     return machine
 
 
+def sizes(computed):
+    return sorted(map(len, computed.stacks))
+
+
 @pytest.mark.parametrize(
-    "fixed, expected",
+    ("num_runs", "num_workers", "expected"),
     [
-        (0.0, 8),  # nothing is shared: a second run costs as much as the first
-        (4.0, 64),  # per run 1.5, 1.25, 1.125, 1.0625, 1.03: the last is no 5% less
-        (100.0, 100),  # nearly all is shared
+        (1, 1, [1]),
+        (16, 1, [16]),
+        (17, 1, [8, 9]),
+        (40, 2, [13, 13, 14]),
+        (8, 2, [4, 4]),  # cores would idle
+        (8, 3, [2, 2, 4]),
+        (3, 8, [1, 1, 1]),
     ],
 )
-def test_a_stack_is_doubled_while_that_pays(measured, fixed, expected):
-    measured(fixed, 1.0)
-    assert best_size(runs(100), 1, CPU) == expected
+def test_stacks_of_the_default_size_and_as_many_as_workers(
+    counted, num_runs, num_workers, expected
+):
+    computed = plan(runs(num_runs), num_workers, CPU)
+    assert sizes(computed) == expected
+    assert computed.num_workers == min(num_workers, len(expected))
+    assert computed.num_threads == 1
 
 
-def test_what_was_measured_serves_every_group_of_the_shape(measured):
-    asked = measured(4.0, 1.0)
-    best_size(runs(20), 1, CPU)
-    once = len(asked)
-    best_size(runs(20, objective="elbo_mc"), 1, CPU)
-    assert len(asked) == once > 0
-    best_size(runs(20, num_samples=3), 1, CPU)
-    assert len(asked) > once
+def test_a_stack_fits_into_its_share_of_memory(counted):
+    counted(free=24 << 20)  # of which half, for two workers: 6 runs of 1 MiB
+    assert sizes(plan(runs(12), 2, CPU)) == [6, 6]
+    counted(free=0)
+    assert sizes(plan(runs(3), 1, CPU)) == [1, 1, 1]
 
 
-def test_few_runs_share_a_stack_unmeasured(measured):
-    asked = measured(0.0, 1.0)
-    assert best_size(runs(8), 1, CPU) == 8
-    assert not asked
+def test_a_gpu_has_one_worker_and_large_stacks(counted, monkeypatch):
+    computed = plan(runs(300), 4, torch.device("cuda"))
+    assert (sizes(computed), computed.num_workers) == ([150, 150], 1)
 
 
-def test_a_stack_fits_into_its_share_of_memory(measured):
-    measured(100.0, 1.0, free=24 << 20)  # of which half, for two workers: 6 runs of 1 MiB
-    assert best_size(runs(100), 2, CPU) == 6
-    assert [len(s) for s in plan(runs(12), 2, CPU).stacks] == [6, 6]
+@pytest.mark.parametrize(
+    ("num_runs", "flops", "is_compiled", "expected"),
+    [
+        (1, stacking.THREADED_FLOPS, False, 4),
+        (1, stacking.THREADED_FLOPS - 1, False, 1),
+        (1, stacking.THREADED_FLOPS, True, 1),  # compiled steps take one
+        (2, stacking.THREADED_FLOPS, False, 2),
+        (3, stacking.THREADED_FLOPS, False, 1),
+        (9, stacking.THREADED_FLOPS, False, 1),
+    ],
+)
+def test_large_steps_of_few_runs_get_the_cores_that_are_left(
+    counted, num_runs, flops, is_compiled, expected
+):
+    counted(flops=flops)
+    configs = runs(num_runs)
+    compiled = {c.stack_key for c in configs if is_compiled}
+    assert plan(configs, 4, CPU, compiled).num_threads == expected
 
 
-def test_stacks_are_split_for_cores_that_would_idle(measured):
-    measured(1.0, 1.0, speedup=1.1)
-    assert [len(s) for s in plan(runs(8), 2, CPU).stacks] == [4, 4]
-    computed = plan(runs(8), 3, CPU)
-    assert (sorted(map(len, computed.stacks)), computed.num_workers) == ([2, 2, 4], 3)
-
-
-def test_threads_take_over_where_they_are_faster(measured):
-    measured(4.0, 1.0, speedup=1.9)
-    computed = plan(runs(8), 2, CPU)
-    assert (len(computed.stacks), computed.num_workers, computed.num_threads) == (1, 1, 2)
-
-
-@pytest.mark.parametrize("speedup, threads", [(0.9, 1), (1.1, 1), (1.5, 2)])
-def test_one_run_gets_the_threads_that_help(measured, speedup, threads):
-    measured(1.0, 1.0, speedup=speedup)
-    assert plan(runs(1), 2, CPU).num_threads == threads
-
-
-def test_objectives_that_hold_more_get_smaller_stacks():
-    """beta_tc compares every code with every example, dimension by dimension."""
-    large = {
-        "model": {"latent_dim": 16, "widths": [8]},
-        "train": {"num_steps": 2, "batch_size": 64},
-    }
-    elbo, beta_tc = (tiny(objective=name, **large) for name in ("elbo", "beta_tc"))
-    assert stacking.run_bytes(beta_tc) > 10 * stacking.run_bytes(elbo)
-
-
-def test_every_run_is_in_one_stack(measured):
-    measured(4.0, 1.0)
+def test_every_run_is_in_one_stack(counted):
     configs = runs(21) + runs(3, objective="elbo_mc") + runs(5, num_samples=2)
     for cores in (1, 2, 7):
         computed = plan(configs, cores, CPU).stacks
@@ -127,30 +116,14 @@ def test_a_step_that_fails_is_the_workers_to_report(monkeypatch):
     def fails(*_):
         raise RuntimeError("on purpose")
 
-    monkeypatch.setattr(stacking, "step_seconds", fails)
-    computed = plan(runs(1), 2, CPU)
-    assert computed == StackPlan([runs(1)], 1)
+    monkeypatch.setattr(stacking, "step_work", fails)
+    assert plan(runs(1), 2, CPU) == StackPlan([runs(1)], 1)
 
 
-def test_plugins_are_not_run_by_the_coordinator(measured):
-    asked = measured(1.0, 1.0)
-    computed = plan([msgspec.structs.replace(c, plugin="0123456789ab") for c in runs(20)], 2, CPU)
-    assert [len(s) for s in computed.stacks] == [10, 10]
-    assert not asked
-
-
-def test_threads_are_as_before_after_a_probe():
-    before = torch.get_num_threads()
-    seconds = stacking.step_seconds(runs(2), CPU, num_threads=2)
-    assert seconds > 0
-    assert torch.get_num_threads() == before
-
-
-def test_a_run_needs_its_weights_three_times_and_a_step():
-    (config,) = runs(1)
-    weights = 4 * sum(p.numel() for p in build_stack([config], (8, 8)).parameters())
-    activations = 4 * config.train.batch_size * 64
-    assert 3 * weights + activations < stacking.run_bytes(config) < 10 * (weights + activations)
+def test_functions_of_the_users_are_not_called_by_the_coordinator(monkeypatch):
+    monkeypatch.setattr(stacking, "step_work", lambda config: pytest.fail("a step was taken"))
+    configs = [msgspec.structs.replace(c, plugin="0123456789ab") for c in runs(20)]
+    assert sizes(plan(configs, 2, CPU)) == [10, 10]
 
 
 @pytest.mark.parametrize("size", [1, 2])

@@ -16,7 +16,7 @@ from vaebench.running import timing
 from vaebench.running.harness import time_all, train_all
 from vaebench.running.timing import NUM_ROUNDS, Lap, Variant, _baseline, _ratio, timing_pass
 from vaebench.training.stepping.eager import eager
-from vaebench.training.stepping.ways import COMPILE
+from vaebench.training.stepping.ways import WAYS
 
 MIB = 2**20
 
@@ -126,7 +126,7 @@ def compiled():
 
 def test_steps_are_timed_as_the_study_took_them(tmp_path, monkeypatch):
     """As its records say; and a second look times nothing."""
-    monkeypatch.setitem(COMPILE._entries, "always", compiled)
+    monkeypatch.setitem(WAYS._entries, "compiled", compiled)
     configs = resolve([tiny(objective=name) for name in ("elbo", "elbo_mc")])
     train_all(configs[:1], tmp_path, "s", executor="inline", compiles="always")
     train_all(configs[1:], tmp_path, "s", executor="inline", compiles="never")

@@ -19,6 +19,7 @@ from vaebench.core.errors import InputError
 from vaebench.core.plugins import known_to_workers, load_plugins
 from vaebench.core.sources import check_unchanged
 from vaebench.models import weights
+from vaebench.running.choosing import COMPILE, Study, in_words
 from vaebench.running.cluster import NO_CLUSTER, Cluster
 from vaebench.running.coordinate import Account, OnSteps, carry_out
 from vaebench.running.environment import default_device, describe
@@ -26,7 +27,7 @@ from vaebench.running.executors import EXECUTORS
 from vaebench.running.job import SETTLED, Job, Needs
 from vaebench.running.plan import DEFAULT_SIZE, StackPlan, num_cores, plan
 from vaebench.running.timing import Variant, timing_pass
-from vaebench.training.stepping.ways import COMPILE, taken
+from vaebench.training.stepping.ways import STEP, Stepping, taken
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,12 +140,13 @@ def train_all(
     cluster: Cluster = NO_CLUSTER,
     plugins: Sequence[str] = (),
     compiles: str = "auto",
+    times: float = 1.0,
     progress: Progress = silent,
 ) -> dict[str, results.Status]:
     """Train the runs that are not recorded yet. Returns how each of the study's runs ended.
 
-    A failed run counts as not recorded: what stopped it may be mended. The caller holds the
-    folder, by `results.alone`, where others may come to it.
+    A failed run counts as not recorded: what stopped it may be mended. `times`: see Study. The
+    caller holds the folder, by `results.alone`, where others may come to it.
     """
     _check(configs, executor, workers, plugins, compiles)
     results.prepare(out)
@@ -157,11 +159,15 @@ def train_all(
     with _accounted(configs, out):
         device = default_device()
         at_once = 1 if executor == "inline" else workers or num_cores()
-        chosen = plan(pending, at_once, device)
+        whole = Study(configs, device, num_cores(), times)
+        steppings = COMPILE[compiles](whole, results.records(out))
+        compiled = [key for key, stepping in steppings.items() if stepping.is_compiled]
+        chosen = plan(pending, at_once, device, compiled)
         files = tuple(str(Path(p).resolve()) for p in plugins)
-        jobs = _jobs(chosen, study, files, str(device), compiles)
+        jobs = _jobs(chosen, steppings, study, files, str(device))
         num_steps = sum(config.train.num_steps for config in pending)
-        with progress(f"training {len(pending)} runs: {chosen}", num_steps) as meter:
+        words = f"training {len(pending)} runs: {chosen}; {in_words(configs, steppings)}"
+        with progress(words, num_steps) as meter:
 
             def on_runs(ended: Mapping[str, results.Status]) -> None:
                 meter.on_runs(_counted(ended, len(configs)))
@@ -184,22 +190,22 @@ def time_all(
     device = str(default_device())
     records = {record.run: record for record in results.records(out)}
     variants = [
-        Variant(runs, _compiles([records[c.id] for c in runs if c.id in records]))
+        Variant(runs, _way([records[c.id] for c in runs if c.id in records]))
         for runs in _variants(configs)
         if not any(c.id in records and records[c.id].status == "failed" for c in runs)
     ]
-    wanted = [([c.id for c in v.configs], v.compiles, describe(device)) for v in variants]
+    wanted = [([c.id for c in v.configs], v.way, describe(device)) for v in variants]
     there = results.timings(out)
-    if wanted != [(r.config["runs"], r.config.get("compiles"), r.environment) for r in there]:
+    if wanted != [(r.config["runs"], r.config.get("way"), r.environment) for r in there]:
         with _accounted(configs, out), progress(f"timing {len(variants)} variants", 0):
             timed = timing_pass(variants, study, device)
         results.write_timings(out, timed)
 
 
-def _compiles(records: Sequence[results.Record]) -> str:
-    """The way to compile, by name, that leads to steps as these runs' were."""
-    steps = {taken(record.operations.get("training step", "eager")) for record in records}
-    return "never" if not steps or "eager" in steps else "always"
+def _way(records: Sequence[results.Record]) -> str:
+    """The way to take steps, by name, that leads to steps as these runs' were."""
+    steps = {taken(record.operations.get(STEP, "eager")) for record in records}
+    return "eager" if not steps or "eager" in steps else "compiled"
 
 
 def _check(
@@ -264,12 +270,19 @@ def _accounted(configs: Sequence[RunConfig], out: Path) -> Iterator[None]:
 
 
 def _jobs(
-    chosen: StackPlan, study: str, plugins: tuple[str, ...], device: str, compiles: str
+    chosen: StackPlan,
+    steppings: Mapping[str, Stepping],
+    study: str,
+    plugins: tuple[str, ...],
+    device: str,
 ) -> list[Job]:
     """One job per stack, the longest first, so that no worker is left with it at the end."""
     needs = Needs(chosen.num_threads, gpus=0 if device == "cpu" else 1)
-    common = study, plugins, device, needs, compiles, Path.cwd()
-    jobs = [Job(tuple(stack), *common) for stack in chosen.stacks]
+    common = study, plugins, device, needs
+    jobs = [
+        Job(tuple(stack), *common, steppings[stack[0].stack_key], Path.cwd())
+        for stack in chosen.stacks
+    ]
     return sorted(jobs, key=_cost, reverse=True)
 
 

@@ -32,7 +32,7 @@ from vaebench.training.checkpoints import Checkpoint
 from vaebench.training.isolation import check_isolated
 from vaebench.training.loop import Trained, training
 from vaebench.training.step import MakeBlocks
-from vaebench.training.stepping.ways import COMPILE
+from vaebench.training.stepping.ways import EAGER, LIKE, WAYS, WHY, Stepping
 
 SETTLED = ("done", "diverged")
 """Statuses of runs that are not trained again, and whose records are not replaced."""
@@ -62,8 +62,7 @@ class Job:
     plugins: tuple[str, ...] = ()
     device: str = "cpu"
     needs: Needs = Needs()
-    compiles: str = "auto"
-    """Whether steps are compiled: a name of `ways.COMPILE`."""
+    stepping: Stepping = EAGER
     cwd: Path = Path()
     """The folder that the configurations' relative paths start from."""
     root: Path = Path("/")
@@ -152,8 +151,10 @@ def _performed(job: Job) -> Iterator[OfJob]:
     dataset, device = load_data(configs[0].data), torch.device(job.device)
     check_isolated(configs, dataset, device)
     ops.forget_paths()
+    ops.note(WHY, job.stepping.why)
+    ops.note(LIKE, job.configs[0].stack_key)
     start = [Checkpoint.from_bytes(content) for content in job.start]
-    way = _way(job.compiles)
+    way = _way(job.stepping.way)
     steps = training(configs, dataset, device, way, start=start, until=job.until)
     while True:
         try:
@@ -202,7 +203,7 @@ def graded_in_full(
 @functools.cache
 def _way(name: str) -> MakeBlocks:
     """The way to take steps; kept for the later jobs of a worker, which need not compile again."""
-    return COMPILE[name]()
+    return WAYS[name]()
 
 
 def history_of(job: Job, trained: Trained, run: int) -> dict[str, Any]:

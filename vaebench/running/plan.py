@@ -1,41 +1,32 @@
-"""Measures how many runs to stack, and how many processes and threads to train them in.
+"""How many runs to stack, and how many processes and threads to train them in.
 
-The time of a small model's step is mostly overhead, which all runs of a stack share: so runs are
-stacked for as long as a larger stack takes less time per run. A few steps of each size are timed.
+All is a function of the runs, of the memory that is free and of the number of workers: no clock is
+read, so a busy machine stacks as an idle one does.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 import logging
-import math
 import os
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from vaebench.config import RunConfig
-from vaebench.config.build import build_stack, load_data
-from vaebench.core.memory import PeakBytes, available_bytes
-from vaebench.core.timing import threads
-from vaebench.models.likelihoods import LIKELIHOODS
-from vaebench.training.loop import training_steps
+from vaebench.core.memory import available_bytes
+from vaebench.running.work import step_work
 
 LOG = logging.getLogger("vaebench.running.plan")
 
 DEFAULT_SIZE = 16
-"""Runs in a stack where nothing has been timed."""
-SMALLEST_PROBED = 8
-"""This many runs, or fewer, share a stack without being timed."""
-WORTH = 0.95
-"""A stack is doubled while that brings the time of a run to this share, or less."""
-WARM_UP, TIMED = 3, 12
-"""Steps of a probe."""
-THREADS_MARGIN = 1.2
-"""How many times faster more threads must be than more processes: see `_seconds_per_step`."""
+"""Most runs in a stack on a CPU: what they share, the dispatch of a step, is little beside what
+each takes."""
+SIZE_ON_GPU = 256
+"""Most runs in a stack on a GPU, where a step of many takes about as long as one of few."""
+THREADED_FLOPS = 10**8
+"""A step of one run with as many operations in its products is faster in more threads."""
 SHARE_OF_MEMORY = 0.5
 """Share of the memory free at the start that all workers together may use."""
 
@@ -57,36 +48,44 @@ class StackPlan:
         )
 
 
-def plan(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -> StackPlan:
-    """How to train these runs, from timings; in stacks of the default size where a step fails.
+def plan(
+    configs: Sequence[RunConfig],
+    num_workers: int,
+    device: torch.device,
+    compiled: Collection[str] = (),
+) -> StackPlan:
+    """How to train these runs; in stacks of the default size where no step can be counted.
 
-    That failure is left to the worker, which records it. Plugins are not timed: what they do to
-    their process must not happen to this one.
+    A step that fails is left to the worker, which records it. Functions of the user's are called by
+    workers alone: what they do to their process must not happen to this one. `compiled`: the keys
+    of stacks whose steps are, which take one thread.
     """
     default = stacks(configs)
-    unmeasured = StackPlan(default, min(num_workers, len(default)))
+    uncounted = StackPlan(default, min(num_workers, len(default)))
     if any(config.plugin for config in configs):
-        return unmeasured
+        return uncounted
     try:
-        return _measured(configs, num_workers, device)
+        return _counted(configs, num_workers, device, compiled)
     except Exception as error:
-        LOG.warning("no stack was timed: %s", error)
-        return unmeasured
+        LOG.warning("no step could be counted: %s", error)
+        return uncounted
 
 
-def _measured(configs: Sequence[RunConfig], num_workers: int, device: torch.device) -> StackPlan:
-    """Stacks of the fastest size; where workers would be idle, smaller ones or more threads."""
+def _counted(
+    configs: Sequence[RunConfig],
+    num_workers: int,
+    device: torch.device,
+    compiled: Collection[str],
+) -> StackPlan:
+    """Stacks that fit memory; where workers would be idle, smaller ones, then more threads."""
     if device.type != "cpu":
-        sized = _sized(configs, 1, device)
-        torch.cuda.empty_cache()  # a worker needs what the probe had
-        return StackPlan(sized, num_workers=1)
-    whole = _sized(configs, num_workers, device)
-    if len(whole) >= num_workers:
-        return StackPlan(whole, num_workers)
-    apart = _split(whole, num_workers)
-    num_threads = max(1, min(num_workers, num_cores()) // len(whole))
-    options = [StackPlan(whole, len(whole), num_threads), StackPlan(apart, len(apart))]
-    return min(options, key=functools.partial(_seconds_per_step, device=device))
+        return StackPlan(_sized(configs, 1, device, SIZE_ON_GPU), num_workers=1)
+    parts = _split(_sized(configs, num_workers, device, DEFAULT_SIZE), num_workers)
+    is_threaded = all(
+        c.stack_key not in compiled and step_work(c).flops >= THREADED_FLOPS for c in configs
+    )
+    idle = max(1, min(num_workers, num_cores()) // len(parts)) if is_threaded else 1
+    return StackPlan(parts, min(num_workers, len(parts)), idle)
 
 
 def stacks(configs: Iterable[RunConfig], max_size: int = DEFAULT_SIZE) -> list[list[RunConfig]]:
@@ -107,12 +106,16 @@ def _adam(config: RunConfig) -> tuple[float, float]:
 
 
 def _sized(
-    configs: Sequence[RunConfig], num_workers: int, device: torch.device
+    configs: Sequence[RunConfig], num_workers: int, device: torch.device, max_size: int
 ) -> list[list[RunConfig]]:
+    """Stacks of the largest size, or as many runs as fit into a worker's share of the memory."""
+    share = SHARE_OF_MEMORY * available_bytes(device) / num_workers
     return [
         part
         for group in _groups(configs)
-        for part in _evenly(group, best_size(group, num_workers, device))
+        for part in _evenly(
+            group, max(1, min(max_size, int(share / step_work(group[0]).num_bytes)))
+        )
     ]
 
 
@@ -130,88 +133,6 @@ def _split(whole: list[list[RunConfig]], num_parts: int) -> list[list[RunConfig]
         largest = parts.pop()
         parts = sorted([*parts, *_evenly(largest, -(-len(largest) // 2))], key=len)
     return parts
-
-
-def _seconds_per_step(option: StackPlan, device: torch.device) -> float:
-    """Seconds that a step of an option's largest stack takes, in its number of threads.
-
-    The threads of this process spin while they wait and a worker's do not, so that more threads
-    look better here than there: their time counts with a margin.
-    """
-    largest = max(option.stacks, key=len)
-    margin = THREADS_MARGIN if option.num_threads > 1 else 1.0
-    return margin * step_seconds(largest, device, option.num_threads)
-
-
-def best_size(group: Sequence[RunConfig], num_workers: int, device: torch.device) -> int:
-    """The largest stack that fits memory and still lowers the time per run enough."""
-    first, shape = group[0], _shape(group[0])
-    if first.stack_key not in _bytes:
-        _bytes[first.stack_key] = run_bytes(first)
-    most = int(SHARE_OF_MEMORY * available_bytes(device) / num_workers / _bytes[first.stack_key])
-    if min(len(group), most) <= SMALLEST_PROBED:
-        return max(1, min(len(group), most))
-    if (shape, most := min(most, len(group))) not in _sizes:
-        _sizes[shape, most] = _doubled(group, most, device)
-    return _sizes[shape, most]
-
-
-_bytes: dict[str, int] = {}
-_sizes: dict[tuple[str, int], int] = {}
-"""By shape of model and minibatch, and the most runs; in time objectives differ little."""
-
-
-def _shape(config: RunConfig) -> str:
-    outputs = LIKELIHOODS[config.likelihood.name].outputs_per_pixel
-    train = config.train
-    what = config.model, config.data.name, outputs, config.num_samples
-    return repr((*what, config.posterior.name, train.batch_size, train.precision))
-
-
-def _doubled(group: Sequence[RunConfig], most: int, device: torch.device) -> int:
-    """Double the stack while that lowers the time per run enough; returns the last such size."""
-    best, best_seconds = min(most, SMALLEST_PROBED), math.inf
-    for size in (SMALLEST_PROBED << i for i in itertools.count()):
-        if best == most:
-            break
-        size = min(size, most)
-        members = group[:size]
-        seconds = step_seconds(members, device) / size
-        LOG.info("%s: a stack of %d takes %.3f ms per run", group[0].variant, size, 1e3 * seconds)
-        if seconds > WORTH * best_seconds:
-            break
-        best, best_seconds = size, seconds
-    return best
-
-
-def step_seconds(configs: Sequence[RunConfig], device: torch.device, num_threads: int = 1) -> float:
-    """Seconds of a training step: the least of a few, as other processes can only add to it."""
-    with threads(num_threads):
-        times = list(itertools.islice(_laps(configs, device), WARM_UP + TIMED))
-    return min(times[-TIMED:])
-
-
-def _laps(configs: Sequence[RunConfig], device: torch.device) -> Iterator[float]:
-    """The seconds of one training step after another."""
-    dataset = load_data(configs[0].data)
-    model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
-    start = time.perf_counter()
-    for step in training_steps(model, configs, dataset):
-        step.loss.sum().item()  # on a GPU: wait for it
-        yield time.perf_counter() - start
-        start = time.perf_counter()
-
-
-def run_bytes(config: RunConfig) -> int:
-    """Bytes that a run takes in training: weights, Adam's two moments, and a step at its peak."""
-    dataset = load_data(config.data)
-    model = build_stack([config], dataset.image_shape, dataset.log_volume)
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    steps = training_steps(model, [config], dataset)
-    next(steps)  # makes what all runs of a stack share: the observations of an epoch
-    with PeakBytes() as counted:
-        next(steps, None)
-    return 3 * weights + counted.peak
 
 
 def num_cores() -> int:

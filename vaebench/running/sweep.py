@@ -94,6 +94,7 @@ def sweep(
             workers=workers,
             cluster=cluster,
             compiles=compiles,
+            times=num_trials / len(trials),
             plugins=plugins,
             progress=progress,
         )

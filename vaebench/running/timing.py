@@ -33,7 +33,7 @@ from vaebench.training.loop import training_steps
 from vaebench.training.minibatches import steps_per_epoch
 from vaebench.training.progress import Progress
 from vaebench.training.step import MakeBlocks
-from vaebench.training.stepping.ways import COMPILE, taken
+from vaebench.training.stepping.ways import STEP, WAYS, taken
 
 NUM_ROUNDS = 11
 NUM_WARM_UP = 10
@@ -48,8 +48,8 @@ class Variant:
     """The runs of a variant that are timed, in one stack, and how their steps are taken."""
 
     configs: Sequence[RunConfig]
-    compiles: str = "never"
-    """A name of `ways.COMPILE`."""
+    way: str = "eager"
+    """A name of `ways.WAYS`."""
 
 
 @dataclass
@@ -79,10 +79,10 @@ def timing_pass(
     A variant that raises, as some of the user's do where several runs are stacked, is left out with
     an InputWarning: its runs are recorded already.
     """
-    ways = {name: COMPILE[name]() for name in {variant.compiles for variant in variants}}
+    ways = {name: WAYS[name]() for name in {variant.way for variant in variants}}
     with threads(num_threads), paused():
         tried = [
-            _warmed_up_if_it_runs(i, variant, device, ways[variant.compiles])
+            _warmed_up_if_it_runs(i, variant, device, ways[variant.way])
             for i, variant in enumerate(variants)
         ]
         laps = [lap for lap in tried if lap]
@@ -129,7 +129,7 @@ def _warmed_up(index: int, variant: Variant, device: str, make_blocks: MakeBlock
     lap.num_steps = _whole_epochs(max(2, round(1e3 * ROUND_SECONDS / step_ms)), per_epoch)
     lap.loop = endless(min(lap.num_steps, at_once))
     _timed(lap, device)
-    lap.steps = taken(paths()["training step"])
+    lap.steps = taken(paths()[STEP])
     return lap
 
 
@@ -194,7 +194,7 @@ def _record(lap: Lap, baseline: Lap, study: str, device: str, num_threads: int) 
         run=f"timing-{config.id}",
         study=study,
         labels=labels(config, seed=None),
-        config={"runs": [c.id for c in lap.configs], "compiles": lap.variant.compiles},
+        config={"runs": [c.id for c in lap.configs], "way": lap.variant.way},
         status="done",
         metrics=[
             *_times(lap.times_ms, config.train.batch_size, protocol),

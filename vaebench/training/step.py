@@ -32,7 +32,7 @@ def loss_of(config: RunConfig, dataset: Dataset) -> Loss:
     """The loss of runs like this one on a data set."""
     objective, num_examples = OBJECTIVES[config.objective.name], len(dataset.train)
     kind = step_kind(config, dataset)
-    return Loss(objective, config.num_samples, num_examples, config.stack_key, kind)
+    return Loss(objective, config.num_samples, num_examples, kind)
 
 
 def initial_state(objective: Objective, num_runs: int, place: Tensor) -> State:
@@ -84,8 +84,6 @@ class Loss:
     objective: Objective
     num_samples: int
     num_examples: int
-    stack_key: str
-    """The key of the configurations, by which it is known whether compiling paid."""
     kind: str
     """What all runs share that take the same steps, by which a compiled graph is found."""
 

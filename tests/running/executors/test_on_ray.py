@@ -95,13 +95,14 @@ def test_a_cluster_that_exists_is_joined_and_a_death_there_costs_its_culprit_alo
     objectives = [{"name": "deadly", "gamma": gamma} for gamma in (1.0, 2.0)]
     configs = resolve([tiny(tiny_npz.name, objective=o) for o in objectives])
     handler = signal.getsignal(signal.SIGTERM)
-    ended = train_all(configs, Path("out"), "s", executor="ray", plugins=[plugin], workers=7)
+    eager = {"plugins": [plugin], "compiles": "never"}
+    ended = train_all(configs, Path("out"), "s", executor="ray", workers=7, **eager)
     assert [ended[config.id] for config in configs] == ["done", "failed"]
     assert ray.cluster_resources()["CPU"] == 1, "it was joined, not started"
     assert signal.getsignal(signal.SIGTERM) is handler, "Ray would take it"
     (failed,) = (r for r in results.records(tmp_path / "out") if r.status == "failed")
     assert "died 3 times, the last time with this run alone (WorkerCrashedError" in failed.reason
-    train_all(configs[:1], tmp_path / "alone", "s", executor="inline")
+    train_all(configs[:1], tmp_path / "alone", "s", executor="inline", compiles="never")
     alone = contents(tmp_path / "alone")
     assert {name: contents(tmp_path / "out")[name] for name in alone} == alone
     assert not list((tmp_path / "out").glob(".*"))

@@ -22,7 +22,7 @@ from vaebench.training.curves import CURVES, NUM_LOGGED
 from vaebench.training.descent import StackAdam
 from vaebench.training.loop import train, training_steps
 from vaebench.training.progress import Progress
-from vaebench.training.stepping import auto
+from vaebench.training.stepping.compiled.way import CompiledSteps, Graphs
 from vaebench.training.stepping.eager import EagerStep, eager
 
 pytestmark = OF_COMPILING
@@ -168,8 +168,8 @@ def in_float32(monkeypatch):
 def test_a_compiled_stack_shrinks_too(in_float32):
     """By one graph. The curves are those of eager runs but for roundings, and to the last bit those
     of each run alone."""
-    known = auto.Compilations()
-    always = partial(auto.Always, known)
+    graphs = Graphs()
+    always = partial(CompiledSteps, graphs)
     configs = stack_of("elbo", patience=(None, 1, None), rates=(WILD, 0.1, 0.01))
     plain, compiled = (trained(configs, make_blocks)[0] for make_blocks in (eager, always))
     assert compiled.diverged_at == plain.diverged_at == (1, None, None)
@@ -180,7 +180,7 @@ def test_a_compiled_stack_shrinks_too(in_float32):
         assert compiled.curves[run] == alone.curves[0]
         for name in CURVES:
             assert compiled.curves[run][name] == pytest.approx(plain.curves[run][name], rel=1e-4)
-    assert len(known.graphs) == 1
+    assert len(graphs.made) == 1
 
 
 def _steps(result):

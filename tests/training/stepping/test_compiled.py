@@ -30,8 +30,8 @@ from vaebench.objectives import OBJECTIVES, objective
 from vaebench.ops import c
 from vaebench.training.descent import gradient_norms
 from vaebench.training.loop import training_steps
-from vaebench.training.stepping import auto, ways
-from vaebench.training.stepping.compiled import block
+from vaebench.training.stepping import ways
+from vaebench.training.stepping.compiled import block, way
 from vaebench.training.stepping.compiled.trace import trace_step
 from vaebench.training.stepping.eager import EagerStep, eager
 
@@ -212,8 +212,8 @@ def stack_of(kind, scalars=SCALARS, **more):
     return [run_config(**KINDS[kind] | own | more, num_steps=NUM_STEPS) for own in scalars]
 
 
-KNOWN = auto.Compilations()
-always, where_it_pays = partial(auto.Always, KNOWN), partial(auto.Auto, KNOWN)
+GRAPHS = way.Graphs()
+always, where_possible = partial(way.CompiledSteps, GRAPHS), partial(way.CompiledOrEager, GRAPHS)
 """Ways that share the graphs that are compiled for this file."""
 
 
@@ -361,7 +361,7 @@ def test_a_graph_serves_every_stack_of_its_kind(monkeypatch):
         pytest.fail("runs of the same kind have a graph already")
 
     compiled(stack_of("beta_elbo"))
-    monkeypatch.setattr(auto, "compile_step", no_second_graph)
+    monkeypatch.setattr(way, "compile_step", no_second_graph)
     rates = {"learning_rate": 1e-2}, {"rate_weight": 0.5}, {"rate_weight": linear(stop=2.0)}
     values = (0.5, linear(), linear(start=4.0, stop=1.0))
     for num_runs in (1, 2, 3):
@@ -370,7 +370,7 @@ def test_a_graph_serves_every_stack_of_its_kind(monkeypatch):
             for value, own in list(zip(values, rates, strict=True))[:num_runs]
         ]
         plain = history(configs, eager, torch.float32)
-        for make_blocks in (always, where_it_pays):
+        for make_blocks in (always, where_possible):
             computed = history(configs, make_blocks, torch.float32)
             assert_alike(plain, computed, **IN_FLOAT32)
 
@@ -436,13 +436,10 @@ def test_what_cannot_be_compiled_says_so_and_trains_eagerly(case, monkeypatch):
     dtype, reason = case(monkeypatch)
     with pytest.raises(RuntimeError, match=reason):
         history(two_runs(), ways.always(), dtype)
-    for name, value in {"FIRST_TIMED": 0, "LAST_TIMED": 2, "ASSUMED_SECONDS": 0.0}.items():
-        monkeypatch.setattr(auto, name, value)
     ops.forget_paths()
-    computed = history(two_runs(), ways.auto(), dtype)
-    assert (
-        f"eager: it could not be compiled: RuntimeError: {reason}" in (ops.paths()["training step"])
-    )
+    computed = history(two_runs(), ways.where_possible(), dtype)
+    assert ops.paths()[ways.STEP] == "eager"
+    assert reason in ops.paths()["compiling"]
     ops.forget_paths()
     assert_alike(computed, history(two_runs(), eager, dtype), **SAME_BITS)
 
@@ -482,14 +479,12 @@ def test_states_that_change_places_are_handed_on_by_c(three_states):
 
 
 @needs_compiler
-def test_an_operation_without_a_function_in_c_stays_eager(monkeypatch):
+def test_an_operation_without_a_function_in_c_stays_eager():
     """A triangular solve: PyTorch's compiler would ask Python for it."""
     configs = [run_config("elbo_mc", posterior="full_gaussian", num_steps=8, seed=1)]
     with pytest.raises(RuntimeError, match="from Python alone"):
         history(configs, always, torch.float32)
-    for name, value in {"FIRST_TIMED": 0, "LAST_TIMED": 2, "ASSUMED_SECONDS": 0.0}.items():
-        monkeypatch.setattr(auto, name, value)
-    computed = history(configs, where_it_pays, torch.float32)
+    computed = history(configs, where_possible, torch.float32)
     assert_alike(computed, history(configs, eager, torch.float32), **SAME_BITS)
 
 

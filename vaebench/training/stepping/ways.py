@@ -1,4 +1,4 @@
-"""The ways to take training steps, by the names of the option --compile.
+"""The ways to take training steps, by name.
 
 A way imports what it needs when it is chosen: eager steps need nothing that compiled steps or CUDA
 graphs do. README.md beside this file states the contract of a way.
@@ -7,6 +7,7 @@ graphs do. README.md beside this file states the contract of a way.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from vaebench.core.registry import Registry
@@ -16,9 +17,30 @@ from vaebench.training.descent import Descent
 from vaebench.training.step import Loss, MakeBlocks, TakeBlock
 from vaebench.training.stepping.eager import OneByOne, eager
 
-COMPILE: Registry[Callable[[], MakeBlocks]] = Registry("way to compile")
-"""Each call makes a way that has compiled nothing yet; what it learns of a stack serves the later
-stacks that take their steps by it."""
+STEP, WHY, LIKE = "training step", "why this step", "stack key"
+"""What is noted of a run's steps: the way that was taken, why, and of which runs that holds."""
+WAYS: Registry[Callable[[], MakeBlocks]] = Registry("way to take steps")
+"""Each call makes a way that has compiled nothing yet; what it compiles for a stack serves the
+later stacks that take their steps by it."""
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """How a run takes its steps."""
+
+    way: str = "eager"
+    """A name of WAYS."""
+    why: str = ""
+    """The reason for it, in words."""
+    kind: str = ""
+    """What runs share that have one graph: see `training.kind`."""
+
+    @property
+    def is_compiled(self) -> bool:
+        return self.way != "eager"
+
+
+EAGER = Stepping()
 
 
 def never() -> MakeBlocks:
@@ -26,23 +48,26 @@ def never() -> MakeBlocks:
     return _eager
 
 
-def auto() -> MakeBlocks:
-    """Compiled where the steps that are left pay for it; on a GPU, one CUDA graph."""
-    from vaebench.training.stepping.auto import Auto, Compilations
-
-    return partial(_by_device, partial(Auto, Compilations()))
-
-
 def always() -> MakeBlocks:
-    """Compiled from the first step on; on a GPU, one CUDA graph."""
-    from vaebench.training.stepping.auto import Always, Compilations
+    """Compiled from the first step on; on a GPU, one CUDA graph.
 
-    return partial(_by_device, partial(Always, Compilations()))
+    Raises RuntimeError at the first step where it cannot be compiled.
+    """
+    from vaebench.training.stepping.compiled.way import CompiledSteps, Graphs
+
+    return partial(_by_device, partial(CompiledSteps, Graphs()))
 
 
-COMPILE.add("auto", auto)
-COMPILE.add("always", always)
-COMPILE.add("never", never)
+def where_possible() -> MakeBlocks:
+    """As `always`; operation by operation where it cannot be compiled, which is noted."""
+    from vaebench.training.stepping.compiled.way import CompiledOrEager, Graphs
+
+    return partial(_by_device, partial(CompiledOrEager, Graphs()))
+
+
+WAYS.add("eager", never)
+WAYS.add("compiled", always)
+WAYS.add("compiled or eager", where_possible)
 
 
 def taken(note: str) -> str:
@@ -57,7 +82,7 @@ def taken(note: str) -> str:
 
 
 def _eager(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> TakeBlock:
-    note("training step", "eager")
+    note(STEP, "eager")
     return eager(model, loss, descend, steps_left)
 
 
@@ -70,6 +95,6 @@ def _by_device(
     try:
         from vaebench.training.stepping.cuda_graph import CapturedStep
     except ImportError as error:
-        note("training step", f"eager: a CUDA graph needs {error.name}")
+        note(STEP, f"eager: a CUDA graph needs {error.name}")
         return eager(model, loss, descend, steps_left)
     return OneByOne(CapturedStep(model, loss), descend)

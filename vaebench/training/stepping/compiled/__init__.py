@@ -12,6 +12,7 @@ from vaebench.training.stepping.compiled.library import (
     compile_graph,
     compile_step,
     is_on_disk,
+    problem,
 )
 from vaebench.training.stepping.compiled.names import graph_key
 
@@ -22,4 +23,5 @@ __all__ = [
     "compile_step",
     "graph_key",
     "is_on_disk",
+    "problem",
 ]

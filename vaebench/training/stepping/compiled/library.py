@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +31,7 @@ from vaebench.training.scalars import Scalars
 from vaebench.training.scalars import scalars as scalars_of
 from vaebench.training.step import Loss, initial_state, loss_of
 from vaebench.training.stepping.compiled.entry import Entry, entry_of, read, write
-from vaebench.training.stepping.compiled.names import graph_name, key_of_kind
+from vaebench.training.stepping.compiled.names import compiler, graph_name, key_of_kind
 from vaebench.training.stepping.compiled.source import compile_trace
 from vaebench.training.stepping.compiled.trace import trace_step
 
@@ -121,17 +123,37 @@ def _code_at(entry: Entry) -> Path:
     return cache.root() / "graphs" / f"{entry.graph}.so"
 
 
-def _refusals(model: VAE) -> Iterator[str]:
-    """Why the steps of a model cannot be compiled; nothing where they can."""
-    tensors = [t.detach() for t in (*model.parameters(), *model.buffers())]
+def problem() -> str:
+    """Why no graph can be compiled on this machine; "" where nothing stands in the way."""
+    if reason := _unsupported():
+        return reason
+    if not shutil.which(compiler()[0]):
+        return f"compiled steps need a C++ compiler: there is no {compiler()[0]}"
+    try:
+        folder = cache.root() / "graphs"
+        cache.prepare(folder)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return f"compiled steps need a cache that can be written: {error}"
+    return ""
+
+
+def _unsupported() -> str:
+    """Why no graph can be used here, not even one from disk."""
     first, end = TESTED_TORCH
     if not first <= _version(torch.__version__) < end:
-        yield (
+        return (
             f"compiled steps use private interfaces of PyTorch, tested from {_dotted(first)} to "
             f"before {_dotted(end)}; this is {torch.__version__}"
         )
-    if not c.library():
-        yield f"compiled steps need native code: {c.problem()}"
+    return "" if c.library() else f"compiled steps need native code: {c.problem()}"
+
+
+def _refusals(model: VAE) -> Iterator[str]:
+    """Why the steps of a model cannot be compiled; nothing where they can."""
+    tensors = [t.detach() for t in (*model.parameters(), *model.buffers())]
+    if reason := _unsupported():
+        yield reason
     if not can_move_in_c([p.detach() for p in model.parameters()]):
         yield "compiled steps need parameters in float32"
     if not all(t.is_contiguous() and t.dtype in TYPES for t in tensors):

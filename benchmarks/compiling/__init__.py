@@ -1,0 +1,1 @@
+"""What does compiling a training step save, and what does it cost?"""

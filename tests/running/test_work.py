@@ -1,0 +1,77 @@
+"""The work of a step: exact counts of what is known by hand."""
+
+import time
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from tests.support.runs import tiny
+from vaebench.config.build import build_stack, load_data
+from vaebench.running import work
+from vaebench.running.work import Operations, step_work
+from vaebench.training.loop import training_steps
+
+
+def test_operations_are_counted_exactly():
+    a, b = torch.ones(2, 3, 5), torch.ones(2, 5, 7)
+    with Operations() as counted:
+        product = torch.bmm(a, b)
+        product.transpose(1, 2).relu() + 1.0
+    assert counted.flops == 2 * 2 * 3 * 5 * 7
+    assert counted.elements == 2 * (2 * 3 * 7), "a view writes nothing"
+
+
+def test_products_of_a_small_model():
+    """Two layers each of encoder and decoder: forwards, and backwards for weights and inputs."""
+    config = tiny(model={"latent_dim": 2, "widths": [8]})
+    pixels, batch = 64, config.train.batch_size
+    forward = 2 * batch * (pixels * 8 + 8 * 4 + 2 * 8 + 8 * pixels)
+    of_the_image = 2 * batch * pixels * 8  # which has no gradient
+    assert step_work(config).flops == 3 * forward - of_the_image
+
+
+@pytest.mark.parametrize("model", ["mlp", "conv"])
+def test_products_are_those_that_pytorch_counts(model):
+    config = tiny(model={"name": model, "latent_dim": 2, "widths": [8]}, num_samples=3)
+    dataset = load_data(config.data)
+    steps = training_steps(build_stack([config], dataset.image_shape), [config], dataset)
+    with FlopCounterMode(display=False) as counted:
+        next(steps)
+    assert step_work(config).flops == counted.get_total_flops()
+
+
+def test_more_samples_and_larger_minibatches_are_more_work():
+    one = step_work(tiny())
+    for more in (step_work(tiny(objective="iwae", num_samples=4)), _of_batches(64)):
+        assert more.flops > 2 * one.flops
+        assert more.elements > 2 * one.elements
+
+
+def _of_batches(size):
+    return step_work(tiny(train={"num_steps": 5, "batch_size": size}))
+
+
+def test_runs_of_any_length_are_counted_without_a_clock(monkeypatch):
+    for name in ("perf_counter", "monotonic", "process_time", "time"):
+        monkeypatch.setattr(time, name, lambda: pytest.fail("a clock was read"))
+    lengths = [tiny(train={"num_steps": n, "batch_size": 16}) for n in (1, 2, 1000)]
+    assert len({work._count(config) for config in lengths}) == 1
+
+
+def test_a_run_needs_its_weights_three_times_and_a_step():
+    config = tiny()
+    weights = 4 * sum(p.numel() for p in build_stack([config], (8, 8)).parameters())
+    activations = 4 * config.train.batch_size * 64
+    found = step_work(config).num_bytes
+    assert 3 * weights + activations < found < 10 * (weights + activations)
+
+
+def test_objectives_that_hold_more_need_more():
+    """beta_tc compares every code with every example, dimension by dimension."""
+    large = {
+        "model": {"latent_dim": 16, "widths": [8]},
+        "train": {"num_steps": 2, "batch_size": 64},
+    }
+    elbo, beta_tc = (step_work(tiny(objective=name, **large)) for name in ("elbo", "beta_tc"))
+    assert beta_tc.num_bytes > 10 * elbo.num_bytes
