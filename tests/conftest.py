@@ -41,9 +41,19 @@ def wrong_posterior() -> VAE:
 @pytest.fixture
 def tiny_npz(tmp_path: Path) -> Path:
     """A data set small enough to train on in a moment: 40 + 16 binary 4x4 images with labels."""
+    return _tiny(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, for fixtures that several tests share."""
+    return _tiny(tmp_path_factory.mktemp("data"))
+
+
+def _tiny(folder: Path) -> Path:
     generator = np.random.default_rng(0)
     images = (generator.random((56, 4, 4)) < 0.4).astype(np.uint8)
-    path = tmp_path / "tiny.npz"
+    path = folder / "tiny.npz"
     labels = images.sum((1, 2)) % 3
     np.savez(path, x_train=images[:40], x_test=images[40:], y_train=labels[:40], y_test=labels[40:])
     return path

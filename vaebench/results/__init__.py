@@ -10,6 +10,7 @@ OUT/records.lock      held while a record is changed
 OUT/index.sqlite      what the records of a large folder say, for fast reading; may be deleted
 """
 
+from vaebench.results.export import export
 from vaebench.results.files import check_room, writable, write_atomically
 from vaebench.results.folder import (
     add,
@@ -33,6 +34,7 @@ from vaebench.results.folder import (
     write_timings,
 )
 from vaebench.results.lock import alone, changing
+from vaebench.results.merging import merge
 from vaebench.results.record import (
     UNITS,
     Labels,
@@ -45,6 +47,7 @@ from vaebench.results.record import (
     parts,
 )
 from vaebench.results.rows import curves, frame, load
+from vaebench.results.selection import conditions, selected
 
 __all__ = [
     "UNITS",
@@ -57,13 +60,16 @@ __all__ = [
     "alone",
     "changing",
     "check_room",
+    "conditions",
     "curves",
     "digest",
     "encoded",
     "examples",
+    "export",
     "file_of",
     "frame",
     "load",
+    "merge",
     "metric",
     "metrics",
     "pack_examples",
@@ -74,6 +80,7 @@ __all__ = [
     "recorded",
     "records",
     "remove",
+    "selected",
     "status",
     "timings",
     "writable",

@@ -89,6 +89,8 @@ class Record(Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     schema: Annotated[int, Meta(ge=1)] = SCHEMA
     """Raised when what a record means changes; those of before it was counted are of the first."""
+    protocol: int = 0
+    """That of the run's numbers, see `config.run_config.PROTOCOL`; 0 where it does not say."""
     weights: str = ""
     """SHA-256 of the file of its parameters; "" where there is none, or in earlier records."""
 

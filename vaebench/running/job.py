@@ -18,6 +18,7 @@ import torch
 from vaebench import ops, results
 from vaebench.config import RunConfig, plugin_fingerprint
 from vaebench.config.build import load_data, subject
+from vaebench.config.run_config import PROTOCOL
 from vaebench.core.errors import InputError
 from vaebench.core.plugins import load_plugins
 from vaebench.data import Dataset, is_path
@@ -315,6 +316,7 @@ def recorded(job: Job, config: RunConfig, status: results.Status, **contents: An
             config=msgspec.to_builtins(config),
             operations=ops.paths(),
             environment=describe(job.device),
+            protocol=PROTOCOL,
             **contents,
         )
     )

@@ -1,0 +1,189 @@
+"""Commands for what results folders hold: list and tidy runs, export rows, merge folders."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vaebench.cli.group import main, one_line
+from vaebench.cli.options import PATH, plugin_option
+from vaebench.cli.show import print_line, print_lines, print_table, progress_bar
+from vaebench.core.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STATUSES = ("done", "diverged", "failed")
+LISTED = ("run", "status", "dataset", "likelihood", "variant", "seed", "nll", "reason")
+REASON_WIDTH = 60
+NUM_POINTS = 10
+"""Points of the learning curves that are shown of a run, the last one among them."""
+
+
+@main.command()
+@click.argument("folder", type=PATH)
+@click.argument("wanted", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--status", type=click.Choice(STATUSES), help="Only runs that ended so.")
+@click.option("--show", metavar="ID", help="One run: settings, figures, curves, why it was lost.")
+@click.option("--prune", is_flag=True, help="Remove the runs, with all of their files.")
+@click.option("--retry", is_flag=True, help="Do the failed ones again; with --out, all of them.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+@click.option("--out", type=PATH, help="With --retry: another folder, for runs of their own.")
+@click.option("--workers", type=int, help="With --retry: processes. Default: one per core.")
+@click.option("--limit", default=50, show_default=True, help="Runs to list at most.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything, as JSON.")
+@plugin_option
+def runs(
+    folder: Path,
+    wanted: tuple[str, ...],
+    status: str | None,
+    show: str | None,
+    prune: bool,
+    retry: bool,
+    yes: bool,
+    out: Path | None,
+    workers: int | None,
+    limit: int,
+    as_json: bool,
+    plugins: tuple[str, ...],
+) -> None:
+    """List the runs in FOLDER, show one, remove some, or do failed ones again.
+
+    Conditions choose among them, by any column, setting or metric: objective=iwae 'beta>2'
+    'nll<90' train.learning_rate=1e-3.
+    """
+    from vaebench import results
+
+    if bool(show) + prune + retry > 1:
+        raise InputError("give one of --show, --prune and --retry; got several")
+    if (out or workers) and not retry:
+        raise InputError("--out and --workers are for --retry")
+    if show:
+        return _show(folder, show, as_json)
+    texts = [*wanted, *([f"status={status}"] if status else [])]
+    chosen = results.selected(folder, results.conditions(texts), ("nll",))
+    if prune:
+        return _prune(folder, list(chosen["run"]), yes)
+    if retry:
+        again = chosen if out else chosen[chosen["status"] == "failed"]
+        return _retry(folder, list(again["run"]), out or folder, workers, plugins)
+    return _list(chosen, limit, as_json)
+
+
+@main.command()
+@click.argument("folder", type=PATH)
+@click.argument("rows", type=PATH, metavar="ROWS.parquet|.csv")
+def export(folder: Path, rows: Path) -> None:
+    """Write every row of FOLDER to a file, with hyperparameters as typed columns."""
+    from vaebench import results
+
+    print_line(f"{results.export(folder, rows)} rows in {rows}")
+
+
+@main.command()
+@click.argument("folders", type=PATH, nargs=-1, required=True, metavar="FOLDER...")
+@click.option("--out", type=PATH, required=True, help="The folder to put all runs in.")
+def merge(folders: tuple[Path, ...], out: Path) -> None:
+    """Put the runs of several results folders, as of several machines, into one."""
+    from vaebench import results
+
+    merged = results.merge(folders, out)
+    twice = f"; {merged.num_twice} records were there twice, alike" if merged.num_twice else ""
+    print_line(f"{merged.num_runs} runs in {out}{twice}")
+
+
+def _list(chosen: pd.DataFrame, limit: int, as_json: bool) -> None:
+    """Print the runs, those that were lost first."""
+    if as_json:
+        return print_line(chosen.to_json(orient="records"))
+    order = chosen["status"].map(STATUSES.index)
+    columns = [name for name in LISTED if name in chosen]
+    by = [*(name for name in columns[2:6])]
+    listed = chosen.assign(order=-order).sort_values(["order", *by]).head(limit)
+    if len(listed):
+        print_table("", [_line(row) for row in listed[columns].to_dict("records")])
+    counts = chosen["status"].value_counts()
+    words = ", ".join(f"{counts[s]} {s}" for s in STATUSES if counts.get(s))
+    rest = f"; {len(listed)} are listed: --limit lists more" if len(chosen) > len(listed) else ""
+    return print_line(f"{len(chosen)} runs{f': {words}' if words else ''}{rest}")
+
+
+def _line(row: dict[Any, Any]) -> dict[str, str]:
+    row["reason"] = one_line(row["reason"].strip().rpartition("\n")[2])[:REASON_WIDTH]
+    return {name: _cell(value) for name, value in row.items()}
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _show(folder: Path, run: str, as_json: bool) -> None:
+    from vaebench import results
+    from vaebench.config import by_place
+    from vaebench.running.again import command
+
+    record = results.read(folder, run)
+    again = command(folder, record)
+    if as_json:
+        print_line(json.dumps({**json.loads(results.encoded(record)), "command": again}))
+        return
+    labels = record.labels
+    print_line(f"{record.run}: {labels.variant}, {labels.likelihood}, seed {labels.seed}")
+    print_line(f"{record.status}{f': {record.reason.strip()}' if record.reason else ''}")
+    print_lines(f"{name} = {json.dumps(v)}" for name, v in by_place(record.config).items())
+    if record.metrics:
+        figures = ("metric", "value", "low", "high", "unit", "trust")
+        print_table("", [{n: _cell(getattr(m, n)) for n in figures} for m in record.metrics])
+    if points := _points(record.curves):
+        print_table("", points)
+    print_line(f"again, alone: {again}" if again else "a model from elsewhere: nothing to train")
+
+
+def _points(curves: dict[str, list[float | None]]) -> list[dict[str, str]]:
+    """Some points of the learning curves, evenly spaced from the last back, steps first."""
+    names = sorted(curves, key=lambda name: (name != "step", name))
+    num = len(curves.get("step", ()))
+    every = max(1, num // NUM_POINTS)
+    shown = range((num - 1) % every, num, every)
+    return [{name: _cell(curves[name][i]) for name in names} for i in shown]
+
+
+def _prune(folder: Path, chosen: Sequence[str], yes: bool) -> None:
+    from vaebench.results import pruning
+
+    size = pruning.num_bytes(folder, chosen) / 2**20
+    what = f"{len(chosen)} runs of {folder}, {size:.1f} MiB"
+    if not chosen:
+        return print_line("no run to remove")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError(f"removing {what}, must be confirmed: add --yes")
+        click.confirm(f"remove {what}?", abort=True)
+    pruning.prune(folder, chosen)
+    return print_line(f"removed {what}")
+
+
+def _retry(
+    folder: Path,
+    chosen: Sequence[str],
+    out: Path,
+    workers: int | None,
+    plugins: tuple[str, ...],
+) -> None:
+    from vaebench.running.again import retry
+
+    if not chosen:
+        return print_line("no run to do again")
+    ended = retry(folder, chosen, out, plugins=plugins, workers=workers, progress=progress_bar)
+    lost = sum(status != "done" for status in ended.values())
+    print_line(f"{len(ended) - lost} of {len(ended)} runs done, recorded in {out}/runs")
+    if lost:
+        sys.exit(1)
+    return None

@@ -1,0 +1,70 @@
+"""Does recorded runs again, from the configuration in their record alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vaebench import results
+from vaebench.config import RunConfig, convert
+from vaebench.config.study import resolve
+from vaebench.core.errors import InputError
+from vaebench.core.plugins import load_plugins
+from vaebench.results import Record
+from vaebench.running.harness import run_all
+
+
+def command(folder: Path, record: Record) -> str:
+    """The command that does a run again, alone and in a folder of its own; "" where none can."""
+    if not _config(record):
+        return ""
+    name = shlex.quote(str(folder))
+    out = shlex.quote(str(folder.with_name(f"{folder.resolve().name}-{record.run}")))
+    plugin = " --plugin FILE.py" if record.config.get("plugin") else ""
+    return f"vaebench runs {name} run={record.run} --retry --out {out}{plugin}"
+
+
+def retry(
+    folder: Path, runs: Sequence[str], out: Path, *, plugins: Sequence[str] = (), **how: Any
+) -> dict[str, results.Status]:
+    """Do runs of a folder again, and record them in `out`, which may be the same folder.
+
+    `how` are arguments of `run_all`. Returns how each ended. Raises InputError, before any is
+    done, where a run would no longer be the same, or is of a model from elsewhere.
+    """
+    load_plugins(plugins)
+    by_study: dict[str, list[RunConfig]] = {}
+    for run in runs:
+        record = results.read(folder, run)
+        by_study.setdefault(record.study, []).append(_same(record))
+    ended: dict[str, results.Status] = {}
+    for study, configs in by_study.items():
+        ended |= run_all(configs, out, study, plugins=plugins, timings=False, **how)
+    return ended
+
+
+def _same(record: Record) -> RunConfig:
+    """The configuration of a run, whose id must still be the run's. Raises InputError."""
+    config = _config(record)
+    if config is None:
+        raise InputError(
+            f"run {record.run} ({record.labels.variant}) is of a model from elsewhere: grade it by "
+            f"`vaebench evaluate FILE.py`"
+        )
+    (resolved,) = resolve([config])
+    if resolved.id != record.run:
+        raise InputError(
+            f"run {record.run} ({record.labels.variant}) would not be the same: its data, plugin "
+            f"files or the protocol of training have changed since: run its study again"
+        )
+    return resolved
+
+
+def _config(record: Record) -> RunConfig | None:
+    try:
+        config: RunConfig = convert(record.config, RunConfig)
+    except InputError:
+        return None
+    return config
