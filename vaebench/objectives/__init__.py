@@ -4,6 +4,7 @@ from vaebench.core.registry import discover
 from vaebench.objectives.entry import (
     OBJECTIVES,
     Auxiliary,
+    Case,
     GradientOf,
     Objective,
     SameAs,
@@ -12,4 +13,4 @@ from vaebench.objectives.entry import (
 
 discover(__name__, __path__)
 
-__all__ = ["OBJECTIVES", "Auxiliary", "GradientOf", "Objective", "SameAs", "objective"]
+__all__ = ["OBJECTIVES", "Auxiliary", "Case", "GradientOf", "Objective", "SameAs", "objective"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vaebench.models.terms import Terms
-from vaebench.objectives.entry import GradientOf, SameAs, objective
+from vaebench.objectives.entry import Case, GradientOf, SameAs, objective
 
 
 @objective(
@@ -14,6 +14,7 @@ from vaebench.objectives.entry import GradientOf, SameAs, objective
     bound="lower",
     tight=True,
     same_as=(SameAs("elbo_mc", exact=False),),
+    case_of=Case("beta_elbo", at={"beta": 1.0}),
     no_looser_than=("beta_elbo",),
     needs="closed_form_kl",
 )

@@ -40,6 +40,17 @@ class SameAs:
 
 
 @dataclass(frozen=True)
+class Case:
+    """The objective, which has no hyperparameters, equals `other` at the hyperparameters `at`.
+
+    So do its gradients, also in their rounding; a term with a weight of 0 must be finite.
+    """
+
+    other: str
+    at: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class GradientOf:
     """The expected gradient of an estimator is that of `other` at `other_at`.
 
@@ -80,6 +91,8 @@ class Objective:
     bound_for: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """The hyperparameters for which the bound holds, where it does not hold for all."""
     same_as: tuple[SameAs, ...] = ()
+    case_of: Case | None = None
+    """Another objective that this one is, to the last bit: compiled steps of both are one graph."""
     no_looser_than: tuple[str, ...] = ()
     """Objectives, at their defaults, than which this bound is never looser, in expectation."""
     tighter_with_samples: bool = False
@@ -198,6 +211,7 @@ def objective(
     tight: bool = False,
     bound_for: Mapping[str, tuple[float, float]] = {},
     same_as: tuple[SameAs, ...] = (),
+    case_of: Case | None = None,
     no_looser_than: tuple[str, ...] = (),
     tighter_with_samples: bool = False,
     gradient_of: Mapping[Side, GradientOf] = {},
@@ -226,6 +240,7 @@ def objective(
             tight=tight,
             bound_for=bound_for,
             same_as=same_as,
+            case_of=case_of,
             no_looser_than=no_looser_than,
             tighter_with_samples=tighter_with_samples,
             gradient_of=gradient_of,

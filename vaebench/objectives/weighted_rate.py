@@ -11,7 +11,7 @@ from torch import Tensor
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper, Scalar, with_axis
 from vaebench.models.terms import Terms
-from vaebench.objectives.entry import AT_LEAST_ONE, SameAs, objective
+from vaebench.objectives.entry import AT_LEAST_ONE, Case, SameAs, objective
 
 
 @objective(
@@ -35,6 +35,7 @@ def beta_elbo(
     source='"Bending the ELBO in Variational Autoencoders" (2019), its training loop',
     bound="none",
     same_as=(SameAs("beta_elbo", other_at={"beta": 0.0}),),
+    case_of=Case("beta_elbo", at={"beta": 0.0}),
     ignores_rate=True,
 )
 def reconstruction_only(t: Terms) -> Tensor:

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import msgspec
 
 from vaebench.config import RunConfig
+from vaebench.config.compatibility import refusal
 from vaebench.config.sections import digest
 from vaebench.data import Dataset
-from vaebench.objectives import OBJECTIVES
+from vaebench.objectives import OBJECTIVES, Objective
+
+
+class General(NamedTuple):
+    """The objective of the compiled steps of a run, and the constants at which it is its own."""
+
+    objective: Objective
+    constants: Mapping[str, float]
+
+
+def general(config: RunConfig) -> General:
+    """The objective of a run, or the one that it is a case of, where both can be trained."""
+    objective = OBJECTIVES[config.objective.name]
+    case = objective.case_of
+    parts = config.likelihood.name, config.posterior.name, config.prior.name
+    if case is None or refusal(case.other, *parts, config.num_samples):
+        return General(objective, {})
+    return General(OBJECTIVES[case.other], case.at)
 
 
 def step_kind(config: RunConfig, dataset: Dataset) -> str:
@@ -15,10 +36,10 @@ def step_kind(config: RunConfig, dataset: Dataset) -> str:
 
     Seeds, scalars and schedules, the number of steps and the images themselves make no other kind.
     """
-    objective = OBJECTIVES[config.objective.name]
+    objective, constants = general(config)
     return digest(
         {
-            "objective": [config.objective.name, *config.objective.hyper],
+            "objective": [objective.name, *constants, *config.objective.hyper],
             "counts": {name: config.objective.hyper[name] for name in objective.counts},
             "posterior": [config.posterior.name, *config.posterior.hyper],
             "prior": config.prior.name,

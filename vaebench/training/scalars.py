@@ -120,6 +120,10 @@ class Scalars:
             change(self.rate_weight),
         )
 
+    def with_constants(self, constants: Mapping[str, float]) -> Scalars:
+        """These scalars together with hyperparameters of the objective that never change."""
+        return replace(self, objective={**constants, **self.objective})
+
     def with_state(self, state: State) -> Scalars:
         """These scalars together with what an objective keeps from step to step."""
         return replace(self, objective={**self.objective, **state})

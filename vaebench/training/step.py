@@ -6,7 +6,7 @@ S runs side by side, never mixed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import NamedTuple, Protocol
 
@@ -23,7 +23,7 @@ from vaebench.models.terms import Terms, compute_terms
 from vaebench.objectives import OBJECTIVES, Objective
 from vaebench.ops.noise import Noise
 from vaebench.training.descent import Descent
-from vaebench.training.kind import step_kind
+from vaebench.training.kind import General, general, step_kind
 from vaebench.training.minibatches import Minibatches
 from vaebench.training.scalars import Scalars, State
 
@@ -32,7 +32,7 @@ def loss_of(config: RunConfig, dataset: Dataset) -> Loss:
     """The loss of runs like this one on a data set."""
     objective, num_examples = OBJECTIVES[config.objective.name], len(dataset.train)
     kind = step_kind(config, dataset)
-    return Loss(objective, config.num_samples, num_examples, kind)
+    return Loss(objective, config.num_samples, num_examples, kind, general(config))
 
 
 def initial_state(objective: Objective, num_runs: int, place: Tensor) -> State:
@@ -86,6 +86,12 @@ class Loss:
     num_examples: int
     kind: str
     """What all runs share that take the same steps, by which a compiled graph is found."""
+    compiled: General
+    """The objective of compiled steps, which may be one that this is a case of."""
+
+    def as_compiled(self) -> Loss:
+        """The same loss, to the last bit, as compiled steps have it."""
+        return replace(self, objective=self.compiled.objective)
 
     def terms(
         self,

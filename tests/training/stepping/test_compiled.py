@@ -31,7 +31,7 @@ from vaebench.ops import c
 from vaebench.training.descent import gradient_norms
 from vaebench.training.loop import training_steps
 from vaebench.training.stepping import ways
-from vaebench.training.stepping.compiled import block, way
+from vaebench.training.stepping.compiled import block, library, way
 from vaebench.training.stepping.compiled.trace import trace_step
 from vaebench.training.stepping.eager import EagerStep, eager
 
@@ -351,6 +351,20 @@ def test_a_parameter_with_other_memory_is_trained_there():
     losses += [step.losses for step in steps]
     assert torch.equal(torch.cat(losses), expected.losses)
     assert all(torch.equal(a, b) for a, b in zip(before, kept, strict=True))
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["elbo", "reconstruction_only"])
+def test_cases_of_an_objective_are_served_by_its_graph(name, monkeypatch):
+    """It is on disk from the beta ELBO: nothing is traced."""
+    compiled(stack_of("beta_elbo"))
+    monkeypatch.setattr(library, "trace_step", lambda *_: pytest.fail("traced again"))
+    configs = [
+        run_config(**KINDS["beta_elbo"] | {"objective": name}, seed=seed, num_steps=10)
+        for seed in (0, 1)
+    ]
+    served = history(configs, partial(way.CompiledSteps, way.Graphs()), torch.float32, 4)
+    assert_alike(served, history(configs, eager, torch.float32, 4), **IN_FLOAT32)
 
 
 @needs_compiler

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ class CompiledBlocks:
 
     def __init__(self, model: VAE, loss: Loss, descend: Descent, graph: Graph) -> None:
         self.model, self.graph, self.descend = model, graph, descend
-        self.state_names = loss.objective.state
+        self.state_names, self.constants = loss.objective.state, loss.compiled.constants
         numbers = sum(math.prod(draw.sizes) for draw in graph.draws) * model.num_runs
         self.at_once = max(1, NUMBERS_BYTES // max(1, 4 * numbers))
         self.tensors = [*model.parameters(), *model.buffers()]
@@ -75,9 +75,10 @@ class CompiledBlocks:
         state = {name: state[name].clone() for name in self.state_names}
         x = like.new_empty(1, 1, batch, batches.images.num_pixels)  # filled anew for each step
         numbers = [_drawn(draw, noise, num_steps).to(like) for draw in self.graph.draws]
-        values = [_over_steps(series, like) for series in _series(scalars, state)]
+        values = [_over_steps(series, like) for series in _series(scalars, self.constants, state)]
         inputs = [*self.fixed, x, *numbers, *values]
-        first_state = len(inputs) - len(values) + _num_varying(scalars[0])
+        num_hyper = len(self.constants) + _num_varying(scalars[0])
+        first_state = len(inputs) - len(values) + num_hyper
         results = Results(
             like.new_empty(num_steps, num_runs),
             like.new_empty(num_runs),
@@ -114,11 +115,14 @@ def _drawn(draw: Draw, noise: Noise, num_steps: int) -> Tensor:
     return draw.over(noise, num_steps).movedim(-3, 1).contiguous()  # from [T, (K,) S, B, D]
 
 
-def _series(scalars: Sequence[Scalars], state: State) -> Iterator[tuple[Scalar, ...]]:
+def _series(
+    scalars: Sequence[Scalars], constants: Mapping[str, float], state: State
+) -> Iterator[tuple[Scalar, ...]]:
     """The values over the steps of each scalar that a graph is given; one where all are alike."""
     alike = all(of_step is scalars[0] for of_step in scalars)
     of_steps = scalars[:1] if alike else scalars
-    return zip(*(varying(of_step.with_state(state)) for of_step in of_steps), strict=True)
+    whole = (of_step.with_constants(constants).with_state(state) for of_step in of_steps)
+    return zip(*map(varying, whole), strict=True)
 
 
 def _over_steps(values: Sequence[Scalar], like: Tensor) -> Tensor:
