@@ -18,6 +18,7 @@ from vaebench.ops.noise import Noise
 from vaebench.ops.recorded_draws import Draw, Recording, Replay
 from vaebench.training.scalars import Scalars
 from vaebench.training.step import Loss
+from vaebench.training.stepping.compiled import convolutions
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,8 @@ def _replacements() -> dict[Any, Any]:
 
 
 def _native_products() -> dict[Any, Any]:
-    """The product in C that stands in a graph for PyTorch's batched products in float32."""
+    """The product in C that stands in a graph for PyTorch's batched products and convolutions in
+    float32."""
     product, aten = product_operation(), torch.ops.aten
 
     def bmm(a: Tensor, b: Tensor) -> Tensor:
@@ -156,7 +158,8 @@ def _native_products() -> dict[Any, Any]:
         # Apart from the product, the sum joins the activation that follows.
         return product(a, b) + bias if a.dtype == torch.float32 else NotImplemented
 
-    return {aten.bmm.default: bmm, aten.baddbmm.default: baddbmm}
+    of_patches = convolutions.replacements(product)
+    return {aten.bmm.default: bmm, aten.baddbmm.default: baddbmm} | of_patches
 
 
 def _log1p(x: Tensor) -> Tensor:
