@@ -41,14 +41,14 @@ def axis_patches(name: str, values: Any) -> list[Patch]:
 def always_set(axes: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
     """Each axis, with the places that all of its entries set."""
     for name, values in by_place(axes).items():
-        yield name, set.intersection(*(set(_leaves(p)) for p in axis_patches(name, values)))
+        yield name, set.intersection(*(set(leaves(p)) for p in axis_patches(name, values)))
 
 
 def check_disjoint(axes: Sequence[Sequence[Patch]]) -> None:
     """Raises InputError for a field that two axes set."""
     seen: set[str] = set()
     for patches in axes:
-        places = {place for patch in patches for place in _leaves(patch)}
+        places = {place for patch in patches for place in leaves(patch)}
         if both := seen & places:
             raise InputError(f"each field must be set by one axis; {min(both)!r} is set by two")
         seen |= places
@@ -62,7 +62,7 @@ def laid_over(base: dict[str, Any], *patches: Patch) -> dict[str, Any]:
     return base
 
 
-def _leaves(patch: Patch) -> Iterator[str]:
+def leaves(patch: Patch) -> Iterator[str]:
     """The places that a patch sets, including those within a choice."""
     for place, value in patch.items():
         yield place

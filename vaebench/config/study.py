@@ -16,14 +16,12 @@ import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from vaebench.config import (
-    CHOICES,
-    SECTIONS,
     DataConfig,
     RunConfig,
     by_place,
@@ -33,8 +31,18 @@ from vaebench.config import (
     value_at,
     with_value,
 )
-from vaebench.config.axes import FIELDS, always_set, axis_patches, check_disjoint, laid_over
+from vaebench.config.axes import (
+    FIELDS,
+    Patch,
+    always_set,
+    axis_patches,
+    check_disjoint,
+    laid_over,
+    leaves,
+)
 from vaebench.config.build import build_stack, check_support, load_data, subject
+from vaebench.config.sweep import SweepConfig, written_long
+from vaebench.config.sweep import opened as opened_sweep
 from vaebench.config.toml import check_plain, read_table, toml_value
 from vaebench.core.errors import InputError
 from vaebench.data import span, unit
@@ -49,25 +57,6 @@ FILLED_IN = {
 """Fields that are computed when a study is read, with what to do instead of setting them."""
 MAX_NAME_BYTES = 200
 """Bytes of a study's name at most: file systems take 255, and words are added to it."""
-
-
-class SearchRange(Struct, frozen=True, forbid_unknown_fields=True):
-    """A range of a sweep, for a field that does not declare one."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
-class SweepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a sweep of this study minimises and over what, beside the declared ranges."""
-
-    target: Literal["nll", "elbo"] = "nll"
-    """On the validation part: the NLL, or minus the beta = 1 ELBO."""
-    space: dict[str, SearchRange] = {}
-    batch: Annotated[int, Meta(ge=1)] = 4
-    """Trials asked for at once, and trained side by side."""
-    seed: Annotated[int, Meta(ge=0)] = 0
 
 
 class Study(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +88,8 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Study:
         table = _overridden(table, override)
     try:
         check_plain(table)
+        if isinstance(section := table.get("sweep"), dict):
+            table["sweep"] = written_long(section)
         study = convert(table, Study, places=[f"base.{name}" for name in FIELDS])
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -108,14 +99,27 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Study:
 
 def expand(study: Study) -> list[RunConfig]:
     """Every run of the study, checked against its data. Raises InputError."""
-    axes = [axis_patches(name, values) for name, values in by_place(study.axes).items()]
-    check_disjoint(axes)
     _check_seed(study)
     base = laid_over({}, by_place(study.base))
-    tables = [laid_over(base, *combination) for combination in itertools.product(*axes)]
+    tables = [laid_over(base, *combination) for combination in _combinations(study)]
     for table in tables:
         _check_settable(table)
     return resolve([parse(table) for table in tables])
+
+
+def set_by_axes(study: Study) -> list[frozenset[str]]:
+    """For each run that `expand` gives, the places that its axes set. Raises InputError."""
+    return [
+        frozenset(place for patch in combination for place in leaves(patch))
+        for combination in _combinations(study)
+    ]
+
+
+def _combinations(study: Study) -> list[tuple[Patch, ...]]:
+    """The product of the axes. Raises InputError for a field that two of them set."""
+    axes = [axis_patches(name, values) for name, values in by_place(study.axes).items()]
+    check_disjoint(axes)
+    return list(itertools.product(*axes))
 
 
 def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -218,16 +222,9 @@ def _opened(table: dict[str, Any]) -> dict[str, Any]:
         opened["base"] = laid_over({}, by_place(base))
     if isinstance(axes := table.get("axes"), dict):
         opened["axes"] = by_place(axes)
-    sweep = table.get("sweep")
-    if isinstance(sweep, dict) and isinstance(space := sweep.get("space"), dict):
-        opened["sweep"] = {**sweep, "space": by_place(space, _holds_ranges)}
+    if isinstance(section := table.get("sweep"), dict):
+        opened["sweep"] = opened_sweep(section)
     return opened
-
-
-def _holds_ranges(place: str, table: dict[str, Any]) -> bool:
-    """Whether a table holds ranges, or tables of them, and is not itself a range."""
-    of_run = place in (*SECTIONS, *CHOICES) or all(isinstance(v, dict) for v in table.values())
-    return of_run and not set(table) & set(SearchRange.__struct_fields__)
 
 
 def _overridden(table: dict[str, Any], override: str) -> dict[str, Any]:

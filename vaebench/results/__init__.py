@@ -5,6 +5,8 @@ OUT/samples/ID.png    images drawn from it
 OUT/weights/ID.pt     its parameters, for another evaluation
 OUT/examples/ID.npz   what its figures are means of, for paired tests
 OUT/timings.json      the last quiet timing pass
+OUT/tuning.json       of a sweep: which runs are of which variant, untuned and tuned
+OUT/trials/           of a sweep: a results folder of its trials' runs
 OUT/work.lock         held by the study or sweep at work
 OUT/records.lock      held while a record is changed
 OUT/index.sqlite      what the records of a large folder say, for fast reading; may be deleted
@@ -48,6 +50,7 @@ from vaebench.results.record import (
 )
 from vaebench.results.rows import curves, frame, load
 from vaebench.results.selection import conditions, selected
+from vaebench.results.tuning import Tuning, read_tuning, write_tuning
 
 __all__ = [
     "UNITS",
@@ -56,6 +59,7 @@ __all__ = [
     "Record",
     "Status",
     "Training",
+    "Tuning",
     "add",
     "alone",
     "changing",
@@ -76,6 +80,7 @@ __all__ = [
     "parts",
     "prepare",
     "read",
+    "read_tuning",
     "read_weights",
     "recorded",
     "records",
@@ -90,4 +95,5 @@ __all__ = [
     "write_part",
     "write_rows",
     "write_timings",
+    "write_tuning",
 ]

@@ -106,6 +106,9 @@ class Study:
     num_cores: int
     times: float = 1.0
     """How often the folder will have seen as many runs: a sweep has its batches one by one."""
+    counts_disk: bool = True
+    """Whether a graph on disk costs less than one that is still to be compiled; where it does not,
+    the choice is the same for whoever makes it."""
 
 
 def auto(study: Study, records: Iterable[Record]) -> dict[str, Stepping]:
@@ -204,7 +207,7 @@ def _on_disk(study: Study) -> set[str]:
     """The kinds of which a graph is there that was compiled before."""
     from vaebench.training.stepping.compiled import graph_key, is_on_disk
 
-    firsts = (group[0] for group in _groups(study).values())
+    firsts = [group[0] for group in _groups(study).values()] if study.counts_disk else []
     return {_kind(c) for c in firsts if is_on_disk(graph_key(c, load_data(c.data)))}
 
 

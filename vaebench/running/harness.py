@@ -111,7 +111,7 @@ def run_all(
 
     Raises InputError where another one is at work there.
     """
-    _check(configs, executor, workers, plugins, compiles)  # else there would be an empty folder
+    check(configs, executor, workers, plugins, compiles)  # else there would be an empty folder
     results.prepare(out)
     with results.alone(out):
         ended = train_all(
@@ -148,7 +148,7 @@ def train_all(
     A failed run counts as not recorded: what stopped it may be mended. `times`: see Study. The
     caller holds the folder, by `results.alone`, where others may come to it.
     """
-    _check(configs, executor, workers, plugins, compiles)
+    check(configs, executor, workers, plugins, compiles)
     results.prepare(out)
     ended = results.recorded(out)
     settled = {c.id: ended[c.id] for c in configs if ended.get(c.id) in SETTLED}
@@ -208,7 +208,7 @@ def _way(records: Sequence[results.Record]) -> str:
     return "eager" if not steps or "eager" in steps else "compiled"
 
 
-def _check(
+def check(
     configs: Sequence[RunConfig],
     executor: str,
     workers: int | None,

@@ -1,0 +1,371 @@
+"""From a study to a folder: what is trained, on which part it is judged, and what is written."""
+
+import math
+from collections import Counter
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from pandas import read_csv
+
+from tests.running.sweeps.conftest import RANGE, piwae
+from vaebench import results
+from vaebench.config.study import expand, read
+from vaebench.config.sweep import Budget
+from vaebench.core.errors import InputError
+from vaebench.running.harness import silent
+from vaebench.running.sweeps import sweep as module
+from vaebench.running.sweeps.rounds import Tuned
+from vaebench.running.sweeps.sweep import sweep
+from vaebench.running.sweeps.variants import variants_of
+
+TWO = ("seed = [0, 1]", 'seed = [0, 1]\nobjective = ["beta_elbo", "elbo"]')
+
+
+class KilledError(BaseException):
+    """Stands in for kill -9: nothing in the sweep may catch it."""
+
+
+def tune(study, out, num_trials, **more):
+    return sweep(study, out, Budget(trials=num_trials), executor="inline", timings=False, **more)
+
+
+@pytest.mark.parametrize(("target", "is_best"), [("nll", min), ("elbo", max)])
+def test_trials_are_judged_on_the_validation_part_alone(study, tmp_path, target, is_best):
+    out = tmp_path / "out"
+    table = tune(study(target), out, 4)
+    rows = results.load(out / "trials")
+    assert set(rows["metric"]) == {"valid_nll", "valid_elbo"}
+    metric = f"valid_{target}"
+    values = rows[rows["metric"] == metric].groupby("hyper")["value"].mean()
+    assert sorted(values) == pytest.approx(sorted(table[metric]))
+    assert table[metric][0] == is_best(table[metric])
+    assert table["objective.beta"].between(0.1, 10).all()
+    assert not list((out / "trials" / "weights").iterdir())
+
+
+def test_the_bounds_of_a_trial_are_those_of_a_grading_in_full(study, tmp_path):
+    from vaebench.running.harness import run_all
+
+    tune(study(), tmp_path / "out", 1)
+    (config,) = expand(read(tmp_path / "out" / "best.toml"))
+    config = msgspec.structs.replace(config, seed=1)
+    run_all([config], tmp_path / "whole", "s", executor="inline", timings=False)
+    whole, trial = (
+        {m.metric: m.value for m in results.read(out, config.id).metrics}
+        for out in (tmp_path / "whole", tmp_path / "out" / "trials")
+    )
+    assert trial == {name: whole[name] for name in ("valid_elbo", "valid_nll")}
+
+
+def test_finals_are_on_fresh_seeds_and_graded_in_full(study, tmp_path):
+    out = tmp_path / "out"
+    tune(study("nll", TWO, ("final_seeds = 0", "final_seeds = 2")), out, 2)
+    rows = results.load(out)
+    assert set(rows["seed"]) == {2, 3}
+    assert {"nll", "elbo", "frechet"} <= set(rows["metric"])
+    tunings = results.read_tuning(out)
+    assert [t.variant for t in tunings] == ["beta_elbo(beta=4)", "elbo"]
+    for tuning in tunings:
+        assert len(tuning.untuned) == len(tuning.tuned) == 2
+        assert {*tuning.untuned, *tuning.tuned} <= set(rows["run"])
+        assert (tuning.trials, tuning.steps) == (2, 2 * 2 * 12)
+    best = {config.variant for config in expand(read(out / "best.toml"))}
+    assert len(best) == 2
+    assert best <= set(rows["variant"])
+
+
+def test_what_an_axis_sets_is_not_searched(study):
+    two = study("nll", ("seed = [0, 1]", 'seed = [0]\n"objective.beta" = [0.5, 2.0]'))
+    spaces = [set(variant.space.distributions) for variant in variants_of(two)]
+    assert spaces == [{"train.learning_rate"}] * 2
+    rates = study("nll", ("seed = [0, 1]", 'seed = [0]\n"train.learning_rate" = [1e-3, 1e-2]'))
+    with pytest.raises(InputError, match="is searched for no variant"):
+        variants_of(rates)
+
+
+def test_trials_say_which_runs_stopped_early_and_whose_best_weights_are_kept(study, tmp_path):
+    steps = "train = { num_steps = 12, batch_size = 16"
+    longer = 'train = { num_steps = 80, learning_rate = 0.3, patience = 1, keep = "best"'
+    wild = (RANGE, '"train.learning_rate" = { low = 0.2, high = 0.4 }')
+    early = study("nll", (steps, f"{longer}, batch_size = 16"), wild)
+    table = tune(early, tmp_path / "early", 2)
+    trainings = [r.training for r in results.records(tmp_path / "early" / "trials")]
+    assert any(t.steps < t.num_steps for t in trainings), "no run stopped early: change the seeds"
+    assert table["training"].str.contains("of 80 steps; the best weights are kept").any()
+    taken = sum(t.steps for t in trainings)
+    assert table["steps"].sum() == taken < 2 * 2 * 80
+    written = read_csv(tmp_path / "early" / "trials.csv", keep_default_na=False)
+    assert written["training"].to_list() == table["training"].to_list()
+
+
+def test_goes_on_to_the_same_end(study, tmp_path):
+    whole = tune(study("nll", TWO), tmp_path / "whole", 6)
+    tune(study("nll", TWO), tmp_path / "parts", 2)
+    parts = tune(study("nll", TWO), tmp_path / "parts", 6)
+    assert len(parts) == len(whole) == 12
+    assert parts.equals(whole)
+    assert tune(study("nll", TWO), tmp_path / "whole", 6).equals(whole)
+
+
+@pytest.mark.slow
+def test_any_number_of_workers_gives_the_same_trials(study, tmp_path):
+    """With pruning, and sizes at which stacks of other runs are rounded otherwise."""
+    odd = (
+        ("widths = [8]", "widths = [37, 11]"),
+        ("num_steps = 12", "num_steps = 120"),
+        ("batch = 2", 'batch = 4\npruner = { name = "halving", factor = 2 }'),
+    )
+    inline = tune(study("nll", *odd), tmp_path / "inline", 8)
+    assert "pruned" in set(inline["status"])
+    for workers in (1, 2):
+        options = {"workers": workers, "timings": False, "compiles": "never"}
+        out = tmp_path / f"{workers}"
+        assert sweep(study("nll", *odd), out, Budget(trials=8), **options).equals(inline)
+
+
+@pytest.mark.parametrize("num_writes", [1, 6, 15, 22])
+def test_killed_while_it_records_runs_it_ends_where_it_would_have(
+    study, tmp_path, monkeypatch, num_writes
+):
+    edits = (
+        ("widths = [8]", "widths = [37, 11]"),
+        ("num_steps = 12", "num_steps = 80"),
+        ("batch = 2", 'batch = 4\npruner = { name = "halving", factor = 2 }'),
+    )
+    whole = tune(study("nll", *edits), tmp_path / "whole", 4)
+    with monkeypatch.context() as patch:
+        write, left = results.write, iter(range(num_writes))
+
+        def counted(out, record):
+            write(out, record)
+            if next(left, None) is None:
+                raise KilledError
+
+        patch.setattr(results, "write", counted)
+        with pytest.raises(KilledError):
+            tune(study("nll", *edits), tmp_path / "cut", 4)
+    assert tune(study("nll", *edits), tmp_path / "cut", 4).equals(whole)
+
+
+def test_a_round_reads_the_records_of_its_own_runs_alone(study, tmp_path, monkeypatch):
+    """So the time of a trial does not grow with the folder."""
+    from vaebench.results import folder
+
+    read_record, reads = folder.read_record, []
+
+    def counted(path):
+        reads.append(path.name)
+        return read_record(path)
+
+    monkeypatch.setattr(folder, "read_record", counted)
+    counts = []
+    for num_trials in (2, 4, 6, 8):
+        before = len(reads)
+        tune(study(), tmp_path / "out", num_trials)
+        counts.append(len(reads) - before)
+    assert counts == [counts[0]] * 4
+    assert max(Counter(reads).values()) <= 6
+
+
+def test_the_best_is_a_study_that_can_be_run(study, tmp_path):
+    table = tune(study(), tmp_path / "out", 2)
+    (config,) = expand(read(tmp_path / "out" / "best.toml"))
+    assert config.objective.hyper["beta"] == table["objective.beta"][0]
+    assert config.train.learning_rate == table["train.learning_rate"][0]
+
+
+def test_choices_are_searched_and_written_as_a_study_has_them(study, tmp_path):
+    space = (
+        f'{RANGE}\nmodel.widths = [[8], [8, 4]]\nposterior = ["diagonal_gaussian", "full_gaussian"]'
+    )
+    table = tune(study("nll", (RANGE, space), ("batch = 2", "batch = 6")), tmp_path / "out", 6)
+    assert set(table["model.widths"]) == {"8", "8,4"}
+    assert set(table["posterior"]) == {"diagonal_gaussian", "full_gaussian"}
+    (config,) = expand(read(tmp_path / "out" / "best.toml"))
+    assert ",".join(map(str, config.model.widths)) == table["model.widths"][0]
+    assert config.posterior.name == table["posterior"][0]
+
+
+def test_several_targets_have_a_front(study, tmp_path):
+    several = study("nll", ('target = "nll"', 'target = ["nll", "frechet"]'))
+    table = tune(several, tmp_path / "out", 6)
+    front = read_csv(tmp_path / "out" / "pareto.csv")
+    assert {"valid_nll", "valid_frechet"} <= set(front)
+    for _, trial in table.iterrows():
+        beaten = (table["valid_nll"] < trial["valid_nll"]) & (
+            table["valid_frechet"] < trial["valid_frechet"]
+        )
+        assert (trial["trial"] in set(front["trial"])) == (not beaten.any())
+
+
+def test_a_trial_that_breaks_a_limit_is_not_chosen(study, tmp_path):
+    def limited(most):
+        limits = f"[sweep.constraints]\nrate = {{ max = {most} }}\n[sweep.space]"
+        return tune(study("nll", ("[sweep.space]", limits)), tmp_path / f"{most}", 6)
+
+    free = limited(1e9)
+    most = float(free["valid_rate"].median())
+    table = limited(most)
+    assert sorted(table["valid_rate"]) == sorted(free["valid_rate"])  # the first are random
+    kept = table[table["valid_rate"] <= most]
+    assert len(kept) == 3
+    (config,) = expand(read(tmp_path / f"{most}" / "best.toml"))
+    assert config.train.learning_rate == kept.iloc[0]["train.learning_rate"]
+    (config,) = expand(read(tmp_path / f"{1e9}" / "best.toml"))
+    assert config.train.learning_rate == free.iloc[0]["train.learning_rate"]
+
+
+def test_the_time_of_a_step_can_be_limited(study, tmp_path):
+    limited = study(
+        "nll", ("[sweep.space]", "[sweep.constraints]\nstep_time = { max = 1e-9 }\n[sweep.space]")
+    )
+    table = tune(limited, tmp_path / "out", 2)
+    assert (table["step_time"] > 1e-9).all()
+    assert table["step_time"].nunique() == 1  # scalars do not change it
+    assert not (tmp_path / "out" / "best.toml").exists()
+    (tuning,) = results.read_tuning(tmp_path / "out")
+    assert tuning.chosen is None
+
+
+def lost(table):
+    return table[table["status"] != "done"]
+
+
+def test_a_refused_trial_is_recorded_with_its_reason(study, tmp_path):
+    out = tmp_path / "out"
+    table = tune(piwae(study), out, 8)
+    assert len(table) == 8
+    assert set(table["objective.groups"]) == {1, 2, 3, 4}
+    assert set(lost(table)["objective.groups"]) == {3}
+    assert set(lost(table)["status"]) == {"refused"}
+    assert lost(table)["reason"].str.contains("got 3 groups of 4 samples").all()
+    assert (lost(table)["valid_nll"] == math.inf).all()
+    assert read_csv(out / "trials.csv")["status"].to_list() == table["status"].to_list()
+    assert expand(read(out / "best.toml"))[0].objective.hyper["groups"] in (1, 2, 4)
+
+
+def test_a_sweep_with_lost_trials_goes_on_to_the_same_end(study, tmp_path):
+    whole = tune(piwae(study), tmp_path / "whole", 12)
+    for num_trials in (4, 8, 12):
+        parts = tune(piwae(study), tmp_path / "parts", num_trials)
+    assert len(lost(whole)) > 0
+    assert parts.equals(whole)
+
+
+def test_a_failed_run_loses_its_trial_alone(study, tmp_path, monkeypatch):
+    from vaebench.results import folder
+
+    record = folder.write
+    seeds = iter(range(100))
+
+    def third_fails(out, written):
+        failed = next(seeds) == 2
+        changes = {"status": "failed", "reason": "Traceback\nKeyError: 3", "metrics": []}
+        record(out, msgspec.structs.replace(written, **changes) if failed else written)
+
+    monkeypatch.setattr(results, "write", third_fails)
+    table = tune(study(), tmp_path / "out", 4)
+    assert table["status"].to_list() == ["done", "done", "done", "failed"]
+    assert table["reason"][3] == "KeyError: 3"
+    assert (tmp_path / "out" / "best.toml").exists()
+
+
+def wild(study):
+    return study("nll", ("low = 1e-4, high = 1e-2", "low = 1e29, high = 1e30"))
+
+
+def test_a_sweep_whose_trials_are_all_lost_has_no_best(study, tmp_path):
+    out = tmp_path / "out"
+    tune(study(), out, 2)
+    assert (out / "best.toml").exists()
+    table = tune(wild(study), out, 2)
+    assert set(table["status"]) == {"diverged"}
+    assert (table["valid_nll"] == math.inf).all()
+    assert not (out / "best.toml").exists()
+    assert set(read_csv(out / "trials.csv")["status"]) == {"diverged"}
+
+
+def call(*arguments):
+    from vaebench.cli import main
+
+    return CliRunner().invoke(main, [*map(str, arguments), "--executor", "inline"])
+
+
+def test_all_lost_is_one_line_and_status_1(study, tmp_path):
+    wild(study)
+    done = call("sweep", tmp_path / "tuned.toml", "--trials", 2, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert "2 of 2 trials were lost, so there is no best" in done.stderr.splitlines()[-1]
+    assert "diverged: the loss was not finite" in done.stderr.splitlines()[-1]
+
+
+def test_the_command_shows_tuned_beside_untuned_and_compare_answers(study, tmp_path):
+    study("nll", TWO, ("final_seeds = 0", "final_seeds = 2\nbudget.trials = 2"))
+    out = tmp_path / "out"
+    done = call("sweep", tmp_path / "tuned.toml", "--out", out, "--no-timings")
+    assert done.exit_code == 0, done.output
+    assert "tuned beside untuned" in done.stdout
+    assert "does the ranking change once all are tuned?" in done.stdout
+    table = read_csv(out / "tuned.csv")
+    assert set(table["variant"]) == {"beta_elbo(beta=4)", "elbo"}
+    gains = (table["untuned"] - table["tuned"]).to_list()
+    assert table["gain"].to_list() == pytest.approx(gains, rel=1e-3)
+    said = CliRunner().invoke(_main(), ["compare", str(out)]).stdout
+    assert "does the ranking change once all are tuned?" in said
+    assert said.count("nats of nll by tuning") == 2
+
+
+def _main():
+    from vaebench.cli import main
+
+    return main
+
+
+def test_the_best_of_another_search_goes_before_the_first_trial(study, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    tune(study(), out, 2)
+
+    def killed(*arguments):
+        raise KilledError
+
+    monkeypatch.setattr(module, "_search", killed)
+    with pytest.raises(KilledError):
+        tune(study(), out, 4)
+    assert (out / "best.toml").exists()  # this search has trials, and it is their best
+    with pytest.raises(KilledError):
+        tune(study("elbo"), out, 4)
+    assert not (out / "best.toml").exists()
+    assert not (out / "trials.csv").exists()
+
+
+def test_a_study_that_is_refused_by_now_stops_the_sweep(study, tiny_npz):
+    (variant,) = variants_of(piwae(study))
+    tiny_npz.unlink()
+    with pytest.raises(InputError, match="there is none at"):
+        Tuned(variant, None, None, None).runs_of({"objective.groups": 3})
+
+
+def test_one_sweep_at_a_time(study, tmp_path):
+    results.prepare(tmp_path / "out")
+    with (
+        results.alone(tmp_path / "out"),
+        pytest.raises(InputError, match="another is at work"),
+    ):
+        tune(study(), tmp_path / "out", 2)
+
+
+def test_an_interrupted_sweep_says_how_many_trials_have_ended(study, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("vaebench.running.sweeps.place.Place.train", raising(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt) as caught:
+            tune(piwae(study), tmp_path / "out", 8, progress=silent)
+    assert caught.value.__notes__ == ["0 trials have ended, of 8 trials for each variant"]
+
+
+def raising(error):
+    def function(*arguments):
+        raise error
+
+    return function

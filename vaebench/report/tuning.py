@@ -1,0 +1,227 @@
+"""What tuning gained each variant, and whether it changes the ranking: pure functions of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vaebench.report.comparison import judged, verdict_of
+from vaebench.report.pairs import Family, Pair, family, pair
+from vaebench.report.standings import RANKED_BY, Examples, Standing, no_examples, ranked, standings
+from vaebench.report.verdicts import Verdict
+from vaebench.results import UNITS, Tuning
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIDES = ("untuned", "tuned")
+
+
+@dataclass(frozen=True)
+class Space:
+    """The final runs of one observation space: each variant untuned and tuned, best first."""
+
+    name: str
+    untuned: Sequence[Standing]
+    tuned: Sequence[Standing]
+
+    @property
+    def both(self) -> list[tuple[Standing, Standing]]:
+        """Each variant untuned and tuned, in the order of the untuned; not those without a best."""
+        tuned = {one.name: one for one in self.tuned}
+        return [(one, tuned[one.name]) for one in self.untuned if one.name in tuned]
+
+
+def tuned_beside_untuned(
+    rows: pd.DataFrame,
+    tunings: Sequence[Tuning],
+    examples: Examples = no_examples,
+    metric: str = RANKED_BY,
+) -> pd.DataFrame:
+    """A line for each variant: its final runs untuned and tuned, and what its search took.
+
+    `untuned` and `tuned` are means over the final seeds, `gain` is by how much the tuned variant is
+    better, with its 95% interval `low` to `high` over seeds and examples; `p_holm` allows for all
+    variants of the observation space, and `verdict` is in the words of `Verdict`. `trials`,
+    `pruned`, `lost`, `steps` and `decoder_evaluations` are of the search, `parameters` what its
+    best trial drew. Numbers are NaN for a variant without a best trial.
+    """
+    import pandas as pd
+
+    lines = []
+    for space in _spaces(rows, tunings, metric):
+        gains = _gains(space, metric, examples)
+        p_holm = dict(zip((p.worse.name for p in gains.pairs), gains.p, strict=True))
+        pairs = {p.worse.name: p for p in gains.pairs}
+        for tuning in tunings:
+            if tuning.variant in {one.name for one in space.untuned}:
+                found, p = pairs.get(tuning.variant), p_holm.get(tuning.variant, float("nan"))
+                lines.append({"observation_space": space.name, **_line(tuning, found, p, metric)})
+    return pd.DataFrame(lines)
+
+
+def ranking(
+    rows: pd.DataFrame,
+    tunings: Sequence[Tuning],
+    examples: Examples = no_examples,
+) -> list[str]:
+    """Say of each observation space whether its ranking changes once all variants are tuned."""
+    return [
+        f"{space.name}: {_answer(space, examples)}"
+        for space in _spaces(rows, tunings, RANKED_BY)
+        if len(space.both) > 1
+    ]
+
+
+def printable(table: pd.DataFrame) -> list[dict[str, str]]:
+    """The lines of `tuned_beside_untuned` as text, for a terminal."""
+    spaces = table["observation_space"].nunique() > 1
+    return [
+        {
+            **({"observation space": line["observation_space"]} if spaces else {}),
+            "variant": line["variant"],
+            "untuned": f"{line['untuned']:.2f}",
+            "tuned": f"{line['tuned']:.2f}",
+            "gain": f"{line['gain']:.2f} [{line['low']:.2f}, {line['high']:.2f}]",
+            "verdict": str(line["verdict"]),
+            "trials": f"{line['trials']} ({line['pruned']} pruned, {line['lost']} lost)",
+            "steps": f"{line['steps']:,}",
+            "decoder evaluations": f"{line['decoder_evaluations']:,}",
+            "tuned values": line["parameters"] or line["reason"],
+        }
+        for line in table.to_dict("records")
+    ]
+
+
+def gains_in_words(table: pd.DataFrame, metric: str = RANKED_BY) -> list[str]:
+    """A sentence for each line of `tuned_beside_untuned`."""
+    return [_gain_in_words(line, metric) for line in table.to_dict("records")]
+
+
+def _gain_in_words(line: Mapping[Any, Any], metric: str) -> str:
+    unit, _ = UNITS.get(metric, ("", None))
+    searched = f"{line['trials']} trials, {line['pruned']} pruned, {line['lost']} lost"
+    who = f"{line['observation_space']}: {line['variant']}"
+    if line["gain"] != line["gain"]:
+        return f"{who} was not compared with itself tuned ({searched}): {line['reason']}"
+    interval = f"95% interval {line['low']:.3g} to {line['high']:.3g}"
+    return (
+        f"{who} gains {line['gain']:.3g} {unit} of {metric} by tuning ({interval}; tuned and "
+        f"untuned {line['verdict']}; {searched}): {line['parameters']}"
+    )
+
+
+def _spaces(rows: pd.DataFrame, tunings: Sequence[Tuning], metric: str) -> list[Space]:
+    """The final runs, with the names of the variants in the place of their settings."""
+    sides = {side: _standings(_of_side(rows, tunings, side), metric) for side in SIDES}
+    return [
+        Space(space, untuned, sides["tuned"].get(space, []))
+        for space, untuned in sides["untuned"].items()
+    ]
+
+
+def _of_side(rows: pd.DataFrame, tunings: Sequence[Tuning], side: str) -> pd.DataFrame:
+    by_run = {run: tuning.variant for tuning in tunings for run in getattr(tuning, side)}
+    chosen = rows[rows["run"].isin(list(by_run))]
+    return chosen.assign(variant=chosen["run"].map(by_run), likelihood="", settings="")
+
+
+def _standings(rows: pd.DataFrame, metric: str) -> dict[str, list[Standing]]:
+    return {
+        space: standings(rows[rows["observation_space"] == space], order, metric)
+        for space, order in ranked(rows)
+    }
+
+
+def _gains(space: Space, metric: str, examples: Examples) -> Family:
+    """Each variant untuned minus the same tuned, at the seeds that both have."""
+    return family([pair(untuned, tuned, metric, examples) for untuned, tuned in space.both])
+
+
+def _line(tuning: Tuning, compared: Pair | None, p: float, metric: str) -> dict[str, Any]:
+    """One variant's line. A gain is better high, whatever the metric."""
+    sign = -1.0 if UNITS.get(metric, ("", None))[1] else 1.0
+    nan = float("nan")
+    gain, low, high = nan, nan, nan
+    if compared is not None and compared.spread is not None:
+        gain = sign * float(compared.spread.mean)
+        low, high = sorted(sign * end for end in compared.ends)
+    return {
+        "variant": tuning.variant,
+        "untuned": nan if compared is None else _mean(compared.worse),
+        "tuned": nan if compared is None else _mean(compared.better),
+        "gain": gain,
+        "low": low,
+        "high": high,
+        "p_holm": p,
+        "verdict": Verdict.NOT_COMPARED if compared is None else verdict_of(compared, p),
+        "reason": "no trial was fit to be chosen" if compared is None else compared.reason,
+        "trials": tuning.trials,
+        "pruned": tuning.pruned,
+        "lost": tuning.lost,
+        "steps": tuning.steps,
+        "decoder_evaluations": tuning.decoder_evaluations,
+        "parameters": ", ".join(f"{n}={_shown(v)}" for n, v in tuning.parameters.items()),
+    }
+
+
+def _mean(standing: Standing) -> float:
+    values = [run.value for run in standing.runs.values()]
+    return sum(values) / len(values) if values else float("nan")
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _answer(space: Space, examples: Examples) -> str:
+    """Whether the ranking changes, by means and by what the pairs show."""
+    before, after = (_signs(side, examples) for side in (space.untuned, space.tuned))
+    orders = [
+        [one.name for one in side if one.name in {name for pair in after for name in pair}]
+        for side in (space.untuned, space.tuned)
+    ]
+    shared = [both for both in before if both in after]
+    turned = [p for p in shared if before[p] * after[p] < 0]
+    lost = [p for p in shared if before[p] and not after[p]]
+    new = [p for p in shared if after[p] and not before[p]]
+    asked = "does the ranking change once all are tuned?"
+    ranks = f"untuned {' < '.join(orders[0])}; tuned {' < '.join(orders[1])}"
+    changes = "; ".join(
+        f"{words} {_named(pairs)}"
+        for words, pairs in (
+            ("the other way round:", turned),
+            ("no longer told apart:", lost),
+            ("told apart now:", new),
+        )
+        if pairs
+    )
+    if turned:
+        verdict = f"yes, {len(turned)} of {len(shared)} pairs differ the other way round"
+    elif changes:
+        verdict = f"in part, {len(lost) + len(new)} of {len(shared)} pairs have another verdict"
+    elif orders[0] != orders[1]:
+        verdict = "not so that it could be told: means change places, verdicts on pairs do not"
+    else:
+        verdict = "no"
+    return f"{asked} {verdict} (by {RANKED_BY}: {ranks}{'; ' if changes else ''}{changes})"
+
+
+def _signs(variants: Sequence[Standing], examples: Examples) -> dict[tuple[str, str], int]:
+    """For each pair, by names in order: 1 where the first is better and they differ, -1 where the
+    second is, 0 where they are not told apart. Pairs that are not compared are left out."""
+    pairs = judged(variants, RANKED_BY, examples)
+    signs: dict[tuple[str, str], int] = {}
+    for compared, p in zip(pairs.pairs, pairs.p, strict=True):
+        verdict = verdict_of(compared, p)
+        if verdict == Verdict.NOT_COMPARED:
+            continue
+        first, second = sorted((compared.better.name, compared.worse.name))
+        better = 1 if compared.better.name == first else -1
+        signs[first, second] = better if verdict == Verdict.DIFFER else 0
+    return signs
+
+
+def _named(pairs: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(" and ".join(both) for both in pairs)

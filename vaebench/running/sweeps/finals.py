@@ -1,0 +1,54 @@
+"""What is trained once all have been tuned: best trials and untuned variants, on fresh seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+from optuna.trial import FrozenTrial
+
+from vaebench.config import RunConfig
+from vaebench.running.sweeps.rounds import Tuned
+from vaebench.running.sweeps.search import best
+
+
+@dataclass(frozen=True)
+class Final:
+    """One variant, untuned and as its best trial has it."""
+
+    tuned: Tuned
+    chosen: FrozenTrial | None
+    """None where no trial was fit to be chosen."""
+    untuned_runs: Sequence[RunConfig]
+    tuned_runs: Sequence[RunConfig]
+
+    @property
+    def runs(self) -> list[RunConfig]:
+        """All of its runs, once each: a trial may have drawn the values that the study has."""
+        return list({c.id: c for c in (*self.untuned_runs, *self.tuned_runs)}.values())
+
+    @property
+    def best_config(self) -> RunConfig | None:
+        """The configuration of the best trial, on the study's first seed."""
+        if self.chosen is None:
+            return None
+        variant = self.tuned.variant
+        return variant.space.configured(variant.runs[0], self.chosen.params)
+
+
+def finals(tuned: Sequence[Tuned], num_seeds: int) -> list[Final]:
+    """The finals of all variants, on the seeds that follow the largest of the study."""
+    last = max(config.seed for one in tuned for config in one.variant.runs)
+    seeds = range(last + 1, last + 1 + num_seeds)
+    return [_final(one, seeds) for one in tuned]
+
+
+def _final(tuned: Tuned, seeds: Sequence[int]) -> Final:
+    front = best(tuned.search.memory)
+    final = Final(tuned, front[0] if front else None, tuned.variant.with_seeds(seeds), ())
+    config = final.best_config
+    if config is None:
+        return final
+    runs = [replace(config, seed=seed) for seed in seeds]
+    return Final(tuned, final.chosen, final.untuned_runs, runs)

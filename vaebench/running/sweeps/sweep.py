@@ -1,0 +1,201 @@
+"""Tunes the variants of a study: searches in rounds, then finals on fresh seeds, then tables."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict
+from optuna.storages import BaseStorage
+
+from vaebench import results
+from vaebench.config.study import Study
+from vaebench.config.sweep import Budget
+from vaebench.running.cluster import NO_CLUSTER, Cluster
+from vaebench.running.harness import Progress, check, silent, time_all, train_all
+from vaebench.running.sweeps.clock import Clock
+from vaebench.running.sweeps.finals import finals
+from vaebench.running.sweeps.goals import Goals, goals_of
+from vaebench.running.sweeps.judging import judged
+from vaebench.running.sweeps.outcome import Amount, amount
+from vaebench.running.sweeps.place import Place
+from vaebench.running.sweeps.pruners import PRUNERS, Pruning
+from vaebench.running.sweeps.rounds import Rounds, Tuned
+from vaebench.running.sweeps.samplers import SAMPLERS, Sampling
+from vaebench.running.sweeps.search import Search
+from vaebench.running.sweeps.setting import Setting, made
+from vaebench.running.sweeps.steppings import Steppings
+from vaebench.running.sweeps.storage import (
+    closing,
+    open_database,
+    open_journal,
+    open_study,
+    storing,
+)
+from vaebench.running.sweeps.tables import clear, write_best, write_trials, write_tuning
+from vaebench.running.sweeps.variants import Variant, variants_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OF_A_SEARCH = ("target", "constraints", "space", "sampler", "pruner", "batch", "seed")
+"""The settings of a sweep that decide its trials: where one changes, searches begin anew."""
+USUAL_TRIALS = 40
+"""Trials of a search for which it is chosen how steps are taken, where they are not counted."""
+MOST_OF_NAME = 200
+"""Letters of a variant's name in that of its search: databases take 512."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep before it starts: all that can be refused of it is."""
+
+    study: Study
+    variants: Sequence[Variant]
+    goals: Goals
+    amount: Amount
+    ways: Sequence[tuple[Sampling, Pruning]]
+    """How the trials of each variant are chosen and ended."""
+
+
+def sweep(
+    study: Study,
+    out: Path,
+    budget: Budget | None = None,
+    *,
+    storage: str = "",
+    executor: str = "local",
+    workers: int | None = None,
+    cluster: Cluster = NO_CLUSTER,
+    compiles: str = "auto",
+    plugins: Sequence[str] = (),
+    timings: bool = True,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """Tune every variant of a study with the same budget; returns all trials, best first.
+
+    `budget`: in the place of the study's, of each variant, earlier trials included. `storage`: the
+    URL of a database for them, in the place of the study's. A trial's values are means over the
+    study's seeds, on the validation part; one that was refused, or of which a run failed or
+    diverged, is infinitely bad.
+
+    Writes beside the final runs, which are on fresh seeds and graded in full: trials/ (the runs of
+    trials), sweep.journal, trials.csv, best.toml, tuning.json and, of several targets, pareto.csv.
+    Raises InputError for anything that could not start.
+    """
+    planned = plan(study, budget)
+    configs = [config for variant in planned.variants for config in variant.runs]
+    check(configs, executor, workers, plugins, compiles)
+    url = storage or study.sweep.storage
+    database = open_database(url) if url else None
+    results.prepare(out)
+    trials_in = url or str(out / "sweep.journal")
+    conclude = functools.partial(judged, graded=planned.goals.graded)
+    place = Place(out / "trials", study.name, executor, workers, cluster, plugins, conclude)
+    with results.alone(out), closing(database or open_journal(out / "sweep.journal")) as kept:
+        with storing(trials_in):
+            tuned = _searches(planned, kept, compiles)
+            if not any(one.search.told for one in tuned):
+                clear(out)
+            _search(planned, tuned, place, progress)
+        trials = write_trials(out, tuned, planned.goals)
+        ended = finals(tuned, study.sweep.final_seeds)
+        write_best(out, study.name, ended)
+        runs = [config for final in ended for config in final.runs]
+        if runs:
+            train_all(
+                runs,
+                out,
+                study.name,
+                executor=executor,
+                workers=workers,
+                cluster=cluster,
+                compiles=compiles,
+                plugins=plugins,
+                progress=progress,
+            )
+            if timings:
+                time_all(runs, out, study.name, progress=progress)
+        write_tuning(out, ended, planned.goals)
+    return trials
+
+
+def plan(study: Study, budget: Budget | None = None) -> Plan:
+    """What a sweep of this study will do. Raises InputError for anything that could not start."""
+    variants = variants_of(study)
+    goals = goals_of(study.sweep, variants[0].runs[0])
+    most = amount(study.sweep.budget if budget is None else budget)
+    settings = [_setting(study, variant, most) for variant in variants]
+    ways = [
+        (made(SAMPLERS, study.sweep.sampler, one), made(PRUNERS, study.sweep.pruner, one))
+        for one in settings
+    ]
+    return Plan(study, variants, goals, most, ways)
+
+
+def _setting(study: Study, variant: Variant, most: Amount) -> Setting:
+    return Setting(
+        variant.space.distributions,
+        study.sweep.seed,
+        study.sweep.batch,
+        study.sweep.targets,
+        len(variant.runs),
+        variant.runs[0].train.num_steps,
+        most.trials,
+    )
+
+
+def _searches(planned: Plan, storage: BaseStorage, compiles: str) -> list[Tuned]:
+    """The search of each variant, with the trials that it has."""
+    goals = planned.goals
+    is_timed = goals.timed or planned.amount.what == "seconds"
+    names = [goal.column for goal in goals.targets]
+    tuned = []
+    for variant, (sampling, pruning) in zip(planned.variants, planned.ways, strict=True):
+        stored = open_study(storage, _name(planned.study, variant), goals.directions, names)
+        distributions, batch = variant.space.distributions, planned.study.sweep.batch
+        search = Search(stored, distributions, sampling, pruning, batch)
+        num_trials = planned.amount.trials or USUAL_TRIALS
+        steppings = Steppings(stored, compiles, num_trials)
+        tuned.append(Tuned(variant, search, Clock(stored, is_timed), steppings))
+    return tuned
+
+
+def _name(study: Study, variant: Variant) -> str:
+    """The name of a search where trials are kept: a changed study gets another, and starts anew."""
+    section = asdict(study.sweep)
+    identity = repr(
+        (
+            [config.id for config in variant.runs],
+            sorted(variant.space.distributions.items()),
+            [section[name] for name in OF_A_SEARCH],
+        )
+    )
+    mark = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return f"{study.name}: {variant.name[:MOST_OF_NAME]} [{mark}]"
+
+
+def _search(planned: Plan, tuned: Sequence[Tuned], place: Place, progress: Progress) -> None:
+    """Play rounds until no variant has anything left of its budget."""
+    rounds = Rounds(place, planned.goals, planned.amount)
+    for one in tuned:
+        place.prepare(one.search.pruning.stages)
+    words = f"tuning {len(tuned)} variants, {planned.amount} each"
+    try:
+        with progress(words, 0) as meter:
+            while batches := [b for one in tuned if (b := rounds.ask(one)).contenders]:
+                rounds.play(batches, meter.on_steps)
+                rounds.tell(batches)
+                meter.on_runs(_counted(tuned))
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"{_counted(tuned)}, of {planned.amount} for each variant")
+        raise
+
+
+def _counted(tuned: Sequence[Tuned]) -> str:
+    num = sum(len(one.search.told) for one in tuned)
+    return f"{num} trials have ended"
