@@ -51,7 +51,7 @@ def test_reading_takes_at_most_twice_the_data(
     """Bytes stay bytes; other numbers become float32; what is stored may be larger."""
     x = stored_as(dtype)
     np.savez(tmp_path / "x.npz", x_train=x[:-300], x_test=x[-300:])
-    each = 4 if dequantise or x.itemsize > 1 else 1
+    each = 4 if x.itemsize > 1 else 1
     size = max(x.nbytes, each * x.size)
     del x
     tracemalloc.start()

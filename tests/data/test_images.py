@@ -7,10 +7,12 @@ import torch
 from vaebench.data import load
 from vaebench.data.images import Images, span, unit
 from vaebench.ops.images import THRESHOLD, Reading
+from vaebench.ops.noise import Noise
 
 BYTES = torch.randint(256, (50, 7), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 GREY = Images(BYTES, Reading(255.0))
 EXPECTED = BYTES.float() / 255.0
+NOISE = Noise((7,))
 REAL = torch.randn(50, 7, generator=torch.Generator().manual_seed(1))
 
 
@@ -41,10 +43,10 @@ def test_chunks_are_all_rows_in_order(monkeypatch):
 
 
 def test_a_threshold_reads_the_same_bytes():
-    bits = GREY.observed(THRESHOLD)
+    bits = GREY.observed(THRESHOLD, NOISE)
     assert bits.stored is GREY.stored
     assert torch.equal(bits[:], (EXPECTED > 0.5).float())
-    assert torch.equal(Images(REAL).observed(THRESHOLD)[:], (REAL > 0.5).float())
+    assert torch.equal(Images(REAL).observed(THRESHOLD, NOISE)[:], (REAL > 0.5).float())
 
 
 def test_images_follow_the_precision_of_a_model():

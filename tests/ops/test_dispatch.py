@@ -195,7 +195,7 @@ def test_the_choice_on_a_gpu(
 ) -> None:
     if has_triton:
         pytest.importorskip("triton", reason="the kernels need triton, which is not installed")
-    monkeypatch.setattr(dispatch, "_has_triton", lambda: has_triton)
+    monkeypatch.setattr(dispatch, "has_triton", lambda: has_triton)
     module = dispatch.implementation("reparameterise_kl", OnGpu(dtype), lambda: problem)  # type: ignore[arg-type]
     assert ops.paths() == {"reparameterise_kl": way}
     assert (module is densities) == way.startswith("reference")

@@ -208,6 +208,23 @@ def test_figures_of_another_k_are_not_kept(folder):
         regrade(Request(folder, num_samples=7), keep=True)
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"num_samples": 10**15}, "Expected 'int' <= 4294967296"),
+        ({"num_images": 2**32}, "an evaluation must fit into memory: take fewer samples or images"),
+    ],
+)
+def test_a_record_of_more_than_fits_is_named_and_the_others_are_graded(folder, changes, reason):
+    run = min(recorded(folder, "nll"))
+    (record,) = [r for r in results.records(folder) if r.run == run]
+    config = {**record.config, "evaluate": {**record.config["evaluate"], **changes}}
+    results.write(folder, msgspec.structs.replace(record, config=config))
+    rows = regrade(Request(folder))
+    assert reason in next(row["trust"] for row in rows if row["run"] == run)
+    assert {row["run"] for row in rows if row["metric"]} == {*recorded(folder, "nll")} - {run}
+
+
 def test_an_unknown_grading_is_refused_with_the_nearest(folder):
     with pytest.raises(InputError, match="did you mean 'latent'"):
         regrade(Request(folder, gradings=["latnet"]))

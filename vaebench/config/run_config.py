@@ -10,8 +10,8 @@ from msgspec import Meta, Struct, field
 from vaebench.config.compatibility import EVERYTHING
 from vaebench.config.sections import (
     LARGEST,
-    AtLeastOne,
     Choice,
+    Counted,
     DataConfig,
     EvaluateConfig,
     ModelConfig,
@@ -23,7 +23,7 @@ from vaebench.config.sections import (
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.objectives import OBJECTIVES
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised when the same configuration would give other numbers, so that old records do not pass."""
 
 
@@ -34,7 +34,7 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     likelihood: Choice
     posterior: Choice = Choice("diagonal_gaussian")
     prior: Choice = Choice("standard_normal")
-    num_samples: AtLeastOne = 1
+    num_samples: Counted = 1
     """K posterior samples per example in training."""
     rate_weight: float | Choice = 1.0
     """The warm-up: a weight on the rate, usually a schedule, that any objective can be given."""

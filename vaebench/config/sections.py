@@ -17,6 +17,9 @@ from vaebench.models.posteriors import Latent
 LARGEST = 2**63 - 1
 """The largest whole number that the JSON of a record can hold."""
 AtLeastOne = Annotated[int, Meta(ge=1, le=LARGEST)]
+WORD = 2**32
+"""Steps, samples and images are words of the counters that random numbers are functions of."""
+Counted = Annotated[int, Meta(ge=1, le=WORD)]
 Positive = Annotated[float, Meta(gt=0.0, le=sys.float_info.max)]
 Binarisation = Literal["none", "dynamic", "threshold", "static"]
 
@@ -86,8 +89,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The training loop: Adam on minibatches."""
 
-    num_steps: AtLeastOne = 6000
-    batch_size: AtLeastOne = 64
+    num_steps: Counted = 6000
+    batch_size: Counted = 64
     learning_rate: Positive = 1e-3
     max_grad_norm: Positive | None = None
     """Gradients are scaled down to this norm, run by run; None: never."""
@@ -110,9 +113,9 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class EvaluateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The evaluation of a run: sizes, extractor and gradings."""
 
-    num_samples: AtLeastOne = 100
+    num_samples: Counted = 100
     """K of the importance-weighted NLL, and of the sampled reconstruction term."""
-    num_images: Annotated[int, Meta(ge=2, le=LARGEST)] = 1000
+    num_images: Annotated[int, Meta(ge=2, le=WORD)] = 1000
     """Images drawn from the prior, to be compared with held-out ones."""
     extractor: str = "auto"
     """The extractor whose features images are compared by: see `evaluation.samples.extractors`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from vaebench.core.errors import InputError, first_line
 
 KEPT_BYTES = 31 << 20
 """Bytes of the block that is freed once: just below the largest that glibc adapts to, 32 MiB."""
@@ -91,3 +95,15 @@ def keep_freed_memory() -> None:
     nothing: it is never written.
     """
     np.empty(KEPT_BYTES, np.uint8)
+
+
+@contextmanager
+def within_memory(rule: str) -> Iterator[None]:
+    """Turn what NumPy and PyTorch raise where memory is short into an InputError that says `rule`,
+    what must fit, and what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        raise InputError(f"{rule} ({first_line(error)})") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,9 +15,9 @@ from vaebench.data.arrays import fingerprint, is_binary
 from vaebench.data.images import Images, span, unit
 from vaebench.data.lookup import Stamp, find, stamp
 from vaebench.data.parts import PARTS, Part, PartName, part_of, split
-from vaebench.ops.densities import NUM_LEVELS, nearest_level, on_levels
-from vaebench.ops.images import THRESHOLD
-from vaebench.ops.noise import key
+from vaebench.ops.densities import NUM_LEVELS, on_levels
+from vaebench.ops.images import BINARISED, DEQUANTISED, GREY, THRESHOLD
+from vaebench.ops.noise import Noise, key
 
 MOST_BLANK = 0.9
 """Share of images that a binarisation may leave all black or all white, at most."""
@@ -73,55 +72,24 @@ class Dataset:
     def observe(self, name: PartName, epoch: int = 0) -> Tensor:
         """The binarised, dequantised or grey images of one part: [N, P] float32, a copy.
 
-        Dynamic binarisation and dequantisation draw anew for each epoch, from a seed that the
-        runs share, so that runs are compared on the same draws.
+        Dynamic binarisation and dequantisation draw anew for each epoch, from a stream of the data
+        set that all runs share, so that runs are compared on the same draws.
         """
         return self.observations(name, epoch).whole()
 
     def observations(self, name: PartName, epoch: int = 0) -> Images:
-        """The same, to be read a few at a time; in the memory of the data set where they can be."""
+        """The same, drawn as they are read, a few at a time: an image has the same draws in any
+        order, minibatch and stack."""
         images: Images = getattr(self, name).images
-        seed = key(self.fingerprint, name, epoch)
-        if self.dequantised:
-            return _dequantised(images, seed)
-        return BINARISERS[self.binarisation](images, seed)
+        rule = DEQUANTISED if self.dequantised else RULES[self.binarisation]
+        return images.observed(rule, Noise((key(self.fingerprint, name),), step=epoch))
 
 
-def _dynamic(images: Images, seed: int) -> Images:
-    bits = torch.empty(images.stored.shape, dtype=torch.uint8)
-    for some, draws, x in _beside_draws(bits, images, seed):
-        some.copy_(draws < x)
-    return Images(bits)
-
-
-def _dequantised(images: Images, seed: int) -> Images:
-    """Intensities k / 255 as (k + u) / 256, u uniform: in the open (0, 1), also after rounding."""
-    y = torch.empty(images.stored.shape)
-    for some, draws, x in _beside_draws(y, images, seed):
-        # rand has steps of 2^-24 and gives 0 itself; half a step stands for the lowest one.
-        levels = draws.add_(nearest_level(x)).div_(NUM_LEVELS)
-        some.copy_(levels.clamp_(2.0**-25 / NUM_LEVELS, 1.0 - 2.0**-24))
-    return Images(y)
-
-
-def _beside_draws(
-    out: Tensor, images: Images, seed: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Chunk by chunk: some rows to fill, uniforms for them, and the images."""
-    generator, start = torch.Generator().manual_seed(seed), 0
-    for x in images.chunks():
-        yield out[start : start + len(x)], torch.rand(x.shape, generator=generator), x
-        start += len(x)
-
-
-BINARISERS: dict[str, Callable[[Images, int], Images]] = {
-    "none": lambda images, seed: images,
-    "static": lambda images, seed: images,
-    "threshold": lambda images, seed: images.observed(THRESHOLD),
-    "dynamic": _dynamic,
-}
-"""(intensities [N, P], seed) -> observations. Salakhutdinov & Murray 2008 draw statically, once;
-Burda et al. 2016 dynamically."""
+DRAWS = "Philox, by data set, part, epoch, image and pixel"
+"""How observations are drawn, where they are: part of what two figures must share."""
+RULES = {"none": GREY, "static": GREY, "threshold": THRESHOLD, "dynamic": BINARISED}
+"""What is observed, by binarisation. Salakhutdinov & Murray 2008 draw statically, once; Burda et
+al. 2016 dynamically."""
 
 
 def load(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vaebench.data.arrays import rows_at_once, written
 from vaebench.ops.images import AS_INTENSITIES, Reading, Rule, read
+from vaebench.ops.noise import Noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +66,14 @@ class Images:
         low, high = self.stored.aminmax()
         return low / self.reading.white, high / self.reading.white
 
-    def observed(self, rule: Rule) -> Images:
-        """The same images, of which something else is observed."""
-        return replace(self, reading=self.reading._replace(rule=rule))
+    def observed(self, rule: Rule, noise: Noise) -> Images:
+        """The same images, of which something else is observed, drawn from a stream."""
+        return replace(self, reading=self.reading._replace(rule=rule, noise=noise))
+
+    def at(self, epoch: int) -> Images:
+        """The same images as another epoch draws them."""
+        noise = self.reading.noise
+        return self if noise is None else self.observed(self.reading.rule, noise.at(step=epoch))
 
 
 def unit(images: Images) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vaebench.core.hyper import source_fingerprint
 from vaebench.core.user_code import is_users
+from vaebench.data import DRAWS
 from vaebench.evaluation.grading import (
     GRADINGS,
     Grade,
@@ -91,6 +92,6 @@ def _fingerprint(subject: Subject, entry: Grading, scalars: Mapping[str, float])
     data = subject.dataset
     stated = (
         *(entry.name, source_fingerprint(entry.grade), sorted(scalars.items())),
-        *(subject.num_samples, data.fingerprint, data.binarisation, data.dequantised),
+        *(subject.num_samples, data.fingerprint, data.binarisation, data.dequantised, DRAWS),
     )
     return hashlib.sha256(repr(stated).encode()).hexdigest()[:12]

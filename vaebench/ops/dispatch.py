@@ -72,7 +72,7 @@ def _on_gpu(first: Tensor) -> tuple[str, ModuleType]:
         return _reference(dtype_name(first))
     if _in_transform():
         return _reference("a torch.func transform")
-    if not _has_triton():
+    if not has_triton():
         return _reference("triton is not installed")
     from vaebench.ops import gpu as fused  # imports triton, which CPU machines may lack
 
@@ -114,7 +114,8 @@ def _cpu_paths(problem: str) -> dict[str, tuple[str, ModuleType]]:
 
 
 @lru_cache(maxsize=1)
-def _has_triton() -> bool:
+def has_triton() -> bool:
+    """Whether the kernels for GPUs can be imported."""
     return importlib.util.find_spec("triton") is not None
 
 

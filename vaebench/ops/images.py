@@ -12,6 +12,9 @@ from torch import Tensor
 
 from vaebench.ops import c
 from vaebench.ops.c import images as in_c
+from vaebench.ops.densities import NUM_LEVELS, nearest_level
+from vaebench.ops.dispatch import has_triton
+from vaebench.ops.noise import Noise, uniforms_of, words_of_rows
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,27 @@ class Rule:
     """What is observed of intensities: the number of the rule in images.c, and its formula."""
 
     number: int
-    formula: Callable[[Tensor], Tensor]
+    formula: Callable[[Tensor, Tensor], Tensor]
+    """(intensities, a random 32-bit word for each, as int64) -> observations; no words are made for
+    a rule that does not draw."""
+    draws: bool = False
 
 
-GREY = Rule(0, lambda x: x)
-THRESHOLD = Rule(1, lambda x: (x > 0.5).to(x))
+def _binarised(x: Tensor, words: Tensor) -> Tensor:
+    """1 with the probability x: a word is below 2^32 x, exactly; so 0 stays 0, and 1 stays 1."""
+    return (words < x.double() * 2.0**32).to(x)
+
+
+def _dequantised(x: Tensor, words: Tensor) -> Tensor:
+    """Intensities k / 255 as (k + u) / 256, u uniform: in the open (0, 1), also after rounding."""
+    y = (nearest_level(x) + uniforms_of(words).to(x)) / NUM_LEVELS
+    return y.clamp(2.0**-40, 1.0 - 2.0**-24)
+
+
+GREY = Rule(0, lambda x, words: x)
+THRESHOLD = Rule(1, lambda x, words: (x > 0.5).to(x))
+BINARISED = Rule(2, _binarised, draws=True)
+DEQUANTISED = Rule(3, _dequantised, draws=True)
 
 
 class Reading(NamedTuple):
@@ -32,6 +51,8 @@ class Reading(NamedTuple):
     white: float = 1.0
     """The byte that is intensity 1; numbers in float32 are intensities already."""
     rule: Rule = GREY
+    noise: Noise | None = None
+    """Where a rule that draws reads: one stream, the epoch as its step, images as its rows."""
 
 
 AS_INTENSITIES = Reading()
@@ -39,7 +60,8 @@ AS_INTENSITIES = Reading()
 
 def for_c(stored: Tensor, reading: Reading) -> ctypes.Structure:
     """The arguments of `read` as C takes them, for as long as `stored` lives."""
-    return in_c.images_in_c(stored, reading.white, reading.rule.number)
+    drawn = (reading.noise.keys[0], reading.noise.step) if reading.noise else ()
+    return in_c.images_in_c(stored, reading.white, reading.rule.number, *drawn)
 
 
 def read(stored: Tensor, reading: Reading, rows: Tensor) -> Tensor:
@@ -55,4 +77,14 @@ def read(stored: Tensor, reading: Reading, rows: Tensor) -> Tensor:
     if stored.dtype == torch.uint8:
         # By a tensor: a GPU would multiply by the reciprocal of a number, with other last digits.
         x = x.float().div_(torch.full((), reading.white, device=stored.device))
-    return reading.rule.formula(x)
+    drawn = reading.noise if reading.rule.draws else None
+    words = rows if drawn is None else _words(drawn, rows, x.shape[1])
+    return reading.rule.formula(x, words)
+
+
+def _words(noise: Noise, rows: Tensor, num_columns: int) -> Tensor:
+    if not (rows.is_cuda and has_triton()):
+        return words_of_rows(noise, rows, num_columns)
+    from vaebench.ops.gpu import words  # imports triton, which CPU machines may lack
+
+    return words.words_of_rows(noise, rows, num_columns)

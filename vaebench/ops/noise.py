@@ -191,6 +191,22 @@ def _row_of_words(noise: Noise, length: int) -> NDArray[np.uint32]:
     return np.stack(lanes, -1).reshape(len(noise.keys), -1)[:, :length].astype(np.uint32)
 
 
+def words_of_rows(noise: Noise, rows: Tensor, num_columns: int) -> Tensor:
+    """The words of some rows of one stream, on their device: [n, D] 32-bit words as int64."""
+    numbers = rows.cpu().numpy().astype(np.uint64)[:, None]
+    quads = np.arange(-(-num_columns // 4), dtype=np.uint64)
+    counter = quads, numbers, np.zeros_like(quads), np.full_like(quads, noise.step)
+    lanes = philox(np.array(noise.keys, dtype=np.uint64), counter)
+    joined = np.stack(np.broadcast_arrays(*lanes), -1).reshape(len(numbers), -1)
+    return torch.from_numpy(joined[:, :num_columns].astype(np.int64)).to(rows.device)
+
+
+def uniforms_of(words: Tensor) -> Tensor:
+    """Words as float32 in [0, 1), as `uniform` has them."""
+    folded = torch.where(words < 1 << 31, words, (1 << 32) - 1 - words)
+    return folded.float() * 4.6566127342e-10
+
+
 def place(
     noise: Noise, num_samples: int, num_rows: int, num_columns: int
 ) -> tuple[tuple[int, ...], in_c.Counters, in_c.Shape]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from vaebench import results
-from vaebench.config import RunConfig, functions_of
+from vaebench.config import RunConfig, convert, functions_of
 from vaebench.config.build import build_stack, load_data
 from vaebench.config.study import expand, read, resolve
 from vaebench.core.errors import InputError
@@ -113,6 +113,7 @@ def run_all(
     """
     check(configs, executor, workers, plugins, compiles)  # else there would be an empty folder
     results.prepare(out)
+    _check_versions(configs, out)
     with results.alone(out):
         ended = train_all(
             configs,
@@ -222,6 +223,34 @@ def check(
         raise InputError(f"there must be at least one worker; got {workers}")
     if executor != "inline":
         _check_importable(configs, plugins)
+
+
+def _check_versions(configs: Sequence[RunConfig], out: Path) -> None:
+    """Raises InputError where the folder holds one of these runs as an earlier version made it.
+
+    Such a record has the same configuration and another id: its random draws were others, and a
+    table of both would have two runs of one seed.
+    """
+    ids = {config.id for config in configs}
+    if results.recorded(out).keys() <= ids:
+        return
+    others = (record for record in results.records(out) if record.run not in ids)
+    earlier = [record.run for record in others if _id_now(record) in ids]
+    if earlier:
+        raise InputError(
+            f"{out} must hold runs of this version of vaebench alone; {len(earlier)} of this "
+            f"study, as {earlier[0]}, are of another, whose numbers for the same settings are "
+            f"others (CHANGELOG.md): choose another --out, or move those records away"
+        )
+
+
+def _id_now(record: results.Record) -> str:
+    """The id that a recorded configuration has in this version; "" where it is none of it."""
+    try:
+        config: RunConfig = convert(record.config, RunConfig)
+    except InputError:
+        return ""
+    return config.id
 
 
 def _num_bytes(configs: Sequence[RunConfig]) -> int:

@@ -17,6 +17,7 @@ from vaebench import results
 from vaebench.config import RunConfig, convert, evaluation_settings
 from vaebench.config.build import build_stack, load_data, subject
 from vaebench.core.errors import InputError, InputWarning, StorageError, near_match
+from vaebench.core.memory import within_memory
 from vaebench.evaluation import Evaluation, Subject, budget, evaluate
 from vaebench.models import VAE
 from vaebench.models.likelihoods import LIKELIHOODS
@@ -25,6 +26,7 @@ from vaebench.results import Metric, Record
 from vaebench.running.environment import default_device
 from vaebench.running.plan import stacks
 
+TOO_LARGE = "an evaluation must fit into memory: take fewer samples or images"
 Configured = tuple[Record, RunConfig]
 """A recorded run and its configuration, which has been checked."""
 
@@ -63,7 +65,8 @@ def regrade(request: Request, *, keep: bool = False) -> list[dict[str, Any]]:
     rows = [_refusal(record, reason) for record, reason in unfit]
     for records, configs in _stacks(fit):
         try:
-            evaluation = evaluate(*_graded(request, records, configs))
+            with within_memory(TOO_LARGE):
+                evaluation = evaluate(*_graded(request, records, configs))
         except InputError as error:
             if request.gradings or request.num_samples is not None:
                 raise  # the request's fault; else it is what these runs were graded by

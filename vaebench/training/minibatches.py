@@ -50,8 +50,8 @@ def batches(
     train, size = configs[0].train, configs[0].train.batch_size
     noise = streams(configs, "batches")
     per_epoch = steps_per_epoch(dataset, size)
+    images = dataset.observations("train").to(place)
     for epoch in range(start // per_epoch, -(-train.num_steps // per_epoch)):
-        images = dataset.observations("train", epoch).to(place)
         order = permutations(noise.at(step=epoch), len(images)).to(place.device)
         rows = order[:, : per_epoch * size].unflatten(1, (per_epoch, size))
         rows = rows.transpose(0, 1).contiguous()  # [steps, S, B]
@@ -60,5 +60,5 @@ def batches(
         while first < end:
             stop = min(end, (first // at_once + 1) * at_once)
             chosen = slice(first - epoch * per_epoch, stop - epoch * per_epoch)
-            yield Minibatches(first, images, rows[chosen])
+            yield Minibatches(first, images.at(epoch), rows[chosen])
             first = stop

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -137,8 +136,8 @@ def _chunks(
     model: Graded, codes: Codes, noise: Noise, num_samples: int, chunk: int
 ) -> Iterator[Terms]:
     """The terms of K samples, chunk by chunk."""
-    for first, last in itertools.pairwise([*range(0, num_samples, chunk), num_samples]):
-        yield _drawn(model, codes, noise.at(sample=first), last - first)
+    for first in range(0, num_samples, chunk):
+        yield _drawn(model, codes, noise.at(sample=first), min(chunk, num_samples - first))
 
 
 def _drawn(model: Graded, codes: Codes, noise: Noise, num_samples: int) -> Terms:

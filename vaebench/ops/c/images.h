@@ -11,6 +11,7 @@ typedef struct {
     int64_t is_bytes; /* else float32 */
     int64_t pixels;
     int64_t rule;
+    int64_t key, epoch; /* of what is drawn: the stream, and the step in it */
     double white;
 } Images;
 

@@ -11,7 +11,9 @@ from vaebench.ops import c
 from vaebench.ops.c.declarations import structure
 
 
-def images_in_c(stored: Tensor, white: float, rule: int) -> ctypes.Structure:
+def images_in_c(
+    stored: Tensor, white: float, rule: int, key: int = 0, epoch: int = 0
+) -> ctypes.Structure:
     """`Images` of images.h, which must not outlive `stored`: [N, P] dense, uint8 or float32."""
     assert stored.is_contiguous(), "rows lie one after the other"
     return structure("Images")(
@@ -19,6 +21,8 @@ def images_in_c(stored: Tensor, white: float, rule: int) -> ctypes.Structure:
         is_bytes=stored.dtype == torch.uint8,
         pixels=stored.shape[1],
         rule=rule,
+        key=key,
+        epoch=epoch,
         white=white,
     )
 

@@ -4,8 +4,6 @@
 
 #include "float_math.h"
 
-enum { COUNTERS = 64 }; /* in one block: whole vectors, and few enough to stay in the cache */
-
 /* Counter words of each Philox call, and the two halves of its key; then the four output words. */
 typedef struct {
     uint32_t a[COUNTERS], b[COUNTERS], c[COUNTERS], d[COUNTERS];
@@ -31,12 +29,6 @@ static void philox(Block *w) {
             w->d[i] = (uint32_t)p;
         }
     }
-}
-
-/* noise.uniform: the sign bit folds over. */
-static inline float uniform(uint32_t word) {
-    int32_t number = (int32_t)word;
-    return (float)(number ^ (number >> 31)) * 4.6566127342e-10f;
 }
 
 /* noise.normal_pair (Box & Muller 1958), with the angle in turns and folded to a quarter turn. */
@@ -72,6 +64,26 @@ static void to_words(const Block *w, float *restrict out) {
     for (int i = 0; i < COUNTERS; i++) {
         uint32_t quad[4] = {w->a[i], w->b[i], w->c[i], w->d[i]};
         memcpy(out + 4 * i, quad, sizeof quad);
+    }
+}
+
+void words_of_quads(uint64_t key, int64_t step, const uint32_t *rows, const uint32_t *quads,
+                    uint32_t *words) {
+    Block w;
+    for (int i = 0; i < COUNTERS; i++) {
+        w.a[i] = quads[i];
+        w.b[i] = rows[i];
+        w.c[i] = 0;
+        w.d[i] = (uint32_t)step;
+        w.key_low[i] = (uint32_t)key;
+        w.key_high[i] = (uint32_t)(key >> 32);
+    }
+    philox(&w);
+    for (int i = 0; i < COUNTERS; i++) {
+        words[4 * i] = w.a[i];
+        words[4 * i + 1] = w.b[i];
+        words[4 * i + 2] = w.c[i];
+        words[4 * i + 3] = w.d[i];
     }
 }
 
