@@ -60,8 +60,15 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, in two processes. `-- -m "not slow"`: without those that take long."""
-    install(session, "kernels,sweep,report,ray,export", "test")
+    install(session, "kernels,sweep,report,ray,slurm,export", "test")
     session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """A study on a Ray cluster on this machine, of which a node dies, and then the head."""
+    install(session, "ray", "test")
+    session.run("pytest", "tests/running/executors/test_ray_cluster.py", "-q", *session.posargs)
 
 
 @nox.session

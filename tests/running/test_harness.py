@@ -379,4 +379,4 @@ def test_a_schedule_of_the_calling_script_is_sent_to_a_file(study, tmp_path):
 
 
 def test_every_executor_has_the_interface():
-    assert set(EXECUTORS) == {"local", "inline", "ray"}
+    assert set(EXECUTORS) == {"local", "inline", "ray", "slurm"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -27,7 +27,9 @@ class Slurm(Struct, frozen=True, forbid_unknown_fields=True):
     at_once: Count = 100
     """Tasks of the array that may run at the same time."""
     stacks: Count = 1
-    """Stacks in a task of the array, of the default size at most."""
+    """Stacks in a task of the array: the task stacks their runs anew where it runs."""
+    via: Literal["slurm", "local", "debug"] = "slurm"
+    """Which executor of submitit's: local and debug take this machine, to try things out."""
 
 
 class Cluster(Struct, frozen=True):
@@ -36,6 +38,8 @@ class Cluster(Struct, frozen=True):
     ray_address: str = ""
     """HOST:PORT of a Ray cluster; "" for $RAY_ADDRESS, or the one that runs here."""
     slurm: Slurm = Slurm()
+    out: str = ""
+    """The results folder, for executors whose tasks write into it."""
 
 
 NO_CLUSTER = Cluster()

@@ -174,8 +174,9 @@ def train_all(
                 meter.on_runs(_counted(ended, len(configs)))
 
             perform = EXECUTORS[executor].perform
+            there = replace(cluster, out=str(out.resolve()))
             account = Account(out, meter.on_steps, on_runs, settled)
-            carry_out(jobs, lambda waiting: perform(waiting, chosen.num_workers, cluster), account)
+            carry_out(jobs, lambda waiting: perform(waiting, chosen.num_workers, there), account)
     return {config.id: account.ended[config.id] for config in configs}
 
 

@@ -18,7 +18,7 @@ import sys
 from ray.cluster_utils import Cluster
 
 small = {"object_store_memory": 80_000_000, "include_dashboard": False}
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **small})
 nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(int(sys.argv[1]))]
 print(cluster.address, flush=True)
 for line in sys.stdin:
@@ -71,14 +71,14 @@ def held(t: vb.Terms):
 
 
 class Nodes:
-    """A cluster of nodes of one core each, in another process."""
+    """A cluster of a head and nodes, of one core each, in another process."""
 
-    def __init__(self, count):
+    def __init__(self, count, log):
         self.process = subprocess.Popen(
             [sys.executable, "-c", NODES, str(count)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=log,
             text=True,
             env={**os.environ, "RAY_AUTH_MODE": "disabled"},
             start_new_session=True,
@@ -95,16 +95,12 @@ class Nodes:
 
 
 @pytest.fixture
-def nodes():
-    started = []
-
-    def start(count):
-        started.append(Nodes(count))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.stop()
+def cluster(tmp_path):
+    """A head and two nodes."""
+    with (tmp_path / "cluster.log").open("w") as log:
+        nodes = Nodes(2, log)
+        yield nodes
+        nodes.stop()
 
 
 @pytest.fixture
@@ -130,7 +126,9 @@ def start(study, out, address, hold):
     )
 
 
-def test_a_node_dies_and_then_the_head_and_the_table_is_that_of_one_machine(nodes, study, tmp_path):
+def test_a_node_dies_and_then_the_head_and_the_table_is_that_of_one_machine(
+    cluster, study, tmp_path
+):
     """What the node had is done again on another; what the head had, after it, anywhere."""
     hold, out = tmp_path / "hold", tmp_path / "out"
     hold.mkdir()
@@ -138,7 +136,6 @@ def test_a_node_dies_and_then_the_head_and_the_table_is_that_of_one_machine(node
     def begun():
         return sorted(hold.glob("* has begun"))
 
-    cluster = nodes(3)
     process = start(study, out, cluster.address, hold)
     wait_until(lambda: len(begun()) == 3 and len(contents(out)) == 2, process)
     for path in begun():
