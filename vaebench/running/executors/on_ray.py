@@ -58,11 +58,14 @@ def run_on_ray(
     running: dict[Any, Job] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < _most(ray, waiting[0]):
+            head.check(at_once=bool(waiting))
+            while waiting and head.is_there and len(running) < _most(ray, waiting[0]):
                 job = waiting.popleft()
                 running[_submitted(ray, job, parcel)] = job
+            if not running:
+                time.sleep(LOOK_S)
+                continue
             ready, _ = ray.wait(list(running), timeout=LOOK_S, fetch_local=False)
-            head.check()
             for task in ready:
                 try:
                     yield ray.get(next(task))
@@ -130,10 +133,15 @@ class Head:
         self.address = address
         self.last_seen = self.last_asked = time.monotonic()
 
-    def check(self) -> None:
-        """Raises InputError where the head has not answered for a while."""
+    @property
+    def is_there(self) -> bool:
+        """Whether it answered when it was last asked: else Ray's own questions wait for minutes."""
+        return self.last_seen == self.last_asked
+
+    def check(self, at_once: bool) -> None:
+        """Ask it, if need be only now and then. Raises InputError where it has not answered for a while."""
         now = time.monotonic()
-        if now - self.last_asked < LOOK_S:
+        if not at_once and now - self.last_asked < LOOK_S:
             return
         self.last_asked = now
         try:
