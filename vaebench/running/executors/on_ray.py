@@ -139,7 +139,7 @@ class Head:
         return self.last_seen == self.last_asked
 
     def check(self, at_once: bool) -> None:
-        """Ask it, if need be only now and then. Raises InputError where it has not answered for a while."""
+        """Ask it, or only now and then. Raises InputError where it is silent for long."""
         now = time.monotonic()
         if not at_once and now - self.last_asked < LOOK_S:
             return

@@ -95,10 +95,11 @@ def perform_there(jobs: Sequence[Job], out: Path, cores: int) -> None:
 def _for_this_machine(jobs: Sequence[Job], cores: int) -> tuple[list[Job], int]:
     """The same runs in stacks for this machine, and how many workers to do them in.
 
-    Runs that go on from a checkpoint, or have cost a worker, stay in the stacks that they are in.
+    Runs that cost a worker, and those of a sweep, which must be rounded alike whenever they are
+    done, stay in the stacks that they are in.
     """
     device = default_device()
-    if any(job.start or job.deaths for job in jobs):
+    if any(job.conclude or job.deaths for job in jobs):
         return [replace(job, device=str(device)) for job in jobs], cores
     chosen = plan([config for job in jobs for config in job.configs], cores, device)
     needs = Needs(chosen.num_threads, gpus=0 if device.type == "cpu" else 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from vaebench import results
 from vaebench.config import RunConfig
@@ -72,12 +75,13 @@ class Place:
                     results.remove(self.of(stage), "runs", config.id)
             if jobs:
                 account = Account(self.of(stage), on_steps, lambda ended: None, {})
-                carry_out(jobs, self._perform, account)
+                carry_out(jobs, functools.partial(self._perform, self.of(stage)), account)
         return [{c.id: results.read(self.of(p.stage), c.id) for c in p.runs} for p in parts]
 
-    def _perform(self, waiting: deque[Job]) -> Generator[Event, None, None]:
+    def _perform(self, out: Path, waiting: deque[Job]) -> Generator[Event, None, None]:
         at_once = 1 if self.executor == "inline" else self.workers or num_cores()
-        return EXECUTORS[self.executor].perform(waiting, at_once, self.cluster)
+        there = msgspec.structs.replace(self.cluster, out=str(out.resolve()))
+        return EXECUTORS[self.executor].perform(waiting, at_once, there)
 
     def forget(self, runs: Sequence[RunConfig], stages: Sequence[Stage]) -> None:
         """Remove the checkpoints of runs that have ended."""
