@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from optuna.trial import FrozenTrial
 
 from vaebench import results
 from vaebench.config import RunConfig
@@ -25,10 +24,14 @@ from vaebench.running.sweeps.pruners import Stage
 from vaebench.running.sweeps.search import Search, Trial
 from vaebench.running.sweeps.space import Params
 from vaebench.running.sweeps.steppings import Steppings
+from vaebench.running.sweeps.storage import at_once
 from vaebench.running.sweeps.variants import Variant
 
 VALUES = "valid_elbo_nats"
 """The learning curve that pruners see; they minimise, so with its sign changed."""
+
+IN_ATTRIBUTES = ("steps", "decoder_evaluations", "seconds")
+"""The parts of a trial's cost that are its user attributes."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,9 @@ class Tuned:
     @property
     def spent(self) -> Cost:
         """What the trials that were told have taken."""
-        return sum(map(cost_told, self.search.told), Cost())
-
-
-def cost_told(trial: FrozenTrial) -> Cost:
-    """What a trial took, by its user attributes."""
-    kept = {name: trial.user_attrs.get(name, 0) for name in asdict(Cost()) if name != "trials"}
-    return Cost(trials=1, **kept)
+        costs = [trial.user_attrs for trial in self.search.told]
+        amounts = {name: sum(cost[name] for cost in costs) for name in IN_ATTRIBUTES}
+        return Cost(trials=len(costs), **amounts)
 
 
 @dataclass
@@ -126,6 +125,10 @@ class Rounds:
         Trials of the batch count in full, as they may go to their end; one that is refused counts
         as if it had been trained, so that every search ends.
         """
+        with at_once(tuned.search.stored._storage):
+            return Batch(tuned, self._asked(tuned))
+
+    def _asked(self, tuned: Tuned) -> list[Contender]:
         contenders: list[Contender] = []
         spent, slots = tuned.spent, tuned.search.next_slots()
         for slot in slots:
@@ -140,7 +143,7 @@ class Rounds:
             trial = tuned.search.ask(slot, slots.start, described)
             contenders.append(self._contender(tuned, trial))
             spent += in_full(contenders[-1].runs, contenders[-1].step_ms)
-        return Batch(tuned, contenders)
+        return contenders
 
     def _contender(self, tuned: Tuned, trial: Trial) -> Contender:
         runs = tuned.runs_of(trial.params)
@@ -170,10 +173,12 @@ class Rounds:
     def tell(self, batches: Sequence[Batch]) -> None:
         """Tell every trial's outcome, in the order of their slots."""
         for batch in batches:
+            with at_once(batch.tuned.search.stored._storage):
+                for contender in batch.contenders:
+                    outcome = contender.outcome
+                    assert outcome is not None, "the last stage ends every trial"
+                    batch.tuned.search.tell(contender.trial, outcome, self._attributes(outcome))
             for contender in batch.contenders:
-                outcome = contender.outcome
-                assert outcome is not None, "the last stage ends every trial"
-                batch.tuned.search.tell(contender.trial, outcome, self._attributes(outcome))
                 self.place.forget(contender.runs, batch.stages)
 
     def _judged(
@@ -220,7 +225,7 @@ class Rounds:
 
     def _attributes(self, outcome: Outcome) -> Mapping[str, Any]:
         """What a trial's user attributes say of its outcome."""
-        cost = {name: amount for name, amount in asdict(outcome.cost).items() if name != "trials"}
+        cost = {name: getattr(outcome.cost, name) for name in IN_ATTRIBUTES}
         words = {"status": outcome.status, "reason": outcome.reason, "training": outcome.training}
         measured = {self.goals.by_name[n].column: value for n, value in outcome.measured.items()}
         return {**words, **measured, **cost}

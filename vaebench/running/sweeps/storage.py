@@ -38,7 +38,7 @@ def open_journal(path: Path) -> BaseStorage:
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
     lock.release()
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    return JournalStorage(Journal(str(path), lock_obj=lock))
 
 
 def open_database(url: str) -> BaseStorage:
@@ -91,6 +91,59 @@ def open_study(
         if study.metric_names is None:
             study.set_metric_names(list(metrics))
     return study
+
+
+class Journal(JournalFileBackend):  # type: ignore[misc]
+    """A journal that can take many entries in one write, which waits for the disk once.
+
+    While they wait, nobody else may write: the lock on the output folder sees to that.
+    """
+
+    pending: list[dict[str, Any]] | None = None
+    num_written = 0
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if self.pending is None:
+            self.write(logs)
+        else:
+            self.pending += logs
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        if self.pending is None:
+            yield from super().read_logs(log_number_from)
+        else:
+            yield from self.pending[log_number_from - self.num_written :]
+
+    def write(self, logs: list[dict[str, Any]]) -> None:
+        """Append entries to the file: all or, where the process dies, the first of them."""
+        super().append_logs(logs)
+
+    def begin(self) -> None:
+        """Let entries wait from now on. All that the file holds has been read."""
+        self.pending, self.num_written = [], max(self._log_number_offset)
+
+    def finish(self) -> None:
+        """Write what waits. Its reader knows it already, so the file is read after it."""
+        logs, self.pending = self.pending, None
+        if logs:
+            self.write(logs)
+            end = self.num_written + len(logs)
+            self._log_number_offset[end] = os.path.getsize(self._file_path)
+
+
+@contextmanager
+def at_once(storage: BaseStorage) -> Iterator[None]:
+    """Write what is stored within in one go, at its end; databases write each entry by itself.
+
+    Where something is raised within, nothing of it is written.
+    """
+    backend = getattr(storage, "_backend", None)
+    if not isinstance(backend, Journal):
+        yield
+        return
+    backend.begin()
+    yield
+    backend.finish()
 
 
 class FileLock:
