@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import nox
@@ -93,6 +94,30 @@ def sweep(session: nox.Session) -> None:
     install(session, "sweep")
     default = [str(STUDIES / "sweep_beta.toml"), "--trials", "20"]
     session.run("vaebench", "sweep", *(session.posargs or default))
+
+
+@nox.session
+def tuned(session: nox.Session) -> None:
+    """Tune every variant of the default study, 40 trials each: results/reference/tuned/."""
+    install(session, "sweep,report")
+    out, kept = RESULTS / "tuned", Path("results/reference/tuned")
+    arguments = [str(STUDIES / "tuned.toml"), "--out", str(out), *session.posargs]
+    start = time.monotonic()
+    session.run("vaebench", "sweep", *arguments)
+    hours = f"wall time of this call: {(time.monotonic() - start) / 3600:.2f} h\n"
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in ("trials.csv", "tuned.csv", "best.toml"):
+        shutil.copy(out / name, kept)
+    with (kept / "compare.txt").open("w") as page:
+        session.run("vaebench", "compare", str(out), stdout=page)
+    (kept / "wall_time.txt").write_text(hours)
+
+
+@nox.session
+def sweeps(session: nox.Session) -> None:
+    """Measure what the coordinator of a sweep takes, over 1,000 trials of 300 steps."""
+    install(session, "sweep")
+    session.run("python", "-m", "benchmarks.sweeps.coordinator", *session.posargs)
 
 
 @nox.session
