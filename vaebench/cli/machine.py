@@ -1,7 +1,8 @@
-"""The command `kernels`, which checks and times the fused operations on this machine."""
+"""Commands about this machine: what is installed, and its fused operations, checked and timed."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,25 @@ import click
 
 from vaebench.cli.group import main
 from vaebench.cli.options import PATH
-from vaebench.cli.show import print_line, print_table
+from vaebench.cli.show import print_line, print_lines, print_table
+
+
+@main.command()
+@click.option(
+    "--prune", is_flag=True, help="Delete all compiled code; what is needed is made again."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(prune: bool, as_json: bool) -> None:
+    """Say what is installed, what the cache of compiled code holds, and whether steps compile."""
+    from vaebench.core import cache
+    from vaebench.diagnostics.installation import installation
+
+    deleted = {"deleted": f"{cache.prune()} files"} if prune else {}
+    lines = installation() | deleted
+    if as_json:
+        print_line(json.dumps(lines))
+    else:
+        print_lines(f"{name}: {value}" for name, value in lines.items())
 
 
 @main.command()
