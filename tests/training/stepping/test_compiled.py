@@ -31,7 +31,14 @@ from vaebench.ops import c
 from vaebench.training.descent import gradient_norms
 from vaebench.training.loop import training_steps
 from vaebench.training.stepping import ways
-from vaebench.training.stepping.compiled import block, library, way
+from vaebench.training.stepping.compiled import (
+    block,
+    compile_graph,
+    graph_key,
+    is_on_disk,
+    library,
+    way,
+)
 from vaebench.training.stepping.compiled.trace import trace_step
 from vaebench.training.stepping.eager import EagerStep, eager
 
@@ -427,6 +434,23 @@ def test_another_process_finds_the_code_on_disk(monkeypatch, tmp_path):
     assert done.returncode == 0, done.stderr
     there = torch.load(tmp_path / "found.pt")
     torch.testing.assert_close(there, here.__dict__, **SAME_BITS)
+
+
+@needs_compiler
+def test_a_graph_that_was_cut_off_is_made_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (config, _), dataset = two_runs(), load_data(two_runs()[0].data)
+    key = graph_key(config, dataset)
+    assert not is_on_disk(key)
+    assert not compile_graph(config, dataset).from_disk
+    assert is_on_disk(key)
+    assert compile_graph(config, dataset).from_disk
+    (code,) = (tmp_path / "vaebench" / "native" / "graphs").glob("*.so")
+    whole = code.read_bytes()
+    code.unlink()  # it is loaded
+    code.write_bytes(whole[:-1])
+    assert not is_on_disk(key)
+    assert not compile_graph(config, dataset).from_disk
 
 
 def without_native_code(monkeypatch):

@@ -69,7 +69,10 @@ def compile_trace(trace: Trace, path: Path) -> None:
     Raises RuntimeError where it would call Python, which is not there in C, BuildError where the
     compiler fails.
     """
-    lowered = _lowered(trace)
+    _build(_lowered(trace), trace, path)
+
+
+def _build(lowered: Lowered, trace: Trace, path: Path) -> None:
     loops, step = (path.with_name(f"{name}.cpp") for name in ("loops", "step"))
     loops.write_text(lowered.loops)
     step.write_text("\n".join(_step(lowered, trace, path.parent)))
@@ -90,11 +93,12 @@ def _lowered(trace: Trace) -> Lowered:
     with collector.paused(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's own code is deprecated in places
         with _inductor_gives_text() as made:
-            torch._inductor.aot_compile(trace.graph, tuple(trace.example), options=_options())
+            torch._inductor.aot_compile(trace.graph, tuple(trace.example), options=options())
     return made[0]
 
 
-def _options() -> dict[str, Any]:
+def options() -> dict[str, Any]:
+    """What inductor is told of a graph."""
     return {
         "aot_inductor.custom_ops_to_c_shims": {product_operation(): [PRODUCT]},
         "cpp.threads": 1,  # runs are what is done side by side
