@@ -59,15 +59,17 @@ def test_what_is_interrupted_is_not_said_to_be_done(clock, capsys):
     assert capsys.readouterr().err == "evaluating\n"
 
 
-def test_a_terminal_has_a_bar_and_no_lines(monkeypatch, capsys):
+def test_a_terminal_has_a_bar_with_the_last_words(monkeypatch, capsys):
     monkeypatch.setattr(show.sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "dumb")
     with show.progress_bar("training 2 runs", 10) as meter:
+        meter.on_runs("compiling 1 graph")
         meter.on_steps(10)
         meter.on_runs("2 of 2 runs done")
     printed = capsys.readouterr().err
     assert "100%" in printed
-    assert "2 of 2 runs" not in printed
+    assert "training 2 runs" in printed
+    assert "2 of 2 runs done" in printed
 
 
 def test_runs_are_counted_as_they_end_with_those_that_were_there(tmp_path, tiny_npz):

@@ -8,7 +8,7 @@ from tests.support.runs import tiny
 from vaebench import results
 from vaebench.config.study import resolve
 from vaebench.running.coordinate import MAX_DEATHS, Account, carry_out
-from vaebench.running.events import Begun, FileOf, Lost, Recorded, Steps
+from vaebench.running.events import Begun, Compiled, FileOf, Lost, Recorded, Steps
 from vaebench.running.job import Job, failures, perform
 
 
@@ -79,6 +79,17 @@ def test_what_was_recorded_before_the_death_is_not_done_again(job, out):
     first, second = kept.take(Lost(job, "killed"))
     assert [c.seed for c in first.configs + second.configs] == [2, 3, 4]
     assert kept.take(Lost(Job(job.configs[:2], "s"), "killed after its last record")) == []
+
+
+def test_a_graph_is_counted_and_a_worker_that_dies_of_one_costs_no_run(job, out):
+    ready = []
+    kept = Account(out, lambda steps: None, lambda ended: None, {}, lambda: ready.append(1))
+    graph = Job((), "s", graph_of=job.configs[0])
+    for event in (Begun(graph), Compiled()):
+        assert kept.take(event) == []
+    assert (ready, kept.at_work()) == ([1], "")
+    assert kept.take(Lost(graph, "killed by SIGKILL")) == []
+    assert kept.ended == {}
 
 
 def test_what_is_settled_is_never_replaced(job, out):

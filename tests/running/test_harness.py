@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,15 @@ import pytest
 import vaebench as vb
 from tests.support.runs import tiny
 from vaebench import results
+from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
+from vaebench.running import harness, schedule
 from vaebench.running.executors import EXECUTORS
-from vaebench.running.harness import train_all
-from vaebench.running.plan import stacks
+from vaebench.running.harness import Meter, train_all
+from vaebench.running.plan import StackPlan, stacks
+from vaebench.training.kind import step_kind
+from vaebench.training.stepping import compiled
+from vaebench.training.stepping.ways import WAYS, never
 
 STUDY = """
 name = "tiny"
@@ -380,3 +386,33 @@ def test_a_schedule_of_the_calling_script_is_sent_to_a_file(study, tmp_path):
 
 def test_every_executor_has_the_interface():
     assert set(EXECUTORS) == {"local", "inline", "ray", "slurm"}
+
+
+def test_graphs_are_compiled_before_the_stacks_and_counted(tmp_path, tiny_npz, monkeypatch):
+    """Each once, though two stacks call it; the next run of the study finds them on disk."""
+    variants = [(o, seed) for o in ("elbo", "iwae") for seed in (0, 1)]
+    configs = resolve([tiny(tiny_npz, objective=o, seed=seed) for o, seed in variants])
+    made, kinds, heard = [], set(), []
+    monkeypatch.setattr(harness, "plan", lambda c, *_: StackPlan(stacks(c, 1), 1))
+    monkeypatch.setattr(compiled, "problem", lambda: "")
+    monkeypatch.setattr(schedule, "graphs_on_disk", lambda wanted: set(kinds))
+
+    def compile_graph(config, dataset):
+        made.append(config.objective.name)
+        kinds.add(step_kind(config, dataset))
+
+    @contextmanager
+    def progress(what, total):
+        heard.append(what)
+        yield Meter(lambda steps: None, heard.append)
+
+    monkeypatch.setattr(compiled, "compile_graph", compile_graph)
+    monkeypatch.setitem(WAYS._entries, "compiled", never)
+    always = {"executor": "inline", "compiles": "always", "progress": progress}
+    train_all(configs, tmp_path / "out", "s", **always)
+    assert sorted(made) == ["elbo", "iwae"]
+    assert heard[0].endswith("2 of 2 variants are compiled, to 2 graphs")
+    assert heard[1:4] == ["compiling 2 graphs", "compiled 1 of 2 graphs", "compiled 2 of 2 graphs"]
+    assert heard[4:] == [f"{n} of 4 runs done" for n in (1, 2, 3, 4)]
+    train_all(configs, tmp_path / "again", "s", **always)
+    assert sorted(made) == ["elbo", "iwae"]

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from tests.support.runs import tiny
+from vaebench.config.build import load_data
 from vaebench.config.study import resolve
 from vaebench.running import job as stack
-from vaebench.running.events import Recorded
+from vaebench.running.events import Compiled, Recorded
 from vaebench.running.job import Job, divided, perform
+from vaebench.training.stepping import compiled
 
 
 @pytest.fixture
@@ -86,3 +88,18 @@ def test_a_job_is_divided_into_parts_of_nearly_equal_size(job, size, sizes):
     parts = divided(job, size)
     assert [len(part.configs) for part in parts] == sizes
     assert tuple(config for part in parts for config in part.configs) == job.configs
+
+
+@pytest.mark.parametrize("stops", [None, RuntimeError("no compiler"), AssertionError()])
+def test_a_graph_is_compiled_and_what_stops_it_is_the_runs_to_say(monkeypatch, job, stops):
+    made = []
+
+    def compile_graph(config, dataset):
+        made.append((config, dataset.fingerprint))
+        if stops:
+            raise stops
+
+    monkeypatch.setattr(compiled, "compile_graph", compile_graph)
+    config = job.configs[0]
+    assert list(perform(Job((), "s", graph_of=config))) == [Compiled()]
+    assert made == [(config, load_data(config.data).fingerprint)]

@@ -64,6 +64,7 @@ def _lines(what: str, total: int) -> Iterator[Meter]:
 def _bar(what: str, total: int) -> Iterator[Meter]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.text import Text
 
     from vaebench.running.harness import Meter
 
@@ -74,8 +75,12 @@ def _bar(what: str, total: int) -> Iterator[Meter]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(plain(what), total=total or None)
-        yield Meter(lambda steps: bar.advance(task, steps), lambda words: None)
+        bar.console.print(Text(plain(what)))
+        task = bar.add_task("", total=total or None)
+        yield Meter(
+            lambda steps: bar.advance(task, steps),
+            lambda words: bar.update(task, description=plain(words)),
+        )
         bar.update(task, total=total or 1, completed=total or 1)
 
 

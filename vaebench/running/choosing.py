@@ -27,12 +27,12 @@ from vaebench.training.stepping.ways import LIKE, STEP, Stepping, taken
 
 LOG = logging.getLogger("vaebench.running.choosing")
 
-SAVED_PER_STEP = 3.8e-4
-SAVED_PER_ELEMENT = 2.7e-10
-SAVED_PER_FLOP = 5.4e-12
+SAVED_PER_STEP = 4.3e-4
+SAVED_PER_ELEMENT = 1.9e-10
+SAVED_PER_FLOP = 7.6e-12
 """Seconds of one core that a compiled step saves against an eager one: for each step of a stack,
 for each number that the operations of a run write, for each operation of its products."""
-COMPILING_S, LOADING_S = 16.0, 1.3
+COMPILING_S, LOADING_S = 5.3, 0.03
 """Seconds of one core until a graph can be called: compiled, and found on disk.
 `nox -s compiling` measures all five: results/reference/compiling."""
 
@@ -123,7 +123,9 @@ def auto(study: Study, records: Iterable[Record]) -> dict[str, Stepping]:
     if reason := problem():
         LOG.warning("training steps are eager: %s", reason)
         return _alike(study, "eager", reason)
-    chosen, recorded = choose(_works(study), study.num_cores, _on_disk(study)), _recorded(records)
+    works, recorded = _works(study), _recorded(records)
+    kept = graphs_on_disk(works) if study.counts_disk else ()
+    chosen = choose(works, study.num_cores, kept)
     steppings = {}
     for key, uncounted in _alike(study, "eager", "none of its steps could be counted").items():
         steppings[key] = chosen.get(uncounted.kind, uncounted)
@@ -203,12 +205,11 @@ def _works(study: Study) -> dict[str, Work]:
     return works
 
 
-def _on_disk(study: Study) -> set[str]:
+def graphs_on_disk(kinds: Iterable[str]) -> set[str]:
     """The kinds of which a graph is there that was compiled before."""
     from vaebench.training.stepping.compiled import graph_key, is_on_disk
 
-    firsts = [group[0] for group in _groups(study).values()] if study.counts_disk else []
-    return {_kind(c) for c in firsts if is_on_disk(graph_key(c, load_data(c.data)))}
+    return {kind for kind in kinds if is_on_disk(graph_key(kind))}
 
 
 def _without_plugins(config: RunConfig) -> RunConfig:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vaebench import results
 from vaebench.results import Record
-from vaebench.running.events import Begun, Event, FileOf, Lost, Recorded, Steps
+from vaebench.running.events import Begun, Compiled, Event, FileOf, Lost, Recorded, Steps
 from vaebench.running.job import SETTLED, Job, divided, failures, without
 
 OnSteps = Callable[[int], None]
@@ -31,6 +31,8 @@ class Account:
     """Called as a job ends, with how each run has ended so far."""
     ended: dict[str, results.Status]
     """How each run has ended, by id; at the start those that are settled."""
+    on_graph: Callable[[], None] = lambda: None
+    """Called as a graph is ready."""
     running: list[Job] = field(default_factory=list)
 
     def take(self, event: Event) -> list[Job]:
@@ -43,7 +45,9 @@ class Account:
                     results.write_part(self.out, part, run, content)
             case Recorded(record):
                 self._record(record)
-            case Begun(job):
+            case Compiled():
+                self.on_graph()
+            case Begun(job) if job.configs:  # else there is a graph to compile, and no run
                 self.running.append(job)
             case Lost(job, how):
                 return self._lost(job, how)

@@ -53,5 +53,10 @@ class Lost:
     how: str
 
 
-OfJob = Steps | FileOf | Recorded
+@dataclass(frozen=True)
+class Compiled:
+    """A graph that stacks will call is on disk, or could not be made, as they will say."""
+
+
+OfJob = Steps | FileOf | Recorded | Compiled
 Event = OfJob | Begun | Lost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -26,6 +27,7 @@ from vaebench.running.environment import default_device, describe
 from vaebench.running.executors import EXECUTORS
 from vaebench.running.job import SETTLED, Job, Needs
 from vaebench.running.plan import DEFAULT_SIZE, StackPlan, num_cores, plan
+from vaebench.running.schedule import schedule
 from vaebench.running.timing import Variant, timing_pass
 from vaebench.training.stepping.ways import STEP, Stepping, taken
 
@@ -141,13 +143,12 @@ def train_all(
     cluster: Cluster = NO_CLUSTER,
     plugins: Sequence[str] = (),
     compiles: str = "auto",
-    times: float = 1.0,
     progress: Progress = silent,
 ) -> dict[str, results.Status]:
     """Train the runs that are not recorded yet. Returns how each of the study's runs ended.
 
-    A failed run counts as not recorded: what stopped it may be mended. `times`: see Study. The
-    caller holds the folder, by `results.alone`, where others may come to it.
+    A failed run counts as not recorded: what stopped it may be mended. The caller holds the
+    folder, by `results.alone`, where others may come to it.
     """
     check(configs, executor, workers, plugins, compiles)
     results.prepare(out)
@@ -160,12 +161,14 @@ def train_all(
     with _accounted(configs, out):
         device = default_device()
         at_once = 1 if executor == "inline" else workers or num_cores()
-        whole = Study(configs, device, num_cores(), times)
+        whole = Study(configs, device, num_cores())
         steppings = COMPILE[compiles](whole, results.records(out))
         compiled = [key for key, stepping in steppings.items() if stepping.is_compiled]
         chosen = plan(pending, at_once, device, compiled)
         files = tuple(str(Path(p).resolve()) for p in plugins)
-        jobs = _jobs(chosen, steppings, study, files, str(device))
+        stacks = _jobs(chosen, steppings, study, files, str(device))
+        jobs = schedule(stacks, chosen.num_workers)
+        num_graphs = len(jobs) - len(stacks)
         num_steps = sum(config.train.num_steps for config in pending)
         words = f"training {len(pending)} runs: {chosen}; {in_words(configs, steppings)}"
         with progress(words, num_steps) as meter:
@@ -173,9 +176,16 @@ def train_all(
             def on_runs(ended: Mapping[str, results.Status]) -> None:
                 meter.on_runs(_counted(ended, len(configs)))
 
+            ready = itertools.count(1)
+
+            def on_graph() -> None:
+                meter.on_runs(f"compiled {next(ready)} of {num_graphs} graphs")
+
+            if num_graphs:
+                meter.on_runs(f"compiling {num_graphs} graph{'s' if num_graphs > 1 else ''}")
             perform = EXECUTORS[executor].perform
             there = replace(cluster, out=str(out.resolve()))
-            account = Account(out, meter.on_steps, on_runs, settled)
+            account = Account(out, meter.on_steps, on_runs, settled, on_graph)
             carry_out(jobs, lambda waiting: perform(waiting, chosen.num_workers, there), account)
     return {config.id: account.ended[config.id] for config in configs}
 
@@ -306,21 +316,13 @@ def _jobs(
     plugins: tuple[str, ...],
     device: str,
 ) -> list[Job]:
-    """One job per stack, the longest first, so that no worker is left with it at the end."""
+    """One job per stack."""
     needs = Needs(chosen.num_threads, gpus=0 if device == "cpu" else 1)
     common = study, plugins, device, needs
-    jobs = [
+    return [
         Job(tuple(stack), *common, steppings[stack[0].stack_key], Path.cwd())
         for stack in chosen.stacks
     ]
-    return sorted(jobs, key=_cost, reverse=True)
-
-
-def _cost(job: Job) -> float:
-    """Decoder evaluations of the whole job, to which its time is about proportional."""
-    first = job.configs[0]
-    per_step = len(job.configs) * first.num_samples * first.train.batch_size
-    return float(per_step * first.train.num_steps)
 
 
 def _variants(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:

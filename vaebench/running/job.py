@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import math
 import os
 import traceback
@@ -19,7 +20,7 @@ from vaebench import ops, results
 from vaebench.config import RunConfig, plugin_fingerprint
 from vaebench.config.build import load_data, subject
 from vaebench.config.run_config import PROTOCOL
-from vaebench.core.errors import InputError
+from vaebench.core.errors import InputError, first_line
 from vaebench.core.plugins import load_plugins
 from vaebench.data import Dataset, is_path
 from vaebench.evaluation import Evaluation, evaluate
@@ -28,13 +29,14 @@ from vaebench.evaluation.samples.extractors import EXTRACTORS
 from vaebench.models import VAE, select, weights
 from vaebench.results import Labels, Metric, Record, Training
 from vaebench.running.environment import describe
-from vaebench.running.events import FileOf, OfJob, Recorded, Steps
+from vaebench.running.events import Compiled, FileOf, OfJob, Recorded, Steps
 from vaebench.training.checkpoints import Checkpoint
 from vaebench.training.isolation import check_isolated
 from vaebench.training.loop import Trained, training
 from vaebench.training.step import MakeBlocks
 from vaebench.training.stepping.ways import EAGER, LIKE, WAYS, WHY, Stepping
 
+LOG = logging.getLogger("vaebench.running.job")
 SETTLED = ("done", "diverged")
 """Statuses of runs that are not trained again, and whose records are not replaced."""
 
@@ -56,7 +58,10 @@ process, data) -> files and records of these runs. A function that workers can i
 
 @dataclass(frozen=True)
 class Job:
-    """A stack of runs with all that a worker needs to do it, on this machine or another."""
+    """A stack of runs with all that a worker needs to do it, on this machine or another.
+
+    Or a graph to be compiled before stacks call it: then there are no runs.
+    """
 
     configs: tuple[RunConfig, ...]
     study: str
@@ -74,6 +79,8 @@ class Job:
     """A checkpoint for each of the runs that go on from where they paused: see `paused`."""
     conclude: Conclude | None = None
     """What is done with runs that did not diverge; None: they are graded in full."""
+    graph_of: RunConfig | None = None
+    """A run whose graph is to be compiled."""
     deaths: int = 0
     """Workers that died with these runs."""
 
@@ -84,7 +91,24 @@ def perform(job: Job) -> Iterator[OfJob]:
     Where a stack of several raises, each run is tried alone, so that only the culprit fails; where
     it runs out of memory, each half.
     """
-    yield from _tried(job, set())
+    if job.graph_of is None:
+        yield from _tried(job, set())
+    else:
+        _compile(job, job.graph_of)
+        yield Compiled()
+
+
+def _compile(job: Job, config: RunConfig) -> None:
+    """Compile the graph of runs like this one. What stops that, the runs say themselves."""
+    from vaebench.training.stepping.compiled import compile_graph
+
+    try:
+        load_plugins(job.plugins)
+        _check_plugins([config])
+        here = _rooted(config, job)
+        compile_graph(here, load_data(here.data))
+    except Exception as error:
+        LOG.info("no graph of %s: %s", config.variant, first_line(error))
 
 
 def failures(job: Job, reason: str) -> Iterator[Recorded]:

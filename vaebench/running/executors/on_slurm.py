@@ -64,7 +64,9 @@ def run_on_slurm(
     try:
         while waiting or tasks:
             if waiting:
-                jobs = [waiting.popleft() for _ in range(len(waiting))]
+                # Each task compiles the graphs that it needs, on the machine that it is on.
+                jobs = [job for job in waiting if job.configs]
+                waiting.clear()
                 unseen |= {c.id: _stamp(out, c.id) for job in jobs for c in job.configs}
                 tasks += _submitted(submitter, jobs, out, cluster.slurm)
                 yield from map(Begun, jobs)
@@ -89,7 +91,8 @@ def perform_there(jobs: Sequence[Job], out: Path, cores: int) -> None:
     left = [part for job in jobs if (part := without(job, settled)).configs]
     if left:
         stacks, num_workers = _for_this_machine(left, min(cores, num_cores()))
-        carry_out(stacks, lambda waiting: run_local(waiting, num_workers, NO_CLUSTER), account)
+        ordered = schedule(stacks, num_workers)
+        carry_out(ordered, lambda waiting: run_local(waiting, num_workers, NO_CLUSTER), account)
 
 
 def _for_this_machine(jobs: Sequence[Job], cores: int) -> tuple[list[Job], int]:

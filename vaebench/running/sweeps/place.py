@@ -21,6 +21,7 @@ from vaebench.running.events import Event
 from vaebench.running.executors import EXECUTORS
 from vaebench.running.job import Conclude, Job, Needs, paused
 from vaebench.running.plan import num_cores, stacks
+from vaebench.running.schedule import schedule
 from vaebench.running.sweeps.judging import pausing
 from vaebench.running.sweeps.pruners import Stage
 from vaebench.running.sweeps.steppings import Steppings
@@ -75,13 +76,16 @@ class Place:
                     results.remove(self.of(stage), "runs", config.id)
             if jobs:
                 account = Account(self.of(stage), on_steps, lambda ended: None, {})
-                carry_out(jobs, functools.partial(self._perform, self.of(stage)), account)
+                ordered = schedule(jobs, self._at_once())
+                carry_out(ordered, functools.partial(self._perform, self.of(stage)), account)
         return [{c.id: results.read(self.of(p.stage), c.id) for c in p.runs} for p in parts]
 
     def _perform(self, out: Path, waiting: deque[Job]) -> Generator[Event, None, None]:
-        at_once = 1 if self.executor == "inline" else self.workers or num_cores()
         there = msgspec.structs.replace(self.cluster, out=str(out.resolve()))
-        return EXECUTORS[self.executor].perform(waiting, at_once, there)
+        return EXECUTORS[self.executor].perform(waiting, self._at_once(), there)
+
+    def _at_once(self) -> int:
+        return 1 if self.executor == "inline" else self.workers or num_cores()
 
     def forget(self, runs: Sequence[RunConfig], stages: Sequence[Stage]) -> None:
         """Remove the checkpoints of runs that have ended."""

@@ -31,7 +31,7 @@ from vaebench.training.scalars import Scalars
 from vaebench.training.scalars import scalars as scalars_of
 from vaebench.training.step import Loss, initial_state, loss_of
 from vaebench.training.stepping.compiled.entry import Entry, entry_of, read, write
-from vaebench.training.stepping.compiled.names import compiler, graph_name, key_of_kind
+from vaebench.training.stepping.compiled.names import compiler, graph_key, graph_name
 from vaebench.training.stepping.compiled.source import compile_trace
 from vaebench.training.stepping.compiled.trace import trace_step
 
@@ -71,7 +71,7 @@ def compile_step(
     start = time.perf_counter()
     if reason := next(_refusals(model), ""):
         raise RuntimeError(reason)
-    at = _entry_at(key_of_kind(loss.kind, native_products))
+    at = _entry_at(graph_key(loss.kind, native_products))
     entry, code, from_disk = read(at), None, True
     if entry is not None:
         code = _loaded(entry)

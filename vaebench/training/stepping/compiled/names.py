@@ -13,10 +13,7 @@ import torch
 from torch import Tensor
 
 import vaebench
-from vaebench.config import RunConfig
-from vaebench.data import Dataset
 from vaebench.ops.c import build
-from vaebench.training.kind import step_kind
 from vaebench.training.stepping.compiled.trace import Trace
 
 ROOMS = "core", "config", "models", "objectives", "ops", "training"
@@ -25,17 +22,12 @@ SETTINGS = "TORCHINDUCTOR_", "AOT_INDUCTOR_", "ATEN_CPU_CAPABILITY"
 """How the names of environment variables begin that change what PyTorch's compiler makes."""
 
 
-def graph_key(config: RunConfig, dataset: Dataset) -> str:
-    """The name under which the graph of runs like this is found on disk without a trace.
+def graph_key(kind: str, native_products: bool = True) -> str:
+    """The name under which the graph of a kind of step is found on disk without a trace.
 
-    Runs of one key have one graph; those of different keys may share one, too, which is known when
-    they are traced.
+    Runs of one kind (`training.kind`) have one graph; those of different kinds may share one, too,
+    which is known when they are traced.
     """
-    return key_of_kind(step_kind(config, dataset), native_products=True)
-
-
-def key_of_kind(kind: str, native_products: bool) -> str:
-    """As `graph_key`, for a kind of step: see `training.kind`."""
     return _hash([kind, str(native_products), *_installation()])
 
 
