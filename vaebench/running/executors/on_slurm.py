@@ -25,6 +25,7 @@ from vaebench.running.executors.entry import executor
 from vaebench.running.executors.local import run_local
 from vaebench.running.job import SETTLED, Job, Needs, without
 from vaebench.running.plan import num_cores, plan
+from vaebench.running.schedule import schedule
 
 LOOK_S = 2.0
 """Seconds between looks at the records."""
