@@ -162,12 +162,14 @@ def gradients(
 @click.option("--storage", default="", metavar="URL", help="Default: OUT/sweep.journal.")
 @click.option("--out", type=PATH, help="Default: results/runs/NAME.")
 @click.option("--timings/--no-timings", default=True, help="Time the final runs.")
+@click.option("--figures/--no-figures", default=True, help="Draw each search.")
 @study_options
 def sweep(
     study: Path,
     storage: str,
     out: Path | None,
     timings: bool,
+    figures: bool,
     overrides: tuple[str, ...],
     executor: str,
     workers: int | None,
@@ -202,6 +204,7 @@ def sweep(
         plugins=plugins,
         compiles=compiles,
         timings=timings,
+        figures=figures,
         progress=progress_bar,
     )
     _say_lost(folder, trials)

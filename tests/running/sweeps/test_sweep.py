@@ -199,6 +199,22 @@ def test_several_targets_have_a_front(study, tmp_path):
         assert (trial["trial"] in set(front["trial"])) == (not beaten.any())
 
 
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ('"nll"', {"history", "importances", "slice", "contour", "parallel"}),
+        ('["nll", "elbo"]', {"pareto"}),
+    ],
+)
+def test_searches_are_drawn(study, tmp_path, target, names):
+    drawn = study("nll", ('target = "nll"', f"target = {target}"))
+    tune(drawn, tmp_path / "out", 6, figures=True)
+    (folder,) = (tmp_path / "out" / "figures").iterdir()
+    assert folder.name == "beta_elbo_beta=4"
+    assert {path.stem for path in folder.glob("*.png")} == names
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.glob("*.png"))
+
+
 def test_a_trial_that_breaks_a_limit_is_not_chosen(study, tmp_path):
     def limited(most):
         limits = f"[sweep.constraints]\nrate = {{ max = {most} }}\n[sweep.space]"

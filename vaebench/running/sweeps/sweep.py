@@ -18,6 +18,7 @@ from vaebench.config.sweep import Budget
 from vaebench.running.cluster import NO_CLUSTER, Cluster
 from vaebench.running.harness import Progress, check, silent, time_all, train_all
 from vaebench.running.sweeps.clock import Clock
+from vaebench.running.sweeps.figures import write_figures
 from vaebench.running.sweeps.finals import finals
 from vaebench.running.sweeps.goals import Goals, goals_of
 from vaebench.running.sweeps.judging import judged
@@ -74,6 +75,7 @@ def sweep(
     compiles: str = "auto",
     plugins: Sequence[str] = (),
     timings: bool = True,
+    figures: bool = False,
     progress: Progress = silent,
 ) -> pd.DataFrame:
     """Tune every variant of a study with the same budget; returns all trials, best first.
@@ -83,8 +85,11 @@ def sweep(
     study's seeds, on the validation part; one that was refused, or of which a run failed or
     diverged, is infinitely bad.
 
+    `figures`: draw each search too, where the extra `report` is installed.
+
     Writes beside the final runs, which are on fresh seeds and graded in full: trials/ (the runs of
-    trials), sweep.journal, trials.csv, best.toml, tuning.json and, of several targets, pareto.csv.
+    trials), sweep.journal, trials.csv, best.toml, tuning.json and, of several targets, pareto.csv;
+    figures/ where they are asked for.
     Raises InputError for anything that could not start.
     """
     planned = plan(study, budget)
@@ -103,6 +108,9 @@ def sweep(
                 clear(out)
             _search(planned, tuned, place, progress)
         trials = write_trials(out, tuned, planned.goals)
+        if figures:
+            for one in tuned:
+                write_figures(out, one)
         ended = finals(tuned, study.sweep.final_seeds)
         write_best(out, study.name, ended)
         runs = [config for final in ended for config in final.runs]
