@@ -34,6 +34,7 @@ from vaebench.running.cluster import Cluster
 from vaebench.running.coordinate import Account, carry_out
 from vaebench.running.events import Begun
 from vaebench.running.executors import EXECUTORS, Executor, local
+from vaebench.running.executors.entry import here
 from vaebench.running.harness import train_all
 from vaebench.running.job import Job, Needs, perform
 
@@ -214,7 +215,9 @@ def test_in_python_an_interrupt_stays_one_and_says_what_is_kept(tmp_path, tiny_n
         yield from perform(dataclasses.replace(waiting[0], configs=tuple(configs[:1])))
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(EXECUTORS._entries, "interrupted", Executor("interrupted", interrupted))
+    monkeypatch.setitem(
+        EXECUTORS._entries, "interrupted", Executor("interrupted", interrupted, here)
+    )
     with pytest.raises(KeyboardInterrupt) as caught:
         train_all(configs, tmp_path / "out", "s", executor="interrupted", workers=1)
     assert type(caught.value) is KeyboardInterrupt

@@ -12,10 +12,18 @@ from vaebench.config.study import resolve
 from vaebench.core import memory
 from vaebench.running import harness
 from vaebench.running import plan as stacking
-from vaebench.running.plan import StackPlan, plan, stacks
+from vaebench.running.machine import Machine, this_machine
+from vaebench.running.plan import StackPlan, stacks
 from vaebench.running.work import StepWork
 
 CPU = torch.device("cpu")
+FREE = {"bytes": 1 << 40, "cores": 8}
+"""What `plan` finds of the machine."""
+
+
+def plan(configs, num_workers, device, compiled=()):
+    share = FREE["bytes"] / num_workers
+    return stacking.plan(configs, Machine(device, num_workers, FREE["cores"], share), compiled)
 
 
 def runs(num, **changes):
@@ -29,8 +37,8 @@ def counted(monkeypatch):
     def machine(free=1 << 40, flops=0, cores=8):
         work = StepWork(flops=flops, elements=0, num_bytes=1 << 20)
         monkeypatch.setattr(stacking, "step_work", lambda config: work)
-        monkeypatch.setattr(stacking, "available_bytes", lambda device: free)
-        monkeypatch.setattr(stacking, "num_cores", lambda: cores)
+        monkeypatch.setitem(FREE, "bytes", free)
+        monkeypatch.setitem(FREE, "cores", cores)
 
     for name in ("perf_counter", "monotonic", "process_time", "time"):
         monkeypatch.setattr(time, name, lambda: pytest.fail("a clock was read"))
@@ -70,9 +78,28 @@ def test_a_stack_fits_into_its_share_of_memory(counted):
     assert sizes(plan(runs(3), 1, CPU)) == [1, 1, 1]
 
 
-def test_a_gpu_has_one_worker_and_large_stacks(counted, monkeypatch):
-    computed = plan(runs(300), 4, torch.device("cuda"))
-    assert (sizes(computed), computed.num_workers) == ([150, 150], 1)
+@pytest.mark.parametrize(("num_gpus", "expected"), [(1, [150, 150]), (4, [75] * 4)])
+def test_a_gpu_has_large_stacks_and_each_gpu_has_one(counted, num_gpus, expected):
+    computed = plan(runs(300), num_gpus, torch.device("cuda"))
+    assert (sizes(computed), computed.num_workers) == (expected, num_gpus)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, 3), (2, 2), (8, 3)])
+def test_this_machine_has_a_worker_for_each_gpu(monkeypatch, asked, expected):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name, value in {"is_available": True, "device_count": 3}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (64, 80))
+    machine = this_machine(asked)
+    assert (machine.device.type, machine.num_workers) == ("cuda", expected)
+    assert machine.worker_bytes == 64, "a GPU is not shared"
+
+
+def test_without_a_gpu_workers_share_the_memory_of_the_machine(monkeypatch):
+    monkeypatch.setattr("vaebench.running.machine.available_bytes", lambda device: 100)
+    monkeypatch.setattr("vaebench.running.machine.num_cores", lambda: 5)
+    assert this_machine() == Machine(CPU, 5, 5, 20.0)
+    assert this_machine(2) == Machine(CPU, 2, 5, 50.0)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from vaebench.running.coordinate import Account, OnSteps, carry_out
 from vaebench.running.environment import default_device, describe
 from vaebench.running.executors import EXECUTORS
 from vaebench.running.job import SETTLED, Job, Needs
-from vaebench.running.plan import DEFAULT_SIZE, StackPlan, num_cores, plan
+from vaebench.running.plan import DEFAULT_SIZE, StackPlan, plan, run_bytes
 from vaebench.running.schedule import schedule
 from vaebench.running.timing import Variant, timing_pass
 from vaebench.training.stepping.ways import STEP, Stepping, taken
@@ -159,14 +159,13 @@ def train_all(
         return settled
     results.check_room(out, _num_bytes(pending))
     with _accounted(configs, out):
-        device = default_device()
-        at_once = 1 if executor == "inline" else workers or num_cores()
-        whole = Study(configs, device, num_cores())
+        machine = EXECUTORS[executor].machine(workers, cluster)
+        whole = Study(configs, machine.device, machine.cores)
         steppings = COMPILE[compiles](whole, results.records(out))
         compiled = [key for key, stepping in steppings.items() if stepping.is_compiled]
-        chosen = plan(pending, at_once, device, compiled)
+        chosen = plan(pending, machine, compiled)
         files = tuple(str(Path(p).resolve()) for p in plugins)
-        stacks = _jobs(chosen, steppings, study, files, str(device))
+        stacks = _jobs(chosen, steppings, study, files, str(machine.device))
         jobs = schedule(stacks, chosen.num_workers)
         num_graphs = len(jobs) - len(stacks)
         num_steps = sum(config.train.num_steps for config in pending)
@@ -317,10 +316,17 @@ def _jobs(
     device: str,
 ) -> list[Job]:
     """One job per stack."""
-    needs = Needs(chosen.num_threads, gpus=0 if device == "cpu" else 1)
-    common = study, plugins, device, needs
+    gpus = 0 if device == "cpu" else 1
     return [
-        Job(tuple(stack), *common, steppings[stack[0].stack_key], Path.cwd())
+        Job(
+            tuple(stack),
+            study,
+            plugins,
+            device,
+            Needs(chosen.num_threads, gpus, run_bytes(stack[0])),
+            steppings[stack[0].stack_key],
+            Path.cwd(),
+        )
         for stack in chosen.stacks
     ]
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from vaebench.config import RunConfig
-from vaebench.core.memory import available_bytes
+from vaebench.running.machine import Machine
 from vaebench.running.work import step_work
 
 LOG = logging.getLogger("vaebench.running.plan")
@@ -50,8 +47,7 @@ class StackPlan:
 
 def plan(
     configs: Sequence[RunConfig],
-    num_workers: int,
-    device: torch.device,
+    machine: Machine,
     compiled: Collection[str] = (),
 ) -> StackPlan:
     """How to train these runs; in stacks of the default size where no step can be counted.
@@ -61,31 +57,38 @@ def plan(
     of stacks whose steps are, which take one thread.
     """
     default = stacks(configs)
-    uncounted = StackPlan(default, min(num_workers, len(default)))
+    uncounted = StackPlan(default, min(machine.num_workers, len(default)))
     if any(config.plugin for config in configs):
         return uncounted
     try:
-        return _counted(configs, num_workers, device, compiled)
+        return _counted(configs, machine, compiled)
     except Exception as error:
         LOG.warning("no step could be counted: %s", error)
         return uncounted
 
 
 def _counted(
-    configs: Sequence[RunConfig],
-    num_workers: int,
-    device: torch.device,
-    compiled: Collection[str],
+    configs: Sequence[RunConfig], machine: Machine, compiled: Collection[str]
 ) -> StackPlan:
     """Stacks that fit memory; where workers would be idle, smaller ones, then more threads."""
-    if device.type != "cpu":
-        return StackPlan(_sized(configs, 1, device, SIZE_ON_GPU), num_workers=1)
-    parts = _split(_sized(configs, num_workers, device, DEFAULT_SIZE), num_workers)
-    is_threaded = all(
+    num_workers, on_cpu = machine.num_workers, machine.device.type == "cpu"
+    whole = _sized(configs, machine.worker_bytes, DEFAULT_SIZE if on_cpu else SIZE_ON_GPU)
+    parts = _split(whole, num_workers)
+    is_threaded = on_cpu and all(
         c.stack_key not in compiled and step_work(c).flops >= THREADED_FLOPS for c in configs
     )
-    idle = max(1, min(num_workers, num_cores()) // len(parts)) if is_threaded else 1
+    idle = max(1, min(num_workers, machine.cores) // len(parts)) if is_threaded else 1
     return StackPlan(parts, min(num_workers, len(parts)), idle)
+
+
+def run_bytes(config: RunConfig) -> int:
+    """Bytes of memory that a run takes; 0 where they are not counted: see `plan`."""
+    if config.plugin:
+        return 0
+    try:
+        return step_work(config).num_bytes
+    except Exception:
+        return 0
 
 
 def stacks(configs: Iterable[RunConfig], max_size: int = DEFAULT_SIZE) -> list[list[RunConfig]]:
@@ -106,10 +109,10 @@ def _adam(config: RunConfig) -> tuple[float, float]:
 
 
 def _sized(
-    configs: Sequence[RunConfig], num_workers: int, device: torch.device, max_size: int
+    configs: Sequence[RunConfig], worker_bytes: float, max_size: int
 ) -> list[list[RunConfig]]:
     """Stacks of the largest size, or as many runs as fit into a worker's share of the memory."""
-    share = SHARE_OF_MEMORY * available_bytes(device) / num_workers
+    share = SHARE_OF_MEMORY * worker_bytes
     return [
         part
         for group in _groups(configs)
@@ -133,10 +136,3 @@ def _split(whole: list[list[RunConfig]], num_parts: int) -> list[list[RunConfig]
         largest = parts.pop()
         parts = sorted([*parts, *_evenly(largest, -(-len(largest) // 2))], key=len)
     return parts
-
-
-def num_cores() -> int:
-    """How many cores this process may use, or the machine has where the system does not say."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

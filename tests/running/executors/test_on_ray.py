@@ -10,6 +10,7 @@ import types
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.support.kills import contents
 from tests.support.runs import tiny
@@ -20,10 +21,12 @@ from vaebench.core import plugins
 from vaebench.core.errors import InputError
 from vaebench.core.sources import surroundings
 from vaebench.objectives import OBJECTIVES
+from vaebench.running.cluster import Cluster
 from vaebench.running.executors import on_ray
 from vaebench.running.executors.local import SETTINGS
 from vaebench.running.harness import train_all
 from vaebench.running.job import Job
+from vaebench.running.machine import Machine
 
 HEAD = """
 import sys
@@ -230,6 +233,51 @@ def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"--executor ray needs Ray: install the extra, .\[ray\]"):
         on_ray.joined("", 1)
+
+
+def node(name, cores, gpus=0, gigabytes=8, alive=True):
+    resources = {"CPU": cores, "GPU": gpus, "memory": gigabytes << 30}
+    return {"NodeID": name, "Alive": alive, "Resources": {k: v for k, v in resources.items() if v}}
+
+
+@pytest.fixture
+def probed(fake_ray, monkeypatch):
+    """The nodes that are probed: each finds 100 bytes for each core, or 1000 on its GPU."""
+    names = []
+
+    def probe(ray, kind):
+        names.append(kind)
+        device = torch.device("cuda" if kind.gpus else "cpu")
+        share = 1000.0 if kind.gpus else 100.0 * kind.cores
+        return Machine(device, kind.gpus or kind.cores, kind.cores, share)
+
+    monkeypatch.setattr(on_ray, "_probe", probe)
+    monkeypatch.setattr(on_ray, "_probed", {})
+    return names
+
+
+def test_stacks_are_planned_for_the_smallest_node_and_each_kind_is_probed_once(fake_ray, probed):
+    """Three nodes of two kinds, and one that is dead; the coordinator's own cores do not count."""
+    fake_ray.nodes = lambda: [
+        *(node("a", 4), node("b", 4), node("c", 2)),
+        *(node("head", 0), node("dead", 64, alive=False)),
+    ]
+    expected = Machine(torch.device("cpu"), 10, 2, 200.0)
+    assert on_ray.machine(None, Cluster()) == expected
+    assert on_ray.machine(None, Cluster()) == expected
+    assert sorted(kind.cores for kind in probed) == [2, 4]
+
+
+def test_where_a_cluster_has_gpus_a_study_trains_on_these_alone(fake_ray, probed):
+    fake_ray.nodes = lambda: [node("a", 4), node("b", 8, gpus=2), node("c", 8, gpus=2)]
+    assert on_ray.machine(None, Cluster()) == Machine(torch.device("cuda"), 4, 8, 1000.0)
+    assert len(probed) == 1
+
+
+def test_a_cluster_without_cores_is_refused(fake_ray, probed):
+    fake_ray.nodes = lambda: [node("head", 0)]
+    with pytest.raises(InputError, match="must have nodes with cores; it has none: start some"):
+        on_ray.machine(None, Cluster())
 
 
 def test_a_node_with_another_version_is_refused_by_name(tiny_npz):

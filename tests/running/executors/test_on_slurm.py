@@ -131,8 +131,8 @@ def test_a_task_does_what_is_not_settled_in_stacks_for_its_machine(jobs, tmp_pat
     out, performed = tmp_path / "out", []
     plans = []
 
-    def planned(configs, cores, device):
-        plans.append((len(configs), cores))
+    def planned(configs, machine):
+        plans.append((len(configs), machine.num_workers))
         stacks = [[config] for config in configs]
         return types.SimpleNamespace(stacks=stacks, num_workers=1, num_threads=1)
 

@@ -8,6 +8,7 @@ import pytest
 
 import vaebench as vb
 from tests.support.kills import contents, is_gone, number_in, wait_until
+from vaebench import results
 from vaebench.core.sources import surroundings
 from vaebench.objectives import OBJECTIVES
 
@@ -166,3 +167,36 @@ def test_a_node_dies_and_then_the_head_and_the_table_is_that_of_one_machine(
     on_both = contents(out)
     assert {name: on_both[name] for name in kept} == kept, "what is kept is not done again"
     assert on_both == contents(tmp_path / "here")
+
+
+HUNGRY = """
+import sys
+from pathlib import Path
+from tests.support.runs import tiny
+from vaebench.config.study import resolve
+from vaebench.running.executors import on_ray
+from vaebench.running.harness import train_all
+from vaebench.running.machine import this_machine
+
+on_ray._probe = lambda ray, kind: this_machine(1)  # or it would be killed too
+configs = resolve([tiny(sys.argv[1])])
+print(train_all(configs, Path(sys.argv[2]), "s", executor="ray", workers=1))
+"""
+
+
+def test_a_task_that_ray_kills_for_memory_each_time_ends_as_a_named_failure(tmp_path, tiny_npz):
+    """A node that allows no memory at all: Ray by itself would try again for ever."""
+    limits = {"RAY_memory_usage_threshold": "0.0", "RAY_memory_monitor_refresh_ms": "50"}
+    environment = {**os.environ, **limits, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": "local"}
+    done = subprocess.run(
+        [sys.executable, "-c", HUNGRY, str(tiny_npz), str(tmp_path / "out")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    (record,) = results.records(tmp_path / "out")
+    assert record.status == "failed"
+    assert record.reason.startswith("its worker died 3 times, the last time with this run alone")
+    assert "OutOfMemoryError" in record.reason

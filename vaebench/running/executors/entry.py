@@ -11,6 +11,7 @@ from vaebench.core.registry import Registry, named_arguments
 from vaebench.running.cluster import Cluster
 from vaebench.running.events import Event
 from vaebench.running.job import Job
+from vaebench.running.machine import Machine, this_machine
 
 Perform = Callable[[deque[Job], int, Cluster], Generator[Event, None, None]]
 """(waiting jobs, number of workers, options) -> what comes of the jobs.
@@ -21,12 +22,23 @@ has cost a worker its life is given to one that has done nothing else.
 """
 
 
+Survey = Callable[[int | None, Cluster], Machine]
+"""(number of workers that the user asks for, options) -> where the jobs are to run."""
+
+
+def here(num_workers: int | None, cluster: Cluster) -> Machine:
+    """This machine, as the place where jobs run."""
+    return this_machine(num_workers)
+
+
 @dataclass(frozen=True)
 class Executor:
     """One entry of the registry: a place where jobs run."""
 
     name: str
     perform: Perform
+    machine: Survey
+    """Stacks are planned for it."""
 
 
 EXECUTORS: Registry[Executor] = Registry("executor")
@@ -34,11 +46,14 @@ Function = TypeVar("Function", bound=Perform)
 
 
 @named_arguments
-def executor(*, name: str) -> Callable[[Function], Function]:
-    """Register the decorated function under this name, by which `--executor` chooses it."""
+def executor(*, name: str, machine: Survey = here) -> Callable[[Function], Function]:
+    """Register the decorated function under this name, by which `--executor` chooses it.
+
+    `machine`: tells where its jobs run.
+    """
 
     def register(function: Function) -> Function:
-        EXECUTORS.add(name, Executor(name, function))
+        EXECUTORS.add(name, Executor(name, function, machine))
         return function
 
     return register

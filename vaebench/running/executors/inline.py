@@ -12,9 +12,10 @@ from vaebench.running.cluster import Cluster
 from vaebench.running.events import Begun, Event
 from vaebench.running.executors.entry import executor
 from vaebench.running.job import Job, perform
+from vaebench.running.machine import this_machine
 
 
-@executor(name="inline")
+@executor(name="inline", machine=lambda num_workers, cluster: this_machine(1))
 def run_inline(
     waiting: deque[Job], num_workers: int, cluster: Cluster
 ) -> Generator[Event, None, None]:

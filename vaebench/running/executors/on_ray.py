@@ -12,10 +12,11 @@ import signal
 import socket
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from vaebench import __version__
 from vaebench.core.errors import InputError, first_line
@@ -24,6 +25,7 @@ from vaebench.running.events import Begun, Event, Lost, OfJob
 from vaebench.running.executors.entry import executor
 from vaebench.running.executors.local import SETTINGS
 from vaebench.running.job import Job, perform
+from vaebench.running.machine import Machine, num_cores, this_machine
 from vaebench.running.parcel import DATA, Parcel, moved, pack, unpacked
 
 REACH_S = 4.0
@@ -42,7 +44,64 @@ GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 
 with a frame of the same type, 4."""
 
 
-@executor(name="ray")
+def machine(num_workers: int | None, cluster: Cluster) -> Machine:
+    """The smallest node of the cluster: of those with GPUs, where there are any.
+
+    One node of each kind tells what it finds, once. Raises InputError where one cannot.
+    """
+    ray = joined(cluster.ray_address, num_workers or num_cores())
+    kinds = Counter(kind for node in ray.nodes() if node["Alive"] and (kind := _kind(node)).cores)
+    if not kinds:
+        raise InputError("a Ray cluster must have nodes with cores; it has none: start some")
+    if any(kind.gpus for kind in kinds):
+        kinds = Counter({kind: count for kind, count in kinds.items() if kind.gpus})
+    for kind in kinds.keys() - _probed.keys():
+        _probed[kind] = _probe(ray, kind)
+    machines = [_probed[kind] for kind in kinds]
+    return Machine(
+        machines[0].device,
+        sum(_probed[kind].num_workers * count for kind, count in kinds.items()),
+        min(machine.cores for machine in machines),
+        min(machine.worker_bytes for machine in machines),
+    )
+
+
+class Kind(NamedTuple):
+    """What Ray says of a node, by which nodes are alike."""
+
+    cores: int
+    gpus: int
+    memory_gb: int
+
+
+_probed: dict[Kind, Machine] = {}
+"""What a node of each kind has found; a process is connected to one cluster."""
+
+
+def _kind(node: Any) -> Kind:
+    resources = node["Resources"]
+    numbers = (resources.get(name, 0) for name in ("CPU", "GPU", "memory"))
+    cores, gpus, memory = (int(number) for number in numbers)
+    return Kind(cores, gpus, memory >> 30)
+
+
+def _probe(ray: Any, kind: Kind) -> Machine:
+    """What a node of this kind finds."""
+    node = next(n["NodeID"] for n in ray.nodes() if n["Alive"] and _kind(n) == kind)
+    there = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
+    share = 0.01 if kind.gpus else 0  # sees a GPU, and takes none from others
+    task = ray.remote(num_cpus=0, num_gpus=share, max_retries=0, scheduling_strategy=there)
+    try:
+        seen: Machine = ray.get(task(this_machine).remote(None if kind.gpus else kind.cores))
+    except ray.exceptions.RayError as error:
+        raise InputError(
+            f"each node of the Ray cluster must be able to run vaebench; {_in_words(error)}: "
+            f"install it there, in the version that is here"
+        ) from error
+    return replace(seen, num_workers=kind.gpus or kind.cores)
+
+
+@executor(name="ray", machine=machine)
 def run_on_ray(
     waiting: deque[Job], num_workers: int, cluster: Cluster
 ) -> Generator[Event, None, None]:
@@ -204,7 +263,8 @@ def _submitted(ray: Any, job: Job, parcel: Any) -> Any:
 
     Ray is not to try it again: what follows after a loss is decided by whoever reads the events.
     """
-    fresh = {"VAEBENCH_TRY": f"{job.deaths} {job.configs[0].id}"}  # Ray has a process for each
+    tried = [job.deaths, *(config.id for config in job.configs[:1])]
+    fresh = {"VAEBENCH_TRY": str(tried)}  # Ray has other processes for other variables
     task = ray.remote(
         num_returns="streaming",
         max_retries=0,

@@ -15,16 +15,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vaebench import results
 from vaebench.core.errors import InputError, first_line
 from vaebench.running.cluster import NO_CLUSTER, Cluster, Slurm
 from vaebench.running.coordinate import Account, carry_out
-from vaebench.running.environment import default_device
 from vaebench.running.events import Begun, Event, Lost, Recorded
 from vaebench.running.executors.entry import executor
 from vaebench.running.executors.local import run_local
 from vaebench.running.job import SETTLED, Job, Needs, without
-from vaebench.running.plan import num_cores, plan
+from vaebench.running.machine import Machine, num_cores, this_machine
+from vaebench.running.plan import plan
 from vaebench.running.schedule import schedule
 
 LOOK_S = 2.0
@@ -49,7 +51,14 @@ class Task:
         return self.ended_at is not None and time.monotonic() >= self.ended_at + SETTLE_S
 
 
-@executor(name="slurm")
+def machine(num_workers: int | None, cluster: Cluster) -> Machine:
+    """What a task asks for. It has stacks of the default size, which it makes anew."""
+    slurm = cluster.slurm
+    device = torch.device("cuda" if slurm.gpus else "cpu")
+    return Machine(device, 1, slurm.cores, slurm.memory_gb * 2**30)
+
+
+@executor(name="slurm", machine=machine)
 def run_on_slurm(
     waiting: deque[Job], num_workers: int, cluster: Cluster
 ) -> Generator[Event, None, None]:
@@ -91,25 +100,25 @@ def perform_there(jobs: Sequence[Job], out: Path, cores: int) -> None:
     account = Account(out, lambda steps: None, lambda ended: None, settled)
     left = [part for job in jobs if (part := without(job, settled)).configs]
     if left:
-        stacks, num_workers = _for_this_machine(left, min(cores, num_cores()))
+        stacks, num_workers = _for_this_machine(left, this_machine(min(cores, num_cores())))
         ordered = schedule(stacks, num_workers)
         carry_out(ordered, lambda waiting: run_local(waiting, num_workers, NO_CLUSTER), account)
 
 
-def _for_this_machine(jobs: Sequence[Job], cores: int) -> tuple[list[Job], int]:
+def _for_this_machine(jobs: Sequence[Job], machine: Machine) -> tuple[list[Job], int]:
     """The same runs in stacks for this machine, and how many workers to do them in.
 
     Runs that cost a worker, and those of a sweep, which must be rounded alike whenever they are
     done, stay in the stacks that they are in.
     """
-    device = default_device()
+    device = str(machine.device)
     if any(job.conclude or job.deaths for job in jobs):
-        return [replace(job, device=str(device)) for job in jobs], cores
-    chosen = plan([config for job in jobs for config in job.configs], cores, device)
-    needs = Needs(chosen.num_threads, gpus=0 if device.type == "cpu" else 1)
+        return [replace(job, device=device) for job in jobs], machine.num_workers
+    chosen = plan([config for job in jobs for config in job.configs], machine)
+    needs = Needs(chosen.num_threads, gpus=0 if device == "cpu" else 1)
     like = {job.configs[0].stack_key: job for job in jobs}
     stacks = [
-        replace(like[s[0].stack_key], configs=tuple(s), needs=needs, device=str(device))
+        replace(like[s[0].stack_key], configs=tuple(s), needs=needs, device=device)
         for s in chosen.stacks
     ]
     return stacks, chosen.num_workers

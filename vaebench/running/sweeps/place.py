@@ -20,7 +20,7 @@ from vaebench.running.environment import default_device
 from vaebench.running.events import Event
 from vaebench.running.executors import EXECUTORS
 from vaebench.running.job import Conclude, Job, Needs, paused
-from vaebench.running.plan import num_cores, stacks
+from vaebench.running.plan import stacks
 from vaebench.running.schedule import schedule
 from vaebench.running.sweeps.judging import pausing
 from vaebench.running.sweeps.pruners import Stage
@@ -85,7 +85,7 @@ class Place:
         return EXECUTORS[self.executor].perform(waiting, self._at_once(), there)
 
     def _at_once(self) -> int:
-        return 1 if self.executor == "inline" else self.workers or num_cores()
+        return EXECUTORS[self.executor].machine(self.workers, self.cluster).num_workers
 
     def forget(self, runs: Sequence[RunConfig], stages: Sequence[Stage]) -> None:
         """Remove the checkpoints of runs that have ended."""
