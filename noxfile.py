@@ -155,6 +155,7 @@ def compiling(session: nox.Session) -> None:
     """Measure what compiling a step saves and costs, in five minutes on a quiet machine."""
     install(session, "report")
     session.run("python", "-m", "benchmarks.compiling", *session.posargs)
+    session.run("python", "-m", "benchmarks.compiling.threads")
 
 
 @nox.session

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +67,24 @@ ENDLESS = 10_000_000
 FIRST_STEP = "from benchmarks.compiling.__main__ import first_step; first_step({!r}, {!r})"
 
 
-def config_of(case: str, images: Path) -> RunConfig:
-    """A run of a case. `images`: a file of random ones of 28 x 28."""
+@contextmanager
+def images() -> Iterator[Path]:
+    """A file of random images of 28 x 28."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "images.npz"
+        random = np.random.default_rng(0).integers(0, 256, (2000, 28, 28), np.uint8)
+        np.savez(file, x_train=random, x_test=random[:100])
+        yield file
+
+
+def config_of(case: str, file: Path) -> RunConfig:
+    """A run of a case. `file`: see `images`."""
     own = dict(CASES[case])
     data, likelihood = own.pop("data", "digits"), own.pop("likelihood", "bernoulli")
     train = {"num_steps": ENDLESS, "batch_size": own.pop("batch_size")}
     raw = {"objective": "elbo", "likelihood": likelihood, "train": train, **own}
     binarisation = "dynamic" if likelihood == "bernoulli" else "none"
-    name = str(images) if data == "28x28" else data
+    name = str(file) if data == "28x28" else data
     return parse({**raw, "data": {"name": name, "binarisation": binarisation}})
 
 
@@ -85,12 +96,12 @@ def steps_of(config: RunConfig, num_runs: int, way: MakeBlocks) -> Iterator[Step
     return training_steps(model, configs, dataset, way, at_once=AT_ONCE)
 
 
-def savings(images: Path, seconds: float) -> pd.DataFrame:
+def savings(file: Path, seconds: float) -> pd.DataFrame:
     """A row for each case and size of a stack: counted work, milliseconds per step and run."""
     ways = {"eager": never(), "compiled": always()}
     rows = []
     for case in CASES:
-        config = config_of(case, images)
+        config = config_of(case, file)
         work = step_work(config)
         loops = {
             (size, name): steps_of(config, size, way)
@@ -138,30 +149,30 @@ def constants_of(savings: pd.DataFrame, costs: pd.DataFrame) -> dict[str, float]
     return fitted(savings) | {f"{part.upper()}_S": float(medians[part]) for part in medians.index}
 
 
-def first_step(case: str, images: str) -> None:
+def first_step(case: str, file: str) -> None:
     """Take one block of a run's compiled steps; prints the seconds of all processes that took."""
-    config = config_of(case, Path(images))
+    config = config_of(case, Path(file))
     next(steps_of(config, 1, never()))
     before = sum(os.times()[:4])
     next(steps_of(config, 1, always()))
     print(sum(os.times()[:4]) - before)
 
 
-def costs(images: Path) -> pd.DataFrame:
+def costs(file: Path) -> pd.DataFrame:
     """A row for each case: seconds of one core until a graph can be called."""
     rows = []
     for case in COSTED:
         with tempfile.TemporaryDirectory() as folder:
             caches = {"XDG_CACHE_HOME": folder, "TORCHINDUCTOR_CACHE_DIR": folder}
             # The first also builds the package's own C, before what is timed.
-            timed = [_seconds(case, images, caches) for _ in range(2)]
+            timed = [_seconds(case, file, caches) for _ in range(2)]
         rows.append({"case": case, "compiling": timed[0], "loading": timed[1]})
         print(rows[-1], file=sys.stderr, flush=True)
     return pd.DataFrame(rows)
 
 
-def _seconds(case: str, images: Path, caches: dict[str, str]) -> float:
-    command = [sys.executable, "-c", FIRST_STEP.format(case, str(images))]
+def _seconds(case: str, file: Path, caches: dict[str, str]) -> float:
+    command = [sys.executable, "-c", FIRST_STEP.format(case, str(file))]
     environment = {**SETTINGS, **os.environ, "OMP_NUM_THREADS": "1", **caches}
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return float(done.stdout.splitlines()[-1])
@@ -175,14 +186,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        images = Path(folder) / "images.npz"
-        random = np.random.default_rng(0).integers(0, 256, (2000, 28, 28), np.uint8)
-        np.savez(images, x_train=random, x_test=random[:100])
+    with images() as file:
         if "savings" in arguments.parts:
-            savings(images, arguments.seconds).to_csv(arguments.out / "savings.csv", index=False)
+            savings(file, arguments.seconds).to_csv(arguments.out / "savings.csv", index=False)
         if "costs" in arguments.parts:
-            costs(images).to_csv(arguments.out / "costs.csv", index=False)
+            costs(file).to_csv(arguments.out / "costs.csv", index=False)
     text = page(arguments.out)
     (arguments.out / "README.md").write_text(text)
     print(text)

@@ -66,10 +66,9 @@ class Work:
 
     def __str__(self) -> str:
         flops, elements = self.flops / self.num_steps, self.elements / self.num_steps
-        return (
-            f"{self.num_runs} runs, {self.num_steps:,} steps of {flops / 1e6:.3g} Mflop and "
-            f"{elements:,.0f} elements"
-        )
+        runs = f"{self.num_runs} run{'s' if self.num_runs > 1 else ''}"
+        step = f"{flops / 1e6:.3g} Mflop and {elements:,.0f} elements"
+        return f"{runs}, {self.num_steps:,} steps of {step}"
 
 
 def choose(

@@ -22,8 +22,9 @@ DEFAULT_SIZE = 16
 each takes."""
 SIZE_ON_GPU = 256
 """Most runs in a stack on a GPU, where a step of many takes about as long as one of few."""
-THREADED_FLOPS = 10**8
-"""A step of one run with as many operations in its products is faster in more threads."""
+THREADED_FLOPS = 10**9
+"""An eager step of one run with as many operations in its products is faster in more threads, a
+smaller one slower: `nox -s compiling` measures it, results/reference/compiling/threads.csv."""
 SHARE_OF_MEMORY = 0.5
 """Share of the memory free at the start that all workers together may use."""
 
