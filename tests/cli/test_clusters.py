@@ -1,0 +1,60 @@
+"""Mistakes about executors beyond this machine: one line and status 2, asserted by message."""
+
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from vaebench.cli import main
+
+STUDY = """
+name = "elsewhere"
+[base]
+objective = "elbo"
+likelihood = "bernoulli"
+model = {{ latent_dim = 2, widths = [8] }}
+train = {{ num_steps = 4, batch_size = 16 }}
+evaluate = {{ num_samples = 3, num_images = 20 }}
+data = {{ name = "{data}", binarisation = "static" }}
+"""
+NO_SBATCH = pytest.mark.skipif(bool(shutil.which("sbatch")), reason="SLURM is here")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--slurm", "minutes"], "--slurm needs KEY=VALUE, as in minutes=120; got 'minutes'"),
+        (["--slurm", "minutes=0"], "Expected 'int' >= 1 - at 'minutes'; got 0"),
+        (
+            ["--slurm", "minuts=3"],
+            "Object contains unknown field 'minuts'; did you mean 'minutes'?",
+        ),
+        (["--slurm", "via=pbs"], "Invalid value 'pbs' - at 'via'; known: debug, local, slurm"),
+        (
+            ["--executor", "ray", "--ray-address", "127.0.0.1:1"],
+            "a Ray cluster must answer at '127.0.0.1:1'; [Errno 111] Connection refused: start it",
+        ),
+        (
+            ["--executor", "ray", "--ray-address", "ray://head:10001"],
+            "the address of a Ray cluster is HOST:PORT of its head",
+        ),
+        pytest.param(
+            ["--executor", "slurm"],
+            "--executor slurm submits by sbatch, which must be on this machine;",
+            marks=NO_SBATCH,
+        ),
+        (["--executor", "slum"], "unknown executor 'slum'; did you mean 'slurm'?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_recorded(tmp_path, tiny_npz, options, message):
+    for module in ("ray", "submitit"):
+        pytest.importorskip(module, reason="needs the extras ray and slurm")
+    study = tmp_path / "study.toml"
+    study.write_text(STUDY.format(data=tiny_npz))
+    out = tmp_path / "out"
+    done = CliRunner().invoke(main, ["run", str(study), "--out", str(out), *options])
+    assert done.exit_code == 2, done.output
+    *progress, last = done.stderr.splitlines()
+    assert last.startswith(f"vaebench: {message}")
+    assert len(progress) <= 1
+    assert not list(out.rglob("*.json"))
