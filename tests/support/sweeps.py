@@ -76,7 +76,7 @@ class Formula:
     trained: Counter = field(default_factory=Counter)
     """How many runs were trained, by the step at which their stage ends."""
 
-    def train(self, parts, on_steps):
+    def train(self, parts, session, on_steps):
         self.trained.update(part.stage.until for part in parts for _ in part.runs)
         return [{run.id: record_of(run, part.stage) for run in part.runs} for part in parts]
 
@@ -122,7 +122,7 @@ def play(tuned, budget=None, place=None, goals=None):
     goals = goals or Goals((USUAL["nll"],), {}, {"nll": USUAL["nll"]})
     rounds = Rounds(place or Formula(), goals, amount(budget or Budget(trials=12)))
     while batches := [batch for one in tuned if (batch := rounds.ask(one)).contenders]:
-        rounds.play(batches, lambda steps: None)
+        rounds.play(batches, None, lambda steps: None)
         rounds.tell(batches)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -90,17 +90,75 @@ class Account:
         return f"{', '.join(names[:NUM_NAMED])}{more} {were} at work, to be done again"
 
 
+Performing = Callable[[deque[Job]], Generator[Event, None, None]]
+"""What an executor does with waiting jobs, once its other arguments are given."""
+
+
+class Session:
+    """An executor at work from one list of jobs to the next, so that its workers stay.
+
+    It is a context: at its end, what is still at work is stopped.
+    """
+
+    def __init__(self, stays: bool) -> None:
+        self.stays, self.waiting = stays, deque[Job]()
+        self.events: Generator[Event, None, None] | None = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop what is at work; the next jobs get new workers."""
+        if self.events is not None:
+            self.events.close()
+        self.events, self.waiting = None, deque()
+
+    def carry_out(self, jobs: Sequence[Job], perform: Performing, account: Account) -> None:
+        """Have jobs performed, and those that follow from losses, until every run has ended.
+
+        It returns at the last record: what its worker says after that is read with the next jobs,
+        of which it can take one at once.
+        """
+        self.waiting.extend(jobs)
+        runs = {config.id for job in jobs for config in job.configs}
+        with _named(account):
+            while not runs <= account.ended.keys():
+                self.events = self.events or perform(self.waiting)
+                event = next(self.events, None)
+                if event is None:  # all workers had left before these jobs came
+                    self.events = None
+                elif not isinstance(event, Lost) or _is_of(event.job, jobs):
+                    self.waiting.extend(account.take(event))
+        if not self.stays:
+            self.close()
+
+
+def _is_of(job: Job, jobs: Sequence[Job]) -> bool:
+    """Whether a job is one of these, or a part of one; not of an earlier list."""
+    ids = {config.id for config in job.configs}
+    return any(ids <= {c.id for c in other.configs} and job.until == other.until for other in jobs)
+
+
 def carry_out(
     jobs: Sequence[Job],
-    perform: Callable[[deque[Job]], Generator[Event, None, None]],
+    perform: Performing,
     account: Account,
 ) -> None:
     """Have jobs performed, and those that follow from losses, until every run has ended."""
     waiting = deque(jobs)
+    with _named(account), closing(perform(waiting)) as events:
+        for event in events:
+            waiting.extend(account.take(event))
+
+
+@contextmanager
+def _named(account: Account) -> Iterator[None]:
+    """Add a note to an interruption: which runs were at work."""
     try:
-        with closing(perform(waiting)) as events:
-            for event in events:
-                waiting.extend(account.take(event))
+        yield
     except KeyboardInterrupt as interrupt:
         if words := account.at_work():
             interrupt.add_note(words)

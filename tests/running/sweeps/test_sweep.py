@@ -13,6 +13,7 @@ from vaebench import results
 from vaebench.config.study import expand, read
 from vaebench.config.sweep import Budget
 from vaebench.core.errors import InputError
+from vaebench.running.executors import local
 from vaebench.running.harness import silent
 from vaebench.running.sweeps import sweep as module
 from vaebench.running.sweeps.rounds import Tuned
@@ -109,19 +110,24 @@ def test_goes_on_to_the_same_end(study, tmp_path):
 
 
 @pytest.mark.slow
-def test_any_number_of_workers_gives_the_same_trials(study, tmp_path):
+def test_any_number_of_workers_gives_the_same_trials(study, tmp_path, monkeypatch):
     """With pruning, and sizes at which stacks of other runs are rounded otherwise."""
     odd = (
         ("widths = [8]", "widths = [37, 11]"),
         ("num_steps = 12", "num_steps = 120"),
+        TWO,
         ("batch = 2", 'batch = 4\npruner = { name = "halving", factor = 2 }'),
     )
     inline = tune(study("nll", *odd), tmp_path / "inline", 8)
     assert "pruned" in set(inline["status"])
+    started, start = [], local._started
+    monkeypatch.setattr(local, "_started", lambda *given: started.append(1) or start(*given))
     for workers in (1, 2):
         options = {"workers": workers, "timings": False, "compiles": "never"}
         out = tmp_path / f"{workers}"
         assert sweep(study("nll", *odd), out, Budget(trials=8), **options).equals(inline)
+        assert len(started) == workers, "workers are kept from stage to stage"
+        started.clear()
 
 
 @pytest.mark.parametrize("num_writes", [1, 6, 15, 22])

@@ -39,6 +39,8 @@ class Executor:
     perform: Perform
     machine: Survey
     """Stacks are planned for it."""
+    stays: bool = True
+    """Whether its workers can take jobs of other results folders once they have done these."""
 
 
 EXECUTORS: Registry[Executor] = Registry("executor")
@@ -46,14 +48,16 @@ Function = TypeVar("Function", bound=Perform)
 
 
 @named_arguments
-def executor(*, name: str, machine: Survey = here) -> Callable[[Function], Function]:
+def executor(
+    *, name: str, machine: Survey = here, stays: bool = True
+) -> Callable[[Function], Function]:
     """Register the decorated function under this name, by which `--executor` chooses it.
 
-    `machine`: tells where its jobs run.
+    `machine`: tells where its jobs run. `stays`: see Executor.
     """
 
     def register(function: Function) -> Function:
-        EXECUTORS.add(name, Executor(name, function, machine))
+        EXECUTORS.add(name, Executor(name, function, machine, stays))
         return function
 
     return register

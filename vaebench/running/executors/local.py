@@ -64,6 +64,8 @@ class Worker:
     gpu: str | None
     """The one GPU that it sees; None where the study trains without."""
     has_begun: bool = False
+    is_idle: bool = False
+    """Whether it waits for a job that whoever reads the events may add: while others work."""
 
 
 @executor(name="local")
@@ -78,13 +80,20 @@ def run_local(
     num_unbegun, how = 0, ""  # workers in a row that died before they began, and the last one's end
     try:
         while waiting or workers:
+            for worker in _dismissed(workers, waiting, bool(gpus)):
+                workers.remove(worker)
+                gpus.append(worker.gpu)
+                _ended(worker)
+            for worker in workers:
+                if worker.is_idle and waiting and not waiting[0].deaths:
+                    _give(worker, waiting.popleft())
             while waiting and gpus and num_unbegun < MAX_STARTS:
                 try:
                     workers.append(_started(waiting[0], gpus[0]))
                     del waiting[0], gpus[0]
                 except OSError as error:
                     num_unbegun, how = num_unbegun + 1, str(error)
-            if not workers:
+            if waiting and not workers:
                 yield from _given_up(waiting, how)
             for worker in _ready(workers):
                 message = _message(worker)
@@ -95,13 +104,17 @@ def run_local(
                     yield message
                 elif message == ENDED and waiting and not waiting[0].deaths:
                     _give(worker, waiting.popleft())
+                elif message == ENDED:
+                    worker.is_idle = True
                 else:
                     workers.remove(worker)
                     gpus.append(worker.gpu)
-                    how = _in_words(_ended(worker) if message == ENDED else _reaped(worker))
-                    if message == GONE and worker.has_begun:
+                    how = _in_words(_reaped(worker))
+                    if worker.is_idle:
+                        continue  # its job has ended
+                    if worker.has_begun:
                         yield Lost(worker.job, how)
-                    elif message == GONE:  # nothing is charged to the job
+                    else:  # nothing is charged to the job
                         num_unbegun += 1
                         waiting.appendleft(worker.job)
     finally:
@@ -147,8 +160,17 @@ def _started(job: Job, gpu: str | None) -> Worker:
     return worker
 
 
+def _dismissed(workers: Sequence[Worker], waiting: deque[Job], has_room: bool) -> list[Worker]:
+    """The idle workers that are to leave: all once nothing is at work or waits, and one where a job
+    waits that needs a process of its own."""
+    idle = [worker for worker in workers if worker.is_idle]
+    if not waiting:
+        return idle if len(idle) == len(workers) else []
+    return idle[:1] if waiting[0].deaths and not has_room else []
+
+
 def _give(worker: Worker, job: Job) -> None:
-    worker.job, worker.has_begun = job, False
+    worker.job, worker.has_begun, worker.is_idle = job, False, False
     with contextlib.suppress(OSError):  # it is dead, as the lack of a message will show
         worker.connection.send(job)
 

@@ -58,7 +58,7 @@ def machine(num_workers: int | None, cluster: Cluster) -> Machine:
     return Machine(device, 1, slurm.cores, slurm.memory_gb * 2**30)
 
 
-@executor(name="slurm", machine=machine)
+@executor(name="slurm", machine=machine, stays=False)
 def run_on_slurm(
     waiting: deque[Job], num_workers: int, cluster: Cluster
 ) -> Generator[Event, None, None]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
+LARGE: Any = {"figure.figsize": (12, 9), "figure.constrained_layout.use": True, "axes.labelsize": 8}
 MOST_CONTOURS = 4
 """Parameters of a contour plot, which has a panel for each pair, at most: the first."""
 FEWEST = 2
@@ -42,7 +43,7 @@ def write_figures(out: Path, tuned: Tuned) -> list[Path]:
     paths = []
     study = _finite(tuned.search.memory, tuned.search.stored.metric_names)
     for name, draw in _drawn(study).items():
-        with quiet(), pyplot.rc_context({"figure.max_open_warning": 0}):
+        with quiet(), pyplot.rc_context(LARGE):
             try:
                 draw()
                 content = _png(pyplot.gcf())

@@ -15,7 +15,7 @@ from vaebench import results
 from vaebench.config import RunConfig
 from vaebench.results import Record
 from vaebench.running.cluster import Cluster
-from vaebench.running.coordinate import Account, OnSteps, carry_out
+from vaebench.running.coordinate import Account, OnSteps, Session
 from vaebench.running.environment import default_device
 from vaebench.running.events import Event
 from vaebench.running.executors import EXECUTORS
@@ -60,7 +60,9 @@ class Place:
         for stage in stages:
             results.prepare(self.of(stage))
 
-    def train(self, parts: Sequence[Part], on_steps: OnSteps) -> list[dict[str, Record]]:
+    def train(
+        self, parts: Sequence[Part], session: Session, on_steps: OnSteps
+    ) -> list[dict[str, Record]]:
         """Train the runs of each part to the end of its stage, and read their records by id.
 
         Each part makes stacks of its own, so what a run trains beside depends on neither the number
@@ -77,8 +79,13 @@ class Place:
             if jobs:
                 account = Account(self.of(stage), on_steps, lambda ended: None, {})
                 ordered = schedule(jobs, self._at_once())
-                carry_out(ordered, functools.partial(self._perform, self.of(stage)), account)
+                perform = functools.partial(self._perform, self.of(stage))
+                session.carry_out(ordered, perform, account)
         return [{c.id: results.read(self.of(p.stage), c.id) for c in p.runs} for p in parts]
+
+    def session(self) -> Session:
+        """The executor, whose workers serve all stages of all rounds, where they can."""
+        return Session(EXECUTORS[self.executor].stays)
 
     def _perform(self, out: Path, waiting: deque[Job]) -> Generator[Event, None, None]:
         there = msgspec.structs.replace(self.cluster, out=str(out.resolve()))

@@ -194,9 +194,9 @@ def _search(planned: Plan, tuned: Sequence[Tuned], place: Place, progress: Progr
         place.prepare(one.search.pruning.stages)
     words = f"tuning {len(tuned)} variants, {planned.amount} each"
     try:
-        with progress(words, 0) as meter:
+        with progress(words, 0) as meter, place.session() as session:
             while batches := [b for one in tuned if (b := rounds.ask(one)).contenders]:
-                rounds.play(batches, meter.on_steps)
+                rounds.play(batches, session, meter.on_steps)
                 rounds.tell(batches)
                 meter.on_runs(_counted(tuned))
     except KeyboardInterrupt as interrupt:
