@@ -29,6 +29,7 @@ from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.objectives import OBJECTIVES, objective
 from vaebench.ops import c
 from vaebench.training.descent import gradient_norms
+from vaebench.training.kind import step_kind
 from vaebench.training.loop import training_steps
 from vaebench.training.stepping import ways
 from vaebench.training.stepping.compiled import (
@@ -440,7 +441,7 @@ def test_another_process_finds_the_code_on_disk(monkeypatch, tmp_path):
 def test_a_graph_that_was_cut_off_is_made_again(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (config, _), dataset = two_runs(), load_data(two_runs()[0].data)
-    key = graph_key(config, dataset)
+    key = graph_key(step_kind(config, dataset))
     assert not is_on_disk(key)
     assert not compile_graph(config, dataset).from_disk
     assert is_on_disk(key)
