@@ -91,9 +91,12 @@ def compare(folder: Path, metric: str, margin: float | None, against: str | None
     from vaebench.report import examples_of
     from vaebench.report.comparison import comparisons
     from vaebench.report.sentences import in_words
+    from vaebench.report.standings import RANKED_BY
     from vaebench.report.tuning import gains_in_words, ranking, tuned_beside_untuned
 
-    rows, examples = results.load(folder), examples_of(folder)
+    rows, examples = results.load(folder, {RANKED_BY, metric}), examples_of(folder)
+    if metric not in set(rows["metric"]):
+        rows = results.load(folder)  # with all the names that could be meant
     table = comparisons(rows, examples, metric, margin, against)
     print_lines(in_words(table))
     if tunings := results.read_tuning(folder):

@@ -6,11 +6,13 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vaebench.core.errors import InputError, near_match
-from vaebench.report.pairs import Family, Pair, family, pair
+from vaebench.report.pairs import Array, Family, of_each, pair
 from vaebench.report.standings import RANKED_BY, Examples, Standing, no_examples, ranked, standings
+from vaebench.report.statistics.permutation import holm
 from vaebench.report.statistics.power import detectable, effect_size, seeds_to_detect
-from vaebench.report.verdicts import Verdict, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,19 +79,13 @@ def judged(
 ) -> Family:
     """Compare the pairs of one observation space's variants, in order of rank, as one family."""
     known = [one for one in variants if one.runs or not one.complete]
-    return family(
+    return Family(
         [
             pair(worse, better, metric, examples)
             for better, worse in itertools.combinations(known, 2)
             if against is None or against in (better.name, worse.name)
         ]
     )
-
-
-def verdict_of(pair: Pair, p_holm: float) -> Verdict:
-    """What a pair shows, with its p-value once its family is allowed for."""
-    num = 0 if pair.spread is None else pair.spread.num_seeds
-    return verdict(*pair.ends, num=num, p=p_holm)
 
 
 def _reference(variants: Sequence[Standing], against: str) -> str | None:
@@ -112,48 +108,58 @@ def _lines(
     """The lines of the table of one observation space."""
     with_values = [one.name for one in variants if one.complete and one.runs]
     reference = against if against is not None else next(iter(with_values), "")
-    corrected = zip(family.pairs, family.p, family.permutation_p, strict=True)
+    tests = {
+        "p": family.p,
+        "p_holm": family.p_holm,
+        "family": np.full(len(family.pairs), family.size),
+        "permutation_p": family.permutation_p,
+        "permutation_p_holm": holm(family.permutation_p),
+    }
+    columns = _sizes(family, margin) | tests
+    numbers = zip(*columns.values(), strict=True)
     return [
         {
             "worse": pair.worse.name,
             "better": pair.better.name,
             "first": reference in (pair.worse.name, pair.better.name),
-            "verdict": verdict_of(pair, p).value,
+            "verdict": verdict.value,
             "reason": pair.reason,
             **dict(zip(ENDINGS, (pair.worse.training, pair.better.training), strict=True)),
-            **_sizes(pair, margin),
-            "p": pair.p,
-            "p_holm": p,
-            "family": family.size,
-            "permutation_p": pair.permutation_p,
-            "permutation_p_holm": permutation_p,
+            **dict(zip(columns, of_pair, strict=True)),
         }
-        for pair, p, permutation_p in corrected
+        for pair, verdict, of_pair in zip(family.pairs, family.verdicts, numbers, strict=True)
     ]
 
 
-def _sizes(pair: Pair, margin: float | None) -> dict[str, float]:
-    """How large a pair's difference is, and what its seeds would detect; NaN where not compared."""
-    nan = float("nan")
-    spread, (low, high) = pair.spread, pair.ends
-    if spread is None:
-        difference = sought = needed = smallest = num_examples = nan
-        effect = (nan, nan, nan)
-    else:
-        difference = float(spread.mean)
-        num_examples = float(spread.num_examples) if spread.num_examples > 1 else nan
-        sought = abs(difference) if margin is None else margin
-        needed, smallest = seeds_to_detect(spread, sought), detectable(spread)
-        effect = effect_size(pair.differences)
-    values = {"difference": difference, "low": low, "high": high}
-    values |= {"num_seeds": float(len(pair.differences)), "num_examples": num_examples}
-    values |= dict(zip(("effect_size", "effect_low", "effect_high"), effect, strict=True))
-    return values | {
-        "margin": nan if margin is None else margin,
-        "detectable": smallest,
+def _sizes(family: Family, margin: float | None) -> dict[str, Array]:
+    """How large the difference of each pair is, and what its seeds would detect, by column; NaN
+    where not compared."""
+    pairs, (low, high) = family.pairs, family.ends
+    difference = of_each(pairs, lambda _, spread: spread.mean)
+    sought = np.abs(difference) if margin is None else difference * 0.0 + margin
+    effect = of_each(pairs, lambda d, _: np.stack(effect_size(d)), 3)
+    return {
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "num_seeds": np.array([float(len(pair.differences)) for pair in pairs]),
+        "num_examples": of_each(pairs, lambda _, spread: _several(spread.num_examples)),
+        **dict(zip(("effect_size", "effect_low", "effect_high"), effect, strict=True)),
+        "margin": np.full(len(pairs), np.nan if margin is None else margin),
+        "detectable": of_each(pairs, lambda _, spread: detectable(spread)),
         "sought": sought,
-        "seeds_needed": needed,
+        "seeds_needed": of_each(
+            pairs,
+            lambda _, spread: seeds_to_detect(
+                spread, np.abs(spread.mean) if margin is None else margin
+            ),
+        ),
     }
+
+
+def _several(num: int) -> float:
+    """A number of examples; NaN where none are seen."""
+    return float(num) if num > 1 else float("nan")
 
 
 def _unit(rows: pd.DataFrame, metric: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from vaebench.report.comparison import judged, verdict_of
+from vaebench.report.comparison import judged
 from vaebench.report.standings import RANKED_BY, Examples, standings
 from vaebench.report.statistics.ranks import leaders
 from vaebench.report.verdicts import Verdict
@@ -24,7 +24,7 @@ def grouped(order: pd.DataFrame, rows: pd.DataFrame, examples: Examples) -> pd.D
     num = sum(rank == rank for rank in ranks)
     family = judged(variants[:num], RANKED_BY, examples)
     pairs = {(pair.worse.name, pair.better.name): pair for pair in family.pairs}
-    verdicts = dict(zip(pairs, map(verdict_of, family.pairs, family.p), strict=True))
+    verdicts = dict(zip(pairs, family.verdicts, strict=True))
 
     def between(worse: int, better: int) -> Verdict:
         names = (variants[worse].name, variants[better].name)

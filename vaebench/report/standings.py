@@ -13,6 +13,7 @@ from vaebench.core.errors import InputError
 from vaebench.report.labels import display_names
 from vaebench.report.statistics.intervals import mean_interval
 from vaebench.report.training import ended
+from vaebench.results.rows import TRAINING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,11 @@ RANKED_BY = "nll"
 KEYS = ["observation_space", "likelihood", "variant", "settings"]
 NUMBERS, TEXTS = ("low", "high", "reference"), ("fingerprint", "trust")
 """Columns that rows of earlier records lack."""
+FIGURE = ["metric", "value", *NUMBERS, *TEXTS]
+USED = [*KEYS, "run", "seed", "status", *TRAINING, *FIGURE]
+"""The columns that a figure is made of, and those that a line of the tables is."""
 
+Array = NDArray[Any]
 Examples = Callable[[str], Mapping[str, NDArray[np.float64]]]
 """A run's values of examples [N] by metric, whose mean the metric is; {} where none are kept."""
 
@@ -79,6 +84,9 @@ def ranked(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     import pandas as pd
 
     rows = with_newer(rows)
+    rows = rows[
+        [name for name in USED if name in rows]
+    ]  # of the columns of settings there are many
     for space, part in rows.groupby("observation_space", sort=True):
         table = pd.DataFrame([_line(key, group) for key, group in part.groupby(KEYS, sort=False)])
         score = f"{RANKED_BY}_mean"
@@ -140,40 +148,55 @@ def _line(key: Sequence[object], group: pd.DataFrame) -> dict[str, object]:
     line: dict[str, object] = dict(zip(KEYS, key, strict=True))
     line |= {"runs": len(runs), "done": int((runs["status"] == "done").sum())}
     line |= {"training": words} if (words := ended(runs)) else {}
-    for name, rows in group[group["metric"] != ""].groupby("metric", sort=False):
-        interval = mean_interval(rows["value"].to_list())
+    for name, figures in _by_metric(group):
+        interval = mean_interval(figures["value"].tolist())
         line |= {f"{name}_{field}": getattr(interval, field) for field in ("mean", "low", "high")}
-        line |= {f"{name}_{field}": value for field, value in _provenance(rows).items()}
+        line |= {f"{name}_{field}": value for field, value in _provenance(figures).items()}
     return line
 
 
 def _check_one_run_per_seed(key: Sequence[object], runs: pd.DataFrame) -> None:
     """Raises InputError where two runs of a line have one seed: which of them is meant?"""
-    for seed, of_seed in runs.groupby("seed"):
-        if len(of_seed) > 1:
-            line = dict(zip(KEYS, key, strict=True))
-            raise InputError(
-                f"{line['variant']!r} must have one run of each seed in {line['observation_space']}"
-                f" with settings alike; of seed {seed} it has the runs "
-                f"{', '.join(of_seed['run'])}: give them different names or seeds, or delete the "
-                f"records of all but one"
-            )
+    twice = runs.loc[runs["seed"].duplicated(), "seed"]
+    if len(twice):
+        line, of_seed = dict(zip(KEYS, key, strict=True)), runs[runs["seed"] == twice.min()]
+        raise InputError(
+            f"{line['variant']!r} must have one run of each seed in {line['observation_space']} "
+            f"with settings alike; of seed {twice.min()} it has the runs "
+            f"{', '.join(of_seed['run'])}: give them different names or seeds, or delete the "
+            f"records of all but one"
+        )
 
 
-def _provenance(rows: pd.DataFrame) -> dict[str, object]:
+def _by_metric(group: pd.DataFrame) -> Iterator[tuple[str, Mapping[str, Array]]]:
+    """The metrics of a variant, each with its figures by column, in the order of the rows."""
+    columns = {name: group[name].to_numpy() for name in FIGURE}
+    metrics = columns.pop("metric")
+    for name in dict.fromkeys(metrics[metrics != ""]):
+        rows = np.flatnonzero(metrics == name)
+        yield name, {column: values[rows] for column, values in columns.items()}
+
+
+def _provenance(figures: Mapping[str, Array]) -> dict[str, object]:
     """How one metric of a variant was made, where its rows say: the mean ends of its sampling
     interval, what real data score, the fingerprints, and why not to trust it."""
-    doubts = rows.loc[rows["trust"] != "", "trust"]
-    ends = rows[["low", "high"]].mean()
+    doubts = figures["trust"][figures["trust"] != ""]
+    known = ~np.isnan(figures["value"])
     columns = {
-        "sampling_low": ends["low"],
-        "sampling_high": ends["high"],
-        "reference": rows["reference"].mean(),
-        "fingerprint": _fingerprints(rows.loc[rows["value"].notna(), "fingerprint"]),
-        "trust": "" if doubts.empty else doubts.iloc[0],
-        "doubted": "" if doubts.empty else f"{len(doubts)} of {len(rows)} runs",
+        "sampling_low": _known_mean(figures["low"]),
+        "sampling_high": _known_mean(figures["high"]),
+        "reference": _known_mean(figures["reference"]),
+        "fingerprint": _fingerprints(figures["fingerprint"][known]),
+        "trust": doubts[0] if len(doubts) else "",
+        "doubted": f"{len(doubts)} of {len(known)} runs" if len(doubts) else "",
     }
     return {name: value for name, value in columns.items() if value == value and value != ""}
+
+
+def _known_mean(values: Array) -> float:
+    """The mean of the values that are not NaN; NaN where there is none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _fingerprints(of_values: Iterable[str]) -> str:

@@ -24,11 +24,11 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
     Values that are all equal have an interval of no width.
     """
-    from scipy import stats
+    from scipy import special
 
     count, mean = len(values), float(np.mean(values))
     if count < 2:
         return Interval(mean, float("nan"), float("nan"), count)
     standard_error = float(np.std(values, ddof=1)) / count**0.5
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * standard_error
+    half = float(special.stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * standard_error
     return Interval(mean, mean - half, mean + half, count)

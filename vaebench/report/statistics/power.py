@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vaebench.report.statistics.crossed_design import ALPHA, Spread, squared_quantile
+from vaebench.report.statistics.crossed_design import ALPHA, Array, Spread, squared_quantile
 
 POWER = 0.8
 MOST_SEEDS = 10_000
@@ -19,15 +18,15 @@ FEWEST_SEEDS = 3
 
 
 class EffectSize(NamedTuple):
-    """A standardised difference with its 95% interval; NaN where there is none."""
+    """Standardised differences with their 95% intervals [...]; NaN where there is none."""
 
-    value: float
-    low: float
-    high: float
+    value: Array
+    low: Array
+    high: Array
 
 
-def effect_size(d: NDArray[np.float64]) -> EffectSize:
-    """Hedges' g of paired differences d [S]: their mean in standard deviations over seeds.
+def effect_size(d: Array) -> EffectSize:
+    """Hedges' g of paired differences d [..., S]: their mean in standard deviations over seeds.
 
     The mean over the standard deviation, times Hedges' correction (1981, "Distribution theory for
     Glass's estimator of effect size", eq. 6e, exact) for its bias at few seeds. The interval is
@@ -37,52 +36,61 @@ def effect_size(d: NDArray[np.float64]) -> EffectSize:
     """
     from scipy import special
 
-    count = len(d)
-    deviation = float(np.std(d, ddof=1)) if count >= FEWEST_SEEDS else 0.0
-    if not deviation > 0.0:
-        return EffectSize(np.nan, np.nan, np.nan)
+    count = d.shape[-1]
+    if count < FEWEST_SEEDS:
+        none = np.full(d.shape[:-1], np.nan)
+        return EffectSize(none, none, none)
+    deviation = np.std(d, axis=-1, ddof=1)
+    deviation = np.where(deviation > 0.0, deviation, np.nan)
     degrees, root = count - 1, count**0.5
     logarithm = special.gammaln(degrees / 2) - special.gammaln((degrees - 1) / 2)
-    correction = np.exp(logarithm) * (2 / degrees) ** 0.5
-    t = float(np.mean(d)) / deviation * root
-    low, high = (float(special.nctdtrinc(degrees, a, t)) for a in (1 - ALPHA / 2, ALPHA / 2))
-    return EffectSize(float(correction) * t / root, low / root, high / root)
+    correction = float(np.exp(logarithm)) * (2 / degrees) ** 0.5
+    t = np.mean(d, axis=-1) / deviation * root
+    low, high = (special.nctdtrinc(degrees, a, t) for a in (1 - ALPHA / 2, ALPHA / 2))
+    return EffectSize(correction * t / root, low / root, high / root)
 
 
-def detectable(spread: Spread) -> float:
-    """The smallest difference that a study of this spread detects with 80% power.
+def detectable(spread: Spread) -> Array:
+    """The smallest difference that a study of this spread detects with 80% power: [...].
 
     It detects where its own 95% interval leaves 0 out. From the noncentral t distribution with
     Satterthwaite's degrees of freedom, exact for seeds alone. The spread is the one seen: with few
     seeds it is itself uncertain. NaN for one seed.
     """
-    from scipy import special
-
     if spread.num_seeds < 2:
-        return float("nan")
-    reach = np.sqrt(squared_quantile(spread, ALPHA))
-    return float(special.nctdtrinc(spread.degrees, 1 - POWER, reach) * np.sqrt(spread.variance))
+        return np.full_like(spread.variance, np.nan)
+    return _smallest(spread)
 
 
-def seeds_to_detect(spread: Spread, difference: float) -> float:
-    """The least number of seeds that detects a difference; infinite where none does.
+def seeds_to_detect(spread: Spread, difference: Array | float) -> Array:
+    """The least number of seeds that detects a difference [...]; infinite where none does.
 
     More seeds lower the part of the variance that seeds have. That of the examples stays. NaN for
     one seed, and for no difference.
     """
-    if not abs(difference) > 0.0 or spread.num_seeds < 2:
-        return float("nan")
-    if detectable(_of(spread, MOST_SEEDS)) > abs(difference):
-        return float("inf")
-    low, high = 1, MOST_SEEDS  # what `high` seeds detect is small enough
-    while high - low > 1:
-        middle = (low + high) // 2
-        enough = detectable(_of(spread, middle)) <= abs(difference)
-        low, high = (low, middle) if enough else (middle, high)
-    return float(high)
+    sought = np.abs(difference) + np.zeros_like(spread.variance)
+    if spread.num_seeds < 2:
+        return np.full_like(sought, np.nan)
+    low, high = np.ones_like(sought), np.full_like(sought, MOST_SEEDS)
+    while (high - low > 1).any():  # what `high` seeds detect is small enough, if anything is
+        middle = np.maximum((low + high) // 2, 2)
+        enough = _smallest(_of(spread, middle)) <= sought
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    most = np.full_like(sought, MOST_SEEDS)
+    needed = np.where(_smallest(_of(spread, most)) > sought, np.inf, high)
+    return np.where(sought > 0.0, needed, np.nan)
 
 
-def _of(spread: Spread, num_seeds: int) -> Spread:
-    """The spread as it would be with other seeds."""
+def _smallest(spread: Spread) -> Array:
+    from scipy import special
+
+    reach = np.sqrt(squared_quantile(spread, ALPHA))
+    return np.asarray(
+        special.nctdtrinc(spread.degrees, 1 - POWER, reach) * np.sqrt(spread.variance)
+    )
+
+
+def _of(spread: Spread, num_seeds: Array) -> Spread:
+    """The spread as it would be with other seeds [...], of which each study has its own number."""
     scaled = spread.of_seeds * spread.num_seeds / num_seeds
-    return replace(spread, of_seeds=scaled, num_seeds=num_seeds)
+    return replace(spread, of_seeds=scaled, num_seeds=num_seeds)  # type: ignore[arg-type]
