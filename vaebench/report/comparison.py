@@ -10,7 +10,15 @@ import numpy as np
 
 from vaebench.core.errors import InputError, near_match
 from vaebench.report.pairs import Array, Family, of_each, pair
-from vaebench.report.standings import RANKED_BY, Examples, Standing, no_examples, ranked, standings
+from vaebench.report.standings import (
+    RANKED_BY,
+    Examples,
+    Standing,
+    no_examples,
+    ranked,
+    standings,
+    used,
+)
 from vaebench.report.statistics.permutation import holm
 from vaebench.report.statistics.power import detectable, effect_size, seeds_to_detect
 
@@ -53,6 +61,7 @@ def comparisons(
         raise InputError(f"the margin must be above 0, in {unit}; got {margin}")
     table: list[dict[str, object]] = []
     names: set[str] = set()
+    rows = used(rows, {RANKED_BY, metric})
     for space, order in ranked(rows):
         variants = standings(rows[rows["observation_space"] == space], order, metric)
         names |= {name for one in variants for name in (one.name, one.variant)}

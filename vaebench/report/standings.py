@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,19 @@ def with_newer(rows: pd.DataFrame) -> pd.DataFrame:
         **{name: rows[name].fillna("") if name in rows else "" for name in TEXTS},
         **{name: rows[name] if name in rows else float("nan") for name in NUMBERS},
     )
+
+
+def used(rows: pd.DataFrame, metrics: Collection[str] | None = None) -> pd.DataFrame:
+    """Rows with the columns that tables and comparisons are made of, of which there are few.
+
+    With `metrics`, of these alone, and one of each run that has none of them, so that it counts.
+    """
+    if metrics is not None:
+        wanted = rows["metric"].isin(metrics)
+        others = ~wanted & ~rows["run"].isin(rows.loc[wanted, "run"])
+        rows = rows[wanted | (others & ~rows["run"].duplicated())]
+    newer = with_newer(rows)
+    return newer[[name for name in USED if name in newer]]
 
 
 def mappings(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from vaebench.report.standings import (
     ranked,
     text,
     unequal,
-    with_newer,
+    used,
 )
 from vaebench.report.training import endings
 from vaebench.report.verdicts import Verdict
@@ -71,10 +71,10 @@ def summarise(rows: pd.DataFrame, examples: Examples = no_examples) -> pd.DataFr
     """
     import pandas as pd
 
-    parts = []
+    parts, rows = [], used(rows)
     for space, order in ranked(rows):
         part = rows[rows["observation_space"] == space]
-        columns = {f"{name}_unequal": True for name in sorted(unequal(with_newer(part)))}
+        columns = {f"{name}_unequal": True for name in sorted(unequal(part))}
         parts.append(grouped(order, part, examples).assign(**columns))
     return pd.concat(parts, ignore_index=True)
 
