@@ -11,13 +11,15 @@ from vaebench import results
 from vaebench.core.errors import InputError
 from vaebench.report.across_spaces import interquartile_means, ranks_over_blocks
 from vaebench.report.comparison import comparisons
-from vaebench.report.standings import KEYS, RANKED_BY, Examples
+from vaebench.report.standings import KEYS, RANKED_BY, Examples, used
 from vaebench.report.tables import made_with, markdown, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+DRAWN = ("nll", "elbo", "ais_nll", "rate", "distortion", "examples_per_s")
+"""The metrics that figures show."""
 DPI, MOST_PIXELS = 120, 50_000
 """Dots per inch, and pixels along a side; a PNG of matplotlib has at most 65,535 of these."""
 
@@ -34,17 +36,19 @@ def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
     interquartile means over observation spaces. Raises InputError where there are no results, or no
     place to write, or a line has two runs of one seed.
     """
-    rows, curves = results.load(folder), results.curves(folder)
-    examples = examples_of(folder)
+    rows, examples = results.load(folder), examples_of(folder)
+    drawn = rows[rows["metric"].isin(DRAWN)]
+    environments = made_with(rows)
+    rows = used(rows)  # a large folder's columns of settings are too much to hold all the time
     table = summarise(rows, examples)
     ranked = table.loc[table["rank"].notna(), KEYS]
     results.writable(out)  # before figures are drawn
     try:
         contents = {
             "table.csv": table.to_csv(index=False).encode(),
-            "table.md": (markdown(table) + made_with(rows)).encode(),
+            "table.md": (markdown(table) + environments).encode(),
             **_comparisons(rows, ranked, examples),
-            **_figures(rows, curves, ranked),
+            **_figures(drawn, folder, ranked),
         }
     except ImportError as error:
         raise InputError(f"a report needs {error.name}: install the extra, .[report]") from error
@@ -64,7 +68,7 @@ def _comparisons(rows: pd.DataFrame, ranked: pd.DataFrame, examples: Examples) -
     return {name: table.to_csv(index=False).encode() for name, table in tables.items()}
 
 
-def _figures(rows: pd.DataFrame, curves: pd.DataFrame, ranked: pd.DataFrame) -> dict[str, bytes]:
+def _figures(rows: pd.DataFrame, folder: Path, ranked: pd.DataFrame) -> dict[str, bytes]:
     """The figures as PNG, by name. Lines without a rank, which lost runs, are left to the table."""
     if ranked.empty:
         return {}
@@ -72,11 +76,13 @@ def _figures(rows: pd.DataFrame, curves: pd.DataFrame, ranked: pd.DataFrame) -> 
     from vaebench.report.critical_difference import critical_difference
 
     rows = rows.merge(ranked, on=KEYS)
+    runs = rows[rows["seed"].notna()].drop_duplicates("run")
+    curves = results.curves(folder, ("step", "valid_elbo_nats"), ("run", "steps", "num_steps"))
     if not curves.empty:  # models from elsewhere have none
-        curves = curves.merge(ranked, on=KEYS)
+        curves = curves[curves["run"].isin(runs["run"])]
     ranks = ranks_over_blocks(rows)
     drawn = {
-        "curves.png": figures.learning_curves(curves),
+        "curves.png": figures.learning_curves(curves, runs),
         "comparison.png": figures.comparison(rows),
         "rate_distortion.png": figures.rate_distortion(rows),
         "bounds.png": figures.bounds(rows),

@@ -29,7 +29,7 @@ from vaebench.report.panels import (
     order_of,
 )
 from vaebench.report.standings import KEYS
-from vaebench.report.statistics.intervals import mean_interval
+from vaebench.report.statistics.intervals import half_width, mean_interval
 
 GREY: dict[str, Any] = {"color": "0.8", "linewidth": 0.8, "zorder": 0}
 MOST_BELOW = 3
@@ -40,35 +40,58 @@ ESTIMATES = {"elbo": "-ELBO", "nll": "importance-weighted", "ais_nll": "annealed
 """Estimates of -log p(x), by metric: upper bounds in expectation, on the examples they are of."""
 
 
-def learning_curves(curves: pd.DataFrame) -> Figure | None:
+def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> Figure | None:
     """Draw the beta = 1 ELBO on validation data while training: mean and 95% interval over seeds;
-    None where there is none."""
+    None where there is none.
+
+    `runs`: a row for each run with what it is named by, where the points lack that.
+    """
     known = curves if curves.empty else curves.dropna(subset=["valid_elbo_nats"])
     if known.empty:
         return None
-    shown = labelled(known)
-    last = shown.loc[shown.groupby("run")["step"].idxmax()]
+    runs = known.drop_duplicates("run") if runs is None else runs[runs["run"].isin(known["run"])]
+    of_runs = labelled(runs)
+    shown = _of_runs(known, of_runs)
+    last = shown.loc[shown.groupby("run", observed=True)["step"].idxmax()]
+    last = last.astype({"observation_space": "str", "label": "str"})
     named = best_labels(last.assign(score=-last["valid_elbo_nats"]))
     early = _early_ends(shown)
-    grid = sns.relplot(
-        shown[shown["label"].isin(named)],
-        **order_of(shown, named),
-        x="step",
-        y="valid_elbo_nats",
+    means = _means(shown)
+    grid = sns.FacetGrid(
+        means[means["label"].isin(named)],
+        **order_of(of_runs, named),
         hue="label",
         col="observation_space",
-        kind="line",
-        errorbar=_interval,
-        facet_kws={"sharey": False},
+        sharey=False,
     )
+    grid.map(plt.plot, "step", "mean")
+    grid.add_legend(title="label")
+    grid.map(plt.fill_between, "step", "low", "high", alpha=0.2, linewidth=0)
     for space, axes in grid.axes_dict.items():
-        part = shown[shown["observation_space"] == space]
-        for _, other in part[~part["label"].isin(named)].groupby("label"):
-            axes.plot(other.groupby("step")["valid_elbo_nats"].mean(), **GREY)
+        of_space = means[means["observation_space"] == space]
+        for _, other in of_space[~of_space["label"].isin(named)].groupby("label"):
+            axes.plot(other["step"], other["mean"], **GREY)
         _mark(axes, early[early["observation_space"] == space])
-        _zoom(axes, part)
+        _zoom(axes, shown[shown["observation_space"] == space])
     x = f"training step{'' if early.empty else ' (x: a run stopped early)'}"
-    return _with_titles(grid, f"{x}{grey_note(shown, named)}", "validation ELBO at beta = 1 (nats)")
+    note = grey_note(of_runs, named)
+    return _with_titles(grid, f"{x}{note}", "validation ELBO at beta = 1 (nats)")
+
+
+def _of_runs(points: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The points of the curves with the names of their runs, as categories: there are millions."""
+    names = runs.set_index("run")[["observation_space", "label"]].astype("category")
+    columns = ["run", "step", "valid_elbo_nats", "steps", "num_steps"]
+    return points[columns].join(names, on="run").astype({"run": "category"})
+
+
+def _means(points: pd.DataFrame) -> pd.DataFrame:
+    """The mean of each variant at each step with its 95% interval, as `_interval` has it."""
+    names = ["observation_space", "label"]
+    by = points.groupby([*names, "step"], observed=True)["valid_elbo_nats"]
+    table = by.agg(["mean", "std", "count"]).reset_index().astype(dict.fromkeys(names, "str"))
+    half = half_width(table["std"], table["count"].clip(lower=2))
+    return table.assign(low=table["mean"] - half, high=table["mean"] + half)
 
 
 def comparison(rows: pd.DataFrame) -> Figure:
@@ -226,7 +249,7 @@ def _logarithmic_from_1(axes: Any) -> None:
 
 def _early_ends(curves: pd.DataFrame) -> pd.DataFrame:
     """The last points of the runs that stopped early."""
-    last = curves.groupby("run")["step"].transform("max")
+    last = curves.groupby("run", observed=True)["step"].transform("max")
     early = curves["steps"] < curves["num_steps"]
     return curves[early & (curves["step"] == last)]
 
@@ -244,7 +267,7 @@ def _zoom(axes: Any, shown: pd.DataFrame) -> None:
     margin = max(high - middle, 0.05 * abs(middle))
     bottom = max(low, middle - 4 * margin)
     axes.set_ylim(bottom, high + 0.5 * margin)
-    best = shown.groupby("label")["valid_elbo_nats"].max()
+    best = shown.groupby("label", observed=True)["valid_elbo_nats"].max()
     if below := [str(label) for label, value in best.items() if value < bottom]:
         note = f"below: {some_of(below, MOST_BELOW)}"
         axes.text(0.98, 0.02, note, ha="right", fontsize="small", transform=axes.transAxes)

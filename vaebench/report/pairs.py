@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -151,10 +152,12 @@ def _unlike(worse: Standing, better: Standing, of_worse: str, of_better: str) ->
 
 def _by_example(runs: Sequence[tuple[Run, Run]], metric: str, examples: Examples) -> Array | None:
     """The differences of all examples [S, N]; None where not every run has the same number."""
-    values = [_kept(run, metric, examples) for both in runs for run in both]
-    known = [of_run for of_run in values if of_run is not None]
-    if len(known) < len(values) or len({len(of_run) for of_run in known}) > 1:
-        return None
+    known: list[Array] = []
+    for run in itertools.chain.from_iterable(runs):
+        values = _kept(run, metric, examples)
+        if values is None or len(values) != len(known[0] if known else values):
+            return None
+        known.append(values)
     return np.subtract(known[::2], known[1::2], dtype=float)
 
 

@@ -23,7 +23,7 @@ KEYS = ["observation_space", "likelihood", "variant", "settings"]
 NUMBERS, TEXTS = ("low", "high", "reference"), ("fingerprint", "trust")
 """Columns that rows of earlier records lack."""
 FIGURE = ["metric", "value", *NUMBERS, *TEXTS]
-USED = [*KEYS, "run", "seed", "status", *TRAINING, *FIGURE]
+USED = [*KEYS, "run", "seed", "status", *TRAINING, "unit", *FIGURE]
 """The columns that a figure is made of, and those that a line of the tables is."""
 
 Array = NDArray[Any]

@@ -87,10 +87,13 @@ def frame(runs: Iterable[Record], metrics: Collection[str] | None = None) -> pd.
     return pd.DataFrame(common | ordered | configured, copy=False)
 
 
-def curves(out: str | Path, names: Collection[str] | None = None) -> pd.DataFrame:
+def curves(
+    out: str | Path, names: Collection[str] | None = None, columns: Collection[str] | None = None
+) -> pd.DataFrame:
     """Read the learning curves of a results folder: one row per run and logged step.
 
-    With `names`, of these alone, which are faster to read.
+    With `names`, of these curves alone; with `columns`, with these of the runs': a large folder has
+    millions of rows.
     """
     import pandas as pd
 
@@ -103,10 +106,10 @@ def curves(out: str | Path, names: Collection[str] | None = None) -> pd.DataFram
             points.add(shown, length)
     if not points.length:
         return pd.DataFrame()
-    common, configured = table.columns()
-    first = {name: common.pop(name) for name in ("run", *TRAINING)}
+    common, configured = table.columns(columns)
+    first = {name: common.pop(name) for name in ("run", *TRAINING) if name in common}
     for absent in ("study", "status", "reason", "environment"):
-        del common[absent]
+        common.pop(absent, None)
     return pd.DataFrame(points.columns() | first | common | configured, copy=False)
 
 
@@ -130,19 +133,24 @@ class _Runs:
         key = msgspec.msgpack.encode(config, order="deterministic")
         self.configured.add(key, config)
 
-    def columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The columns of every table, and those of the configuration."""
+    def columns(
+        self, wanted: Collection[str] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The columns of every table, and those of the configuration; with `wanted`, only these."""
         import numpy as np
         import pandas as pd
 
         counts = np.asarray(self.counts)
         lines = text_columns(self.common.lines, COMMON).astype(dict.fromkeys(TRAINING, "Int64"))
+        configured = text_columns(map(configuration, self.configured.lines))
+        if wanted is not None:
+            lines = lines[[name for name in lines if name in wanted]]
+            configured = configured[[name for name in configured if name in wanted]]
         columns = self.common.columns(lines, counts)
         each = np.repeat(np.arange(len(self.runs)), counts)
         columns["run"] = text_columns({"run": self.runs})["run"].array.take(each)
         columns["seed"] = pd.array(self.seeds, dtype="Int64").take(each)
-        configured = text_columns(map(configuration, self.configured.lines))
-        ordered = {name: columns[name] for name in ORDER}
+        ordered = {name: columns[name] for name in ORDER if name in columns}
         return ordered, self.configured.columns(configured, counts)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 CONFIDENCE = 0.95
 
@@ -24,11 +25,19 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
     Values that are all equal have an interval of no width.
     """
-    from scipy import special
-
     count, mean = len(values), float(np.mean(values))
     if count < 2:
         return Interval(mean, float("nan"), float("nan"), count)
-    standard_error = float(np.std(values, ddof=1)) / count**0.5
-    half = float(special.stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * standard_error
+    half = float(half_width(float(np.std(values, ddof=1)), count))
     return Interval(mean, mean - half, mean + half, count)
+
+
+def half_width(deviation: ArrayLike, count: ArrayLike) -> NDArray[np.float64]:
+    """How far the interval of a mean reaches to either side [...].
+
+    From the standard deviation of so many values, of which there are at least two.
+    """
+    from scipy import special
+
+    quantile = special.stdtrit(np.asarray(count) - 1, (1 + CONFIDENCE) / 2)
+    return np.asarray(quantile * (np.asarray(deviation) / np.sqrt(count)))

@@ -1,0 +1,83 @@
+"""Time and memory of what reads a results folder of 100,000 synthetic records.
+
+`nox -s folder` runs it. Each command runs in a process of its own, on one thread, with an index
+that is up to date; `vb.load` also with none, when it reads every file and makes one. Files are in
+the system's cache. `peak_gib` is the largest resident size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.folder.synthetic import write
+from vaebench.results.index import NAME
+
+LOAD = "import sys, vaebench as vb; vb.load(sys.argv[1])"
+VAEBENCH = ("-m", "vaebench")
+
+
+def commands(folder: Path, out: Path) -> dict[str, list[str]]:
+    """What is measured, by name: the arguments of Python."""
+    return {
+        "vb.load": ["-c", LOAD, str(folder)],
+        "runs": [*VAEBENCH, "runs", str(folder), "--status", "failed"],
+        "compare": [*VAEBENCH, "compare", str(folder)],
+        "report": [*VAEBENCH, "report", str(folder), "--out", str(out / "report")],
+    }
+
+
+def measured(name: str, arguments: list[str]) -> dict[str, object]:
+    """Wall-clock seconds, seconds of the processor, and the peak memory of one command."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.DEVNULL, env=environment
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    if status:
+        raise SystemExit(f"{name} ended with status {os.waitstatus_to_exitcode(status)}")
+    cpu = used.ru_utime + used.ru_stime
+    return {
+        "command": name,
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu, 1),
+        "peak_gib": round(used.ru_maxrss / 2**20, 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("results/runs/synthetic"))
+    parser.add_argument("--runs", type=int, default=100_000)
+    parser.add_argument("--only", choices=commands(Path(), Path()), nargs="+")
+    parser.add_argument("--out", type=Path, default=Path("results/reference/folder"))
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if not (arguments.folder / "runs").is_dir():
+        write(arguments.folder, arguments.runs)
+    table = []
+    every = commands(arguments.folder, arguments.folder)
+    for name in arguments.only or every:
+        if name == "vb.load":
+            (arguments.folder / NAME).unlink(missing_ok=True)
+            table.append(measured("vb.load, no index yet", every[name]))
+        table.append(measured(name, every[name]))
+        print(table[-1], flush=True)
+    rows = pd.DataFrame(table).assign(records=arguments.runs)
+    path = arguments.out / "limits.csv"
+    if path.exists():  # of the commands that were not measured now
+        rows = pd.concat([pd.read_csv(path), rows]).drop_duplicates("command", keep="last")
+    rows.to_csv(path, index=False)
+    print(rows.to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
