@@ -128,15 +128,15 @@ def _lines(
     numbers = zip(*columns.values(), strict=True)
     return [
         {
-            "worse": pair.worse.name,
-            "better": pair.better.name,
-            "first": reference in (pair.worse.name, pair.better.name),
-            "verdict": verdict.value,
-            "reason": pair.reason,
-            **dict(zip(ENDINGS, (pair.worse.training, pair.better.training), strict=True)),
+            "worse": one.pair.worse.name,
+            "better": one.pair.better.name,
+            "first": reference in (one.pair.worse.name, one.pair.better.name),
+            "verdict": one.verdict.value,
+            "reason": one.pair.reason,
+            **dict(zip(ENDINGS, (one.pair.worse.training, one.pair.better.training), strict=True)),
             **dict(zip(columns, of_pair, strict=True)),
         }
-        for pair, verdict, of_pair in zip(family.pairs, family.verdicts, numbers, strict=True)
+        for one, of_pair in zip(family.judged, numbers, strict=True)
     ]
 
 

@@ -24,7 +24,7 @@ def grouped(order: pd.DataFrame, rows: pd.DataFrame, examples: Examples) -> pd.D
     num = sum(rank == rank for rank in ranks)
     family = judged(variants[:num], RANKED_BY, examples)
     pairs = {(pair.worse.name, pair.better.name): pair for pair in family.pairs}
-    verdicts = dict(zip(pairs, family.verdicts, strict=True))
+    verdicts = dict(zip(pairs, (one.verdict for one in family.judged), strict=True))
 
     def between(worse: int, better: int) -> Verdict:
         names = (variants[worse].name, variants[better].name)

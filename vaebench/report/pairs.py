@@ -74,14 +74,28 @@ class Family:
         """The p-values of the sign-flip test over seeds; NaN for one seed."""
         return of_each(self.pairs, lambda d, _: sign_flip_p(d) if d.shape[-1] > 1 else np.nan)
 
-    @property
-    def verdicts(self) -> list[Verdict]:
+    @cached_property
+    def judged(self) -> list[Judged]:
         """What each pair shows, once the family is allowed for."""
-        nums = (0 if pair.spread is None else pair.spread.num_seeds for pair in self.pairs)
+        nums = [0 if pair.spread is None else pair.spread.num_seeds for pair in self.pairs]
         return [
-            verdict(low, high, num=num, p=p)
-            for low, high, num, p in zip(*self.ends, nums, self.p_holm, strict=True)
+            Judged(pair, low, high, p, verdict(low, high, num=num, p=p))
+            for pair, low, high, p, num in zip(
+                self.pairs, *self.ends.tolist(), self.p_holm.tolist(), nums, strict=True
+            )
         ]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A pair, the 95% interval of its difference, and what that shows."""
+
+    pair: Pair
+    low: float
+    high: float
+    p_holm: float
+    """The p-value of no difference, once the family is allowed for."""
+    verdict: Verdict
 
 
 def of_each(

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vaebench.report.comparison import judged, verdict_of
-from vaebench.report.pairs import Family, Pair, family, pair
+from vaebench.report.comparison import judged
+from vaebench.report.pairs import Family, Judged, pair
 from vaebench.report.standings import RANKED_BY, Examples, Standing, no_examples, ranked, standings
 from vaebench.report.verdicts import Verdict
 from vaebench.results import UNITS, Tuning
@@ -51,13 +51,11 @@ def tuned_beside_untuned(
 
     lines = []
     for space in _spaces(rows, tunings, metric):
-        gains = _gains(space, metric, examples)
-        p_holm = dict(zip((p.worse.name for p in gains.pairs), gains.p, strict=True))
-        pairs = {p.worse.name: p for p in gains.pairs}
+        gains = {one.pair.worse.name: one for one in _gains(space, metric, examples).judged}
         for tuning in tunings:
             if tuning.variant in {one.name for one in space.untuned}:
-                found, p = pairs.get(tuning.variant), p_holm.get(tuning.variant, float("nan"))
-                lines.append({"observation_space": space.name, **_line(tuning, found, p, metric)})
+                line = _line(tuning, gains.get(tuning.variant), metric)
+                lines.append({"observation_space": space.name, **line})
     return pd.DataFrame(lines)
 
 
@@ -136,27 +134,27 @@ def _standings(rows: pd.DataFrame, metric: str) -> dict[str, list[Standing]]:
 
 def _gains(space: Space, metric: str, examples: Examples) -> Family:
     """Each variant untuned minus the same tuned, at the seeds that both have."""
-    return family([pair(untuned, tuned, metric, examples) for untuned, tuned in space.both])
+    return Family([pair(untuned, tuned, metric, examples) for untuned, tuned in space.both])
 
 
-def _line(tuning: Tuning, compared: Pair | None, p: float, metric: str) -> dict[str, Any]:
+def _line(tuning: Tuning, compared: Judged | None, metric: str) -> dict[str, Any]:
     """One variant's line. A gain is better high, whatever the metric."""
     sign = -1.0 if UNITS.get(metric, ("", None))[1] else 1.0
     nan = float("nan")
     gain, low, high = nan, nan, nan
-    if compared is not None and compared.spread is not None:
-        gain = sign * float(compared.spread.mean)
-        low, high = sorted(sign * end for end in compared.ends)
+    if compared is not None and compared.pair.spread is not None:
+        gain = sign * float(compared.pair.spread.mean)
+        low, high = sorted(sign * end for end in (compared.low, compared.high))
     return {
         "variant": tuning.variant,
-        "untuned": nan if compared is None else _mean(compared.worse),
-        "tuned": nan if compared is None else _mean(compared.better),
+        "untuned": nan if compared is None else _mean(compared.pair.worse),
+        "tuned": nan if compared is None else _mean(compared.pair.better),
         "gain": gain,
         "low": low,
         "high": high,
-        "p_holm": p,
-        "verdict": Verdict.NOT_COMPARED if compared is None else verdict_of(compared, p),
-        "reason": "no trial was fit to be chosen" if compared is None else compared.reason,
+        "p_holm": nan if compared is None else compared.p_holm,
+        "verdict": Verdict.NOT_COMPARED if compared is None else compared.verdict,
+        "reason": "no trial was fit to be chosen" if compared is None else compared.pair.reason,
         "trials": tuning.trials,
         "pruned": tuning.pruned,
         "lost": tuning.lost,
@@ -211,15 +209,14 @@ def _answer(space: Space, examples: Examples) -> str:
 def _signs(variants: Sequence[Standing], examples: Examples) -> dict[tuple[str, str], int]:
     """For each pair, by names in order: 1 where the first is better and they differ, -1 where the
     second is, 0 where they are not told apart. Pairs that are not compared are left out."""
-    pairs = judged(variants, RANKED_BY, examples)
     signs: dict[tuple[str, str], int] = {}
-    for compared, p in zip(pairs.pairs, pairs.p, strict=True):
-        verdict = verdict_of(compared, p)
-        if verdict == Verdict.NOT_COMPARED:
+    for compared in judged(variants, RANKED_BY, examples).judged:
+        if compared.verdict == Verdict.NOT_COMPARED:
             continue
-        first, second = sorted((compared.better.name, compared.worse.name))
-        better = 1 if compared.better.name == first else -1
-        signs[first, second] = better if verdict == Verdict.DIFFER else 0
+        names = compared.pair.better.name, compared.pair.worse.name
+        first, second = sorted(names)
+        better = 1 if names[0] == first else -1
+        signs[first, second] = better if compared.verdict == Verdict.DIFFER else 0
     return signs
 
 
