@@ -44,7 +44,7 @@ class Size:
     """Steps are asked for in multiples of this many, for those that take some at once."""
     words: str = ""
     """What is trained in place of the plain VAE."""
-    configuration: Mapping[str, Any] = field(default_factory=dict)
+    configuration: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The same, as vaebench's configuration has it."""
     num_samples: int = 1  # K
     check_tolerance: float = 0.0

@@ -102,10 +102,11 @@ def rows(tmp_path):
 
 @names
 def test_the_report_in_markdown(rows, name):
+    name = storable(name)
     loaded = rows(name)
     html = rendered(markdown(summarise(loaded)) + made_with(loaded))
     assert html.count("<table>") == 1
-    assert f"<h3>{of_page(storable(name))}/none/mass/0</h3>" in html
+    assert f"<h3>{of_page(name)}/none/mass/0</h3>" in html
     assert f">{of_page(name).strip()}</td>" in html
     assert f"Made with {of_page(name)}." in html
     for tag in ("<img", "<b>", "<a ", "<em>", "<strong>", "<s>", "<code>", "<h1>", "<i>"):

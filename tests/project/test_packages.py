@@ -62,8 +62,10 @@ def unpacked_sdist(packages: tuple[Path, Path], tmp_path_factory: pytest.TempPat
 
 def test_the_wheel_holds_the_whole_package(packages):
     """With the pages that stand beside the code."""
-    files = [p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".c", ".h", ".typed", ".md")]
-    assert {".py", ".c", ".h"} <= {path.suffix for path in files}
+    files = [
+        p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".c", ".h", ".hpp", ".typed", ".md")
+    ]
+    assert {".py", ".c", ".h", ".hpp"} <= {path.suffix for path in files}
     assert PACKAGE / "py.typed" in files
     expected = {path.relative_to(ROOT).as_posix() for path in files}
     information = {name for name in names(packages[0]) if ".dist-info/" in name}

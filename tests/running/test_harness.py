@@ -122,13 +122,13 @@ def test_what_is_there_is_not_run_again(study, tmp_path, monkeypatch):
 def test_runs_of_another_version_are_not_joined(study, tmp_path, monkeypatch):
     """Their table would have two runs of one seed, of which one was drawn by other rules."""
     monkeypatch.setattr("vaebench.config.run_config.PROTOCOL", 0)
-    vb.run(study, tmp_path, executor="inline", timings=False)
+    vb.run(study(), tmp_path, executor="inline", timings=False)
     before = results.recorded(tmp_path)
     monkeypatch.undo()
     with pytest.raises(
         InputError, match=rf"{len(before)} of this study, as [0-9a-f]{{16}}, are of"
     ):
-        vb.run(study, tmp_path, executor="inline", timings=False)
+        vb.run(study(), tmp_path, executor="inline", timings=False)
     assert results.recorded(tmp_path) == before
 
 

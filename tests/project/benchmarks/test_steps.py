@@ -104,7 +104,8 @@ def test_measured_loop_has_all_parts(compiled, monkeypatch):
         monkeypatch.setattr(holder, name, getattr(holder, name))
     measured.mark_work()
     case = {"data": "digits", "latent": 2, "hidden": 4, "batch": 64, "runs": 2}
-    with torch._inductor.config.patch({"cpp.enable_kernel_profile": False}):  # and put back
+    monkeypatch.setenv("TORCHINDUCTOR_CPP_ENABLE_KERNEL_PROFILE", "0")  # both are put back
+    with torch._inductor.config.patch({"cpp.enable_kernel_profile": False}):
         loop = measured.new_loop(case | {"compiled": compiled})
         window = Window(**measured.profiled(loop, 18))
     assert all(seconds > 0.0 for seconds in parts_s(window, window.cpu_s, 0.0).values())

@@ -41,6 +41,11 @@ OWN = {"aoti_torch_cpu_product", "aoti_torch_empty_strided", "aoti_torch_new_ten
 """The functions that graph_by_memory.hpp has."""
 PROXY = "aoti_torch_proxy_executor_call_function"
 """The function that a graph calls for an operation that has no C, and that needs Python."""
+KERNEL_NAMES = (
+    "#include <torch/csrc/inductor/aoti_runtime/kernel_context_tls.h>",
+    "namespace torch::aot_inductor { thread_local KernelContext *tls_kernel_context = nullptr; }",
+)
+"""What a step needs that names its loops to PyTorch's profiler."""
 NAME = "AOTInductorModel::run_impl"
 BODY = re.compile(rf"^void {NAME}\(.*^\}} // {NAME}", re.MULTILINE | re.DOTALL)
 DECLARED = re.compile(r'^extern "C"  void  cpp_[^;{]*;|^CACHE_TORCH_\w+\(\w+\);', re.MULTILINE)
@@ -148,8 +153,10 @@ def _inductor_gives_text() -> Iterator[list[Lowered]]:
 def _step(lowered: Lowered, trace: Trace, folder: Path) -> Iterator[str]:
     """All of a library but the loops, line by line: shapes, what is exported, the step."""
     (output,) = trace.graph.graph.find_nodes(op="output")
-    calls_torch = not set(CALLED.findall(lowered.step)) <= OWN
+    is_profiled = torch._inductor.config.cpp.enable_kernel_profile
+    calls_torch = is_profiled or not set(CALLED.findall(lowered.step)) <= OWN
     yield f'#include "graph_by_{"torch" if calls_torch else "memory"}.hpp"'
+    yield from KERNEL_NAMES if is_profiled else ()
     yield "namespace graph {"
     yield lowered.declared
     yield f"enum {{ NUM_INPUTS = {len(trace.example)}, NUM_OUTPUTS = {len(output.args[0])} }};"
