@@ -29,6 +29,7 @@ from vaebench.config.study import resolve
 from vaebench.core.errors import StorageError
 from vaebench.core.sources import surroundings
 from vaebench.objectives import OBJECTIVES
+from vaebench.ops import c
 from vaebench.running import environment
 from vaebench.running.cluster import Cluster
 from vaebench.running.coordinate import Account, carry_out
@@ -373,6 +374,7 @@ def test_each_gpu_has_one_worker_which_sees_no_other(
 ):
     """Two GPUs, as far as torch says, and two of those that the user has listed."""
     Quiet.started = []
+    c.library()  # or its compiler would be among the processes that are started
     monkeypatch.setattr(environment.torch.cuda, "device_count", lambda: 2)
     if listed is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -387,7 +389,7 @@ def test_each_gpu_has_one_worker_which_sees_no_other(
         return local.BEGUN if said[id(worker)] else local.ENDED
 
     monkeypatch.setattr(local, "_message", message)
-    monkeypatch.setattr(local, "_ready", list)
+    monkeypatch.setattr(local, "_ready", lambda all_: [w for w in all_ if not w.is_idle])
     configs = resolve([tiny(tiny_npz, seed=seed) for seed in range(5)])
     jobs = deque(Job((c,), "s", device="cuda", needs=Needs(gpus=1)) for c in configs)
     begun = [event.job for event in local.run_local(jobs, 8, Cluster())]
