@@ -30,7 +30,7 @@ from vaebench.running.environment import describe
 
 SMOKE = Plan(num_rounds=3, lap_seconds=0.05)
 STUDY_ROUNDS = 1
-"""Of about eight minutes each."""
+"""How many rounds of whole studies: each takes about eight minutes."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Part:
     """A part of the race: it is run alone, and adds to what is there of the others."""
 
     kind: type[Any]
-    """Of its results."""
+    """The type of its results."""
     run: Callable[[argparse.Namespace, Sequence[Any]], Iterator[list[Any]]]
     """(options, results to be kept) -> all results, again and again as there are more."""
     words: Callable[[Sequence[Any]], Iterator[str]]

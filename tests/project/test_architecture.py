@@ -1,6 +1,7 @@
 """The house: imports flow down, and looking at it costs nothing."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,13 @@ def test_a_look_loads_nothing_heavy(arguments):
     loaded = {line.rsplit("|")[-1].strip() for line in done.stderr.splitlines()}
     assert "vaebench" in loaded
     assert not loaded & {"torch", "pandas", "numpy", "optuna", "scipy", "matplotlib", "rich"}
+
+
+def test_native_memory_is_reached_from_one_room_alone():
+    native = re.compile(r"\bctypes\b|\bdata_ptr\b")
+    reaching = {p.parent for p in PACKAGE.rglob("*.py") if native.search(p.read_text())}
+    assert reaching == {PACKAGE / "ops" / "c"}
+
+
+def test_no_docstring_begins_with_a_bare_of():
+    assert not [p for p in PACKAGE.rglob("*.py") if '"""Of ' in p.read_text()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -58,7 +57,7 @@ class Reading(NamedTuple):
 AS_INTENSITIES = Reading()
 
 
-def for_c(stored: Tensor, reading: Reading) -> ctypes.Structure:
+def for_c(stored: Tensor, reading: Reading) -> in_c.ImagesInC:
     """The arguments of `read` as C takes them, for as long as `stored` lives."""
     drawn = (reading.noise.keys[0], reading.noise.step) if reading.noise else ()
     return in_c.images_in_c(stored, reading.white, reading.rule.number, *drawn)

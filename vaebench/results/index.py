@@ -32,7 +32,7 @@ SETTLED_NS = 2 * 10**9
 PATIENCE_S = 5.0
 """How long another writer of the index is waited for, until the files are read instead."""
 VERSION = zlib.crc32(f"1 {__version__}".encode()) & 0x7FFFFFFF
-"""Of the index's format, and of the checks that its records have passed."""
+"""The version of the index's format, and of the checks that its records have passed."""
 TABLE = "CREATE TABLE runs (name TEXT PRIMARY KEY, stamp TEXT, record BLOB, curves BLOB)"
 
 Entry = Record | InputError

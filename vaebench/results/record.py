@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Status = Literal["done", "diverged", "failed"]
 
 SCHEMA = 1
-"""Of the records that this version writes; it reads those of this one and of all before."""
+"""The schema of the records that this version writes; it reads this one and all before."""
 
 
 Steps = Annotated[int, Meta(ge=1, le=2**63 - 1)]

@@ -43,7 +43,7 @@ class Work:
 
     num_runs: int = 0
     num_steps: int = 0
-    """Of all runs together; `stack_steps`: of stacks of the default size."""
+    """The steps of all runs together; `stack_steps` counts those of stacks of the default size."""
     stack_steps: int = 0
     elements: int = 0
     flops: int = 0

@@ -10,10 +10,11 @@ from torch import Tensor
 from vaebench.ops import c
 from vaebench.ops.c.declarations import structure
 
+ImagesInC = ctypes.Structure
+"""`Images` of images.h."""
 
-def images_in_c(
-    stored: Tensor, white: float, rule: int, key: int = 0, epoch: int = 0
-) -> ctypes.Structure:
+
+def images_in_c(stored: Tensor, white: float, rule: int, key: int = 0, epoch: int = 0) -> ImagesInC:
     """`Images` of images.h, which must not outlive `stored`: [N, P] dense, uint8 or float32."""
     assert stored.is_contiguous(), "rows lie one after the other"
     return structure("Images")(
@@ -27,7 +28,7 @@ def images_in_c(
     )
 
 
-def read(images: ctypes.Structure, rows: Tensor) -> Tensor:
+def read(images: ImagesInC, rows: Tensor) -> Tensor:
     """Some of the images: [n, P] float32. `rows` [n], int64, must be within them."""
     numbers, rows = torch.empty(len(rows), images.pixels), rows.contiguous()
     c.functions().vaebench_images(

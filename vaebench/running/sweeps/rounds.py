@@ -75,7 +75,7 @@ class Contender:
     step_ms: float
     outcome: Outcome | None = None
     records: dict[str, Record] = field(default_factory=dict)
-    """Of its runs so far, by id."""
+    """The records of its runs so far, by id."""
 
     def to_train(self, stage: Stage, before: Stage | None) -> list[RunConfig]:
         """The runs that a stage trains: those that paused, or the seeds that are added."""

@@ -64,7 +64,7 @@ class Lowered:
     step: str
     """The function that calls the loops one after another."""
     macros: tuple[str, ...]
-    """Of the vectors that the loops are written for."""
+    """Definitions for the compiler: which vectors the loops are written for."""
     constants: tuple[Tensor, ...]
 
 
