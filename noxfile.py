@@ -191,7 +191,7 @@ def reference(session: nox.Session) -> None:
 
 @nox.session
 def objectives(session: nox.Session) -> None:
-    """Compare every kind of objective on the digits, in about ten minutes on two cores."""
+    """Compare every kind of objective on the digits, in about four minutes on two cores."""
     reference_study(session, "objectives")
 
 
@@ -236,7 +236,7 @@ def folder(session: nox.Session) -> None:
 
 @nox.session
 def shapes(session: nox.Session) -> None:
-    """Beta against rate, distortion and disentanglement, in about six minutes on two cores."""
+    """Beta against rate, distortion and disentanglement, in about two minutes on two cores."""
     reference_study(session, "shapes")
 
 
