@@ -174,7 +174,7 @@ def test_killed_and_started_again_a_study_completes(study, tmp_path):
 def test_workers_whose_coordinator_is_gone_record_nothing(study, tmp_path):
     """kill -9 of the coordinator alone: its workers find nobody to tell, and end."""
     out = tmp_path / "out"
-    process = run_in_background(study(num_steps=20_000), out)
+    process = run_in_background(study(num_steps=10_000_000), out)
     deadline = time.monotonic() + 120
     while not (workers := children(process.pid)) or time.monotonic() < deadline - 110:
         assert time.monotonic() < deadline
