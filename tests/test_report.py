@@ -94,7 +94,7 @@ def beside(tmp_path):
 def test_report_of_a_study_with_a_model_from_elsewhere(beside):
     table, paths = write_report(beside, beside / "report")
     assert {p.name for p in paths} == {
-        *("table.csv", "table.md", "comparison.csv", "aggregate.csv"),
+        *("table.csv", "table.md", "comparison.csv", "aggregate.csv", "time_to_target.csv"),
         *("curves.png", "comparison.png", "rate_distortion.png"),
     }
     assert table["rank"].notna().all()

@@ -120,8 +120,9 @@ def test_one_seed_tells_nothing_apart(tmp_path):
 def test_report_writes_tables_and_figures(folder, tmp_path):
     _, paths = write_report(folder, tmp_path / "report")
     assert {p.name for p in paths} == {
-        *("table.csv", "table.md", "comparison.csv", "aggregate.csv"),
+        *("table.csv", "table.md", "comparison.csv", "aggregate.csv", "time_to_target.csv"),
         *("curves.png", "comparison.png", "rate_distortion.png"),
+        *("profiles.csv", "profiles.png"),
     }
     assert all(p.read_bytes()[:4] == b"\x89PNG" for p in paths if p.suffix == ".png")
     assert "torch 2.x" in (tmp_path / "report" / "table.md").read_text()

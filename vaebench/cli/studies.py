@@ -39,13 +39,14 @@ def run(
 ) -> None:
     """Train, evaluate and time every run of STUDY. Runs that OUT already holds are kept."""
     with paused():
-        from vaebench.config.study import expand, read
+        from vaebench.config.study import read
         from vaebench.core.plugins import load_plugins
+        from vaebench.running.budget import expanded, note
         from vaebench.running.harness import run_all
 
     load_plugins(plugins)
     read_study = read(study, overrides)
-    configs = expand(read_study)
+    configs = expanded(read_study)
     folder = out or Path("results/runs") / read_study.name
     ended = run_all(
         configs,
@@ -59,6 +60,7 @@ def run(
         timings=timings,
         progress=progress_bar,
     )
+    note(folder, read_study, configs)
     lost = [run_id for run_id, status in ended.items() if status != "done"]
     print_line(f"{len(ended) - len(lost)} of {len(ended)} runs done, recorded in {folder}/runs")
     _say_early_ends(folder, ended)
@@ -68,12 +70,17 @@ def run(
 @main.command()
 @click.argument("folder", type=PATH)
 @click.option("--out", type=PATH, help="Default: FOLDER/report.")
-def report(folder: Path, out: Path | None) -> None:
+@click.option(
+    "--target",
+    type=float,
+    help="The validation ELBO to reach. Default: what half of the variants reach.",
+)
+def report(folder: Path, out: Path | None, target: float | None) -> None:
     """Write tables and figures of the results in FOLDER."""
     from vaebench.report import write_report
     from vaebench.report.tables import BRIEF, footnotes, printable
 
-    table, paths = write_report(folder, out or folder / "report")
+    table, paths = write_report(folder, out or folder / "report", target)
     for space, part in table.groupby("observation_space"):
         print_table(str(space), printable(part, BRIEF).astype(str).to_dict("records"))
         print_lines(footnotes(part, BRIEF))

@@ -71,6 +71,11 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return f"{self.objective}{samples}{warm_up}{family}"
 
     @property
+    def evaluations_per_step(self) -> int:
+        """Decoder evaluations of a training step: samples x batch size."""
+        return self.num_samples * self.train.batch_size
+
+    @property
     def settings(self) -> dict[str, str]:
         """The settings that decide the numbers beside variant, likelihood, data and seed."""
         settings = flat(model=self.model, train=self.train, evaluate=self.evaluate)

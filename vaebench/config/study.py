@@ -7,6 +7,8 @@ seed = [0, 1, 2]                                     # sets the field of that na
 "train.learning_rate" = [1e-3, 3e-4]                 # or of that dotted name, quoted or not
 variant = [{objective = "elbo"}, {objective = "iwae", num_samples = 5}]
                                                      # tables are laid over the base
+[budget]               # what every variant trains for, in the place of train.num_steps
+decoder_evaluations = 1_000_000
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ from vaebench.config.build import build_stack, check_support, load_data, subject
 from vaebench.config.sweep import SweepConfig, written_long
 from vaebench.config.sweep import opened as opened_sweep
 from vaebench.config.toml import check_plain, read_table, toml_value
+from vaebench.config.training_budget import StepMs, TrainingBudget, check_unset, within
 from vaebench.core.errors import InputError
 from vaebench.data import span, unit
 from vaebench.evaluation import check
@@ -66,6 +69,8 @@ class Study(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Letters, digits, _ . - only, the first no . or -: it names files."""
     base: dict[str, Any] = {}
     axes: dict[str, Any] = {}
+    budget: TrainingBudget | None = None
+    """What every run trains for; None: `train.num_steps` of each."""
     sweep: SweepConfig = SweepConfig()
 
     def __post_init__(self) -> None:
@@ -97,14 +102,22 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Study:
     return study
 
 
-def expand(study: Study) -> list[RunConfig]:
-    """Every run of the study, checked against its data. Raises InputError."""
+def expand(study: Study, step_ms: StepMs | None = None) -> list[RunConfig]:
+    """Every run of the study, checked against its data. Raises InputError.
+
+    `step_ms`: what a step takes, for a budget of seconds.
+    """
     _check_seed(study)
     base = laid_over({}, by_place(study.base))
     tables = [laid_over(base, *combination) for combination in _combinations(study)]
     for table in tables:
         _check_settable(table)
-    return resolve([parse(table) for table in tables])
+    configs = [parse(table) for table in tables]
+    if study.budget is not None:
+        for table in tables:
+            check_unset(table)
+        configs = [within(study.budget, config, step_ms) for config in configs]
+    return resolve(configs)
 
 
 def set_by_axes(study: Study) -> list[frozenset[str]]:
@@ -236,8 +249,8 @@ def _overridden(table: dict[str, Any], override: str) -> dict[str, Any]:
     if names[0] not in Study.__struct_fields__:
         meant = f"base.{key}" if names[0] in FIELDS else "base.train.num_steps"
         raise InputError(
-            f"--set needs a key that begins with name, base, axes or sweep, as {meant} does; "
-            f"got {key!r}"
+            f"--set needs a key that begins with name, base, axes, budget or sweep, as {meant} "
+            f"does; got {key!r}"
         )
     for section in ("axes", "sweep.space"):  # whose keys are dotted places, one key each
         below = value_at(table, section)

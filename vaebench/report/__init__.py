@@ -13,6 +13,8 @@ from vaebench.report.across_spaces import interquartile_means, ranks_over_blocks
 from vaebench.report.comparison import comparisons
 from vaebench.report.standings import KEYS, RANKED_BY, Examples, used
 from vaebench.report.tables import made_with, markdown, summarise
+from vaebench.report.time_to_target import ELBO, performance_profiles, time_to_target
+from vaebench.results.rows import COSTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,12 +31,16 @@ def examples_of(folder: Path) -> Examples:
     return functools.cache(functools.partial(results.examples, folder))
 
 
-def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
+def write_report(
+    folder: Path, out: Path, target: float | None = None
+) -> tuple[pd.DataFrame, list[Path]]:
     """Write the tables and the figures of a results folder; give the summary and the paths.
 
     table.csv and table.md: the summary. comparison.csv: every pair of variants. aggregate.csv:
-    interquartile means over observation spaces. Raises InputError where there are no results, or no
-    place to write, or a line has two runs of one seed.
+    interquartile means over observation spaces. time_to_target.csv: what each variant takes to
+    reach a validation ELBO, `target` or what half of them reach; profiles.csv: how that compares
+    over observation spaces. Raises InputError where there are no results, or no place to write, or
+    a line has two runs of one seed.
     """
     rows, examples = results.load(folder), examples_of(folder)
     drawn = rows[rows["metric"].isin(DRAWN)]
@@ -42,13 +48,15 @@ def write_report(folder: Path, out: Path) -> tuple[pd.DataFrame, list[Path]]:
     rows = used(rows)  # a large folder's columns of settings are too much to hold all the time
     table = summarise(rows, examples)
     ranked = table.loc[table["rank"].notna(), KEYS]
+    curves = results.curves(folder, ("step", ELBO, *COSTS), ("run", "steps", "num_steps"))
     results.writable(out)  # before figures are drawn
     try:
         contents = {
             "table.csv": table.to_csv(index=False).encode(),
             "table.md": (markdown(table) + environments).encode(),
             **_comparisons(rows, ranked, examples),
-            **_figures(drawn, folder, ranked),
+            **_times(rows, curves, target),
+            **_figures(drawn, curves, ranked),
         }
     except ImportError as error:
         raise InputError(f"a report needs {error.name}: install the extra, .[report]") from error
@@ -68,7 +76,27 @@ def _comparisons(rows: pd.DataFrame, ranked: pd.DataFrame, examples: Examples) -
     return {name: table.to_csv(index=False).encode() for name, table in tables.items()}
 
 
-def _figures(rows: pd.DataFrame, folder: Path, ranked: pd.DataFrame) -> dict[str, bytes]:
+def _times(rows: pd.DataFrame, curves: pd.DataFrame, target: float | None) -> dict[str, bytes]:
+    """The tables of what it takes to reach a target, and their profiles; none without curves."""
+    if curves.empty:
+        return {}
+    from vaebench.report.performance_profile import performance_profile
+
+    runs = rows[rows["seed"].notna()].drop_duplicates("run")
+    table = time_to_target(curves, runs, target)
+    if table.empty:  # all runs were lost
+        return {}
+    profiles = performance_profiles(table)
+    contents = {"time_to_target.csv": table.to_csv(index=False).encode()}
+    if profiles.empty:
+        return contents
+    return contents | {
+        "profiles.csv": profiles.to_csv(index=False).encode(),
+        "profiles.png": _png(performance_profile(profiles)),
+    }
+
+
+def _figures(rows: pd.DataFrame, curves: pd.DataFrame, ranked: pd.DataFrame) -> dict[str, bytes]:
     """The figures as PNG, by name. Lines without a rank, which lost runs, are left to the table."""
     if ranked.empty:
         return {}
@@ -77,7 +105,6 @@ def _figures(rows: pd.DataFrame, folder: Path, ranked: pd.DataFrame) -> dict[str
 
     rows = rows.merge(ranked, on=KEYS)
     runs = rows[rows["seed"].notna()].drop_duplicates("run")
-    curves = results.curves(folder, ("step", "valid_elbo_nats"), ("run", "steps", "num_steps"))
     if not curves.empty:  # models from elsewhere have none
         curves = curves[curves["run"].isin(runs["run"])]
     ranks = ranks_over_blocks(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from operator import attrgetter
@@ -33,6 +34,8 @@ NUMBERS = ("value", "low", "high", "reference")
 COMMON = ("study", *LABELS, "status", "reason", *TRAINING, "environment")
 ORDER = ("run", "study", *LABELS, SEED, "status", "reason", *TRAINING, "environment")
 """The columns of every row beside its figure: those that runs share, and all."""
+COSTS = frozenset({"decoder_evaluations", "seconds"})
+"""Columns of the curves that are not recorded, but follow from steps."""
 NONE = Metric("", None, "", None)
 """The figure of a row of a run that has none."""
 
@@ -92,16 +95,23 @@ def curves(
 ) -> pd.DataFrame:
     """Read the learning curves of a results folder: one row per run and logged step.
 
+    Beside "step" stand the "decoder_evaluations" (steps x samples x batch size) and the "seconds"
+    (steps x the time of a step in the last timing pass; NaN where that has not timed the variant)
+    that training has taken by then.
+
     With `names`, of these curves alone; with `columns`, with these of the runs': a large folder has
     millions of rows.
     """
     import pandas as pd
 
+    step_s = {_line_of(t): ms / 1e3 for t in timings(Path(out)) if (ms := _step_ms(t))}
     table, points = _Runs(), Numbers()
     for record in records(Path(out)):
         if record.curves:
             length = len(record.curves["step"])
             shown = {n: v for n, v in record.curves.items() if names is None or n in names}
+            if names is None or not COSTS.isdisjoint(names):
+                shown |= _costs(record, step_s.get(_line_of(record), math.nan))
             table.add(record, length)
             points.add(shown, length)
     if not points.length:
@@ -111,6 +121,29 @@ def curves(
     for absent in ("study", "status", "reason", "environment"):
         common.pop(absent, None)
     return pd.DataFrame(points.columns() | first | common | configured, copy=False)
+
+
+def _line_of(record: Record) -> Labels:
+    """The labels that the runs of a line and their timing share."""
+    return msgspec.structs.replace(record.labels, seed=None)
+
+
+def _step_ms(timing: Record) -> float | None:
+    return next((m.value for m in timing.metrics if m.metric == "step_time"), None)
+
+
+def _costs(record: Record, step_s: float) -> dict[str, list[float | None]]:
+    """What training has taken by each point; NaN where the configuration does not say."""
+    train = record.config.get("train")
+    batch_size = train.get("batch_size") if isinstance(train, dict) else None
+    per_step = {
+        "decoder_evaluations": record.labels.num_samples * batch_size if batch_size else math.nan,
+        "seconds": step_s,
+    }
+    return {
+        name: [None if step is None else step * cost for step in record.curves["step"]]
+        for name, cost in per_step.items()
+    }
 
 
 class _Runs:

@@ -15,11 +15,12 @@ from msgspec.structs import replace
 from vaebench import results
 from vaebench.config import RunConfig, convert, functions_of
 from vaebench.config.build import build_stack, load_data
-from vaebench.config.study import expand, read, resolve
+from vaebench.config.study import read, resolve
 from vaebench.core.errors import InputError
 from vaebench.core.plugins import known_to_workers, load_plugins
 from vaebench.core.sources import check_unchanged
 from vaebench.models import weights
+from vaebench.running.budget import expanded, note
 from vaebench.running.choosing import COMPILE, Study, in_words
 from vaebench.running.cluster import NO_CLUSTER, Cluster
 from vaebench.running.coordinate import Account, OnSteps, carry_out
@@ -76,12 +77,12 @@ def run(
     load_plugins(plugins)
     for file in plugins:
         check_unchanged(file)
+    folder, study = Path(out), None
     if isinstance(study_or_configs, (str, Path)):
         study = read(Path(study_or_configs))
-        name, configs = study.name, expand(study)
+        name, configs = study.name, expanded(study)
     else:
         name, configs = "configs", resolve(study_or_configs)
-    folder = Path(out)
     run_all(
         configs,
         folder,
@@ -93,6 +94,8 @@ def run(
         compiles=compiles,
         timings=timings,
     )
+    if study is not None:
+        note(folder, study, configs)
     return results.load(folder)
 
 

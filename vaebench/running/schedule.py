@@ -43,5 +43,4 @@ def _missing(stacks: Sequence[Job]) -> dict[str, Job]:
 def _cost(job: Job) -> int:
     """Decoder evaluations of the whole job, to which its time is about proportional."""
     first = job.configs[0]
-    per_step = len(job.configs) * first.num_samples * first.train.batch_size
-    return per_step * first.train.num_steps
+    return len(job.configs) * first.evaluations_per_step * first.train.num_steps

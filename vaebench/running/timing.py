@@ -179,7 +179,8 @@ def _baseline(lap: Lap, laps: Sequence[Lap]) -> Lap:
 
 def _conditions(lap: Lap) -> tuple[object, ...]:
     first = lap.configs[0]
-    return first.likelihood, first.data, first.settings, len(lap.configs)
+    settings = {name: v for name, v in first.settings.items() if name != "train.num_steps"}
+    return first.likelihood, first.data, settings, len(lap.configs)
 
 
 def _record(lap: Lap, baseline: Lap, study: str, device: str, num_threads: int) -> Record:

@@ -219,7 +219,7 @@ OVERRIDES = {
     "axes.=1": "--set needs KEY=VALUE",
     "train.num_steps=3": "as base.train.num_steps does; got 'train.num_steps'",
     "seed=3": "as base.seed does; got 'seed'",
-    "lr=3": "a key that begins with name, base, axes or sweep",
+    "lr=3": "a key that begins with name, base, axes, budget or sweep",
     "base=3": "Expected 'table', got 'int' - at 'base'",
     "axes=3": "Expected 'table', got 'int' - at 'axes'",
     "sweep=3": "Expected 'table', got 'int' - at 'sweep'",

@@ -34,8 +34,7 @@ class Cost:
 
 def cost_of(config: RunConfig, steps: int, step_ms: float) -> Cost:
     """What a run costs that takes so many steps, of so many milliseconds each."""
-    evaluations = steps * config.num_samples * config.train.batch_size
-    return Cost(0, steps, evaluations, steps * step_ms / 1e3)
+    return Cost(0, steps, steps * config.evaluations_per_step, steps * step_ms / 1e3)
 
 
 def in_full(runs: Sequence[RunConfig], step_ms: float) -> Cost:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from vaebench.config import RunConfig
-from vaebench.config.study import Study, expand, set_by_axes
+from vaebench.config.study import Study, set_by_axes
+from vaebench.running.budget import expanded
 from vaebench.running.job import labels
 from vaebench.running.sweeps.space import Space, check_used, search_space
 
@@ -34,7 +35,7 @@ class Variant:
 def variants_of(study: Study) -> list[Variant]:
     """The variants of a study, in the order of its axes. Raises InputError."""
     groups: dict[str, list[tuple[RunConfig, frozenset[str]]]] = {}
-    for config, places in zip(expand(study), set_by_axes(study), strict=True):
+    for config, places in zip(expanded(study), set_by_axes(study), strict=True):
         groups.setdefault(replace(config, seed=0).id, []).append((config, places))
     firsts = [group[0][0] for group in groups.values()]
     spaces = [
