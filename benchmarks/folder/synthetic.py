@@ -19,7 +19,7 @@ import numpy as np
 from vaebench import results
 from vaebench.config import RunConfig, parse
 from vaebench.results import Record, Training, metric
-from vaebench.running.job import labels
+from vaebench.running.recording import labels
 
 NUM_SEEDS, NUM_VARIANTS = 100, 50
 NUM_POINTS, NUM_STEPS = 40, 400

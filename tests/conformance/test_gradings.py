@@ -9,6 +9,7 @@ import torch
 from click.testing import CliRunner
 
 import vaebench as vb
+import vaebench.running.perform as stack
 from tests.support import ROOT
 from tests.support.runs import tiny
 from vaebench import results
@@ -21,7 +22,6 @@ from vaebench.data import Dataset, Images, Part
 from vaebench.evaluation import GRADINGS, Grade, Subject, chunks, evaluate, with_own_streams
 from vaebench.models import select
 from vaebench.ops.noise import Noise
-from vaebench.running import job as stack
 from vaebench.running.harness import train_all
 
 pytestmark = pytest.mark.slow

@@ -20,7 +20,8 @@ from vaebench.core.hyper import source_fingerprint
 from vaebench.core.sources import surroundings
 from vaebench.evaluation.samples.extractors import extractor_for
 from vaebench.running import external as given
-from vaebench.running.job import Job, perform
+from vaebench.running.job import Job
+from vaebench.running.perform import perform
 
 REPOSITORY = ROOT
 

@@ -9,7 +9,9 @@ from vaebench import results
 from vaebench.config.study import resolve
 from vaebench.running.coordinate import MAX_DEATHS, Account, carry_out
 from vaebench.running.events import Begun, Compiled, FileOf, Lost, Recorded, Steps
-from vaebench.running.job import Job, failures, perform
+from vaebench.running.job import Job
+from vaebench.running.perform import perform
+from vaebench.running.recording import failures
 
 
 @pytest.fixture

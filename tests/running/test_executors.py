@@ -37,7 +37,8 @@ from vaebench.running.events import Begun
 from vaebench.running.executors import EXECUTORS, Executor, local
 from vaebench.running.executors.entry import here
 from vaebench.running.harness import train_all
-from vaebench.running.job import Job, Needs, perform
+from vaebench.running.job import Job, Needs
+from vaebench.running.perform import perform
 
 STUDY = """
 name = "held"

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from vaebench.config import parse
 from vaebench.config.sweep import Budget, SweepConfig
 from vaebench.results import Metric, Record, Training
-from vaebench.running.job import labels
+from vaebench.running.recording import labels
 from vaebench.running.sweeps.clock import Clock
 from vaebench.running.sweeps.goals import USUAL, Goals, goals_of
 from vaebench.running.sweeps.outcome import amount

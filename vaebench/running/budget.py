@@ -11,7 +11,7 @@ from vaebench.config.study import Study, expand
 from vaebench.config.training_budget import StepMs
 from vaebench.core.errors import InputError
 from vaebench.results import Labels
-from vaebench.running.job import labels
+from vaebench.running.recording import labels
 
 Timed = Mapping[tuple[str, ...], float]
 """Milliseconds of a step, by what it depends on."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from vaebench import results
 from vaebench.results import Record
 from vaebench.running.events import Begun, Compiled, Event, FileOf, Lost, Recorded, Steps
-from vaebench.running.job import SETTLED, Job, divided, failures, without
+from vaebench.running.job import SETTLED, Job, divided, without
+from vaebench.running.recording import failures
 
 OnSteps = Callable[[int], None]
 """Called with the number of training steps done since the last call, summed over runs."""

@@ -20,7 +20,8 @@ from vaebench.core.sources import files_of
 from vaebench.data import file_of, is_path
 from vaebench.evaluation.samples.extractor_files import named
 from vaebench.evaluation.samples.extractors import EXTRACTORS
-from vaebench.running.job import Job, within_root
+from vaebench.running.job import Job
+from vaebench.running.perform import within_root
 
 DATA = Path("vaebench-data")
 """The folder of data sets by name, within the root."""

@@ -27,7 +27,7 @@ from vaebench.models import VAE
 from vaebench.ops import forget_paths, paths
 from vaebench.results import Metric, Record, metric
 from vaebench.running.environment import describe
-from vaebench.running.job import labels
+from vaebench.running.recording import labels
 from vaebench.training.curves import Step, interval
 from vaebench.training.loop import training_steps
 from vaebench.training.minibatches import steps_per_epoch

@@ -15,7 +15,8 @@ from vaebench.running.cluster import Cluster, Slurm, cluster
 from vaebench.running.events import Begun, Lost, Recorded
 from vaebench.running.executors import on_slurm
 from vaebench.running.harness import train_all
-from vaebench.running.job import Job, failures
+from vaebench.running.job import Job
+from vaebench.running.recording import failures
 
 HERE = Slurm(via="local", minutes=5)
 

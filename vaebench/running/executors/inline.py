@@ -11,8 +11,9 @@ from vaebench.core.timing import threads
 from vaebench.running.cluster import Cluster
 from vaebench.running.events import Begun, Event
 from vaebench.running.executors.entry import executor
-from vaebench.running.job import Job, perform
+from vaebench.running.job import Job
 from vaebench.running.machine import this_machine
+from vaebench.running.perform import perform
 
 
 @executor(name="inline", machine=lambda num_workers, cluster: this_machine(1))

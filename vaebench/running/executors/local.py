@@ -19,7 +19,9 @@ from vaebench.running.cluster import Cluster
 from vaebench.running.environment import visible_gpus
 from vaebench.running.events import Begun, Event, Lost
 from vaebench.running.executors.entry import executor
-from vaebench.running.job import Job, failures, perform
+from vaebench.running.job import Job
+from vaebench.running.perform import perform
+from vaebench.running.recording import failures
 
 MAX_STARTS = 3
 """Workers in a row that may die before they begin a job; then no more are started."""

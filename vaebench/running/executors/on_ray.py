@@ -24,9 +24,10 @@ from vaebench.running.cluster import Cluster
 from vaebench.running.events import Begun, Event, Lost, OfJob
 from vaebench.running.executors.entry import executor
 from vaebench.running.executors.local import SETTINGS
-from vaebench.running.job import Job, perform
+from vaebench.running.job import Job
 from vaebench.running.machine import Machine, num_cores, this_machine
 from vaebench.running.parcel import DATA, Parcel, moved, pack, unpacked
+from vaebench.running.perform import perform
 
 REACH_S = 4.0
 """Seconds in which a cluster's head must take a connection, and as many to answer."""

@@ -36,7 +36,7 @@ from vaebench.results import Labels, Record
 from vaebench.running.environment import describe
 from vaebench.running.external.doubts import doubts_of, marked
 from vaebench.running.external.model import Decode, Encode, external_model, from_torch
-from vaebench.running.job import files, lost
+from vaebench.running.grading import files, lost
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,9 @@ from vaebench.evaluation.likelihood.held_out import on_validation
 from vaebench.models import select
 from vaebench.results import Metric
 from vaebench.running.events import FileOf, OfJob
-from vaebench.running.job import Job, history_of, lost, recorded
+from vaebench.running.grading import lost
+from vaebench.running.job import Job
+from vaebench.running.recording import history_of, recorded
 from vaebench.training.loop import Trained
 
 IN_ITS_PLACE = "the validation part in the place of the test part: "

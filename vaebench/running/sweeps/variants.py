@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from vaebench.config import RunConfig
 from vaebench.config.study import Study, set_by_axes
 from vaebench.running.budget import expanded
-from vaebench.running.job import labels
+from vaebench.running.recording import labels
 from vaebench.running.sweeps.space import Space, check_used, search_space
 
 if TYPE_CHECKING:
