@@ -1,6 +1,8 @@
 """Full disks, read-only folders and closed pipes: one line, nothing half-written, nothing lost."""
 
+import contextlib
 import errno
+import fcntl
 import os
 import resource
 import shutil
@@ -106,6 +108,45 @@ def test_what_is_dated_in_the_future_is_cleared_and_what_is_not_ours_stays(tmp_p
     results.prepare(tmp_path)
     assert not any(path.exists() for path in ours)
     assert all(path.exists() for path in others)
+
+
+def test_what_a_killed_writer_left_is_cleared_at_once_and_a_living_one_is_left_alone(tmp_path):
+    results.prepare(tmp_path)
+    folders = (tmp_path, tmp_path / "runs")
+    with contextlib.ExitStack() as writers:
+        for folder in folders:
+            writers.enter_context(files._unfinished(folder))
+        (tmp_path / f"{files.PREFIX}left.tmp").write_text("{")
+        results.prepare(tmp_path)
+        assert [len(list(folder.glob("*.tmp"))) for folder in folders] == [1, 1]
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_file_that_was_cleared_before_it_was_locked_is_made_again(tmp_path, monkeypatch):
+    lock, cleared = fcntl.flock, []
+
+    def late(file, how):
+        if not cleared:
+            cleared.append(Path(file.name))
+            cleared[0].unlink()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    results.write_atomically(tmp_path / "file", b"new")
+    assert cleared
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(("age_s", "stays"), [(60, True), (7200, False), (-7200, False)])
+def test_where_there_are_no_locks_the_date_says_what_was_left(tmp_path, monkeypatch, age_s, stays):
+    results.prepare(tmp_path)
+    left = tmp_path / f"{files.PREFIX}a.tmp"
+    left.write_text("")
+    os.utime(left, (time.time() - age_s,) * 2)
+    monkeypatch.setattr(fcntl, "flock", refusing(errno.ENOLCK))
+    results.prepare(tmp_path)
+    assert left.exists() == stays
 
 
 def test_a_temporary_file_that_goes_while_it_is_looked_at_is_no_fault(tmp_path, monkeypatch):

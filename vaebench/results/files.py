@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from vaebench.core.errors import InputError, StorageError
 
 ABANDONED_AFTER_S = 3600.0
-"""A temporary file this old, or of a date this far ahead, belongs to no writer that still runs."""
+"""Where there are no locks, a temporary file this old, or of a date this far ahead, belongs to no
+writer that still runs."""
 PARTS = ("runs", "samples", "weights", "examples")
 """The folders of a results folder."""
 FULL = "make room there, and give the same command again"
@@ -41,18 +44,36 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises StorageError.
     """
-    with storing(path.parent):
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=PREFIX, suffix=".tmp")
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-            os.chmod(name, 0o644)  # temporary files are for their owner alone
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+    with storing(path.parent), _unfinished(path.parent) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        os.chmod(file.name, 0o644)  # temporary files are for their owner alone
+        os.replace(file.name, path)
+
+
+@contextmanager
+def _unfinished(folder: Path) -> Iterator[IO[bytes]]:
+    """A temporary file that is gone at the end, and which `clear` leaves alone until then."""
+    file = _locked_file(folder)
+    try:
+        yield file
+    finally:
+        Path(file.name).unlink(missing_ok=True)
+        file.close()  # which a full disk refuses once more
+
+
+def _locked_file(folder: Path) -> IO[bytes]:
+    """A new file that is locked for as long as it is open: its writer lives."""
+    while True:
+        file = tempfile.NamedTemporaryFile(  # noqa: SIM115
+            dir=folder, prefix=PREFIX, suffix=".tmp", delete=False
+        )
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # one who clears was faster than the lock
 
 
 def writable(out: Path) -> None:
@@ -66,20 +87,29 @@ def writable(out: Path) -> None:
     with storing(out):
         out.mkdir(parents=True, exist_ok=True)
         clear(out)
-        with tempfile.NamedTemporaryFile(
-            dir=out, prefix=PREFIX, suffix=".tmp", buffering=0
-        ) as file:
+        with _unfinished(out) as file:
             file.write(bytes(1 << 12))  # a full disk has room for a file of no bytes
+            file.flush()
 
 
 def clear(folder: Path, prefix: str = PREFIX) -> None:
-    """Remove what interrupted writers left."""
-    for orphan in folder.glob(f"{prefix}*.tmp"):
-        try:
-            if abs(time.time() - orphan.stat().st_mtime) > ABANDONED_AFTER_S:
-                orphan.unlink()
-        except FileNotFoundError:
-            continue  # its writer has just put it in its place
+    """Remove what writers left that were killed; what is being written stays."""
+    for left in folder.glob(f"{prefix}*.tmp"):
+        # One that is gone is in its place; another user's is for that user to remove.
+        with suppress(FileNotFoundError, PermissionError), left.open("r+b") as file:
+            if _is_abandoned(file):
+                left.unlink()
+
+
+def _is_abandoned(file: IO[bytes]) -> bool:
+    """Whether no writer holds a temporary file, which from here on is held by us."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return abs(time.time() - os.fstat(file.fileno()).st_mtime) > ABANDONED_AFTER_S
+    return True
 
 
 def check_room(out: Path, num_bytes: int) -> None:
