@@ -1,12 +1,14 @@
 """Progress: a bar on a terminal; elsewhere plain lines, now and then."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from tests.support.runs import tiny
 from vaebench.cli import show
 from vaebench.config.study import resolve
-from vaebench.running import harness
-from vaebench.running.harness import Meter, train_all
+from vaebench.running.harness import train_all
+from vaebench.running.meter import Meter
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_a_terminal_has_a_bar_with_the_last_words(monkeypatch, capsys):
 def test_runs_are_counted_as_they_end_with_those_that_were_there(tmp_path, tiny_npz):
     heard = []
 
-    @harness.contextmanager
+    @contextmanager
     def progress(what, total):
         yield Meter(lambda steps: None, heard.append)
 

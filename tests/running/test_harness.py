@@ -17,7 +17,8 @@ from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
 from vaebench.running import harness, schedule
 from vaebench.running.executors import EXECUTORS
-from vaebench.running.harness import Meter, train_all
+from vaebench.running.harness import train_all
+from vaebench.running.meter import Meter
 from vaebench.running.plan import StackPlan, stacks
 from vaebench.training.kind import step_kind
 from vaebench.training.stepping import compiled

@@ -14,7 +14,7 @@ import click
 from vaebench.core.shown import plain
 
 if TYPE_CHECKING:
-    from vaebench.running.harness import Meter
+    from vaebench.running.meter import Meter
 
 RUNS_EVERY_S, STEPS_EVERY_S = 5.0, 30.0
 """Seconds between two lines of progress at least, where the output is no terminal."""
@@ -30,7 +30,7 @@ def progress_bar(what: str, total: int) -> Iterator[Meter]:
 
 @contextmanager
 def _lines(what: str, total: int) -> Iterator[Meter]:
-    from vaebench.running.harness import Meter
+    from vaebench.running.meter import Meter
 
     start = last = time.monotonic()
     num_done, runs, is_shown = 0, "", True
@@ -66,7 +66,7 @@ def _bar(what: str, total: int) -> Iterator[Meter]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.text import Text
 
-    from vaebench.running.harness import Meter
+    from vaebench.running.meter import Meter
 
     columns = (
         TextColumn("{task.description}", markup=False),

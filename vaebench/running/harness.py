@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from vaebench import results
-from vaebench.config import RunConfig, convert, functions_of
-from vaebench.config.build import build_stack, load_data
+from vaebench.config import RunConfig
 from vaebench.config.study import read, resolve
-from vaebench.core.errors import InputError
-from vaebench.core.plugins import known_to_workers, load_plugins
+from vaebench.core.plugins import load_plugins
 from vaebench.core.sources import check_unchanged
-from vaebench.models import weights
 from vaebench.running.budget import expanded, note
+from vaebench.running.checks import check, check_versions, num_bytes
 from vaebench.running.choosing import COMPILE, Study, in_words
 from vaebench.running.cluster import NO_CLUSTER, Cluster
-from vaebench.running.coordinate import Account, OnSteps, carry_out
+from vaebench.running.coordinate import Account, carry_out
 from vaebench.running.environment import default_device, describe
 from vaebench.running.executors import EXECUTORS
 from vaebench.running.job import SETTLED, Job, Needs
+from vaebench.running.meter import Progress, counted, silent
 from vaebench.running.plan import DEFAULT_SIZE, StackPlan, plan, run_bytes
 from vaebench.running.schedule import schedule
 from vaebench.running.timing import Variant, timing_pass
@@ -34,28 +31,6 @@ from vaebench.training.stepping.ways import STEP, Stepping, taken
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SMALL_FILES = 1 << 15
-"""Bytes beside a run's weights, at the least: record, sample images, values of each example."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Meter:
-    """Two callbacks that show progress: one for training steps, one for runs."""
-
-    on_steps: OnSteps
-    on_runs: Callable[[str], None]
-    """Called as a stack ends, with what has become of the study's runs so far."""
-
-
-Progress = Callable[[str, int], AbstractContextManager[Meter]]
-"""(description of the work, its number of steps) -> a context with a Meter to report to."""
-
-
-@contextmanager
-def silent(what: str, total: int) -> Iterator[Meter]:
-    """A Progress that shows nothing."""
-    yield Meter(lambda steps: None, lambda words: None)
 
 
 def run(
@@ -118,7 +93,7 @@ def run_all(
     """
     check(configs, executor, workers, plugins, compiles)  # else there would be an empty folder
     results.prepare(out)
-    _check_versions(configs, out)
+    check_versions(configs, out)
     with results.alone(out):
         ended = train_all(
             configs,
@@ -160,7 +135,7 @@ def train_all(
     pending = [c for c in configs if c.id not in settled]
     if not pending:
         return settled
-    results.check_room(out, _num_bytes(pending))
+    results.check_room(out, num_bytes(pending))
     with _accounted(configs, out):
         machine = EXECUTORS[executor].machine(workers, cluster)
         whole = Study(configs, machine.device, machine.cores)
@@ -176,7 +151,7 @@ def train_all(
         with progress(words, num_steps) as meter:
 
             def on_runs(ended: Mapping[str, results.Status]) -> None:
-                meter.on_runs(_counted(ended, len(configs)))
+                meter.on_runs(counted(ended, len(configs)))
 
             ready = itertools.count(1)
 
@@ -222,82 +197,10 @@ def _way(records: Sequence[results.Record]) -> str:
     return "eager" if not steps or "eager" in steps else "compiled"
 
 
-def check(
-    configs: Sequence[RunConfig],
-    executor: str,
-    workers: int | None,
-    plugins: Sequence[str],
-    compiles: str,
-) -> None:
-    """Raises InputError for what is refused before anything is trained."""
-    EXECUTORS[executor]
-    COMPILE[compiles]
-    if workers is not None and workers < 1:
-        raise InputError(f"there must be at least one worker; got {workers}")
-    if executor != "inline":
-        _check_importable(configs, plugins)
-
-
-def _check_versions(configs: Sequence[RunConfig], out: Path) -> None:
-    """Raises InputError where the folder holds one of these runs as an earlier version made it.
-
-    Such a record has the same configuration and another id: its random draws were others, and a
-    table of both would have two runs of one seed.
-    """
-    ids = {config.id for config in configs}
-    if results.recorded(out).keys() <= ids:
-        return
-    others = (record for record in results.records(out) if record.run not in ids)
-    earlier = [record.run for record in others if _id_now(record) in ids]
-    if earlier:
-        raise InputError(
-            f"{out} must hold runs of this version of vaebench alone; {len(earlier)} of this "
-            f"study, as {earlier[0]}, are of another, whose numbers for the same settings are "
-            f"others (CHANGELOG.md): choose another --out, or move those records away"
-        )
-
-
-def _id_now(record: results.Record) -> str:
-    """The id that a recorded configuration has in this version; "" where it is none of it."""
-    try:
-        config: RunConfig = convert(record.config, RunConfig)
-    except InputError:
-        return ""
-    return config.id
-
-
-def _num_bytes(configs: Sequence[RunConfig]) -> int:
-    """Bytes on disk that these runs will take at least: their weights, and a few small files."""
-    first_of = {config.stack_key: config for config in configs}
-    weight_bytes = {key: _num_bytes_of_weights(config) for key, config in first_of.items()}
-    return sum(weight_bytes[config.stack_key] + SMALL_FILES for config in configs)
-
-
-def _num_bytes_of_weights(config: RunConfig) -> int:
-    """Bytes of a run's weights; 0 where they are not known.
-
-    Models with plugins are built by workers alone, and what cannot be built is theirs to report.
-    """
-    if config.plugin:
-        return 0
-    try:
-        dataset = load_data(config.data)
-        return len(weights(build_stack([config], dataset.image_shape, dataset.log_volume)))
-    except Exception:
-        return 0
-
-
 def _ends(configs: Sequence[RunConfig], out: Path) -> dict[str, results.Status]:
     """The status of each of these runs that is recorded, by id."""
     statuses = {config.id: results.status(out, config.id) for config in configs}
     return {run: status for run, status in statuses.items() if status is not None}
-
-
-def _counted(ended: Mapping[str, results.Status], num_runs: int) -> str:
-    """How many runs ended how, in words."""
-    counts = Counter(ended.values())
-    rest = "".join(f", {counts[s]} {s}" for s in ("diverged", "failed") if counts[s])
-    return f"{counts['done']} of {num_runs} runs done{rest}"
 
 
 @contextmanager
@@ -340,16 +243,3 @@ def _variants(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
     for config in configs:
         groups.setdefault(replace(config, seed=0).id, []).append(config)
     return [group[:DEFAULT_SIZE] for group in groups.values()]
-
-
-def _check_importable(configs: Sequence[RunConfig], plugins: Sequence[str]) -> None:
-    """Raises InputError for functions that a worker process could not import.
-
-    It can import those of the package, of installed plugins and of the plugin files.
-    """
-    for function in {function for config in configs for function in functions_of(config)}:
-        if not known_to_workers(function.__module__ or "", plugins):
-            raise InputError(
-                f"workers cannot see {function.__name__!r}, defined in {function.__module__}: "
-                f"put it in a file given as plugins=[...], or use executor='inline'"
-            )

@@ -14,7 +14,7 @@ from vaebench.config.study import expand, read
 from vaebench.config.sweep import Budget
 from vaebench.core.errors import InputError
 from vaebench.running.executors import local
-from vaebench.running.harness import silent
+from vaebench.running.meter import silent
 from vaebench.running.sweeps import sweep as module
 from vaebench.running.sweeps.rounds import Tuned
 from vaebench.running.sweeps.sweep import sweep

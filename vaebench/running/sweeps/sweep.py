@@ -15,8 +15,10 @@ from optuna.storages import BaseStorage
 from vaebench import results
 from vaebench.config.study import Study
 from vaebench.config.sweep import Budget
+from vaebench.running.checks import check
 from vaebench.running.cluster import NO_CLUSTER, Cluster
-from vaebench.running.harness import Progress, check, silent, time_all, train_all
+from vaebench.running.harness import time_all, train_all
+from vaebench.running.meter import Progress, silent
 from vaebench.running.sweeps.clock import Clock
 from vaebench.running.sweeps.figures import write_figures
 from vaebench.running.sweeps.finals import finals
