@@ -1,5 +1,7 @@
 """A stack that raises: which smaller ones are tried, and what is not done twice."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from vaebench.running.events import Compiled, Recorded
 from vaebench.running.job import Job
 from vaebench.running.perform import perform
 from vaebench.training.stepping import compiled
+from vaebench.training.stepping.ways import WAYS, Stepping, never
 
 
 @pytest.fixture
@@ -97,3 +100,19 @@ def test_a_graph_is_compiled_and_what_stops_it_is_the_runs_to_say(monkeypatch, j
     config = job.configs[0]
     assert list(perform(Job((), "s", graph_of=config))) == [Compiled()]
     assert made == [(config, load_data(config.data).fingerprint)]
+
+
+def test_steps_are_taken_by_the_way_that_now_has_the_name(monkeypatch, job):
+    """And a way is made once for all jobs of a worker: it compiles."""
+    made = []
+    short = replace(job, configs=job.configs[:1], stepping=Stepping("compiled"))
+    for letter in "ab":
+
+        def way(letter=letter):
+            made.append(letter)
+            return never()
+
+        monkeypatch.setitem(WAYS._entries, "compiled", way)
+        for _ in range(2):
+            list(perform(short))
+    assert made == ["a", "b"]

@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -95,7 +95,7 @@ def _performed(job: Job) -> Iterator[OfJob]:
     ops.note(WHY, job.stepping.why)
     ops.note(LIKE, job.configs[0].stack_key)
     start = [Checkpoint.from_bytes(content) for content in job.start]
-    way = _way(job.stepping.way)
+    way = _made(WAYS[job.stepping.way])
     steps = training(configs, dataset, device, way, start=start, until=job.until)
     while True:
         try:
@@ -114,9 +114,12 @@ def _performed(job: Job) -> Iterator[OfJob]:
 
 
 @functools.cache
-def _way(name: str) -> MakeBlocks:
-    """The way to take steps; kept for the later jobs of a worker, which need not compile again."""
-    return WAYS[name]()
+def _made(way: Callable[[], MakeBlocks]) -> MakeBlocks:
+    """The blocks of a way; kept for the later jobs of a worker, which need not compile again.
+
+    Kept by the way itself, as another one may be registered under its name.
+    """
+    return way()
 
 
 def within_root(path: Path) -> Path:
