@@ -10,12 +10,12 @@ from tests.report.test_comparison import SPACE, rows_of
 from vaebench.report.figures import (
     close,
     comparison,
-    learning_curves,
     rate_distortion,
     throughput,
 )
 from vaebench.report.gradients import figures as gradient_figures
 from vaebench.report.gradients.curves import LINE_HEIGHT
+from vaebench.report.learning_curves import learning_curves
 from vaebench.report.panels import HEIGHT, MOST_COLOURS, MOST_LINES, MOST_ROWS
 
 LONG = "beta_elbo(beta=linear(start=0.0, stop={}, over=0.5)) K=5, rate weight cyclical, iaf, vamp"

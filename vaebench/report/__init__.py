@@ -102,6 +102,7 @@ def _figures(rows: pd.DataFrame, curves: pd.DataFrame, ranked: pd.DataFrame) -> 
         return {}
     from vaebench.report import figures
     from vaebench.report.critical_difference import critical_difference
+    from vaebench.report.learning_curves import learning_curves
 
     rows = rows.merge(ranked, on=KEYS)
     runs = rows[rows["seed"].notna()].drop_duplicates("run")
@@ -109,7 +110,7 @@ def _figures(rows: pd.DataFrame, curves: pd.DataFrame, ranked: pd.DataFrame) -> 
         curves = curves[curves["run"].isin(runs["run"])]
     ranks = ranks_over_blocks(rows)
     drawn = {
-        "curves.png": figures.learning_curves(curves, runs),
+        "curves.png": learning_curves(curves, runs),
         "comparison.png": figures.comparison(rows),
         "rate_distortion.png": figures.rate_distortion(rows),
         "bounds.png": figures.bounds(rows),

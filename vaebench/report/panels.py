@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from vaebench.report.labels import display_names
 from vaebench.report.lettering import lettered
 
+GREY: dict[str, Any] = {"color": "0.8", "linewidth": 0.8, "zorder": 0}
+"""The look of the variants that have no name in a figure."""
 HEIGHT = 3.6
 """Inches of a panel, at least."""
 LINE_HEIGHT = 0.25
@@ -111,3 +114,10 @@ def _by_configuration(rows: pd.DataFrame) -> list[str]:
     by = [*columns, "label"]
     order = rows[by].drop_duplicates().sort_values(by, na_position="first")
     return [str(label) for label in order["label"].unique()]
+
+
+def with_titles(grid: Any, x: str, y: str, facet: str = "col") -> Figure:
+    """Name the axes of a seaborn grid and its panels; `facet` is what these stand along."""
+    grid.set_axis_labels(x, y).set_titles(f"{{{facet}_name}}")
+    figure: Figure = grid.figure
+    return figure
