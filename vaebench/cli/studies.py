@@ -76,11 +76,11 @@ def run(
 def report(folder: Path, out: Path | None, target: float | None) -> None:
     """Write tables and figures of the results in FOLDER."""
     from vaebench.report import write_report
-    from vaebench.report.tables import BRIEF, footnotes, printable
+    from vaebench.report.tables import BRIEF, footnotes, printable, title_of
 
     table, paths = write_report(folder, out or folder / "report", target)
-    for space, part in table.groupby("observation_space"):
-        print_table(str(space), printable(part, BRIEF).astype(str).to_dict("records"))
+    for _, part in table.groupby("observation_space"):
+        print_table(title_of(part), printable(part, BRIEF).astype(str).to_dict("records"))
         print_lines(footnotes(part, BRIEF))
     print_lines(paths)
 

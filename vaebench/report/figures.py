@@ -82,6 +82,7 @@ def rate_distortion(rows: pd.DataFrame) -> Figure | None:
         col="observation_space",
         facet_kws={"sharex": False, "sharey": False},
     )
+    grid.legend.set_title("variant")
     for space, axes in grid.axes_dict.items():
         _logarithmic_from_1(axes)
         part = wide[wide["observation_space"] == space]

@@ -53,7 +53,7 @@ def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> F
         sharey=False,
     )
     grid.map(plt.plot, "step", "mean")
-    grid.add_legend(title="label")
+    grid.add_legend(title="variant")
     grid.map(plt.fill_between, "step", "low", "high", alpha=0.2, linewidth=0)
     for space, axes in grid.axes_dict.items():
         of_space = means[means["observation_space"] == space]
