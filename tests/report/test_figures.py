@@ -7,12 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.report.test_comparison import SPACE, rows_of
-from vaebench.report.figures import (
-    close,
-    comparison,
-    rate_distortion,
-    throughput,
-)
+from vaebench.report.figures import close, comparison, rate_distortion, throughput
 from vaebench.report.gradients import figures as gradient_figures
 from vaebench.report.gradients.curves import LINE_HEIGHT
 from vaebench.report.learning_curves import learning_curves

@@ -14,14 +14,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from vaebench.report.labels import some_of
-from vaebench.report.panels import (
-    GREY,
-    best_labels,
-    grey_note,
-    labelled,
-    order_of,
-    with_titles,
-)
+from vaebench.report.panels import GREY, best_labels, grey_note, labelled, order_of, with_titles
 from vaebench.report.statistics.intervals import half_width
 
 MOST_BELOW = 3

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch.distributions import Distribution as TorchDistribution
 
 from vaebench import ops, results
-from vaebench.config import (
-    Choice,
-    DataConfig,
-)
+from vaebench.config import Choice, DataConfig
 from vaebench.config.build import subject_by
 from vaebench.core.errors import InputError
 from vaebench.evaluation import Subject, budget

@@ -12,14 +12,8 @@ from vaebench.diagnostics.certify.exact.linear_gaussian import (
     linear_gaussian,
     replicas,
 )
-from vaebench.diagnostics.certify.finding import (
-    Finding,
-    allowance,
-    same,
-)
-from vaebench.diagnostics.certify.objectives.hyperparameters import (
-    loss_at,
-)
+from vaebench.diagnostics.certify.finding import Finding, allowance, same
+from vaebench.diagnostics.certify.objectives.hyperparameters import loss_at
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
 from vaebench.models.terms import NOTHING_DRAWN, Terms
 from vaebench.objectives import Objective

@@ -22,13 +22,7 @@ from vaebench.diagnostics.certify.exact.linear_gaussian import (
     linear_gaussian,
     replicas,
 )
-from vaebench.diagnostics.certify.finding import (
-    ROUNDING,
-    Finding,
-    changes,
-    largest,
-    same,
-)
+from vaebench.diagnostics.certify.finding import ROUNDING, Finding, changes, largest, same
 from vaebench.diagnostics.certify.objectives.batches import (
     FEW,
     check_halves,
