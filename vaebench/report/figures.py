@@ -27,6 +27,7 @@ from vaebench.report.panels import (
     left_out_note,
     most_labels,
     order_of,
+    scattered_alike,
     with_titles,
 )
 from vaebench.report.standings import KEYS
@@ -56,7 +57,8 @@ def comparison(rows: pd.DataFrame) -> Figure:
     for space, axes in grid.axes_dict.items():
         part = shown[shown["observation_space"] == space]
         drawn: dict[str, Any] = {"x": "behind", "y": "label", "ax": axes}
-        sns.stripplot(part, **drawn, color="0.6", size=4)
+        with scattered_alike():
+            sns.stripplot(part, **drawn, color="0.6", size=4)
         sns.pointplot(part, **drawn, errorbar=_interval, linestyle="none", markersize=4)
         _logarithmic_from_1(axes)
         axes.axvline(0.0, color="0.8", zorder=0)

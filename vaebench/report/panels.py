@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -27,6 +29,20 @@ MOST_COLOURS, MOST_LINES = 20, 36
 """Variants that a legend names, and lines of a label that it has: the best; others are grey."""
 MOST_ROWS = 60
 """Variants of a panel that has a row for each: the best."""
+
+
+@contextmanager
+def scattered_alike() -> Iterator[None]:
+    """Within this context seaborn scatters points of the same rows in the same way every time.
+
+    It draws from numpy's global state, which is put back at the end.
+    """
+    before = np.random.get_state()
+    np.random.seed(0)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
 
 
 def labelled(rows: pd.DataFrame) -> pd.DataFrame:
