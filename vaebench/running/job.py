@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vaebench import results
 from vaebench.config import RunConfig
+from vaebench.core.errors import InputError
 from vaebench.data import Dataset
 from vaebench.running.events import OfJob
 from vaebench.training.loop import Trained
@@ -82,6 +83,10 @@ def _part(job: Job, runs: Sequence[int]) -> Job:
 def paused(out: Path, configs: Sequence[RunConfig]) -> tuple[bytes, ...]:
     """Where each of these runs paused: its weights in a results folder are then a checkpoint.
 
-    Raises InputError where one is not there.
+    Nothing, so that all begin anew, where one is not there: it was damaged, or forgotten, as the
+    run is of an earlier trial too.
     """
-    return tuple(results.read_weights(out, results.read(out, config.id)) for config in configs)
+    try:
+        return tuple(results.read_weights(out, results.read(out, c.id)) for c in configs)
+    except InputError:
+        return ()
