@@ -45,6 +45,7 @@ SHAPES = {
     "model.num_classes": 3,
     "model.flow_steps": 4,
     "model.num_components": 5,
+    "model.hyper": {"channels": 64},
     "train.num_steps": 13,
     "train.precision": "bfloat16",
     "train.batch_size": 17,

@@ -48,6 +48,7 @@ def build_stack(
         image_shape=image_shape,
         widths=first.model.widths,
         noise=streams(configs, "init"),
+        model_hyper=first.model.hyper,
         likelihood_hyper=_stacked([c.likelihood for c in configs]),
         prior_hyper=_stacked([c.prior for c in configs]),
         log_volume=log_volume,

@@ -20,6 +20,8 @@ from vaebench.config.sections import (
     flat,
     text,
 )
+from vaebench.core.user_code import is_users
+from vaebench.models import MODELS
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.objectives import OBJECTIVES
 
@@ -53,6 +55,7 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         identity = msgspec.to_builtins(self) | {"protocol": PROTOCOL}
         identity["data"] = identity["data"] | {"name": self.data.label}
         identity["train"] = _train_identity(self.train)
+        identity["model"] = _model_identity(self.model)
         return digest(identity)
 
     @property
@@ -117,6 +120,21 @@ def _train_identity(train: TrainConfig) -> dict[str, Any]:
     if train.patience is not None:
         identity["patience"] = {"points": train.patience, "counted": "once schedules have ended"}
     return identity
+
+
+def _model_identity(model: ModelConfig) -> dict[str, Any]:
+    """The model as it enters the id: of the hyperparameters of this package's models, those that
+    are not at their defaults.
+
+    So runs keep their ids where such a model is given another. All of those of a user's model
+    count, as a process knows its defaults only once its file is loaded.
+    """
+    identity: dict[str, Any] = msgspec.to_builtins(model)
+    hyper = identity.pop("hyper")
+    if model.name in MODELS and not is_users(MODELS[model.name].networks):
+        usual = {name: setting.default for name, setting in MODELS[model.name].hyper.items()}
+        hyper = dict(hyper.items() - usual.items())
+    return identity | ({"hyper": hyper} if hyper else {})
 
 
 def observation_space(data: DataConfig, measure: str, num_samples: int) -> str:

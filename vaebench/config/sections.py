@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -79,6 +80,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Maps of a flow posterior."""
     num_components: AtLeastOne = 10
     """Components of a mixture prior."""
+    hyper: dict[str, bool | int | float | str] = {}
+    """The hyperparameters that the model declares, written beside the fields above."""
 
     @property
     def latent(self) -> Latent:
@@ -138,8 +141,17 @@ def flat(**sections: Struct) -> dict[str, str]:
     return {
         f"{section}.{name}": _word(v)
         for section, fields in sections.items()
-        for name, v in msgspec.structs.asdict(fields).items()
+        for name, v in _fields(fields)
     }
+
+
+def _fields(section: Struct) -> Iterator[tuple[str, Any]]:
+    """The fields of a section, and its hyperparameters, by name."""
+    for name, value in msgspec.structs.asdict(section).items():
+        if isinstance(value, dict):
+            yield from value.items()
+        else:
+            yield name, value
 
 
 def _word(value: Any) -> str:

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 from vaebench.core.hyper import Scalar
 from vaebench.core.user_code import call
 from vaebench.models.likelihoods import Likelihood
-from vaebench.models.networks.entry import MODELS, ImageShape, Networks, Sizes
+from vaebench.models.networks.entry import MODELS
 from vaebench.models.networks.layers import StackedLinear, widest
+from vaebench.models.networks.side_by_side import outputs
+from vaebench.models.networks.sizes import ImageShape, Networks, Sizes
 from vaebench.models.posteriors import POSTERIORS, Distribution, Latent, Posterior
 from vaebench.models.posteriors.entry import Layers
 from vaebench.models.priors import PRIORS, BoundPrior, Prior, PriorShape
@@ -99,26 +102,28 @@ class VAE(nn.Module):
         named = self.named_parameters()
         return (p for name, p in named if not name.startswith("auxiliary."))
 
-    def posterior(self, x: Tensor, training: bool = False, **hyper: Scalar) -> Distribution:
-        """q(z|x): [S, B, P] -> a distribution over codes [S, B, D]."""
-        return self.distribution(self.encoded(x, training), **hyper)
+    def posterior(self, x: Tensor, step: Noise | None = None, **hyper: Scalar) -> Distribution:
+        """q(z|x): [S, B, P] -> a distribution over codes [S, B, D].
 
-    def encoded(self, x: Tensor, training: bool = False) -> Tensor:
+        `step`, here and below: the random numbers of a training step; None in evaluation.
+        """
+        return self.distribution(self.encoded(x, step), **hyper)
+
+    def encoded(self, x: Tensor, step: Noise | None = None) -> Tensor:
         """The encoder's numbers, from which q(z|x) is made: [S, B, P] -> [S, B, R]."""
-        return self._outputs(self.encoder, x, training)
+        return self._outputs(self.encoder, x, step)
 
     def distribution(self, numbers: Tensor, **hyper: Scalar) -> Distribution:
         """q(z|x) of the encoder's numbers [S, B, R]."""
         make = self.family.posterior.distribution
         return make(numbers, self.latent, self.network, **hyper)
 
-    def _outputs(self, network: nn.Module, inputs: Tensor, training: bool) -> Tensor:
+    def _outputs(self, network: nn.Module, inputs: Tensor, step: Noise | None) -> Tensor:
         """The outputs of encoder or decoder, in the precision of their inputs."""
-        if not (training and self.in_bfloat16):
-            out: Tensor = network(inputs)
-            return out
+        if step is None or not self.in_bfloat16:
+            return outputs(network, inputs, step)
         with torch.autocast(inputs.device.type, torch.bfloat16):
-            out = network(inputs)
+            out = outputs(network, inputs, step)
         return out.to(inputs.dtype)
 
     def prior(self) -> BoundPrior:
@@ -127,20 +132,20 @@ class VAE(nn.Module):
         parameters = call(entry.prepare, self.posterior, dict(self.learned_prior.items()))
         return BoundPrior(entry, {**parameters, **self.prior_hyper.values(self.like)})
 
-    def decode(self, z: Tensor, training: bool = False) -> Tensor:
+    def decode(self, z: Tensor, step: Noise | None = None) -> Tensor:
         """Each sample through its own run's decoder: [K, S, B, D] -> [K, S, B, n P]."""
         num_samples, _, num_rows, _ = z.shape
-        out = self._outputs(self.decoder, z.transpose(0, 1).flatten(1, 2), training)
+        out = self._outputs(self.decoder, z.transpose(0, 1).flatten(1, 2), step)
         return out.unflatten(1, (num_samples, num_rows)).transpose(0, 1)
 
-    def log_px_z(self, x: Tensor, z: Tensor, *, training: bool = False) -> Tensor:
+    def log_px_z(self, x: Tensor, z: Tensor, *, step: Noise | None = None) -> Tensor:
         """log p(x|z) in nats: [S, B, P], [K, S, B, D] -> [K, S, B].
 
-        `training`: what the likelihood fits in closed form is fitted to x; else it is as it was.
+        In a step, what the likelihood fits in closed form is fitted to x; else it is as it was.
         For dequantised images it is the bound on the log-probability of the stored ones.
         """
-        out = self.decode(z, training)
-        fitted = self._fit(x, out) if training else self.fitted.values(out)
+        out = self.decode(z, step)
+        fitted = self.fitted.values(out) if step is None else self._fit(x, out)
         scalars = self._likelihood_scalars(out, fitted)
         return call(self.likelihood.log_prob, x, out, **scalars) - self.log_volume
 
@@ -204,6 +209,7 @@ def build(
     image_shape: ImageShape,
     widths: Sequence[int],
     noise: Noise,
+    model_hyper: Mapping[str, Any] = MappingProxyType({}),
     likelihood_hyper: Mapping[str, Scalar] = MappingProxyType({}),
     prior_hyper: Mapping[str, Scalar] = MappingProxyType({}),
     log_volume: float = 0.0,
@@ -224,7 +230,7 @@ def build(
         family.posterior.code_width(family.latent),
         family.likelihood.outputs_per_pixel,
     )
-    networks = MODELS[name].networks(sizes, widths, noises)
+    networks = MODELS[name].build(sizes, widths, model_hyper, noises)
     shape = PriorShape(family.latent, sizes.pixels, family.num_components)
     learned_prior = {
         # A copy: normals are kept for the next who reads them, and training moves these in place.

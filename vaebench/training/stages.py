@@ -87,12 +87,12 @@ def _auxiliary_loss(trial: Trial) -> Tensor:
 
 
 STAGES = (
-    Stage(MODELS, "code", lambda t: t.model.encoded(t.x, training=True)),
+    Stage(MODELS, "code", lambda t: t.model.encoded(t.x, t.noise)),
     Stage(POSTERIORS, "z", lambda t: _runs_first(t.terms().z)),
     Stage(POSTERIORS, "log q(z|x)", lambda t: _runs_first(t.terms().log_qz_x)),
     Stage(PRIORS, "log p(z)", lambda t: _runs_first(t.terms().log_pz)),
     Stage(PRIORS, "KL", lambda t: t.terms().kl_or_estimate),
-    Stage(MODELS, "image", lambda t: _runs_first(t.model.decode(t.terms().z, training=True))),
+    Stage(MODELS, "image", lambda t: _runs_first(t.model.decode(t.terms().z, t.noise))),
     Stage(LIKELIHOODS, "log p(x|z)", lambda t: _runs_first(t.terms().log_px_z)),
     Stage(LIKELIHOODS, "mean image", lambda t: _runs_first(t.model.mean_image(t.terms().z))),
     Stage(LIKELIHOODS, "drawn image", _drawn_image),
