@@ -51,10 +51,10 @@ def check_isolated(configs: Sequence[RunConfig], dataset: Dataset, device: torch
     Tried on two runs with different seeds, however many the stack has. A stage that raises is left
     to training, which says so: what cannot take two runs is not trained beside another.
     """
-    if not _has_foreign_part(configs[0]):
+    untried = [stage for stage in STAGES if _is_foreign(stage, configs[0])]
+    if not untried:
         return
     pair = configs[0], replace(configs[-1], seed=_other_seed(configs))
-    untried: Sequence[Stage] = STAGES
     with torch.random.fork_rng(devices=[]):  # who draws from it is to find it as it was
         for precision in PRECISIONS:
             steps = list(_steps(pair, dataset, device, precision))
@@ -67,10 +67,9 @@ def _other_seed(configs: Sequence[RunConfig]) -> int:
     return last if last != first else int(first == 0)
 
 
-def _has_foreign_part(config: RunConfig) -> bool:
-    entries = [stage.registry[stage.name(config)] for stage in STAGES]
-    packages = {package_of(function) for entry in entries for function in _functions(entry)}
-    return not packages <= KNOWN_PACKAGES
+def _is_foreign(stage: Stage, config: RunConfig) -> bool:
+    entry = stage.registry[stage.name(config)]
+    return not {package_of(function) for function in _functions(entry)} <= KNOWN_PACKAGES
 
 
 def _functions(part: Any) -> Iterator[Callable[..., Any]]:

@@ -195,8 +195,10 @@ def _joined(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _freeze(network: nn.Module) -> None:
-    """Make buffers of what the user does not want trained: all parameters are moved."""
+    """Make buffers of what the user does not want trained: all parameters are moved. Weights that
+    are kept hold every buffer."""
     for module in network.modules():
+        module._non_persistent_buffers_set.clear()
         for name, tensor in [*module._parameters.items()]:
             if tensor is not None and not tensor.requires_grad:
                 del module._parameters[name]
