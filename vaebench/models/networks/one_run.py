@@ -212,7 +212,7 @@ def _check_alike(what: str, name: str, tensors: Sequence[Tensor | None]) -> None
             f"{what} must have the same layers for every seed; {name!r} has the shapes "
             f"{', '.join(map(str, map(tuple, filter(None, shapes))))}"
         )
-    if len({t.data_ptr() for t in tensors if t is not None and t.numel()}) < len(tensors):
+    if len({id(t) for t in tensors}) < len(tensors):
         raise InputError(
             f"{what} must be made anew at each call; two runs share {name!r}: make its modules "
             f"within the function"
