@@ -1,10 +1,16 @@
 """What is refused before anything is trained."""
 
+import numpy as np
 import pytest
 
 import vaebench as vb
+from tests.support.runs import tiny
 from vaebench import results
-from vaebench.core.errors import InputError
+from vaebench.config.study import resolve
+from vaebench.core.errors import InputError, InputWarning
+from vaebench.running.checks import check_folder
+from vaebench.running.job import Job
+from vaebench.running.recording import failures
 
 
 @pytest.mark.slow
@@ -19,6 +25,21 @@ def test_runs_of_another_version_are_not_joined(study, tmp_path, monkeypatch):
     ):
         vb.run(study(), tmp_path, executor="inline", timings=False)
     assert results.recorded(tmp_path) == before
+
+
+def test_runs_on_other_contents_of_the_data_are_said_to_be_others(tmp_path, tiny_npz):
+    config, out = tiny(tiny_npz), tmp_path / "out"
+    (before,) = resolve([config])
+    results.prepare(out)
+    results.write(out, next(failures(Job((before,), "s"), "")).record)
+    images = np.zeros((56, 4, 4), np.uint8)
+    np.savez(tiny_npz, x_train=images[:40], x_test=images[40:])
+    (after,) = resolve([config])
+    assert before.id != after.id
+    said = rf"1 runs of this study, as {before.id}, on other contents of .*tiny.npz': runs on"
+    with pytest.warns(InputWarning, match=said):
+        check_folder([after], out)
+    check_folder([before], out)
 
 
 def test_workers_and_executors_are_checked(study, tmp_path):
