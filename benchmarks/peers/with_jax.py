@@ -40,7 +40,7 @@ def _prepared(work: Work, scan: Any) -> Prepared:
 
     def train(num_steps: int) -> None:
         nonlocal state
-        rows = np.stack([list(islice(own, num_steps)) for own in batches])
+        rows = np.stack([list(islice(indices, num_steps)) for indices in batches])
         state = jax.block_until_ready(scan(state, data, rows))
 
     return Prepared(train, lambda: jax.tree.map(np.asarray, state[0]))

@@ -278,9 +278,9 @@ def ours(x, out, *, scale=1.0):
     ],
 )
 def test_declarations_that_do_not_fit_are_refused(facts, message):
-    given = {"source": "", "measure": "density", "support": REAL, "mean": ours, **facts}
+    declared = {"source": "", "measure": "density", "support": REAL, "mean": ours, **facts}
     with pytest.raises(InputError, match=message):
-        likelihood(**given)(ours)
+        likelihood(**declared)(ours)
     assert "ours" not in LIKELIHOODS
 
 

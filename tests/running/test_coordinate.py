@@ -41,13 +41,13 @@ def test_after_each_death_the_runs_are_tried_in_halves_then_alone_and_then_fail(
 
     def perform(waiting):
         while waiting:
-            given = waiting.popleft()
-            tried.append([config.seed for config in given.configs])
-            yield Begun(given)
-            if culprit in {config.id for config in given.configs}:
-                yield Lost(given, "killed by SIGKILL")
+            job = waiting.popleft()
+            tried.append([config.seed for config in job.configs])
+            yield Begun(job)
+            if culprit in {config.id for config in job.configs}:
+                yield Lost(job, "killed by SIGKILL")
             else:
-                yield from done(given)
+                yield from done(job)
 
     kept = account(out)
     carry_out([job], perform, kept)

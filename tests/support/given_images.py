@@ -29,7 +29,7 @@ class Gives:
 
 
 def images(num, seed):
-    """Of three kinds, that differ in which third is bright."""
+    """Images of three kinds, that differ in which third is bright."""
     generator = torch.Generator().manual_seed(seed)
     x = 0.5 * torch.rand(num, P, generator=generator)
     kinds = torch.randint(3, (num,), generator=generator)

@@ -72,13 +72,13 @@ def torchs(layer, run):
 @pytest.mark.usefixtures("piece")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
-    ("kind", "given", "made"),
+    ("kind", "input_shape", "output_shape"),
     [(StackedConv, (H, W), (4, 3)), (StackedConvTranspose, (4, 3), (H, W))],
 )
-def test_a_layer_is_pytorchs_layer_run_by_run(kind, given, made, dtype):
+def test_a_layer_is_pytorchs_layer_run_by_run(kind, input_shape, output_shape, dtype):
     layer = kind(C, 6, (H, W), Noise(KEYS)).to(dtype)
-    x = torch.randn(S, B, C, *given, dtype=dtype, requires_grad=True)
-    upstream = torch.randn(S, B, 6, *made, dtype=dtype)
+    x = torch.randn(S, B, C, *input_shape, dtype=dtype, requires_grad=True)
+    upstream = torch.randn(S, B, 6, *output_shape, dtype=dtype)
     out = out_of_pieces(layer(in_pieces(x, layer.numbers_per_row)), S)
     assert layer.numbers_per_row == out[0, 0].numel()
     computed = torch.autograd.grad(out, [x, layer.weight, layer.bias], upstream)
@@ -203,9 +203,9 @@ def test_half_precision_stays_near():
 def test_the_networks_are_traced_whole():
     """Nothing in them looks at a number: torch.compile can take them in one graph."""
     model, x = vae((9, 7)), torch.rand(S, B, 63)
-    for network, given in ((model.encoder, x), (model.decoder, torch.randn(S, B, D))):
+    for network, inputs in ((model.encoder, x), (model.decoder, torch.randn(S, B, D))):
         traced = torch.compile(network, backend="eager", fullgraph=True)
-        torch.testing.assert_close(traced(given), network(given))
+        torch.testing.assert_close(traced(inputs), network(inputs))
 
 
 # ------------------------------------------------------------------ training

@@ -19,7 +19,7 @@ SHAPES = [
 ]
 """Around the 64 rows and columns that are looked at together, and what registers hold."""
 SHARES = 0.0, 0.2, 0.5, 0.7, 0.9
-"""Of the numbers that are not 0: with the first ones it pays to leave the others out."""
+"""Shares of the numbers that are not 0: with the first ones it pays to leave the others out."""
 
 
 def with_zeros(shape, share):

@@ -153,8 +153,8 @@ def test_a_task_does_what_is_not_settled_in_stacks_for_its_machine(jobs, tmp_pat
 
 
 def test_the_options_are_typed_and_a_wrong_one_is_refused_by_name():
-    given = cluster("", ["partition=gpu", "minutes=120", "memory_gb=7.5", "gpus=1"]).slurm
-    assert given == Slurm(partition="gpu", minutes=120, memory_gb=7.5, gpus=1)
+    options = cluster("", ["partition=gpu", "minutes=120", "memory_gb=7.5", "gpus=1"]).slurm
+    assert options == Slurm(partition="gpu", minutes=120, memory_gb=7.5, gpus=1)
     for text, message in {
         "minutes": r"--slurm needs KEY=VALUE, as in minutes=120; got 'minutes'",
         "minuts=3": "did you mean 'minutes'",

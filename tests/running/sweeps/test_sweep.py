@@ -121,7 +121,7 @@ def test_any_number_of_workers_gives_the_same_trials(study, tmp_path, monkeypatc
     inline = tune(study("nll", *odd), tmp_path / "inline", 8)
     assert "pruned" in set(inline["status"])
     started, start = [], local._started
-    monkeypatch.setattr(local, "_started", lambda *given: started.append(1) or start(*given))
+    monkeypatch.setattr(local, "_started", lambda *words: started.append(1) or start(*words))
     for workers in (1, 2):
         options = {"workers": workers, "timings": False, "compiles": "never"}
         out = tmp_path / f"{workers}"

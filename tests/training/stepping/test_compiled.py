@@ -76,8 +76,8 @@ def test_a_compiled_run_has_the_same_bits_alone_and_in_a_stack(kind):
     stack = compiled(stack_of(kind))
     for run, config in enumerate(stack_of(kind)):
         alone = compiled([config])
-        own = {name: t[run : run + 1] for name, t in stack.tensors.items()}
-        assert_same_bits(stack.losses[:, run : run + 1], own, alone.losses, alone.tensors)
+        tensors = {name: t[run : run + 1] for name, t in stack.tensors.items()}
+        assert_same_bits(stack.losses[:, run : run + 1], tensors, alone.losses, alone.tensors)
 
 
 @needs_compiler
@@ -91,14 +91,14 @@ def test_compiled_runs_go_on_from_their_progress_as_if_they_had_not_stopped(kind
     part, progress = select(model, runs), before.progress.of(runs)
     assert progress.index == 4
     rest = torch.cat([step.losses for step in steps])[:, runs]
-    own, dataset = [configs[run] for run in runs], load_data(configs[0].data)
-    steps = training_steps(part, own, dataset, always, progress, at_once=3)
+    part_configs, dataset = [configs[run] for run in runs], load_data(configs[0].data)
+    steps = training_steps(part, part_configs, dataset, always, progress, at_once=3)
     again = torch.cat([step.losses for step in steps])
     assert_same_bits(again, part.state_dict(), rest, select(model, runs).state_dict())
 
 
 def norms(configs, make_blocks):
-    """Of the gradients of the last step of each block, before clipping: [N, S]."""
+    """Norms of the gradients of the last step of each block, before clipping: [N, S]."""
     model, steps = steps_of(configs, make_blocks, at_once=4)
     computed = (gradient_norms(model) if s.grad_norm is None else s.grad_norm for s in steps)
     return torch.stack(list(computed))
@@ -188,7 +188,7 @@ def test_cases_of_an_objective_are_served_by_its_graph(name, monkeypatch):
 
 @needs_compiler
 def test_a_graph_serves_every_stack_of_its_kind(monkeypatch):
-    """Of any number of runs, with any scalars, constant or not."""
+    """A stack may have any number of runs, with any scalars, constant or not."""
 
     def no_second_graph(*arguments):
         pytest.fail("runs of the same kind have a graph already")
@@ -199,8 +199,8 @@ def test_a_graph_serves_every_stack_of_its_kind(monkeypatch):
     values = (0.5, linear(), linear(start=4.0, stop=1.0))
     for num_runs in (1, 2, 3):
         configs = [
-            run_config(**KINDS["beta_elbo"] | beta(value) | own, seed=7, num_steps=NUM_STEPS)
-            for value, own in list(zip(values, rates, strict=True))[:num_runs]
+            run_config(**KINDS["beta_elbo"] | beta(value) | options, seed=7, num_steps=NUM_STEPS)
+            for value, options in list(zip(values, rates, strict=True))[:num_runs]
         ]
         plain = history(configs, eager, torch.float32)
         for make_blocks in (always, where_possible):
@@ -238,7 +238,7 @@ def test_what_cannot_be_compiled_says_so_and_trains_eagerly(case, monkeypatch):
 
 
 def rotated(t, *, a, b, c):
-    """Of several states: one another, the same twice, and in an order that is not the declared."""
+    """States that take each other's values, one twice, in an order that is not the declared."""
     return {"c": a * 1.01, "b": c, "a": b}
 
 

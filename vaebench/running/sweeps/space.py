@@ -88,21 +88,21 @@ def search_space(config: RunConfig, wanted: Wanted, fixed: Collection[str] = ())
         for place, (hyper, value) in hypers.items()
         if hyper.search is not None and not isinstance(value, Choice)
     }
-    own = {place: wish for place, wish in wanted.items() if _has(config, place, hypers)}
+    ranges = {place: wish for place, wish in wanted.items() if _has(config, place, hypers)}
     wishes: dict[str, SearchRange | list[Any]] = {"train.learning_rate": LEARNING_RATE}
-    wishes |= {place: wish for place, wish in usual.items() if not _within(place, own)} | own
+    wishes |= {place: wish for place, wish in usual.items() if not _within(place, ranges)} | ranges
     wishes = {place: wish for place, wish in wishes.items() if place not in fixed}
     if not wishes:
         raise InputError(f"{config.variant} has nothing to tune: give ranges in [sweep.space]")
-    for place in own:
-        if above := _within(place, own):
+    for place in ranges:
+        if above := _within(place, ranges):
             raise InputError(f"[sweep.space] {place!r} lies within {above!r}: leave one of them")
     drawn = {place: _drawn(config, place, wish, hypers) for place, wish in wishes.items()}
     space = Space(
         {place: distribution for place, (distribution, _) in drawn.items()},
         {place: labels for place, (_, labels) in drawn.items() if labels},
     )
-    _check_ends(config, space, [place for place in own if place in wishes])
+    _check_ends(config, space, [place for place in ranges if place in wishes])
     return space
 
 

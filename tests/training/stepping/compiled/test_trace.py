@@ -109,11 +109,11 @@ class Untouched:
         self.model, self.loss, self.eager = model, loss, EagerStep(model, loss)
 
     def __call__(self, x, noise, scalars):
-        given, before = (x.clone(), noise, str(scalars)), self._tensors()
+        inputs, before = (x.clone(), noise, str(scalars)), self._tensors()
         trace_step(self.model, self.loss, x, noise, scalars)
         torch.testing.assert_close(self._tensors(), before, rtol=0.0, atol=0.0)
-        assert torch.equal(x, given[0])
-        assert (noise, str(scalars)) == given[1:]
+        assert torch.equal(x, inputs[0])
+        assert (noise, str(scalars)) == inputs[1:]
         assert noise.source is None
         return self.eager(x, noise, scalars)
 
