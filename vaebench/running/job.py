@@ -61,6 +61,8 @@ class Job:
     """A run whose graph is to be compiled."""
     deaths: int = 0
     """Workers that died with these runs."""
+    machines_lost: int = 0
+    """Machines that were lost with these runs, and not counted as deaths."""
 
 
 def divided(job: Job, max_size: int) -> list[Job]:

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -167,3 +169,30 @@ def test_a_node_with_another_version_is_refused_by_name(tiny_npz):
     job = Job(tuple(resolve([tiny(tiny_npz)])), "s")
     with pytest.raises(InputError, match=f"every node must have vaebench 0.0.0; .* has {VERSION}"):
         next(on_ray._stream(job, None, "0.0.0"))
+
+
+@pytest.mark.parametrize("is_node", [True, False])
+def test_a_task_that_is_lost_with_its_node_says_so(monkeypatch, tiny_npz, is_node):
+    class RayError(Exception):
+        pass
+
+    class NodeDiedError(RayError):
+        pass
+
+    def get(task):
+        raise NodeDiedError("it is gone") if is_node else RayError("killed")
+
+    fake_ray = SimpleNamespace(
+        exceptions=SimpleNamespace(RayError=RayError, NodeDiedError=NodeDiedError),
+        get_runtime_context=lambda: SimpleNamespace(gcs_address="127.0.0.1:1"),
+        put=lambda value: value,
+        wait=lambda tasks, **options: (tasks, []),
+        get=get,
+    )
+    monkeypatch.setattr(on_ray, "joined", lambda address, num_cpus: fake_ray)
+    monkeypatch.setattr(on_ray.Head, "check", lambda head, at_once: None)
+    monkeypatch.setattr(on_ray, "_most", lambda ray, job: 1)
+    monkeypatch.setattr(on_ray, "_submitted", lambda ray, job, parcel: iter([0]))
+    job = Job(tuple(resolve([tiny(tiny_npz)])), "s")
+    (lost,) = on_ray.run_on_ray(deque([job]), 1, Cluster())
+    assert (lost.job, lost.with_machine) == (job, is_node)

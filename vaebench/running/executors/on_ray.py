@@ -116,7 +116,8 @@ def run_on_ray(
                 except StopIteration:
                     del running[task]
                 except ray.exceptions.RayError as error:
-                    yield Lost(running.pop(task), _in_words(error))
+                    with_node = isinstance(error, ray.exceptions.NodeDiedError)
+                    yield Lost(running.pop(task), _in_words(error), with_node)
     finally:
         for task in running:
             ray.cancel(task, force=True)
