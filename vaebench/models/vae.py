@@ -41,6 +41,15 @@ class Family:
     auxiliary: Callable[[int, Layers], nn.Module] | None = None
     """(width of a code, layers) -> a network that the objective trains beside the model."""
 
+    def sizes(self, image_shape: ImageShape) -> Sizes:
+        """What the networks between such images, its codes and its likelihood take and give."""
+        return Sizes(
+            image_shape,
+            self.posterior.num_inputs(self.latent),
+            self.posterior.code_width(self.latent),
+            self.likelihood.outputs_per_pixel,
+        )
+
 
 class VAE(nn.Module):
     """Encoder, decoder and distributions of S runs.
@@ -224,12 +233,7 @@ def build(
     def layers(num_inputs: int, num_outputs: int) -> StackedLinear:
         return StackedLinear(num_inputs, num_outputs, next(noises))
 
-    sizes = Sizes(
-        image_shape,
-        family.posterior.num_inputs(family.latent),
-        family.posterior.code_width(family.latent),
-        family.likelihood.outputs_per_pixel,
-    )
+    sizes = family.sizes(image_shape)
     networks = MODELS[name].build(sizes, widths, model_hyper, noises)
     shape = PriorShape(family.latent, sizes.pixels, family.num_components)
     learned_prior = {
