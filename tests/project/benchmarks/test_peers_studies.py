@@ -30,7 +30,7 @@ from vaebench.training.step import loss_of
 STEP = 1000
 """Within the warm-up."""
 TOLERANCE = 1e-5
-"""What a loss may be off by, relative to its size."""
+"""Of a loss, relative."""
 CASES = list(itertools.product(LIKELIHOODS, VARIANTS))
 
 

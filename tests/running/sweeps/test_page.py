@@ -13,8 +13,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "tuning.md"
 
 
 def block(kind):
-    (content,) = re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return content
+    (found,) = re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return found
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaebench.models.networks.side_by_side import StackedNetwork
 from vaebench.ops.noise import Noise, uniforms
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
@@ -97,7 +96,7 @@ class StackedConvTranspose(nn.Module):
         ]
 
 
-StackedLayer = StackedLinear | StackedConv | StackedConvTranspose | StackedNetwork
+StackedLayer = StackedLinear | StackedConv | StackedConvTranspose
 
 
 def widest(module: nn.Module) -> int:

@@ -1,6 +1,5 @@
 """Models trained elsewhere, graded as this suite's own are, and recorded beside them."""
 
-from vaebench.running.external.entrant import Entrant, read
-from vaebench.running.external.grade import estimate_seconds, evaluate, grade
+from vaebench.running.external.entrant import Entrant, estimate_seconds, evaluate, grade, read
 
 __all__ = ["Entrant", "estimate_seconds", "evaluate", "grade", "read"]
