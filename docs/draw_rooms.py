@@ -47,11 +47,11 @@ def _named(node: ast.AST) -> set[str]:
 
 def room_imports(room: str) -> dict[str, bool]:
     """What the files of a room import; True where every such import waits."""
-    found: dict[str, bool] = {}
+    rooms: dict[str, bool] = {}
     for path in sorted((ROOT / "vaebench" / room).rglob("*.py")):
         for other, late in imports(ast.parse(path.read_text())):
-            found[other] = late and found.get(other, True)
-    return found
+            rooms[other] = late and rooms.get(other, True)
+    return rooms
 
 
 def picture(names: list[str]) -> str:

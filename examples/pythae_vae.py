@@ -62,8 +62,8 @@ likelihood = "bernoulli"
 
 def encode(x: Tensor) -> tuple[Tensor, Tensor]:
     """Images [B, P] -> mean and log-variance [B, D]."""
-    found = model.encoder(x)
-    return found.embedding, found.log_covariance
+    code = model.encoder(x)
+    return code.embedding, code.log_covariance
 
 
 def decode(z: Tensor) -> Tensor:

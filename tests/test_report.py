@@ -11,6 +11,7 @@ from vaebench.core.errors import InputError
 from vaebench.report import examples_of, figures, write_report
 from vaebench.report import labels as names
 from vaebench.report.comparison import comparisons
+from vaebench.report.learning_curves import learning_curves
 from vaebench.report.sentences import in_words
 from vaebench.report.standings import ranked, unequal
 from vaebench.results import Labels, Record, metric
@@ -129,7 +130,7 @@ def test_labels_that_are_long_leave_room_for_the_figure(tmp_path):
 
 def test_figures_of_what_no_run_has_are_none(beside):
     rows = results.load(beside)
-    assert figures.learning_curves(pd.DataFrame()) is None
+    assert learning_curves(pd.DataFrame()) is None
     assert figures.rate_distortion(rows[rows["metric"] != "rate"]) is None
     none = rows.assign(value=rows["value"].where(rows["metric"] != "rate"))
     assert figures.rate_distortion(none) is None

@@ -79,10 +79,10 @@ def images() -> Iterator[Path]:
 
 def config_of(case: str, file: Path) -> RunConfig:
     """A run of a case. `file`: see `images`."""
-    own = dict(CASES[case])
-    data, likelihood = own.pop("data", "digits"), own.pop("likelihood", "bernoulli")
-    train = {"num_steps": ENDLESS, "batch_size": own.pop("batch_size")}
-    raw = {"objective": "elbo", "likelihood": likelihood, "train": train, **own}
+    settings = dict(CASES[case])
+    data, likelihood = settings.pop("data", "digits"), settings.pop("likelihood", "bernoulli")
+    train = {"num_steps": ENDLESS, "batch_size": settings.pop("batch_size")}
+    raw = {"objective": "elbo", "likelihood": likelihood, "train": train, **settings}
     binarisation = "dynamic" if likelihood == "bernoulli" else "none"
     name = str(file) if data == "28x28" else data
     return parse({**raw, "data": {"name": name, "binarisation": binarisation}})

@@ -67,7 +67,7 @@ COMPILED = Peer("vaebench-compiled", "vaebench", "vaebench", "with_vaebench:comp
 FLOOR = Peer("floor", "floor", "torch", "floor:floor", stacks=True)
 FLOOR_IN_C = Peer("floor-in-c", "floor", "vaebench", "floor:floor_in_c", stacks=True)
 REFERENCE = Peer("pytorch-examples", "pytorch/examples", "torch", "with_torch:examples_loop")
-"""Whose held-out ELBO the others must reach."""
+"""The peer whose held-out ELBO the others must reach."""
 
 PEERS = (
     FLOOR,

@@ -1,4 +1,4 @@
-"""What the programs written in JAX share: affine maps, densities, Adam.
+"""What the programs written in JAX share: affine maps, densities, Adam, minibatches.
 
 Chosen by measurement: the softplus written out (jax.nn.softplus costs a tenth of a small step),
 Adam by hand (optax costs 2% more).
@@ -7,12 +7,16 @@ Adam by hand (optax costs 2% more).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.peers.work import LEARNING_RATE
+from benchmarks.peers.work import LEARNING_RATE, Work, minibatches
 
 Tree = Any
 """Arrays by layer, as `Weights` has them."""
@@ -58,3 +62,20 @@ def adam(state: Tree, gradient: Tree) -> Tree:
         lambda w, m, v: w - rate * m / (jnp.sqrt(v * unbias) + EPSILON), weights, first, second
     )
     return moved, first, second, step
+
+
+def start_of(work: Work, weights: Tree) -> Tree:
+    """The state of S runs before their first step: that of `adam`, and a key for each."""
+    weights = jax.tree.map(jnp.asarray, weights)
+    moments = [jax.tree.map(jnp.zeros_like, weights) for _ in range(2)]
+    return (weights, *moments, jnp.zeros(work.num_runs), jax.vmap(jax.random.key)(_seeds(work)))
+
+
+def next_rows(work: Work, num_images: int) -> Callable[[int], NDArray[Any]]:
+    """(number of steps T) -> the rows [S, T, B] of the next minibatches, made in numpy."""
+    batches = [minibatches(num_images, work.size.batch, int(seed)) for seed in _seeds(work)]
+    return lambda num_steps: np.stack([list(islice(of_run, num_steps)) for of_run in batches])
+
+
+def _seeds(work: Work) -> jax.Array:
+    return jnp.arange(work.seed, work.seed + work.num_runs)

@@ -75,7 +75,7 @@ class Course:
     plan: Plan
     say: Callable[[str], None]
     reference: Peer = REFERENCE
-    """Whose numbers the others must reach."""
+    """The peer whose numbers the others must reach."""
 
     @property
     def num_gate_steps(self) -> int:

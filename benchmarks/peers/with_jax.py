@@ -7,15 +7,22 @@ in numpy, XLA's default flags, no unrolling, and what `jax_parts.py` says.
 from __future__ import annotations
 
 import functools
-from itertools import islice
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.peers.jax_parts import Tree, adam, affine, bernoulli_log_prob, gaussian_kl
-from benchmarks.peers.work import Prepared, Work, initial_weights, minibatches
+from benchmarks.peers.jax_parts import (
+    Tree,
+    adam,
+    affine,
+    bernoulli_log_prob,
+    gaussian_kl,
+    next_rows,
+    start_of,
+)
+from benchmarks.peers.work import Prepared, Work, initial_weights
 
 
 def scan(work: Work) -> Prepared:
@@ -31,17 +38,12 @@ def vmapped_scan(work: Work) -> Prepared:
 
 def _prepared(work: Work, scan: Any) -> Prepared:
     data = jnp.asarray(work.images("x_train"))
-    seeds = range(work.seed, work.seed + work.num_runs)
-    batches = [minibatches(len(data), work.size.batch, seed) for seed in seeds]
-    weights = jax.tree.map(jnp.asarray, dict(initial_weights(work)))
-    zeros = [jax.tree.map(jnp.zeros_like, weights) for _ in range(2)]
-    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
-    state = (weights, *zeros, jnp.zeros(work.num_runs), keys)
+    rows = next_rows(work, len(data))
+    state = start_of(work, dict(initial_weights(work)))
 
     def train(num_steps: int) -> None:
         nonlocal state
-        rows = np.stack([list(islice(own, num_steps)) for own in batches])
-        state = jax.block_until_ready(scan(state, data, rows))
+        state = jax.block_until_ready(scan(state, data, rows(num_steps)))
 
     return Prepared(train, lambda: jax.tree.map(np.asarray, state[0]))
 

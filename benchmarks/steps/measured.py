@@ -158,9 +158,9 @@ def profiled(loop: Iterator[object], num_steps: int) -> dict[str, Any]:
     events = profiled_events.events()
     chains: dict[str, list[float]] = {}
     for event in events:
-        own = chains.setdefault(_chain(event), [0.0, 0])
-        own[0] += event.self_cpu_time_total
-        own[1] += len(event.cpu_children)
+        chain = chains.setdefault(_chain(event), [0.0, 0])
+        chain[0] += event.self_cpu_time_total
+        chain[1] += len(event.cpu_children)
     return {**times, "num_events": len(events), "chains": chains}
 
 

@@ -48,5 +48,5 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measured(arguments.trials, Path(folder), arguments.workers)
-    print(json.dumps(found, indent=1))
+        figures = measured(arguments.trials, Path(folder), arguments.workers)
+    print(json.dumps(figures, indent=1))

@@ -5,18 +5,9 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
+from tests.support.studies import study_text
 from vaebench.cli import main
 
-STUDY = """
-name = "elsewhere"
-[base]
-objective = "elbo"
-likelihood = "bernoulli"
-model = {{ latent_dim = 2, widths = [8] }}
-train = {{ num_steps = 4, batch_size = 16 }}
-evaluate = {{ num_samples = 3, num_images = 20 }}
-data = {{ name = "{data}", binarisation = "static" }}
-"""
 NO_SBATCH = pytest.mark.skipif(bool(shutil.which("sbatch")), reason="SLURM is here")
 
 
@@ -50,7 +41,7 @@ def test_a_mistake_is_one_line_and_nothing_is_recorded(tmp_path, tiny_npz, optio
     for module in ("ray", "submitit"):
         pytest.importorskip(module, reason="needs the extras ray and slurm")
     study = tmp_path / "study.toml"
-    study.write_text(STUDY.format(data=tiny_npz))
+    study.write_text(study_text(tiny_npz, num_steps=4))
     out = tmp_path / "out"
     done = CliRunner().invoke(main, ["run", str(study), "--out", str(out), *options])
     assert done.exit_code == 2, done.output

@@ -73,7 +73,7 @@ def check_training(objective, likelihood, posterior, prior):
 
 
 def _point_is_finite(step):
-    """Of the learning curve: [S]."""
+    """Whether the point of the learning curve is finite: [S]."""
     return (step.terms.kl_or_estimate + step.terms.distortion).mean(-1).isfinite()
 
 

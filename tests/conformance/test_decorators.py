@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+from typing import Literal
 
 import pytest
 
@@ -10,7 +11,7 @@ from vaebench.config.schedules import SCHEDULES, Schedule, schedule
 from vaebench.core.errors import InputError
 from vaebench.evaluation.grading import GRADINGS, Grading, grading
 from vaebench.models.likelihoods import LIKELIHOODS, Likelihood, likelihood
-from vaebench.models.networks import MODELS, Model, model
+from vaebench.models.networks import MODELS, Model, model, stacked_model
 from vaebench.models.posteriors import POSTERIORS, Posterior, posterior
 from vaebench.models.priors import PRIORS, Prior, prior
 from vaebench.objectives import OBJECTIVES, Objective, objective
@@ -62,7 +63,11 @@ def test_an_unknown_argument_is_answered_with_the_nearest(kind):
         decorator(**misspelt)
 
 
-@kinds
+BARE = {"model"}
+"""Kinds whose decorator may stand without brackets, as all its arguments have defaults."""
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in BARE])
 def test_a_bare_decorator_is_answered_in_a_line(kind):
     decorator, *_ = KINDS[kind]
     with pytest.raises(InputError, match=rf"^@{kind}\(...\) takes arguments by name.*$"):
@@ -78,7 +83,9 @@ def narrow():
     [
         (grading(source=""), r"\(subject\)"),
         (objective(source="", bound="none"), r"\(terms\)"),
-        (model(), r"\(sizes, widths, noises\)"),
+        (model(), r"\(sizes\)"),
+        (model, r"\(sizes\)"),
+        (stacked_model(), r"\(sizes, widths, noises\)"),
         (posterior(source="", num_inputs=lambda latent: 1), r"\(numbers, latent, network\)"),
         (prior(source="", sample=narrow), r"\(z\)"),
         (schedule(source=""), r"\(progress\)"),
@@ -99,11 +106,17 @@ def test_parameters_of_a_schedule_come_after_a_star():
     assert "half" not in SCHEDULES
 
 
-def test_a_model_has_no_hyperparameters():
-    with pytest.raises(InputError, match=r"model 'wide' has no hyperparameters.*got factor"):
+def test_words_are_hyperparameters_of_models_alone():
+    with pytest.raises(InputError, match=r"hyperparameters are numbers; 'way' is 'a' or 'b'"):
 
-        @model()
-        def wide(sizes, widths, noises, *, factor: float = 2.0):
+        @objective(source="", bound="none")
+        def wordy(terms, *, way: Literal["a", "b"] = "a"):
+            return terms.rate
+
+    with pytest.raises(InputError, match=r"signature cannot be read: way must say its words"):
+
+        @model
+        def unsaid(sizes, *, way="a"):
             return None
 
 

@@ -79,7 +79,7 @@ def test_a_run_draws_the_same_alone_and_in_a_stack(name):
 
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_samples_and_runs_and_examples_differ(name):
-    """Of discrete codes, of which few are different, relaxed ones."""
+    """Discrete codes are relaxed here, as few whole ones differ."""
     q = q_of(name)
     if POSTERIORS[name].discrete:
         q = type(q)(q.log_probs, 1.0, trains_relaxed=True)

@@ -195,10 +195,10 @@ def test_what_has_no_name_is_refused_in_one_line(nameless):
 
 
 def test_a_partial_with_a_name_is_registered():
-    own = functools.partial(defined("def own(t, *, beta): return beta * t.rate"), beta=2.0)
-    own.__name__ = "own_partial"
+    partial = functools.partial(defined("def own(t, *, beta): return beta * t.rate"), beta=2.0)
+    partial.__name__ = "own_partial"
     try:
-        objective(source="this test", bound="none")(own)
+        objective(source="this test", bound="none")(partial)
         assert list(OBJECTIVES["own_partial"].hyper) == ["beta"]
     finally:
         OBJECTIVES._entries.pop("own_partial", None)

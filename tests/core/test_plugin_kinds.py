@@ -36,22 +36,21 @@ def quadratic(progress, *, stop: float = 1.0):
 from torch import nn
 
 import vaebench as vb
-from vaebench.models import StackedLinear
 
 
-@vb.model(refuses_widths=lambda widths: "" if len(widths) == 1 else "it has one hidden layer")
-def with_tanh(sizes, widths, noises):
-    first = StackedLinear(sizes.pixels, widths[0], next(noises))
-    second = StackedLinear(widths[0], sizes.posterior, next(noises))
-    decoder = StackedLinear(sizes.code, sizes.out, next(noises))
-    return nn.Sequential(first, nn.Tanh(), second), decoder
+@vb.model
+def with_tanh(sizes, *, width: int = 8):
+    encoder = nn.Sequential(
+        nn.Flatten(), nn.Linear(sizes.pixels, width), nn.Tanh(), nn.Linear(width, sizes.posterior)
+    )
+    return encoder, nn.Linear(sizes.code, sizes.out)
 """,
 }
 MODEL = {"latent_dim": 2, "widths": [8]}
 USED = {
     "posterior": {"posterior": "unit_variance"},
     "rate_weight": {"rate_weight": {"name": "quadratic", "hyper": {"stop": 0.5}}},
-    "model": {"model": {"name": "with_tanh", **MODEL}},
+    "model": {"model": {"name": "with_tanh", "latent_dim": 2}},
 }
 STUDY = """
 name = "s"
@@ -61,7 +60,7 @@ likelihood = "bernoulli"
 posterior = "unit_variance"
 rate_weight = { name = "quadratic", stop = 0.5 }
 data = { binarisation = "dynamic" }
-model = { name = "with_tanh", latent_dim = 2, widths = [8] }
+model = { name = "with_tanh", latent_dim = 2, width = 5 }
 train = { num_steps = 40, batch_size = 16 }
 evaluate = { num_samples = 5, num_images = 40 }
 [axes]

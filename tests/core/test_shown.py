@@ -81,9 +81,9 @@ def write(folder, variants, **more):
     results.prepare(folder)
     for variant, name in enumerate(variants):
         for seed in range(2):
-            own = record(storable(name), seed, 100.0 + variant + 0.1 * seed, **more)
+            one = record(storable(name), seed, 100.0 + variant + 0.1 * seed, **more)
             run = f"{2 * variant + seed:016x}"
-            results.write(folder, msgspec.structs.replace(own, run=run))
+            results.write(folder, msgspec.structs.replace(one, run=run))
 
 
 @pytest.fixture

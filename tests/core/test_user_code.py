@@ -23,7 +23,7 @@ from vaebench.ops import noise as random_numbers
 from vaebench.ops.noise import Noise, normals
 from vaebench.running.external import Entrant, grade
 from vaebench.running.external.entrant import enter
-from vaebench.running.external.entrant import subject as subject_of
+from vaebench.running.external.grade import subject as subject_of
 from vaebench.training.loop import train
 
 GREY = {"name": "digits"}

@@ -18,7 +18,7 @@ def grid():
 
 
 def centres(images):
-    """Of mass, across and down, in pixels: [..., 16, 16] -> two [...]."""
+    """Centres of mass, across and down, in pixels: [..., 16, 16] -> two [...]."""
     at, mass = np.arange(SIDE) + 0.5, images.sum((-1, -2))
     return (images.sum(-2) @ at) / mass, (images.sum(-1) @ at) / mass
 

@@ -199,9 +199,9 @@ def test_the_encoder_of_an_upper_bound_descends_it():
     model = replicas(linear_gaussian(wrong=1.0), 3, trained=True)
     terms = draws(model, examples())
     loss = OBJECTIVES["cubo"](terms).mean(-1).sum()
-    own = torch.autograd.grad(loss, list(model.encoder.parameters()))
+    slopes = torch.autograd.grad(loss, list(model.encoder.parameters()))
     kept = gradients(OBJECTIVES["cubo"], model, examples())["encoder"]
-    torch.testing.assert_close(torch.cat([g.flatten(1) for g in own], 1), -kept)
+    torch.testing.assert_close(torch.cat([g.flatten(1) for g in slopes], 1), -kept)
 
 
 # ------------------------------------------------------------------ findings

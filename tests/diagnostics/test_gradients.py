@@ -208,7 +208,7 @@ def test_noise_alone_shows_no_distance():
 
 
 def test_signal_is_free_of_the_noise_of_the_mean():
-    """Of pure noise the squared norm of the mean is 0 in expectation, not trace / R."""
+    """Pure noise has a squared signal of 0 in expectation, where its mean has trace / R."""
     computed = torch.tensor(
         [known(num=20, mean=(0.0, 0.0, 0.0), seed=s).summary().squared_signal for s in range(200)]
     )
@@ -352,8 +352,8 @@ def test_a_gradient_that_is_not_finite_is_a_row_with_the_reason():
         rows = measure(plan("s", [tiny(objective="elbo"), tiny(objective="lost")], [1], 16))
     finally:
         OBJECTIVES._entries.pop("lost")
-    told = {r["reason"] for r in rows if r["variant"] == "lost" and r["status"] == "failed"}
-    assert told == {f"the {side}'s gradient is not finite in every replica" for side in SIDES}
+    reasons = {r["reason"] for r in rows if r["variant"] == "lost" and r["status"] == "failed"}
+    assert reasons == {f"the {side}'s gradient is not finite in every replica" for side in SIDES}
 
 
 MISTAKES = {

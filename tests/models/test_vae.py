@@ -99,7 +99,7 @@ def test_a_linear_encoder_trains_all_that_a_posterior_has(posterior, prior):
 
 
 CLOSE = {"rtol": 0.02, "atol": 0.05}
-"""Of a loss in nats. A number of bfloat16 has 8 bits: each is off by up to 0.4 %."""
+"""What a loss in nats may be off by: a number of bfloat16 has 8 bits, and is off by up to 0.4 %."""
 
 
 def configs_of(precision, num_runs=2, **more):

@@ -31,7 +31,7 @@ def test_with_even_weights_total_correlation_adds_nothing(terms, name):
 
 
 def weight_by_hand(name, i, j):
-    """Of example j for the code of i, as Chen et al. 2018 give it in appendix C."""
+    """The weight of example j for the code of i, as Chen et al. 2018 give it in appendix C."""
     if name == "beta_tc":
         return 1.0 / (N * B)
     if i == j:

@@ -88,7 +88,7 @@ def test_reading_a_study_imports_no_worker():
 
 
 def test_a_worker_imports_no_tables_and_reads_the_digits_without_scikit_learn():
-    """Whose imports take as long as the work of a small study."""
+    """Those imports take as long as the work of a small study."""
     code = (
         "import sys, vaebench.running.executors.local\n"
         "from vaebench.data import load\n"
@@ -115,7 +115,3 @@ def test_native_memory_is_reached_from_one_room_alone():
     native = re.compile(r"\bctypes\b|\bdata_ptr\b")
     reaching = {p.parent for p in PACKAGE.rglob("*.py") if native.search(p.read_text())}
     assert reaching == {PACKAGE / "ops" / "c"}
-
-
-def test_no_docstring_begins_with_a_bare_of():
-    assert not [p for p in PACKAGE.rglob("*.py") if '"""Of ' in p.read_text()]

@@ -123,7 +123,9 @@ def test_the_frechet_distance_is_to_test():
     extractor = extractor_for(dataset)
     features = {name: features_of(extractor, getattr(dataset, name).x) for name in PARTS}
     real = gaussian(features["test"])
-    distances = {name: float(frechet(real, own[None]).value) for name, own in features.items()}
+    distances = {
+        name: float(frechet(real, feature[None]).value) for name, feature in features.items()
+    }
     assert distances["test"] == pytest.approx(0.0, abs=1e-3)
     assert min(distances["train"], distances["valid"]) > 1.0
 

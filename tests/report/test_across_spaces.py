@@ -11,8 +11,8 @@ def rows_of(values):
     rows = [
         (space, "bernoulli", variant, "a=1", seed, "nll", value)
         for space, variants in values.items()
-        for variant, own in variants.items()
-        for seed, value in enumerate(own)
+        for variant, by_seed in variants.items()
+        for seed, value in enumerate(by_seed)
     ]
     names = ["observation_space", "likelihood", "variant", "settings", "seed", "metric", "value"]
     return pd.DataFrame(rows, columns=names)

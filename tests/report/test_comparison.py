@@ -32,8 +32,8 @@ def rows_of(metrics, space=SPACE, fingerprints=None, status="done"):
             "fingerprint": (fingerprints or {}).get((metric, variant), ""),
         }
         for metric, variants in metrics.items()
-        for variant, own in variants.items()
-        for seed, value in enumerate(own)
+        for variant, by_seed in variants.items()
+        for seed, value in enumerate(by_seed)
     ]
     return pd.DataFrame(rows).astype({"seed": "Int64", "value": float})
 
@@ -80,8 +80,8 @@ def examples_of(rows, num=50, spread=3.0):
     means = rows[rows["metric"] == "nll"].set_index("run")["value"]
 
     def kept(run):
-        own = tilt * (2.0 if run.startswith("v1") else 0.0)
-        return {"nll": means[run] + shared + own}
+        tilted = tilt * (2.0 if run.startswith("v1") else 0.0)
+        return {"nll": means[run] + shared + tilted}
 
     return kept
 
@@ -233,18 +233,18 @@ def test_a_fingerprint_of_each_seed_is_no_difference():
 
 
 def test_one_variant_is_nothing_to_compare():
-    told = in_words(comparisons(rows_of({"nll": drawn(3, 0.0)})))
-    assert told == ["there is nothing to compare: no observation space has two variants"]
+    sentences = in_words(comparisons(rows_of({"nll": drawn(3, 0.0)})))
+    assert sentences == ["there is nothing to compare: no observation space has two variants"]
 
 
 def test_any_false_verdict_of_whole_studies():
     """Through rows and tables: four variants without a difference, in 60 observation spaces."""
     generator, num = np.random.default_rng(0), 60
-    told = []
+    tables = []
     for study in range(num):
         values = {f"v{i}": list(generator.normal(size=4)) for i in range(4)}
-        told.append(rows_of({"nll": values}, space=f"space {study:03d}"))
-    table = comparisons(pd.concat(told, ignore_index=True))
+        tables.append(rows_of({"nll": values}, space=f"space {study:03d}"))
+    table = comparisons(pd.concat(tables, ignore_index=True))
     false = table["verdict"].eq("differ").groupby(table["observation_space"]).any().mean()
     assert false < 0.05 + 4 * (0.05 * 0.95 / num) ** 0.5
     alone = table["low"].gt(0) | table["high"].lt(0)

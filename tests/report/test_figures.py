@@ -3,19 +3,15 @@ said."""
 
 import itertools
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.report.test_comparison import SPACE, rows_of
-from vaebench.report.figures import (
-    close,
-    comparison,
-    learning_curves,
-    rate_distortion,
-    throughput,
-)
+from vaebench.report.figures import close, comparison, rate_distortion, throughput
 from vaebench.report.gradients import figures as gradient_figures
 from vaebench.report.gradients.curves import LINE_HEIGHT
+from vaebench.report.learning_curves import learning_curves
 from vaebench.report.panels import HEIGHT, MOST_COLOURS, MOST_LINES, MOST_ROWS
 
 LONG = "beta_elbo(beta=linear(start=0.0, stop={}, over=0.5)) K=5, rate weight cyclical, iaf, vamp"
@@ -23,6 +19,21 @@ LONG = "beta_elbo(beta=linear(start=0.0, stop={}, over=0.5)) K=5, rate weight cy
 
 def variants(num, long=False):
     return [LONG.format(i) if long else f"v{i}" for i in range(num)]
+
+
+def test_a_figure_of_the_same_rows_is_the_same_figure():
+    def places():
+        figure = comparison(rows_of({"nll": {"a": [90.0, 91.0, 92.0], "b": [95.0, 95.0, 95.0]}}))
+        offsets = [c.get_offsets().tolist() for c in figure.axes[0].collections]
+        close(figure)
+        return offsets
+
+    np.random.seed(1)
+    first, state = places(), np.random.get_state()[1].tolist()
+    np.random.seed(1)
+    assert state == np.random.get_state()[1].tolist(), "it is the user's, and stays"
+    np.random.seed(2)
+    assert places() == first
 
 
 def curves_of(names):

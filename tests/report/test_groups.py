@@ -41,7 +41,7 @@ def test_variants_without_a_common_seed_are_no_tie():
 
 
 def test_each_set_of_seeds_has_its_own_groups():
-    """Of each set the second is like the first, and the third is far behind."""
+    """In each set the second is like the first, and the third is far behind."""
     rows = pd.concat([rows_at(0, a=100.0, c=100.02, e=109.0), rows_at(5, b=100.01, d=100.03)])
     ranks, notes = shown(rows)
     assert ranks == {"a": "1", "b": "2 ?1", "c": "3 =1", "d": "4 =2", "e": "5 ?2"}

@@ -135,13 +135,13 @@ def test_report_reads_what_is_kept_of_examples(tmp_path):
     tilt = np.linspace(-1.0, 1.0, 30)
     for i, e in enumerate(NOISE):
         for variant, k in (("elbo", 0.0), ("other", 1.0)):
-            own = record(variant, i, 100.0 + e + k, rate_per_dimension=0.0)
-            results.write(tmp_path, own)
+            one = record(variant, i, 100.0 + e + k, rate_per_dimension=0.0)
+            results.write(tmp_path, one)
             values = {
                 "nll": 100.0 + e + k * (1.0 + 10.0 * tilt),
                 "rate_per_dimension by dimension": tilt,
             }
-            results.write_examples(tmp_path, own.run, values)
+            results.write_examples(tmp_path, one.run, values)
     summary, _ = write_report(tmp_path, tmp_path / "report")
     assert summary["shares"].to_list() == [1, 1]  # by seeds alone, all say the same
     pair = pd.read_csv(tmp_path / "report" / "comparison.csv").iloc[0]
@@ -165,10 +165,10 @@ def test_ranks_are_shared_with_the_first_that_is_not_told_apart(tmp_path):
     """A pair of equals far behind the best shares the rank of the better of the two."""
     results.prepare(tmp_path)
     noise = (np.random.default_rng(0).normal(size=(3, 6)) * 0.1).tolist()
-    for variant, base, own in zip(
+    for variant, base, by_seed in zip(
         ("best", "third", "fourth"), (1.0, 9.0, 9.05), noise, strict=True
     ):
-        for i, e in enumerate(own):
+        for i, e in enumerate(by_seed):
             results.write(tmp_path, record(variant, i, 100.0 + base + e))
     table = summarise(results.load(tmp_path))
     assert table["rank"].to_list() == [1, 2, 3]

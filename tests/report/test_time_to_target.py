@@ -74,7 +74,7 @@ def test_seconds_are_unknown_where_nothing_is_timed():
 
 
 TIMES = {"x": (10.0, 30.0), "y": (20.0, 10.0), "z": (np.inf, 41.0)}
-"""Of three variants in two observation spaces; ratios 1, 3 and 2, 1 and infinite, 4.1."""
+"""Times of three variants in two observation spaces; ratios 1, 3 and 2, 1 and infinite, 4.1."""
 
 
 def of_times(**more):

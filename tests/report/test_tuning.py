@@ -35,12 +35,12 @@ def rows(means, spread=0.1):
 def tuning(name, **more):
     runs = {s: [f"{name}-{s}-{seed}" for seed in SEEDS] for s in ("untuned", "tuned")}
     counted = {"trials": 8, "pruned": 3, "lost": 1, "steps": 100, "decoder_evaluations": 200}
-    told = {
+    chosen = {
         "chosen": 4,
         "values": {},
         "parameters": {"train.learning_rate": 0.00123456, "w": "8,4"},
     }
-    return Tuning(**{"variant": name, **runs, **counted, **told, **more})
+    return Tuning(**{"variant": name, **runs, **counted, **chosen, **more})
 
 
 def answer(means):

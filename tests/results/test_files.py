@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.runs import tiny
+from tests.support.studies import study_text
 from vaebench import results
 from vaebench.cli import main
 from vaebench.config.study import resolve
@@ -23,22 +24,11 @@ from vaebench.data import lookup
 from vaebench.results import files
 from vaebench.running.harness import train_all
 
-STUDY = """
-name = "s"
-[base]
-objective = "elbo"
-likelihood = "bernoulli"
-model = {{ latent_dim = 2, widths = [8] }}
-train = {{ num_steps = 12, batch_size = 16 }}
-evaluate = {{ num_samples = 5, num_images = 40 }}
-data = {{ name = "{data}", binarisation = "static" }}
-"""
-
 
 @pytest.fixture
 def study(tmp_path, tiny_npz):
     path = tmp_path / "s.toml"
-    path.write_text(STUDY.format(data=tiny_npz))
+    path.write_text(study_text(tiny_npz))
     return path
 
 

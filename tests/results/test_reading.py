@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.runs import tiny
+from tests.support.studies import study_text
 from vaebench import results
 from vaebench.cli import main
 from vaebench.config.study import resolve
@@ -212,16 +213,7 @@ def test_a_loss_without_a_reason_is_told(tmp_path, tiny_npz, monkeypatch, reason
     results.prepare(tmp_path / "out")
     results.write(tmp_path / "out", lost)
     study = tmp_path / "s.toml"
-    study.write_text(f"""
-        name = "s"
-        [base]
-        objective = "elbo"
-        likelihood = "bernoulli"
-        model = {{ latent_dim = 2, widths = [8] }}
-        train = {{ num_steps = 12, batch_size = 16 }}
-        evaluate = {{ num_samples = 5, num_images = 40 }}
-        data = {{ name = "{tiny_npz}", binarisation = "static" }}
-        """)
+    study.write_text(study_text(tiny_npz, num_samples=5, num_images=40))
     done = call("run", study, "--out", tmp_path / "out", "--executor", "inline", "--no-timings")
     assert done.exit_code == 1
     assert f"({config.id}): no reason is recorded" in done.stderr

@@ -76,18 +76,18 @@ def test_the_work_of_a_graph_is_that_of_all_its_runs():
 )
 def test_choices(works, num_cores, on_disk, expected):
     works = {graph: work(*numbers) for graph, numbers in works.items()}
-    found = choose(works, num_cores, on_disk)
-    assert {graph: stepping.is_compiled for graph, stepping in found.items()} == expected
+    steppings = choose(works, num_cores, on_disk)
+    assert {graph: stepping.is_compiled for graph, stepping in steppings.items()} == expected
 
 
 def test_reasons_are_counted_numbers():
-    (found,) = choose({"a": work(10, 50)}, 1).values()
-    assert found.why == (
+    (stepping,) = choose({"a": work(10, 50)}, 1).values()
+    assert stepping.why == (
         "10 runs, 500 steps of 0.001 Mflop and 100 elements: compiled steps save the study "
         "10.5 s, and its 1 graph cost 10 s"
     )
-    (found,) = choose({"a": work(10, 50)}, 1, {"a"}).values()
-    assert found.why.endswith("save the study 10.5 s, and its 1 graph cost 1 s")
+    (stepping,) = choose({"a": work(10, 50)}, 1, {"a"}).values()
+    assert stepping.why.endswith("save the study 10.5 s, and its 1 graph cost 1 s")
 
 
 def runs(num, num_steps, **changes):
@@ -106,10 +106,10 @@ def chosen(configs, records=(), device=CPU, num_cores=1, times=1.0, name="auto")
 @pytest.mark.usefixtures("no_clock")
 def test_variants_of_a_study_step_in_one_way_so_that_their_times_compare():
     configs = [*runs(10, 60), *runs(10, 40, objective="elbo_mc")]
-    found = chosen(configs)
-    assert {s.way for s in found.values()} == {"compiled or eager"}
-    assert in_words(configs, found) == "2 of 2 variants are compiled, to 2 graphs"
-    first, second = explained(configs, found)
+    steppings = chosen(configs)
+    assert {s.way for s in steppings.values()} == {"compiled or eager"}
+    assert in_words(configs, steppings) == "2 of 2 variants are compiled, to 2 graphs"
+    first, second = explained(configs, steppings)
     assert first.startswith("compiled or eager: elbo (bernoulli): 10 runs, 600 steps")
     assert second.startswith("compiled or eager: elbo_mc (bernoulli): 10 runs, 400 steps")
     fewer = [*runs(10, 50), *runs(10, 40, objective="elbo_mc")]
@@ -123,10 +123,10 @@ def test_runs_that_are_added_later_choose_alike():
     for way, is_compiled in (("eager", False), ("compiled", True)):
         for configs in (few, many):
             alone = chosen(configs)[few[0].stack_key]
-            found = chosen(configs, [record(few[0], way)])[few[0].stack_key]
-            assert found.is_compiled == is_compiled
+            stepping = chosen(configs, [record(few[0], way)])[few[0].stack_key]
+            assert stepping.is_compiled == is_compiled
             same = alone.is_compiled == is_compiled
-            assert found.why == (alone.why if same else "as the runs like it that are recorded")
+            assert stepping.why == (alone.why if same else "as the runs like it that are recorded")
 
 
 def test_records_of_before_and_of_other_graphs_say_nothing():
@@ -144,12 +144,12 @@ def test_a_sweep_counts_the_trials_to_come():
 def test_a_machine_that_cannot_compile_says_so_once(monkeypatch, caplog):
     monkeypatch.setattr(compiled, "problem", lambda: "there is no compiler")
     configs = [*runs(10, 500), *runs(10, 500, objective="elbo_mc")]
-    found = chosen(configs)
-    assert {(s.way, s.why) for s in found.values()} == {("eager", "there is no compiler")}
+    steppings = chosen(configs)
+    assert {(s.way, s.why) for s in steppings.values()} == {("eager", "there is no compiler")}
     assert [r.getMessage() for r in caplog.records] == [
         "training steps are eager: there is no compiler"
     ]
-    assert in_words(configs, found) == "0 of 2 variants are compiled"
+    assert in_words(configs, steppings) == "0 of 2 variants are compiled"
 
 
 def test_what_is_asked_for_is_done(no_clock):

@@ -7,7 +7,7 @@ from tests.support.kills import contents
 from tests.support.runs import tiny
 from vaebench import results
 from vaebench.config.study import resolve
-from vaebench.running.coordinate import MAX_DEATHS, Account, carry_out
+from vaebench.running.coordinate import MAX_DEATHS, MAX_MACHINES, Account, carry_out
 from vaebench.running.events import Begun, Compiled, FileOf, Lost, Recorded, Steps
 from vaebench.running.job import Job
 from vaebench.running.perform import perform
@@ -41,13 +41,13 @@ def test_after_each_death_the_runs_are_tried_in_halves_then_alone_and_then_fail(
 
     def perform(waiting):
         while waiting:
-            given = waiting.popleft()
-            tried.append([config.seed for config in given.configs])
-            yield Begun(given)
-            if culprit in {config.id for config in given.configs}:
-                yield Lost(given, "killed by SIGKILL")
+            job = waiting.popleft()
+            tried.append([config.seed for config in job.configs])
+            yield Begun(job)
+            if culprit in {config.id for config in job.configs}:
+                yield Lost(job, "killed by SIGKILL")
             else:
-                yield from done(given)
+                yield from done(job)
 
     kept = account(out)
     carry_out([job], perform, kept)
@@ -72,6 +72,24 @@ def test_a_run_alone_is_tried_as_often(job, out):
     carry_out([alone], perform, account(out))
     assert len(tried) == MAX_DEATHS
     assert [attempt.deaths for attempt in tried] == [0, 1, 2]
+
+
+def test_the_loss_of_a_machine_costs_nothing_for_some_time(job, out):
+    """The stack stays whole; one that takes machines with it again and again ends."""
+    tried = []
+
+    def perform(waiting):
+        while waiting:
+            tried.append(waiting.popleft())
+            yield Lost(tried[-1], "its node is gone", with_machine=True)
+
+    alone = Job(job.configs[:1], "s")
+    kept = account(out)
+    (again,) = kept.take(Lost(job, "its node is gone", with_machine=True))
+    assert (again.configs, again.deaths) == (job.configs, 0)
+    carry_out([alone], perform, kept)
+    assert [attempt.deaths for attempt in tried] == [0] * (MAX_MACHINES + 1) + [1, 2]
+    assert kept.ended == {alone.configs[0].id: "failed"}
 
 
 def test_what_was_recorded_before_the_death_is_not_done_again(job, out):

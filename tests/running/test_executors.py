@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
+from multiprocessing import Pipe
 
 import click
 import pytest
@@ -240,6 +241,18 @@ def test_a_busy_worker_that_is_killed_costs_no_run(study):
     assert process.returncode == 0, errors
     assert "3 of 3 runs done" in errors
     assert_completes(study, kept)
+
+
+def test_a_worker_whose_coordinator_is_gone_ends_without_a_word(monkeypatch):
+    def ended(status):
+        raise SystemExit(status)
+
+    monkeypatch.setattr(local.os, "_exit", ended)
+    ours, theirs = Pipe()
+    ours.close()
+    with theirs, pytest.raises(SystemExit) as caught:
+        local.serve(os.dup(theirs.fileno()))
+    assert caught.value.code == 1
 
 
 FAULT = """

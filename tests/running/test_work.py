@@ -63,8 +63,8 @@ def test_a_run_needs_its_weights_three_times_and_a_step():
     config = tiny()
     weights = 4 * sum(p.numel() for p in build_stack([config], (8, 8)).parameters())
     activations = 4 * config.train.batch_size * 64
-    found = step_work(config).num_bytes
-    assert 3 * weights + activations < found < 10 * (weights + activations)
+    num_bytes = step_work(config).num_bytes
+    assert 3 * weights + activations < num_bytes < 10 * (weights + activations)
 
 
 def test_objectives_that_hold_more_need_more():

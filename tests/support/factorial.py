@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 VALUES = (3, 4, 5)
-"""Of each factor."""
+"""The number of values of each factor."""
 GRID = np.array(list(itertools.product(*map(range, VALUES)))).repeat(10, 0)
 """Every combination ten times: [600, 3]. So factors are independent, exactly."""
 N, F = GRID.shape

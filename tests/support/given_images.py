@@ -24,12 +24,12 @@ class Gives:
     def sample(self, noise, num_rows, latent):
         return self.images[:, :num_rows]
 
-    def mean_image(self, z, x=None):
+    def mean_image(self, z):
         return z
 
 
 def images(num, seed):
-    """Of three kinds, that differ in which third is bright."""
+    """Images of three kinds, that differ in which third is bright."""
     generator = torch.Generator().manual_seed(seed)
     x = 0.5 * torch.rand(num, P, generator=generator)
     kinds = torch.randint(3, (num,), generator=generator)

@@ -14,7 +14,8 @@ from vaebench.cli import main
 from vaebench.config.schedules import SCHEDULES, Schedule
 from vaebench.data import load
 from vaebench.report.comparison import comparisons
-from vaebench.report.figures import close, learning_curves
+from vaebench.report.figures import close
+from vaebench.report.learning_curves import learning_curves
 from vaebench.report.sentences import in_words
 from vaebench.report.tables import footnotes, markdown, printable, summarise
 from vaebench.running.harness import train_all

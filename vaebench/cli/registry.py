@@ -13,7 +13,7 @@ from vaebench.cli.options import plugin_option
 from vaebench.cli.show import print_line, print_table
 from vaebench.core.errors import InputError, near_match
 
-KINDS_WITH_FACTS = ("objectives", "likelihoods", "priors", "posteriors")
+KINDS_WITH_FACTS = ("objectives", "likelihoods", "priors", "posteriors", "models")
 
 
 @main.command("list")

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from vaebench.config import Choice, DataConfig, EvaluateConfig, RunConfig
 from vaebench.core.errors import InputError
+from vaebench.core.user_code import is_users
 from vaebench.data import PARTS, Dataset, load
 from vaebench.evaluation import Graded, Subject
-from vaebench.models import VAE, Family, ImageShape, build
+from vaebench.models import MODELS, VAE, Family, ImageShape, build
 from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.networks import trial
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES
@@ -32,28 +34,39 @@ def build_stack(
     `log_volume`: see `Dataset.log_volume`; it is 0 for data that are not dequantised.
     """
     first = configs[0]
-    auxiliary = OBJECTIVES[first.objective.name].auxiliary
-    network = auxiliary.network if auxiliary else None
-    family = Family(
-        LIKELIHOODS[first.likelihood.name],
-        POSTERIORS[first.posterior.name],
-        PRIORS[first.prior.name],
-        first.model.latent,
-        first.model.num_components,
-        network,
-    )
     return build(
         first.model.name,
-        family,
+        family_of(first),
         image_shape=image_shape,
         widths=first.model.widths,
         noise=streams(configs, "init"),
+        model_hyper=first.model.hyper,
         likelihood_hyper=_stacked([c.likelihood for c in configs]),
         prior_hyper=_stacked([c.prior for c in configs]),
         log_volume=log_volume,
         bfloat16=first.train.precision == "bfloat16",
-        by_library=first.data.library_size,
     )
+
+
+def family_of(config: RunConfig) -> Family:
+    """The distributions of a run's model."""
+    auxiliary = OBJECTIVES[config.objective.name].auxiliary
+    return Family(
+        LIKELIHOODS[config.likelihood.name],
+        POSTERIORS[config.posterior.name],
+        PRIORS[config.prior.name],
+        config.model.latent,
+        config.model.num_components,
+        auxiliary.network if auxiliary else None,
+    )
+
+
+def check_networks(config: RunConfig, image_shape: ImageShape) -> None:
+    """Raises InputError where a user's model cannot be trained in stacks, or graded."""
+    model, entry = config.model, MODELS[config.model.name]
+    if is_users(entry.networks):
+        sizes = family_of(config).sizes(image_shape)
+        trial.check(entry, sizes, model.widths, model.hyper)
 
 
 def _stacked(choices: Sequence[Choice]) -> dict[str, Tensor]:
@@ -84,16 +97,7 @@ def subject_by(settings: EvaluateConfig, model: Graded, dataset: Dataset, noise:
 def load_data(data: DataConfig) -> Dataset:
     """Load a data set. Raises InputError where its bytes changed since the study was read."""
     dataset = load(
-        data.name,
-        data.binarisation,
-        data.valid_fraction,
-        data.split_seed,
-        data.dequantise,
-        values=data.values,
-        columns=data.columns,
-        test_fraction=data.test_fraction,
-        standardise=data.standardise,
-        by_library=data.library_size,
+        data.name, data.binarisation, data.valid_fraction, data.split_seed, data.dequantise
     )
     if data.fingerprint not in ("", dataset.fingerprint):
         raise InputError(
@@ -108,9 +112,4 @@ def check_support(dataset: Dataset, likelihood: str) -> None:
     observed = "dequantised" if dataset.dequantised else dataset.binarisation
     for part in PARTS:
         described = f"{dataset.label!r} ({part}) with binarisation {observed!r}"
-        observations = dataset.observations(part)
-        try:
-            LIKELIHOODS[likelihood].check_support(observations, described)
-        except InputError as error:
-            fitting = [name for name, entry in LIKELIHOODS.items() if entry.supports(observations)]
-            raise InputError(f"{error}. Likelihoods of such: {', '.join(fitting)}") from error
+        LIKELIHOODS[likelihood].check_support(dataset.observations(part), described)

@@ -14,7 +14,7 @@ from vaebench.config.run_config import RunConfig
 from vaebench.config.schedules import SCHEDULES
 from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig
 from vaebench.core.errors import InputError, near_match
-from vaebench.core.hyper import Hyper, complete, source_fingerprint
+from vaebench.core.hyper import Hyper, Setting, complete, source_fingerprint
 from vaebench.core.registry import Registry
 from vaebench.evaluation import GRADINGS
 from vaebench.models import MODELS
@@ -38,14 +38,29 @@ def parse(raw: dict[str, Any]) -> RunConfig:
     for name in CHOICES:
         if name in table:
             table[name] = long_form(name, table[name])
+    if isinstance(model := table.get("model"), dict):
+        table["model"] = _long_model(model)
     if isinstance(settings := table.get("evaluate"), dict):
         table["evaluate"] = _long_gradings(settings)
     return completed(convert(table, RunConfig, several=SEVERAL, places=hyper_places()))
 
 
+def _long_model(table: dict[str, Any]) -> dict[str, Any]:
+    """The table of a model that declares hyperparameters, with these apart from the sizes that all
+    models have."""
+    name = table.get("name", ModelConfig().name)
+    if name not in MODELS or not MODELS[name].hyper:
+        return table
+    flat = {key: value for key, value in table.items() if key != "hyper"} | table.get("hyper", {})
+    sizes = ModelConfig.__struct_fields__
+    hyper = {key: value for key, value in flat.items() if key not in sizes}
+    return {key: value for key, value in flat.items() if key in sizes} | {"hyper": hyper}
+
+
 def hyper_places() -> list[str]:
     """The dotted places of the hyperparameters of every entry."""
     registries: dict[str, Registry[Any]] = {
+        "model": MODELS,
         "objective": OBJECTIVES,
         "likelihood": LIKELIHOODS,
         "posterior": POSTERIORS,
@@ -72,14 +87,14 @@ def completed(config: RunConfig) -> RunConfig:
     convert(msgspec.to_builtins(config), RunConfig)  # one made in Python has not been checked
     likelihood, objective = LIKELIHOODS[config.likelihood.name], OBJECTIVES[config.objective.name]
     posterior, prior = POSTERIORS[config.posterior.name], PRIORS[config.prior.name]
-    _check_model(config.model)
-    _check_observed(config.data, likelihood)
+    _check_dequantised(config.data, likelihood)
     if objective.ignores_rate and config.rate_weight != 1.0:
         raise InputError(f"objective {objective.name!r} ignores the rate: remove rate_weight")
     _check_no_schedule("likelihood", config.likelihood)
     _check_no_schedule("prior", config.prior)
     done = msgspec.structs.replace(
         config,
+        model=_completed_model(config.model),
         objective=completed_choice("objective", config.objective, objective.hyper),
         likelihood=completed_choice("likelihood", config.likelihood, likelihood.hyper),
         posterior=completed_choice("posterior", config.posterior, posterior.hyper),
@@ -150,16 +165,10 @@ def _check_batch(config: RunConfig, objective: Objective) -> None:
         )
 
 
-def _check_observed(data: DataConfig, likelihood: Likelihood) -> None:
+def _check_dequantised(data: DataConfig, likelihood: Likelihood) -> None:
     if data.dequantise and data.binarisation != "none":
         raise InputError(
             f"dequantised data must have binarisation 'none'; got {data.binarisation!r}"
-        )
-    if data.library_size and not likelihood.log_mean:
-        fitting = [name for name, entry in LIKELIHOODS.items() if entry.log_mean]
-        raise InputError(
-            f"data.library_size needs a likelihood whose mean a library size multiplies; "
-            f"{likelihood.name!r} is none: choose {' or '.join(map(repr, fitting))}"
         )
     if data.dequantise and likelihood.measure == "mass":
         raise InputError(
@@ -195,9 +204,42 @@ def functions_of(config: RunConfig) -> list[Callable[..., Any]]:
     ]
 
 
-def _check_model(model: ModelConfig) -> None:
-    if reason := MODELS[model.name].refuses_widths(model.widths):
-        raise InputError(f"model {model.name!r} is refused: {reason}")
+def _completed_model(model: ModelConfig) -> ModelConfig:
+    """The model with its hyperparameters' defaults. Raises InputError for what it does not take."""
+    entry, what = MODELS[model.name], f"model {model.name!r}"
+    sizes = ModelConfig.__struct_fields__
+    if both := [name for name in entry.hyper if name in sizes]:
+        raise InputError(f"{what}: {both[0]!r} is a setting that every model has: rename yours")
+    widths: tuple[int, ...] = model.widths
+    if not entry.takes_widths:
+        if widths not in ((), ModelConfig().widths):
+            known = ", ".join(entry.hyper) or "none"
+            raise InputError(
+                f"{what} takes no widths, its sizes are its own hyperparameters ({known}); got "
+                f"widths = {list(widths)}: remove them"
+            )
+        widths = ()
+    if reason := entry.refuses_widths(widths):
+        raise InputError(f"{what} is refused: {reason}")
+    for name in model.hyper:
+        if name not in entry.hyper:
+            known = near_match(name, [*entry.hyper, *sizes])
+            raise InputError(f"{what} has no hyperparameter {name!r}; {known}")
+    values = complete(what, entry.hyper, model.hyper)
+    hyper = {
+        name: _completed_setting(f"{what}: {name}", value, entry.hyper[name])
+        for name, value in values.items()
+    }
+    return msgspec.structs.replace(model, widths=widths, hyper=hyper)
+
+
+def _completed_setting(what: str, value: Any, setting: Setting) -> bool | int | float | str:
+    """A hyperparameter of a model as its function is given it: a count as a whole number."""
+    setting.check(what, value)
+    if isinstance(setting, Hyper):
+        return int(value) if setting.integer else float(value)
+    word: bool | str = value
+    return word
 
 
 def chosen(registry: Registry[Any], value: Any) -> Choice:

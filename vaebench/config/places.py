@@ -46,7 +46,7 @@ def with_value(
         below = {"name": below}
     if not isinstance(below, dict):
         raise InputError(f"{name!r} must be a table, for {place!r} to be set; got {below!r}")
-    if isinstance(hyper := below.get("hyper"), dict):
+    if isinstance(hyper := below.get("hyper"), dict) and rest not in below:
         return {**table, name: {**below, "hyper": with_value(hyper, rest, value, in_choice=True)}}
     return {**table, name: with_value(below, rest, value, in_choice=in_choice)}
 
@@ -54,7 +54,7 @@ def with_value(
 def value_at(table: Any, place: str) -> Any:
     """The value at a place; an empty table where there is none."""
     for name in place.split("."):
-        inner = table.get("hyper", table) if isinstance(table, dict) else {}
+        inner = {**table, **table.get("hyper", {})} if isinstance(table, dict) else {}
         table = inner.get(name, {})
     return table
 

@@ -20,6 +20,8 @@ from vaebench.config.sections import (
     flat,
     text,
 )
+from vaebench.core.user_code import is_users
+from vaebench.models import MODELS
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.objectives import OBJECTIVES
 
@@ -51,8 +53,9 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def id(self) -> str:
         """16 hex digits of the hash of the canonical JSON; a data set counts by name and bytes."""
         identity = msgspec.to_builtins(self) | {"protocol": PROTOCOL}
-        identity["data"] = self.data.identity
+        identity["data"] = identity["data"] | {"name": self.data.label}
         identity["train"] = _train_identity(self.train)
+        identity["model"] = _model_identity(self.model)
         return digest(identity)
 
     @property
@@ -119,6 +122,21 @@ def _train_identity(train: TrainConfig) -> dict[str, Any]:
     return identity
 
 
+def _model_identity(model: ModelConfig) -> dict[str, Any]:
+    """The model as it enters the id: of the hyperparameters of this package's models, those that
+    are not at their defaults.
+
+    So runs keep their ids where such a model is given another. All of those of a user's model
+    count, as a process knows its defaults only once its file is loaded.
+    """
+    identity: dict[str, Any] = msgspec.to_builtins(model)
+    hyper = identity.pop("hyper")
+    if model.name in MODELS and not is_users(MODELS[model.name].networks):
+        usual = {name: setting.default for name, setting in MODELS[model.name].hyper.items()}
+        hyper = dict(hyper.items() - usual.items())
+    return identity | ({"hyper": hyper} if hyper else {})
+
+
 def observation_space(data: DataConfig, measure: str, num_samples: int) -> str:
     """A word that two runs share where their NLLs can be compared.
 
@@ -126,7 +144,6 @@ def observation_space(data: DataConfig, measure: str, num_samples: int) -> str:
     density), and as many samples in the NLL, which is a tighter bound with more.
     """
     split = "" if data.valid_fraction is None else f"/valid {data.valid_fraction:g}"
-    split += f"/test {data.test_fraction:g}" if data.test_fraction is not None else ""
     split += f"/split {data.split_seed}" if data.split_seed else ""
     measure = "mass" if data.dequantise else measure
     space = f"{data.label}/{data.observed}{split}/{measure}/K={num_samples}"

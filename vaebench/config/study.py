@@ -42,7 +42,7 @@ from vaebench.config.axes import (
     laid_over,
     leaves,
 )
-from vaebench.config.build import build_stack, check_support, load_data, subject
+from vaebench.config.build import build_stack, check_networks, check_support, load_data, subject
 from vaebench.config.sweep import SweepConfig, written_long
 from vaebench.config.sweep import opened as opened_sweep
 from vaebench.config.toml import check_plain, read_table, toml_value
@@ -145,6 +145,7 @@ def resolve(configs: Sequence[RunConfig]) -> list[RunConfig]:
     checked = functools.cache(_checked_data)  # for this call only: the file may change
     resolved = [_resolved(completed(config), checked) for config in configs]
     for config in {c.stack_key: c for c in resolved}.values():
+        check_networks(config, load_data(config.data).image_shape)
         _check_gradings(config)
         _check_prior(config)
     if not resolved:

@@ -60,11 +60,11 @@ class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def budget_of(amounts: Mapping[str, float | None]) -> Budget | None:
     """The budget of these amounts; None where there is none. Raises InputError."""
-    given = {name: amount for name, amount in amounts.items() if amount is not None}
-    for name, amount in given.items():
+    limits = {name: amount for name, amount in amounts.items() if amount is not None}
+    for name, amount in limits.items():
         if not amount > 0:
             raise InputError(f"a budget must be above 0; got {amount:g} {name.replace('_', ' ')}")
-    return convert(given, Budget) if given else None
+    return convert(limits, Budget) if limits else None
 
 
 class SweepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

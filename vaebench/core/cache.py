@@ -100,14 +100,14 @@ def prepare(folder: Path) -> None:
     Raises CacheError where it is another user's, OSError where it cannot be made.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.stat()
-    if found.st_uid != os.geteuid():
+    status = folder.stat()
+    if status.st_uid != os.geteuid():
         raise CacheError(
             f"{folder} must belong to the user who runs what it holds; it belongs to user "
-            f"{found.st_uid}: choose another folder by XDG_CACHE_HOME"
+            f"{status.st_uid}: choose another folder by XDG_CACHE_HOME"
         )
-    if not _is_ours(found):
-        folder.chmod(stat.S_IMODE(found.st_mode) & ~0o022)
+    if not _is_ours(status):
+        folder.chmod(stat.S_IMODE(status.st_mode) & ~0o022)
 
 
 def files() -> list[Path]:
@@ -162,8 +162,8 @@ def _clear_half_made() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_ours(found: os.stat_result) -> bool:
-    return found.st_uid == os.geteuid() and not found.st_mode & 0o022
+def _is_ours(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
 def _seal(data: bytes) -> bytes:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
@@ -50,6 +50,8 @@ class Hyper:
 
     def check(self, name: str, value: float) -> None:
         """Raises InputError where value is outside the valid interval, not finite or no count."""
+        if isinstance(value, bool | str):
+            raise InputError(f"{name} must be a number; got {value!r}")
         if not (math.isfinite(value) and self.low <= value <= self.high):
             raise InputError(
                 f"{name} must be finite, in [{self.low:g}, {self.high:g}]; got {value:g}"
@@ -58,23 +60,64 @@ class Hyper:
             raise InputError(f"{name} must be a whole number; got {value:g}")
 
 
+@dataclass(frozen=True)
+class Words:
+    """One hyperparameter that is a word, or true or false: which there are, and its default.
+
+    Read off an annotation Literal["relu", "tanh"], or bool. Networks alone have such.
+    """
+
+    values: tuple[str | bool, ...]
+    default: str | bool | None = None
+
+    def check(self, name: str, value: float | str) -> None:
+        """Raises InputError where value is none of the words."""
+        if not any(
+            value is word or (value == word and isinstance(value, str)) for word in self.values
+        ):
+            raise InputError(f"{name} must be {self}; got {value!r}")
+
+    def __str__(self) -> str:
+        return " or ".join(map(repr, self.values))
+
+
+Setting = Hyper | Words
+"""A hyperparameter of any kind."""
+
+
 def hyperparameters(function: Callable[..., Any]) -> dict[str, Hyper]:
     """The keyword-only parameters of a registered function, by name."""
+    return {name: hyper for name, hyper in _read(function).items() if isinstance(hyper, Hyper)}
+
+
+def settings(function: Callable[..., Any]) -> dict[str, Setting]:
+    """The keyword-only parameters of a function that may have words among them, by name."""
     return dict(_read(function))
 
 
 @functools.lru_cache(maxsize=1024)  # a study asks a hundred times for each of its runs
-def _read(function: Callable[..., Any]) -> dict[str, Hyper]:
+def _read(function: Callable[..., Any]) -> dict[str, Setting]:
     hints = get_type_hints(innermost(function), include_extras=True)
     return {
-        name: replace(
-            _declared(hints.get(name)),
-            default=_default(parameter),
-            integer=int in (hints.get(name), *get_args(hints.get(name))),
-        )
+        name: _setting(hints.get(name), parameter)
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
+
+
+def _setting(annotation: Any, parameter: inspect.Parameter) -> Setting:
+    default = None if parameter.default is parameter.empty else parameter.default
+    if isinstance(default, str) and get_origin(annotation) is not Literal:
+        raise TypeError(f'{parameter.name} must say its words, as in Literal["{default}", ...]')
+    if annotation is bool or isinstance(default, bool):
+        return Words((False, True), default)
+    if get_origin(annotation) is Literal:
+        return Words(get_args(annotation), default)
+    return replace(
+        _declared(annotation),
+        default=None if default is None else float(default),
+        integer=int in (annotation, *get_args(annotation)),
+    )
 
 
 def check_signature(
@@ -82,12 +125,26 @@ def check_signature(
 ) -> dict[str, Hyper]:
     """The hyperparameters of a function that takes these positional arguments and no others.
 
-    Their names are the function's own business. Raises InputError where it takes fewer, where a
-    further parameter does not come after a *, and where the signature cannot be read.
+    Raises InputError as `check_arguments`, and where a hyperparameter is no number.
+    """
+    check_arguments(what, function, *positional, scalars=scalars)
+    for name, setting in settings(function).items():
+        if isinstance(setting, Words):
+            raise InputError(f"{what}: {scalars} are numbers; {name!r} is {setting}: make it one")
+    return hyperparameters(function)
+
+
+def check_arguments(
+    what: str, function: Callable[..., Any], *positional: str, scalars: str = "hyperparameters"
+) -> None:
+    """Raises InputError where a function takes fewer positional arguments, where a further
+    parameter does not come after a *, and where the signature cannot be read.
+
+    The names of the arguments are the function's own business.
     """
     try:
         parameters = [*inspect.signature(function).parameters.values()]
-        declared = hyperparameters(function)
+        settings(function)
     except (NameError, TypeError, ValueError) as error:
         raise InputError(f"{what}: its signature cannot be read: {error}") from error
     first, others = parameters[: len(positional)], parameters[len(positional) :]
@@ -99,10 +156,11 @@ def check_signature(
         )
     if loose := [p.name for p in others if p.kind is not p.KEYWORD_ONLY]:
         raise InputError(f"{what}: {scalars} come after a *; {loose[0]!r} does not")
-    return declared
 
 
-def complete(what: str, declared: Mapping[str, Hyper], values: Mapping[str, Any]) -> dict[str, Any]:
+def complete(
+    what: str, declared: Mapping[str, Setting], values: Mapping[str, Any]
+) -> dict[str, Any]:
     """The values with the defaults of those left out, in declared order.
 
     Raises InputError for an unknown hyperparameter or a missing one.
@@ -137,7 +195,3 @@ def source_fingerprint(function: Callable[..., Any]) -> str:
 def _declared(annotation: Any) -> Hyper:
     declared = [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Hyper)]
     return declared[0] if declared else Hyper()
-
-
-def _default(parameter: inspect.Parameter) -> float | None:
-    return None if parameter.default is parameter.empty else float(parameter.default)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.sources import remember
@@ -95,12 +95,18 @@ def registers(
 
 
 def named_arguments(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """The same function, where a wrong argument raises InputError with the nearest right name."""
+    """The same function, where a wrong argument raises InputError with the nearest right name.
+
+    A decorator all of whose arguments have defaults may stand without its brackets.
+    """
     signature = inspect.signature(function)
+    bare = all(p.default is not p.empty for p in signature.parameters.values())
 
     @functools.wraps(function)
     def checked(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         what = f"@{function.__name__}(...)"
+        if bare and len(args) == 1 and callable(args[0]) and not kwargs:
+            return cast(Any, function)()(args[0])
         for name in kwargs:
             if name not in signature.parameters:
                 known = near_match(name, signature.parameters)

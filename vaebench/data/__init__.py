@@ -3,9 +3,8 @@
 from vaebench.data.axes import colour_axis
 from vaebench.data.dataset import DRAWS, Dataset, load
 from vaebench.data.images import Images, span, unit
-from vaebench.data.lookup import is_path, stored_files
+from vaebench.data.lookup import file_of, is_path
 from vaebench.data.parts import PARTS, Part, PartName
-from vaebench.data.values import Values
 
 __all__ = [
     "DRAWS",
@@ -14,11 +13,10 @@ __all__ = [
     "Images",
     "Part",
     "PartName",
-    "Values",
     "colour_axis",
+    "file_of",
     "is_path",
     "load",
     "span",
-    "stored_files",
     "unit",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from vaebench.config.schedules import SCHEDULES
-from vaebench.core.hyper import Hyper
+from vaebench.core.hyper import Setting
 from vaebench.core.shown import markdown as as_markdown
 from vaebench.data.lookup import NAMES
 from vaebench.evaluation import GRADINGS
@@ -79,7 +79,13 @@ def catalogue() -> dict[str, Table]:
             for name, entry in SCHEDULES.items()
         ],
         "models": [
-            {"name": name, "what": _summary(entry.networks)} for name, entry in MODELS.items()
+            {
+                "name": name,
+                "hyperparameters": _hypers(entry.hyper),
+                "source": entry.source,
+                "what": _summary(entry.networks),
+            }
+            for name, entry in MODELS.items()
         ],
         "datasets": [{"name": name} for name in NAMES],
         "executors": [
@@ -164,11 +170,15 @@ def _conditions(at: Mapping[str, float], num_samples: int | None) -> str:
     return ", ".join([*named, *([f"K={num_samples}"] if num_samples else [])])
 
 
-def _hypers(declared: Mapping[str, Hyper]) -> str:
+def _hypers(declared: Mapping[str, Setting]) -> str:
     return ", ".join(
-        name if hyper.default is None else f"{name}={hyper.default:g}"
-        for name, hyper in declared.items()
+        name if setting.default is None else f"{name}={_shown(setting.default)}"
+        for name, setting in declared.items()
     )
+
+
+def _shown(value: float | str) -> str:
+    return str(value) if isinstance(value, bool | str) else f"{value:g}"
 
 
 def _summary(function: Callable[..., Any]) -> str:

@@ -4,9 +4,11 @@ Shapes: x [S, B, P], z [K, S, B, D], decoder output [K, S, B, n P], n numbers fo
 """
 
 from vaebench.models.networks.affine import LinearEncoder
-from vaebench.models.networks.entry import MODELS, ImageShape
+from vaebench.models.networks.entry import MODELS
 from vaebench.models.networks.layers import StackedLinear
-from vaebench.models.vae import VAE, Family, build, put_back, select, tensors, weights
+from vaebench.models.networks.sizes import ImageShape
+from vaebench.models.stack import put_back, select, tensors, weights
+from vaebench.models.vae import VAE, Family, build
 
 __all__ = [
     "MODELS",

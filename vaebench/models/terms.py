@@ -237,14 +237,15 @@ def compute_terms(
     and any other choice gives the same terms, later. `operations`: `ops`, or the reference,
     `ops.densities`.
     """
-    q, prior = model.posterior(x, training, **posterior_hyper), model.prior()
+    step = noise if training else None
+    q, prior = model.posterior(x, step, **posterior_hyper), model.prior()
     if not _is_standard(prior):
         wanted = "kl"
     draw = q.draw(Drawing(noise, num_samples, operations, relaxed=training, wanted=wanted))
     return Terms(
         q,
         draw.z,
-        model.log_px_z(x, draw.z, training=training),
+        model.log_px_z(x, draw.z, step=step),
         prior,
         rate_weight=rate_weight,
         num_examples=num_examples or x.shape[1],

@@ -5,12 +5,11 @@ Shapes: x [S, B, P], z [K, S, B, D], decoder output [K, S, B, n P], n numbers fo
 
 from __future__ import annotations
 
-import copy
-import io
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +17,14 @@ from torch import Tensor, nn
 from vaebench.core.hyper import Scalar
 from vaebench.core.user_code import call
 from vaebench.models.likelihoods import Likelihood
-from vaebench.models.likelihoods.counts import library_size
-from vaebench.models.networks.entry import MODELS, ImageShape, Networks, Sizes
+from vaebench.models.networks.entry import MODELS
 from vaebench.models.networks.layers import StackedLinear, widest
+from vaebench.models.networks.side_by_side import outputs
+from vaebench.models.networks.sizes import ImageShape, Networks, Sizes
 from vaebench.models.posteriors import POSTERIORS, Distribution, Latent, Posterior
 from vaebench.models.posteriors.entry import Layers
 from vaebench.models.priors import PRIORS, BoundPrior, Prior, PriorShape
+from vaebench.models.stack import select
 from vaebench.ops.noise import Noise
 
 
@@ -40,13 +41,21 @@ class Family:
     auxiliary: Callable[[int, Layers], nn.Module] | None = None
     """(width of a code, layers) -> a network that the objective trains beside the model."""
 
+    def sizes(self, image_shape: ImageShape) -> Sizes:
+        """What the networks between such images, its codes and its likelihood take and give."""
+        return Sizes(
+            image_shape,
+            self.posterior.num_inputs(self.latent),
+            self.posterior.code_width(self.latent),
+            self.likelihood.outputs_per_pixel,
+        )
+
 
 class VAE(nn.Module):
     """Encoder, decoder and distributions of S runs.
 
     `likelihood_hyper` and `prior_hyper` are the configured scalars of likelihood and prior.
     `bfloat16`: in training, encoder and decoder multiply in it, and give their numbers in float32.
-    `by_library`: p(x|z) takes the library size of x as known, see `counts.library_size`.
     """
 
     def __init__(
@@ -59,12 +68,10 @@ class VAE(nn.Module):
         prior_hyper: Mapping[str, Scalar],
         log_volume: float,
         bfloat16: bool = False,
-        by_library: bool = False,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = networks
         self.family, self.log_volume, self.in_bfloat16 = family, log_volume, bfloat16
-        self.by_library = by_library
         self.num_runs = next(self.encoder.parameters()).shape[0]
         likelihood, latent = family.likelihood, family.latent
         width = family.posterior.code_width(latent)
@@ -104,26 +111,28 @@ class VAE(nn.Module):
         named = self.named_parameters()
         return (p for name, p in named if not name.startswith("auxiliary."))
 
-    def posterior(self, x: Tensor, training: bool = False, **hyper: Scalar) -> Distribution:
-        """q(z|x): [S, B, P] -> a distribution over codes [S, B, D]."""
-        return self.distribution(self.encoded(x, training), **hyper)
+    def posterior(self, x: Tensor, step: Noise | None = None, **hyper: Scalar) -> Distribution:
+        """q(z|x): [S, B, P] -> a distribution over codes [S, B, D].
 
-    def encoded(self, x: Tensor, training: bool = False) -> Tensor:
+        `step`, here and below: the random numbers of a training step; None in evaluation.
+        """
+        return self.distribution(self.encoded(x, step), **hyper)
+
+    def encoded(self, x: Tensor, step: Noise | None = None) -> Tensor:
         """The encoder's numbers, from which q(z|x) is made: [S, B, P] -> [S, B, R]."""
-        return self._outputs(self.encoder, call(self.likelihood.encoder_input, x), training)
+        return self._outputs(self.encoder, x, step)
 
     def distribution(self, numbers: Tensor, **hyper: Scalar) -> Distribution:
         """q(z|x) of the encoder's numbers [S, B, R]."""
         make = self.family.posterior.distribution
         return make(numbers, self.latent, self.network, **hyper)
 
-    def _outputs(self, network: nn.Module, inputs: Tensor, training: bool) -> Tensor:
+    def _outputs(self, network: nn.Module, inputs: Tensor, step: Noise | None) -> Tensor:
         """The outputs of encoder or decoder, in the precision of their inputs."""
-        if not (training and self.in_bfloat16):
-            out: Tensor = network(inputs)
-            return out
+        if step is None or not self.in_bfloat16:
+            return outputs(network, inputs, step)
         with torch.autocast(inputs.device.type, torch.bfloat16):
-            out = network(inputs)
+            out = outputs(network, inputs, step)
         return out.to(inputs.dtype)
 
     def prior(self) -> BoundPrior:
@@ -132,20 +141,20 @@ class VAE(nn.Module):
         parameters = call(entry.prepare, self.posterior, dict(self.learned_prior.items()))
         return BoundPrior(entry, {**parameters, **self.prior_hyper.values(self.like)})
 
-    def decode(self, z: Tensor, training: bool = False) -> Tensor:
+    def decode(self, z: Tensor, step: Noise | None = None) -> Tensor:
         """Each sample through its own run's decoder: [K, S, B, D] -> [K, S, B, n P]."""
         num_samples, _, num_rows, _ = z.shape
-        out = self._outputs(self.decoder, z.transpose(0, 1).flatten(1, 2), training)
+        out = self._outputs(self.decoder, z.transpose(0, 1).flatten(1, 2), step)
         return out.unflatten(1, (num_samples, num_rows)).transpose(0, 1)
 
-    def log_px_z(self, x: Tensor, z: Tensor, *, training: bool = False) -> Tensor:
+    def log_px_z(self, x: Tensor, z: Tensor, *, step: Noise | None = None) -> Tensor:
         """log p(x|z) in nats: [S, B, P], [K, S, B, D] -> [K, S, B].
 
-        `training`: what the likelihood fits in closed form is fitted to x; else it is as it was.
+        In a step, what the likelihood fits in closed form is fitted to x; else it is as it was.
         For dequantised images it is the bound on the log-probability of the stored ones.
         """
-        out = self._decoded_for(x, z, training)
-        fitted = self._fit(x, out) if training else self.fitted.values(out)
+        out = self.decode(z, step)
+        fitted = self.fitted.values(out) if step is None else self._fit(x, out)
         scalars = self._likelihood_scalars(out, fitted)
         return call(self.likelihood.log_prob, x, out, **scalars) - self.log_volume
 
@@ -153,27 +162,16 @@ class VAE(nn.Module):
         """The parameters of p(x|z) beside the decoder's output: [S, 1] each."""
         return {**self.likelihood_hyper.values(out), **self.learned, **fitted}
 
-    def _decoded_for(self, x: Tensor | None, z: Tensor, training: bool = False) -> Tensor:
-        """The outputs of the decoder, for the library sizes of x where p(x|z) takes them as known.
+    def mean_image(self, z: Tensor) -> Tensor:
+        """E[x|z]: [K, S, B, D] -> [K, S, B, P]."""
+        return call(self.likelihood.mean, self.decode(z))
 
-        Without x, for examples whose pixels have one count on average.
-        """
-        out = self.decode(z, training)
-        if x is None or not self.by_library:
-            return out
-        return self.likelihood.exposed(out, library_size(x))
-
-    def mean_image(self, z: Tensor, x: Tensor | None = None) -> Tensor:
-        """E[x|z]: [K, S, B, D] -> [K, S, B, P]; x [S, B, P] gives library sizes that are known."""
-        return call(self.likelihood.mean, self._decoded_for(x, z))
-
-    def sample_image(self, z: Tensor, noise: Noise, x: Tensor | None = None) -> Tensor:
+    def sample_image(self, z: Tensor, noise: Noise) -> Tensor:
         """Images drawn from p(x|z), of the kind that log_px_z is given: [K, S, B, P].
 
-        x [S, B, P] gives library sizes that are known. Raises InputError for a likelihood that
-        declares no sampler.
+        Raises InputError for a likelihood that declares no sampler.
         """
-        out = self._decoded_for(x, z)
+        out = self.decode(z)
         scalars = self._likelihood_scalars(out, self.fitted.values(out))
         return self.likelihood.draw(out, noise, **scalars)
 
@@ -220,28 +218,23 @@ def build(
     image_shape: ImageShape,
     widths: Sequence[int],
     noise: Noise,
+    model_hyper: Mapping[str, Any] = MappingProxyType({}),
     likelihood_hyper: Mapping[str, Scalar] = MappingProxyType({}),
     prior_hyper: Mapping[str, Scalar] = MappingProxyType({}),
     log_volume: float = 0.0,
     bfloat16: bool = False,
-    by_library: bool = False,
 ) -> VAE:
     """A new VAE of S runs, each initialised from its own key of `noise`.
 
-    `log_volume` is taken off log p(x|z): see `Dataset.log_volume`.
+    `log_volume` is taken off log p(x|z): P log 256 for dequantised images.
     """
     noises = (noise.at(step=i) for i in itertools.count())
 
     def layers(num_inputs: int, num_outputs: int) -> StackedLinear:
         return StackedLinear(num_inputs, num_outputs, next(noises))
 
-    sizes = Sizes(
-        image_shape,
-        family.posterior.num_inputs(family.latent),
-        family.posterior.code_width(family.latent),
-        family.likelihood.outputs_per_pixel,
-    )
-    networks = MODELS[name].networks(sizes, widths, noises)
+    sizes = family.sizes(image_shape)
+    networks = MODELS[name].build(sizes, widths, model_hyper, noises)
     shape = PriorShape(family.latent, sizes.pixels, family.num_components)
     learned_prior = {
         # A copy: normals are kept for the next who reads them, and training moves these in place.
@@ -249,43 +242,8 @@ def build(
         for i, (parameter, make) in enumerate(family.prior.learned.items())
     }
     scalars = likelihood_hyper, prior_hyper
-    return VAE(networks, family, layers, learned_prior, *scalars, log_volume, bfloat16, by_library)
+    return VAE(networks, family, layers, learned_prior, *scalars, log_volume, bfloat16)
 
 
 PRIOR_STEP = 1 << 20
 """The step of the noise for a prior's initial values, beyond the steps of any layer."""
-
-
-def select(model: VAE, runs: Sequence[int]) -> VAE:
-    """A copy that holds only the given runs of the stack, in that order."""
-    copies = {id(tensor): _of_runs(tensor, list(runs)) for tensor in tensors(model)}
-    chosen = copy.deepcopy(model, copies)
-    chosen.num_runs = len(runs)
-    return chosen
-
-
-def _of_runs(tensor: Tensor, runs: list[int]) -> Tensor:
-    values = tensor.detach()[runs]
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(values, tensor.requires_grad)
-    return values
-
-
-def put_back(model: VAE, part: VAE, runs: Sequence[int]) -> None:
-    """Give the runs of a stack the values that they have in a part of it, as `select` copied."""
-    if part is model:
-        return
-    for whole, copy_of_part in zip(tensors(model), tensors(part), strict=True):
-        whole.data[list(runs)] = copy_of_part.data
-
-
-def tensors(model: VAE) -> Iterator[Tensor]:
-    """All parameters and buffers, each with the runs as its first axis."""
-    return itertools.chain(model.parameters(), model.buffers())
-
-
-def weights(model: VAE) -> bytes:
-    """The model's parameters as the bytes of a file that torch.load reads."""
-    buffer = io.BytesIO()
-    torch.save(model.state_dict(), buffer)
-    return buffer.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from vaebench import results
 from vaebench.core.errors import InputError
 from vaebench.report.across_spaces import interquartile_means, ranks_over_blocks
 from vaebench.report.comparison import comparisons
+from vaebench.report.spaces import SPACE, TITLE, titles
 from vaebench.report.standings import KEYS, RANKED_BY, Examples, used
 from vaebench.report.tables import made_with, markdown, summarise
 from vaebench.report.time_to_target import ELBO, performance_profiles, time_to_target
@@ -46,7 +48,9 @@ def write_report(
     drawn = rows[rows["metric"].isin(DRAWN)]
     environments = made_with(rows)
     rows = used(rows)  # a large folder's columns of settings are too much to hold all the time
+    names = space_titles(folder, rows)
     table = summarise(rows, examples)
+    table.insert(1, TITLE, table[SPACE].map(names))
     ranked = table.loc[table["rank"].notna(), KEYS]
     curves = results.curves(folder, ("step", ELBO, *COSTS), ("run", "steps", "num_steps"))
     results.writable(out)  # before figures are drawn
@@ -56,13 +60,20 @@ def write_report(
             "table.md": (markdown(table) + environments).encode(),
             **_comparisons(rows, ranked, examples),
             **_times(rows, curves, target),
-            **_figures(drawn, curves, ranked),
+            **_figures(drawn, curves, ranked, names),
         }
     except ImportError as error:
         raise InputError(f"a report needs {error.name}: install the extra, .[report]") from error
     for name, content in contents.items():
         results.write_atomically(out / name, content)
     return table, [out / name for name in contents]
+
+
+def space_titles(folder: Path, rows: pd.DataFrame) -> dict[str, str]:
+    """What people call each observation space, from the configuration of a run of it."""
+    runs = rows[rows["seed"].notna()].drop_duplicates(SPACE)
+    firsts = zip(runs[SPACE], runs["run"], strict=True)
+    return titles({str(space): results.read(folder, str(run)).config for space, run in firsts})
 
 
 def _comparisons(rows: pd.DataFrame, ranked: pd.DataFrame, examples: Examples) -> dict[str, bytes]:
@@ -96,20 +107,24 @@ def _times(rows: pd.DataFrame, curves: pd.DataFrame, target: float | None) -> di
     }
 
 
-def _figures(rows: pd.DataFrame, curves: pd.DataFrame, ranked: pd.DataFrame) -> dict[str, bytes]:
+def _figures(
+    rows: pd.DataFrame, curves: pd.DataFrame, ranked: pd.DataFrame, names: Mapping[str, str]
+) -> dict[str, bytes]:
     """The figures as PNG, by name. Lines without a rank, which lost runs, are left to the table."""
     if ranked.empty:
         return {}
     from vaebench.report import figures
     from vaebench.report.critical_difference import critical_difference
+    from vaebench.report.learning_curves import learning_curves
 
     rows = rows.merge(ranked, on=KEYS)
+    rows[SPACE] = rows[SPACE].map(names)  # panels are titled by it
     runs = rows[rows["seed"].notna()].drop_duplicates("run")
     if not curves.empty:  # models from elsewhere have none
         curves = curves[curves["run"].isin(runs["run"])]
     ranks = ranks_over_blocks(rows)
     drawn = {
-        "curves.png": figures.learning_curves(curves, runs),
+        "curves.png": learning_curves(curves, runs),
         "comparison.png": figures.comparison(rows),
         "rate_distortion.png": figures.rate_distortion(rows),
         "bounds.png": figures.bounds(rows),

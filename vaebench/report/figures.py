@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from vaebench.report.across_spaces import above_best, means_within
-from vaebench.report.labels import some_of
 from vaebench.report.panels import (
+    GREY,
     HEIGHT,
     best_labels,
     best_rows,
@@ -27,71 +27,16 @@ from vaebench.report.panels import (
     left_out_note,
     most_labels,
     order_of,
+    scattered_alike,
+    with_titles,
 )
 from vaebench.report.standings import KEYS
-from vaebench.report.statistics.intervals import half_width, mean_interval
+from vaebench.report.statistics.intervals import mean_interval
 
-GREY: dict[str, Any] = {"color": "0.8", "linewidth": 0.8, "zorder": 0}
-MOST_BELOW = 3
-"""Variants out of view that a panel names."""
 BETA = "objective.beta"
 """The column of the weight on the rate, where it is one number for all of training."""
 ESTIMATES = {"elbo": "-ELBO", "nll": "importance-weighted", "ais_nll": "annealed (AIS)"}
 """Estimates of -log p(x), by metric: upper bounds in expectation, on the examples they are of."""
-
-
-def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> Figure | None:
-    """Draw the beta = 1 ELBO on validation data while training: mean and 95% interval over seeds;
-    None where there is none.
-
-    `runs`: a row for each run with what it is named by, where the points lack that.
-    """
-    known = curves if curves.empty else curves.dropna(subset=["valid_elbo_nats"])
-    if known.empty:
-        return None
-    runs = known.drop_duplicates("run") if runs is None else runs[runs["run"].isin(known["run"])]
-    of_runs = labelled(runs)
-    shown = _of_runs(known, of_runs)
-    last = shown.loc[shown.groupby("run", observed=True)["step"].idxmax()]
-    last = last.astype({"observation_space": "str", "label": "str"})
-    named = best_labels(last.assign(score=-last["valid_elbo_nats"]))
-    early = _early_ends(shown)
-    means = _means(shown)
-    grid = sns.FacetGrid(
-        means[means["label"].isin(named)],
-        **order_of(of_runs, named),
-        hue="label",
-        col="observation_space",
-        sharey=False,
-    )
-    grid.map(plt.plot, "step", "mean")
-    grid.add_legend(title="label")
-    grid.map(plt.fill_between, "step", "low", "high", alpha=0.2, linewidth=0)
-    for space, axes in grid.axes_dict.items():
-        of_space = means[means["observation_space"] == space]
-        for _, other in of_space[~of_space["label"].isin(named)].groupby("label"):
-            axes.plot(other["step"], other["mean"], **GREY)
-        _mark(axes, early[early["observation_space"] == space])
-        _zoom(axes, shown[shown["observation_space"] == space])
-    x = f"training step{'' if early.empty else ' (x: a run stopped early)'}"
-    note = grey_note(of_runs, named)
-    return _with_titles(grid, f"{x}{note}", "validation ELBO at beta = 1 (nats)")
-
-
-def _of_runs(points: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """The points of the curves with the names of their runs, as categories: there are millions."""
-    names = runs.set_index("run")[["observation_space", "label"]].astype("category")
-    columns = ["run", "step", "valid_elbo_nats", "steps", "num_steps"]
-    return points[columns].join(names, on="run").astype({"run": "category"})
-
-
-def _means(points: pd.DataFrame) -> pd.DataFrame:
-    """The mean of each variant at each step with its 95% interval, as `_interval` has it."""
-    names = ["observation_space", "label"]
-    by = points.groupby([*names, "step"], observed=True)["valid_elbo_nats"]
-    table = by.agg(["mean", "std", "count"]).reset_index().astype(dict.fromkeys(names, "str"))
-    half = half_width(table["std"], table["count"].clip(lower=2))
-    return table.assign(low=table["mean"] - half, high=table["mean"] + half)
 
 
 def comparison(rows: pd.DataFrame) -> Figure:
@@ -112,12 +57,13 @@ def comparison(rows: pd.DataFrame) -> Figure:
     for space, axes in grid.axes_dict.items():
         part = shown[shown["observation_space"] == space]
         drawn: dict[str, Any] = {"x": "behind", "y": "label", "ax": axes}
-        sns.stripplot(part, **drawn, color="0.6", size=4)
+        with scattered_alike():
+            sns.stripplot(part, **drawn, color="0.6", size=4)
         sns.pointplot(part, **drawn, errorbar=_interval, linestyle="none", markersize=4)
         _logarithmic_from_1(axes)
         axes.axvline(0.0, color="0.8", zorder=0)
     x = "held-out NLL above the best mean (nats; logarithmic from 1)"
-    return _with_titles(grid, f"{x}{left_out_note(every, shown)}", "", "row")
+    return with_titles(grid, f"{x}{left_out_note(every, shown)}", "", "row")
 
 
 def rate_distortion(rows: pd.DataFrame) -> Figure | None:
@@ -138,6 +84,7 @@ def rate_distortion(rows: pd.DataFrame) -> Figure | None:
         col="observation_space",
         facet_kws={"sharex": False, "sharey": False},
     )
+    grid.legend.set_title("variant")
     for space, axes in grid.axes_dict.items():
         _logarithmic_from_1(axes)
         part = wide[wide["observation_space"] == space]
@@ -147,7 +94,7 @@ def rate_distortion(rows: pd.DataFrame) -> Figure | None:
             axes.plot(curve["rate"], curve["distortion"], color="0.7", zorder=0)
         axes.set_xlim(-0.2, 1.3 * part["rate"].max() + 0.1)  # no point on the edge
     x = f"rate (nats; logarithmic from 1){grey_note(wide, named)}"
-    return _with_titles(grid, x, "distortion (nats)")
+    return with_titles(grid, x, "distortion (nats)")
 
 
 def beta_curves(wide: pd.DataFrame) -> list[pd.DataFrame]:
@@ -198,7 +145,7 @@ def bounds(rows: pd.DataFrame) -> Figure | None:
     for axes in grid.axes_dict.values():
         _logarithmic_from_1(axes)
     x = f"nats above the least mean (logarithmic from 1){left_out_note(every, shown)}"
-    return _with_titles(grid, x, "", "row")
+    return with_titles(grid, x, "", "row")
 
 
 def throughput(rows: pd.DataFrame) -> Figure | None:
@@ -221,7 +168,7 @@ def throughput(rows: pd.DataFrame) -> Figure | None:
         sharey=False,
         color="C0",
     )
-    return _with_titles(
+    return with_titles(
         grid, f"training examples per second and run{left_out_note(every, shown)}", ""
     )
 
@@ -245,38 +192,6 @@ def _logarithmic_from_1(axes: Any) -> None:
     """Linear between -1 and 1, with plain numbers at the ticks."""
     axes.set_xscale("symlog", linthresh=1.0)
     axes.xaxis.set_major_formatter(ScalarFormatter())
-
-
-def _early_ends(curves: pd.DataFrame) -> pd.DataFrame:
-    """The last points of the runs that stopped early."""
-    last = curves.groupby("run", observed=True)["step"].transform("max")
-    early = curves["steps"] < curves["num_steps"]
-    return curves[early & (curves["step"] == last)]
-
-
-def _mark(axes: Any, points: pd.DataFrame) -> None:
-    """A cross at the end of runs: from there on, a mean is that of the others."""
-    axes.plot(points["step"], points["valid_elbo_nats"], "x", color="0.2", ms=5, zorder=3)
-
-
-def _zoom(axes: Any, shown: pd.DataFrame) -> None:
-    """Leave the far tail out of view, where a variant without a rate term would hide the rest, and
-    name the variants that are all below."""
-    values = shown["valid_elbo_nats"]
-    low, middle, high = values.quantile([0.05, 0.5, 1.0])
-    margin = max(high - middle, 0.05 * abs(middle))
-    bottom = max(low, middle - 4 * margin)
-    axes.set_ylim(bottom, high + 0.5 * margin)
-    best = shown.groupby("label", observed=True)["valid_elbo_nats"].max()
-    if below := [str(label) for label, value in best.items() if value < bottom]:
-        note = f"below: {some_of(below, MOST_BELOW)}"
-        axes.text(0.98, 0.02, note, ha="right", fontsize="small", transform=axes.transAxes)
-
-
-def _with_titles(grid: Any, x: str, y: str, facet: str = "col") -> Figure:
-    grid.set_axis_labels(x, y).set_titles(f"{{{facet}_name}}")
-    figure: Figure = grid.figure
-    return figure
 
 
 def close(figure: Figure) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from vaebench.report.labels import display_names
 from vaebench.report.lettering import lettered
 
+GREY: dict[str, Any] = {"color": "0.8", "linewidth": 0.8, "zorder": 0}
+"""The look of the variants that have no name in a figure."""
 HEIGHT = 3.6
 """Inches of a panel, at least."""
 LINE_HEIGHT = 0.25
@@ -24,6 +29,20 @@ MOST_COLOURS, MOST_LINES = 20, 36
 """Variants that a legend names, and lines of a label that it has: the best; others are grey."""
 MOST_ROWS = 60
 """Variants of a panel that has a row for each: the best."""
+
+
+@contextmanager
+def scattered_alike() -> Iterator[None]:
+    """Within this context seaborn scatters points of the same rows in the same way every time.
+
+    It draws from numpy's global state, which is put back at the end.
+    """
+    before = np.random.get_state()
+    np.random.seed(0)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
 
 
 def labelled(rows: pd.DataFrame) -> pd.DataFrame:
@@ -111,3 +130,10 @@ def _by_configuration(rows: pd.DataFrame) -> list[str]:
     by = [*columns, "label"]
     order = rows[by].drop_duplicates().sort_values(by, na_position="first")
     return [str(label) for label in order["label"].unique()]
+
+
+def with_titles(grid: Any, x: str, y: str, facet: str = "col") -> Figure:
+    """Name the axes of a seaborn grid and its panels; `facet` is what these stand along."""
+    grid.set_axis_labels(x, y).set_titles(f"{{{facet}_name}}")
+    figure: Figure = grid.figure
+    return figure

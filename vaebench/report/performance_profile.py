@@ -35,7 +35,7 @@ def performance_profile(profiles: pd.DataFrame) -> Figure:
     ]
     grid = sns.FacetGrid(pd.concat(lines), col="measure", hue="label", height=HEIGHT)
     grid.map(plt.step, "tau", "rho", where="post", alpha=0.8)
-    grid.set(ylim=(-0.02, 1.02)).add_legend(title="label")
+    grid.set(ylim=(-0.02, 1.02)).add_legend(title="variant")
     grid.set_titles("{col_name}")
     grid.set_axis_labels("tau: times what the fastest takes", "share of observation spaces")
     figure: Figure = grid.figure

@@ -9,6 +9,7 @@ from vaebench.core.shown import markdown as as_markdown
 from vaebench.report.groups import grouped
 from vaebench.report.labels import differing, display_names
 from vaebench.report.pairs import EARLIER
+from vaebench.report.spaces import SPACE, TITLE
 from vaebench.report.standings import (
     Examples,
     mappings,
@@ -82,9 +83,14 @@ def summarise(rows: pd.DataFrame, examples: Examples = no_examples) -> pd.DataFr
 def markdown(table: pd.DataFrame) -> str:
     """Write the summary as Markdown: a section per observation space, means with half-widths."""
     return "\n".join(
-        f"### {as_markdown(space)}\n\n{_section(part)}\n"
-        for space, part in table.groupby("observation_space", sort=True)
+        f"### {as_markdown(title_of(part))}\n\n{_section(part)}\n"
+        for _, part in table.groupby("observation_space", sort=True)
     )
+
+
+def title_of(part: pd.DataFrame) -> str:
+    """What people call the observation space of these lines; its word where no line says."""
+    return str(part[TITLE if TITLE in part else SPACE].iloc[0])
 
 
 def made_with(rows: pd.DataFrame) -> str:
@@ -249,4 +255,6 @@ def _ways(names: Iterable[str], fingerprints: Iterable[str]) -> str:
 def _section(part: pd.DataFrame) -> str:
     cells = printable(part).map(as_markdown)
     table = cells.to_markdown(index=False, disable_numparse=True)
-    return "\n".join([str(table), *(f"\n{as_markdown(note)}" for note in footnotes(part))])
+    space = part[SPACE].iloc[0]
+    notes = [*footnotes(part), *([f"observation space: {space}"] if TITLE in part else [])]
+    return "\n".join([str(table), *(f"\n{as_markdown(note)}" for note in notes)])

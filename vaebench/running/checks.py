@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from vaebench import results
 from vaebench.config import RunConfig, convert, functions_of
 from vaebench.config.build import build_stack, load_data
-from vaebench.core.errors import InputError
+from vaebench.core.errors import InputError, InputWarning
 from vaebench.core.plugins import known_to_workers
 from vaebench.models import weights
 from vaebench.running.choosing import COMPILE
@@ -34,32 +37,50 @@ def check(
         _check_importable(configs, plugins)
 
 
-def check_versions(configs: Sequence[RunConfig], out: Path) -> None:
+def check_folder(configs: Sequence[RunConfig], out: Path) -> None:
     """Raises InputError where the folder holds one of these runs as an earlier version made it.
 
     Such a record has the same configuration and another id: its random draws were others, and a
-    table of both would have two runs of one seed.
+    table of both would have two runs of one seed. A warning where it holds one of them on data of
+    the same name and other contents: these are runs of their own, and ranked apart.
     """
     ids = {config.id for config in configs}
     if results.recorded(out).keys() <= ids:
         return
-    others = (record for record in results.records(out) if record.run not in ids)
-    earlier = [record.run for record in others if _id_now(record) in ids]
-    if earlier:
+    others = (record for record in results.records(out, curves=False) if record.run not in ids)
+    known = {record.run: config for record in others if (config := _config(record))}
+    if earlier := [run for run, config in known.items() if config.id in ids]:
         raise InputError(
             f"{out} must hold runs of this version of vaebench alone; {len(earlier)} of this "
             f"study, as {earlier[0]}, are of another, whose numbers for the same settings are "
             f"others (CHANGELOG.md): choose another --out, or move those records away"
         )
+    now = {config.data.name: config.data.fingerprint for config in configs}
+    if changed := [run for run, config in known.items() if _on(now, config).id in ids]:
+        warnings.warn(
+            f"{out} holds {len(changed)} runs of this study, as {changed[0]}, on other contents of "
+            f"{known[changed[0]].data.name!r}: runs on the data as they are now are others, and "
+            f"are ranked apart from these",
+            InputWarning,
+            stacklevel=3,
+        )
 
 
-def _id_now(record: results.Record) -> str:
-    """The id that a recorded configuration has in this version; "" where it is none of it."""
+def _config(record: results.Record) -> RunConfig | None:
+    """A recorded configuration; None where it is none of this version."""
     try:
         config: RunConfig = convert(record.config, RunConfig)
     except InputError:
-        return ""
-    return config.id
+        return None
+    return config
+
+
+def _on(fingerprints: Mapping[str, str], config: RunConfig) -> RunConfig:
+    """A configuration on the data of the same name that have these fingerprints."""
+    data = replace(
+        config.data, fingerprint=fingerprints.get(config.data.name, config.data.fingerprint)
+    )
+    return replace(config, data=data)
 
 
 def num_bytes(configs: Sequence[RunConfig]) -> int:

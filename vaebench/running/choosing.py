@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from msgspec.structs import replace
 
-from vaebench.config import Choice, RunConfig
+from vaebench.config import Choice, ModelConfig, RunConfig
 from vaebench.config.build import load_data
 from vaebench.core.errors import first_line
 from vaebench.core.registry import Registry
@@ -216,7 +216,7 @@ def _without_plugins(config: RunConfig) -> RunConfig:
         return config
     model = config.model
     if is_users(MODELS[model.name].networks):
-        model = replace(model, name="mlp")
+        model = replace(model, name="mlp", widths=ModelConfig().widths, hyper={})
     plain = {
         "objective": Choice("elbo"),
         "likelihood": Choice("bernoulli"),

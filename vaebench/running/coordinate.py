@@ -18,6 +18,8 @@ OnSteps = Callable[[int], None]
 """Called with the number of training steps done since the last call, summed over runs."""
 MAX_DEATHS = 3
 """Workers that may die with a run before it is recorded as failed."""
+MAX_MACHINES = 10
+"""Machines that may be lost with a run; more count as deaths, as it may be to blame."""
 NUM_NAMED = 3
 """Runs that are named where more may have been at work."""
 
@@ -50,8 +52,8 @@ class Account:
                 self.on_graph()
             case Begun(job) if job.configs:  # else there is a graph to compile, and no run
                 self.running.append(job)
-            case Lost(job, how):
-                return self._lost(job, how)
+            case Lost(job, how, with_machine):
+                return self._lost(job, how, with_machine)
         return []
 
     def _record(self, record: Record) -> None:
@@ -63,15 +65,19 @@ class Account:
             self.running = [job for job in self.running if job not in over]
             self.on_runs(self.ended)
 
-    def _lost(self, job: Job, how: str) -> list[Job]:
+    def _lost(self, job: Job, how: str, with_machine: bool) -> list[Job]:
         """What follows after a worker died: its runs in halves, then alone, then as failed.
 
-        As it may have died for want of memory, or for one run of the stack alone.
+        As it may have died for want of memory, or for one run of the stack alone. Where its machine
+        was lost too, they are done again as they were.
         """
         self.running = [other for other in self.running if other is not job]
-        left = replace(without(job, self.ended), deaths=job.deaths + 1)
+        left = without(job, self.ended)
         if not left.configs:
             return []
+        if with_machine and left.machines_lost < MAX_MACHINES:
+            return [replace(left, machines_lost=left.machines_lost + 1)]
+        left = replace(left, deaths=left.deaths + 1)
         if left.deaths < MAX_DEATHS:
             return divided(left, -(-len(left.configs) // 2) if left.deaths == 1 else 1)
         reason = f"its worker died {MAX_DEATHS} times, the last time with this run alone ({how})"

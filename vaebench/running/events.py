@@ -51,6 +51,9 @@ class Lost:
 
     job: Job
     how: str
+    with_machine: bool = False
+    """Whether its machine was lost too, as one that is lent for a while: no fault of the job's, as
+    far as is known."""
 
 
 @dataclass(frozen=True)

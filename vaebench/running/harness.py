@@ -16,7 +16,7 @@ from vaebench.config.study import read, resolve
 from vaebench.core.plugins import load_plugins
 from vaebench.core.sources import check_unchanged
 from vaebench.running.budget import expanded, note
-from vaebench.running.checks import check, check_versions, num_bytes
+from vaebench.running.checks import check, check_folder, num_bytes
 from vaebench.running.choosing import COMPILE, Study, in_words
 from vaebench.running.cluster import NO_CLUSTER, Cluster
 from vaebench.running.coordinate import Account, carry_out
@@ -93,7 +93,7 @@ def run_all(
     """
     check(configs, executor, workers, plugins, compiles)  # else there would be an empty folder
     results.prepare(out)
-    check_versions(configs, out)
+    check_folder(configs, out)
     with results.alone(out):
         ended = train_all(
             configs,

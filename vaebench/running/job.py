@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vaebench import results
 from vaebench.config import RunConfig
+from vaebench.core.errors import InputError
 from vaebench.data import Dataset
 from vaebench.running.events import OfJob
 from vaebench.training.loop import Trained
@@ -60,6 +61,8 @@ class Job:
     """A run whose graph is to be compiled."""
     deaths: int = 0
     """Workers that died with these runs."""
+    machines_lost: int = 0
+    """Machines that were lost with these runs, and not counted as deaths."""
 
 
 def divided(job: Job, max_size: int) -> list[Job]:
@@ -82,6 +85,10 @@ def _part(job: Job, runs: Sequence[int]) -> Job:
 def paused(out: Path, configs: Sequence[RunConfig]) -> tuple[bytes, ...]:
     """Where each of these runs paused: its weights in a results folder are then a checkpoint.
 
-    Raises InputError where one is not there.
+    Nothing, so that all begin anew, where one is not there: it was damaged, or forgotten, as the
+    run is of an earlier trial too.
     """
-    return tuple(results.read_weights(out, results.read(out, config.id)) for config in configs)
+    try:
+        return tuple(results.read_weights(out, results.read(out, c.id)) for c in configs)
+    except InputError:
+        return ()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -19,20 +18,14 @@ from torch import Tensor
 from vaebench.config import RunConfig
 from vaebench.config.build import build_stack, streams
 from vaebench.core.errors import InputError
-from vaebench.core.registry import Registry
 from vaebench.core.user_code import package_of
 from vaebench.data import Dataset
-from vaebench.models import MODELS, VAE, select
-from vaebench.models.likelihoods import LIKELIHOODS
-from vaebench.models.posteriors import POSTERIORS
-from vaebench.models.priors import PRIORS
-from vaebench.models.terms import Terms
+from vaebench.models import VAE, select
 from vaebench.objectives import OBJECTIVES
-from vaebench.ops import densities
-from vaebench.ops.noise import Noise
 from vaebench.training.minibatches import batches
-from vaebench.training.scalars import Scalars, scalars
-from vaebench.training.step import Loss, initial_state, loss_of
+from vaebench.training.scalars import scalars
+from vaebench.training.stages import STAGES, Stage, Trial
+from vaebench.training.step import initial_state, loss_of
 
 
 class Precision(NamedTuple):
@@ -51,87 +44,6 @@ KNOWN_PACKAGES = {"vaebench", "torch", ""}
 """Packages whose functions keep runs apart; what PyTorch has in C, as torch.sigmoid, names none."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A training step of some runs that have learned nothing yet."""
-
-    model: VAE
-    x: Tensor  # [S, B, P]
-    noise: Noise
-    loss: Loss
-    scalars: Scalars
-
-    def terms(self) -> Terms:
-        """The terms of the step, computed anew for each use: they serve one loss."""
-        return self.loss.terms(self.model, self.x, self.noise, self.scalars, operations=densities)
-
-    def numbers(self, stage: Stage) -> list[Tensor]:
-        """What a stage gives for each run, and the gradient of that: [S, ...] each."""
-        value = stage.compute(self)
-        if not value.requires_grad:
-            return [value]
-        gradients = torch.autograd.grad(
-            value.sum(), [*self.model.parameters()], allow_unused=True, materialize_grads=True
-        )
-        return [value.detach(), *gradients]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One part of a step."""
-
-    registry: Registry[Any]
-    """The registry of the entry that computes it."""
-    what: str
-    compute: Callable[[Trial], Tensor]
-    """-> what it gives for each run: [S, ...]."""
-
-    def name(self, config: RunConfig) -> str:
-        """The name of the entry in a configuration."""
-        return str(getattr(config, self.registry.kind).name)
-
-
-def _runs_first(of_samples: Tensor) -> Tensor:
-    return of_samples.transpose(0, 1)
-
-
-def _drawn_image(trial: Trial) -> Tensor:
-    return _runs_first(trial.model.sample_image(trial.terms().z, trial.noise))
-
-
-def _drawn_code(trial: Trial) -> Tensor:
-    return trial.model.prior().sample(trial.noise, trial.x.shape[1], trial.model.latent)
-
-
-def _next_state(trial: Trial) -> Tensor:
-    state = trial.loss.next_state(trial.terms(), trial.scalars)
-    return torch.cat([*state.values()], -1)
-
-
-def _auxiliary_loss(trial: Trial) -> Tensor:
-    auxiliary = trial.loss.objective.auxiliary
-    assert auxiliary is not None
-    return auxiliary.loss(trial.terms())
-
-
-STAGES = (
-    Stage(MODELS, "code", lambda t: t.model.encoded(t.x, training=True)),
-    Stage(POSTERIORS, "z", lambda t: _runs_first(t.terms().z)),
-    Stage(POSTERIORS, "log q(z|x)", lambda t: _runs_first(t.terms().log_qz_x)),
-    Stage(PRIORS, "log p(z)", lambda t: _runs_first(t.terms().log_pz)),
-    Stage(PRIORS, "KL", lambda t: t.terms().kl_or_estimate),
-    Stage(MODELS, "image", lambda t: _runs_first(t.model.decode(t.terms().z, training=True))),
-    Stage(LIKELIHOODS, "log p(x|z)", lambda t: _runs_first(t.terms().log_px_z)),
-    Stage(LIKELIHOODS, "mean image", lambda t: _runs_first(t.model.mean_image(t.terms().z))),
-    Stage(LIKELIHOODS, "drawn image", _drawn_image),
-    Stage(PRIORS, "drawn code", _drawn_code),
-    Stage(OBJECTIVES, "next state", _next_state),
-    Stage(OBJECTIVES, "loss", lambda t: t.loss.objective(t.terms(), **t.scalars.objective)),
-    Stage(OBJECTIVES, "auxiliary loss", _auxiliary_loss),
-)
-"""In the order of a step: the first that mixes runs is the culprit."""
-
-
 def check_isolated(configs: Sequence[RunConfig], dataset: Dataset, device: torch.device) -> None:
     """Raises InputError where a part from outside the package gives a run other numbers, or another
     gradient, beside another run than alone.
@@ -139,10 +51,10 @@ def check_isolated(configs: Sequence[RunConfig], dataset: Dataset, device: torch
     Tried on two runs with different seeds, however many the stack has. A stage that raises is left
     to training, which says so: what cannot take two runs is not trained beside another.
     """
-    if not _has_foreign_part(configs[0]):
+    untried = [stage for stage in STAGES if _is_foreign(stage, configs[0])]
+    if not untried:
         return
     pair = configs[0], replace(configs[-1], seed=_other_seed(configs))
-    untried: Sequence[Stage] = STAGES
     with torch.random.fork_rng(devices=[]):  # who draws from it is to find it as it was
         for precision in PRECISIONS:
             steps = list(_steps(pair, dataset, device, precision))
@@ -155,10 +67,9 @@ def _other_seed(configs: Sequence[RunConfig]) -> int:
     return last if last != first else int(first == 0)
 
 
-def _has_foreign_part(config: RunConfig) -> bool:
-    entries = [stage.registry[stage.name(config)] for stage in STAGES]
-    packages = {package_of(function) for entry in entries for function in _functions(entry)}
-    return not packages <= KNOWN_PACKAGES
+def _is_foreign(stage: Stage, config: RunConfig) -> bool:
+    entry = stage.registry[stage.name(config)]
+    return not {package_of(function) for function in _functions(entry)} <= KNOWN_PACKAGES
 
 
 def _functions(part: Any) -> Iterator[Callable[..., Any]]:

@@ -2,65 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from benchmarks.peers.entries import COMPILED, EAGER, SIZES, Peer
+from benchmarks.peers.work import Size
 
 NUM_COMPONENTS = 10
 GAMMA = 6.0
 CHANNELS = (16, 32)
 
-SMALL = replace(
-    SIZES[0], stack=8, stacks=(8,), curve=(), gate_steps=0, gate_runs=0, check_tolerance=1e-4
-)
-LARGE = replace(
-    SIZES[1], stack=4, stacks=(4,), curve=(), gate_steps=0, gate_runs=0, check_tolerance=1e-4
-)
+
+def _shape(
+    name: str,
+    words: str,
+    configuration: Mapping[str, Any],
+    *,
+    size: Size = SIZES[0],
+    stack: int = 8,
+    num_samples: int = 1,
+    block: int = 16,
+    check_tolerance: float = 1e-4,
+) -> Size:
+    """A size with another model, objective or precision; it is compared at shared weights."""
+    return replace(
+        size,
+        name=name,
+        words=words,
+        configuration=configuration,
+        stack=stack,
+        stacks=(stack,),
+        curve=(),
+        gate_steps=0,
+        gate_runs=0,
+        num_samples=num_samples,
+        block=block,
+        check_tolerance=check_tolerance,
+    )
+
 
 SHAPES = (
-    replace(
-        SMALL,
-        name="conv",
-        words=f"conv, {CHANNELS[0]} and {CHANNELS[1]} channels",
-        configuration={"model.name": "conv", "model.widths": list(CHANNELS)},
+    _shape(
+        "conv",
+        f"conv, {CHANNELS[0]} and {CHANNELS[1]} channels",
+        {"model.name": "conv", "model.widths": list(CHANNELS)},
         block=8,
     ),
-    replace(
-        SMALL,
-        name="iwae",
-        words="iwae, K=50",
-        configuration={"objective": "iwae"},
-        num_samples=50,
-        block=8,
+    _shape("iwae", "iwae, K=50", {"objective": "iwae"}, num_samples=50, block=8),
+    _shape("dreg", "dreg, K=5", {"objective": "dreg"}, num_samples=5),
+    _shape(
+        "factor_vae",
+        "factor_vae, a critic of three hidden layers",
+        {"objective": {"name": "factor_vae", "gamma": GAMMA}},
     ),
-    replace(
-        SMALL,
-        name="dreg",
-        words="dreg, K=5",
-        configuration={"objective": "dreg"},
-        num_samples=5,
-    ),
-    replace(
-        SMALL,
-        name="factor_vae",
-        words="factor_vae, a critic of three hidden layers",
-        configuration={"objective": {"name": "factor_vae", "gamma": GAMMA}},
-    ),
-    replace(
-        SMALL,
-        name="learned_prior",
-        words=f"elbo_mc, a prior of {NUM_COMPONENTS} Gaussians",
-        configuration={
+    _shape(
+        "learned_prior",
+        f"elbo_mc, a prior of {NUM_COMPONENTS} Gaussians",
+        {
             "objective": "elbo_mc",
             "prior": "mixture_of_gaussians",
             "model.num_components": NUM_COMPONENTS,
         },
     ),
-    replace(
-        LARGE,
-        name="bfloat16",
-        words="bfloat16",
-        configuration={"train.precision": "bfloat16"},
+    _shape(
+        "bfloat16",
+        "bfloat16",
+        {"train.precision": "bfloat16"},
+        size=SIZES[1],
+        stack=4,
+        block=8,
         check_tolerance=0.02,
     ),
 )

@@ -9,12 +9,10 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from benchmarks.peers.jax_parts import (
     Tree,
@@ -23,9 +21,11 @@ from benchmarks.peers.jax_parts import (
     gaussian_kl,
     gaussian_log_prob,
     log_mean_exp,
+    next_rows,
+    start_of,
 )
 from benchmarks.peers.shapes.sizes import GAMMA
-from benchmarks.peers.work import Check, Prepared, Work, minibatches
+from benchmarks.peers.work import Check, Prepared, Work
 
 Network = Callable[[Tree, str, jax.Array], jax.Array]
 """(weights, "encoder" or "decoder", values [..., in]) -> [..., out]."""
@@ -45,17 +45,13 @@ def vmapped_scan(work: Work) -> Prepared:
 
 def _prepared(work: Work, scan: Any) -> Prepared:
     data, size = jnp.asarray(work.images("x_train")), work.size
-    seeds = range(work.seed, work.seed + work.num_runs)
-    batches = [minibatches(len(data), size.batch, seed) for seed in seeds]
-    weights = jax.tree.map(jnp.asarray, work.start())
-    zeros = [jax.tree.map(jnp.zeros_like, weights) for _ in range(2)]
-    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
-    state = (weights, *zeros, jnp.zeros(work.num_runs), keys)
+    rows, state = next_rows(work, len(data)), start_of(work, work.start())
 
     def train(num_steps: int) -> None:
         nonlocal state
-        rows = np.stack([list(islice(own, num_steps)) for own in batches])
-        state = jax.block_until_ready(scan(state, data, rows, size.name, size.num_samples))
+        state = jax.block_until_ready(
+            scan(state, data, rows(num_steps), size.name, size.num_samples)
+        )
 
     def check() -> Check:
         first = jax.tree.map(lambda a: a[0], state[0])

@@ -123,13 +123,13 @@ def _run(program: Program, work: Work, folders: Folders, lap: Lap) -> Lap:
     wall, cpu = time.perf_counter() - start, _cpu_seconds() - before
     if lost := [process.returncode for process in processes if process.returncode]:
         return replace(lap, failure=f"it ended with status {lost[0]}")
-    told = program.read(work, folders.out, printed)
+    reading = program.read(work, folders.out, printed)
     return replace(
         lap,
-        wall_s=wall + told.untrained_s,
+        wall_s=wall + reading.untrained_s,
         cpu_s=cpu,
-        extrapolated_s=told.untrained_s,
-        loss_nats=told.loss_nats,
+        extrapolated_s=reading.untrained_s,
+        loss_nats=reading.loss_nats,
     )
 
 

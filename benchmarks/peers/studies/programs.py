@@ -46,7 +46,7 @@ class Folders:
 
 
 @dataclass(frozen=True)
-class Told:
+class Reading:
     """What a program told of its training."""
 
     loss_nats: Losses
@@ -63,7 +63,7 @@ class Program:
     words: str
     commands: Callable[[Work, Folders], list[list[str]]]
     """Commands that are started at once, each on as many of the cores as it is given."""
-    read: Callable[[Work, Path, Sequence[str]], Told]
+    read: Callable[[Work, Path, Sequence[str]], Reading]
     """(work, folder, what each command printed) -> what it told."""
     cores: tuple[int, ...] = (1, 2)
     starts: tuple[str, ...] = (COLD, FROM_DISK)
@@ -88,13 +88,13 @@ def _vaebench(work: Work, folders: Folders) -> list[list[str]]:
     return [[*module("vaebench"), "run", str(STUDY), *out, "--no-timings", *overrides]]
 
 
-def _read_records(work: Work, out: Path, printed: Sequence[str]) -> Told:
+def _read_records(work: Work, out: Path, printed: Sequence[str]) -> Reading:
     losses: dict[str, list[float]] = {likelihood: [] for likelihood in LIKELIHOODS}
     for path in sorted((out / "runs").glob("*.json")):
         record = json.loads(path.read_text())
         losses[record["config"]["likelihood"]["name"]].append(record["curves"]["loss_nats"][-1])
     assert sum(map(len, losses.values())) == work.num_runs, "every run has a record"
-    return Told({likelihood: statistics.mean(values) for likelihood, values in losses.items()})
+    return Reading({likelihood: statistics.mean(values) for likelihood, values in losses.items()})
 
 
 def _jax(work: Work, folders: Folders) -> list[list[str]]:
@@ -113,22 +113,22 @@ def _jax_program(work: Work, folders: Folders) -> list[str]:
     return [*program, *work.options, "--cache", str(folders.caches / "jax")]
 
 
-def _read_losses(work: Work, out: Path, printed: Sequence[str]) -> Told:
+def _read_losses(work: Work, out: Path, printed: Sequence[str]) -> Reading:
     losses: dict[str, list[float]] = {}
     for text in printed:
         losses |= json.loads(text)
-    return Told({likelihood: statistics.mean(values) for likelihood, values in losses.items()})
+    return Reading({likelihood: statistics.mean(values) for likelihood, values in losses.items()})
 
 
 def _torch(work: Work, folders: Folders) -> list[list[str]]:
     return [[*module("benchmarks.peers.studies.with_torch"), *work.options]]
 
 
-def _read_timed_runs(work: Work, out: Path, printed: Sequence[str]) -> Told:
+def _read_timed_runs(work: Work, out: Path, printed: Sequence[str]) -> Reading:
     (text,) = printed
-    told = json.loads(text)
-    num_left_out = work.num_runs - told["num_runs"]
-    return Told(told["loss_nats"], told["seconds"] / told["num_runs"] * num_left_out)
+    report = json.loads(text)
+    num_left_out = work.num_runs - report["num_runs"]
+    return Reading(report["loss_nats"], report["seconds"] / report["num_runs"] * num_left_out)
 
 
 ON_CPU = {"JAX_PLATFORMS": "cpu"}

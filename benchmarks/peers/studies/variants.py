@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peers.work import Size
+from benchmarks.peers.entries import SIZES
 
 LIKELIHOODS = ("bernoulli", "gaussian_learned")
 NUM_STEPS, NUM_SEEDS = 5000, 10
@@ -21,13 +21,9 @@ NUM_TRAIN = 1197
 """What vaebench keeps of the 1797 digits for training."""
 FIRST_LOG_SIGMA = -1.0
 
-SIZE = Size(
+SIZE = replace(
+    SIZES[0],
     name="study",
-    dataset="digits",
-    pixels=64,
-    hidden=128,
-    latent=8,
-    batch=64,
     stack=NUM_SEEDS,
     stacks=(NUM_SEEDS,),
     curve=(),

@@ -57,7 +57,7 @@ def logistic(x, out, *, width: Width = 0.1):
 
 
 def student_t(x, out, *, width: Width):
-    """Of five degrees of freedom: tails that no exponential bounds."""
+    """Student's t of five degrees of freedom: tails that no exponential bounds."""
     scale = per_run(width, out)
     constant = math.lgamma(3.0) - math.lgamma(2.5) - 0.5 * math.log(5.0 * math.pi)
     return (constant - scale.log() - 3.0 * torch.log1p(((x - out) / scale).square() / 5.0)).sum(-1)
@@ -75,7 +75,7 @@ def two_bumps(x, out):
 
 
 def binomial(x, out):
-    """Of four trials: a mass over counts."""
+    """A binomial of four trials: a mass over counts."""
     choose = torch.lgamma(torch.tensor(5.0)) - torch.lgamma(x + 1) - torch.lgamma(5 - x)
     return (choose + x * F.logsigmoid(out) + (4 - x) * F.logsigmoid(-out)).sum(-1)
 

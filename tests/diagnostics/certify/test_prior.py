@@ -80,7 +80,7 @@ def first_centre(noise, shape):
 
 
 def skewed(z, *, scores):
-    """Of categorical codes, one trained distribution for every variable."""
+    """A prior of categorical codes: one trained distribution for every variable."""
     log_p = torch.log_softmax(scores, -1)  # [S, 1, C]
     return (z.unflatten(-1, (-1, log_p.shape[-1])) * log_p[:, :, None]).sum((-1, -2))
 

@@ -36,8 +36,8 @@ def test_q_of_z_is_the_mixture_of_every_posterior_by_hand(posterior, prior):
     z = model.posterior(x.expand(S, N, 7)).draw(Drawing(NOISE, K, densities)).z
     each = [model.posterior(x[n].expand(S, N, 7)).log_prob(z) for n in range(N)]  # N of [K, S, N]
     log_qz = torch.logsumexp(torch.stack(each), 0) - math.log(N)
-    own = torch.stack([each[n][..., n] for n in range(N)], -1)
-    torch.testing.assert_close(computed.mutual, (own - log_qz).mean(0))
+    log_qz_x = torch.stack([each[n][..., n] for n in range(N)], -1)
+    torch.testing.assert_close(computed.mutual, (log_qz_x - log_qz).mean(0))
     torch.testing.assert_close(computed.aggregate_kl, (log_qz - model.prior().log_prob(z)).mean(0))
     assert (computed.mutual <= math.log(N) + 1e-9).all()
 

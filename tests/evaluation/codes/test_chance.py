@@ -66,14 +66,14 @@ def test_a_score_is_compared_with_that_of_unrelated_codes():
     codes, factors = rng.uniform(size=(200, 1)), rng.integers(0, 4, size=(200, 3))
     coded = Coded(codes, factors)
     bias = 9 * 3 / (2 * 200) / np.log(4)
-    told = no_better_than_chance(lambda _, t: mig(t, 10), coded, coded, 1.9 * bias, rng)
-    score = float(told.split()[-1])
+    doubt = no_better_than_chance(lambda _, t: mig(t, 10), coded, coded, 1.9 * bias, rng)
+    score = float(doubt.split()[-1])
     assert score == pytest.approx(bias, rel=0.2)
     assert no_better_than_chance(lambda _, t: mig(t, 10), coded, coded, 2.5 * bias, rng) == ""
 
 
 @pytest.mark.parametrize(
-    ("mutual", "aggregate_kl", "told"),
+    ("mutual", "aggregate_kl", "words"),
     [
         (-0.01, 1.0, "the mutual information came out below 0"),
         (0.5, -0.01, "the aggregate KL came out below 0"),
@@ -81,6 +81,6 @@ def test_a_score_is_compared_with_that_of_unrelated_codes():
         (0.5, 1.0, ""),
     ],
 )
-def test_information_below_0_is_marked(mutual, aggregate_kl, told):
+def test_information_below_0_is_marked(mutual, aggregate_kl, words):
     doubt = _doubt(mutual, aggregate_kl, ceiling=5.0)
-    assert told in doubt and bool(told) == bool(doubt)
+    assert words in doubt and bool(words) == bool(doubt)

@@ -260,7 +260,7 @@ def test_a_perfect_code_scores_1(kind):
 
 
 def test_on_a_random_part_only_the_gap_of_information_falls_short():
-    """Of N images, a dimension has about (v - 1)(v' - 1) / 2N nats of another factor by chance."""
+    """In N images, a dimension has about (v - 1)(v' - 1) / 2N nats of another factor by chance."""
     data = load("shapes", "none")
     train, test = (part.factors.numpy() for part in (data.train, data.test))
     perfect = [Coded(factors.astype(float), factors) for factors in (train, test)]

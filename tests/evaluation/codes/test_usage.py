@@ -28,7 +28,7 @@ def by_name(grades):
 
 
 def test_collapsed_is_the_share_of_dimensions_that_all_but_delta_leave_at_the_prior():
-    """Of 200 images 2 may have a KL of epsilon or more, 3 may not."""
+    """Among 200 images 2 may have a KL of epsilon or more, 3 may not."""
     kl = torch.full((2, 200, 4), 0.0099)
     kl[0, :2, 0] = kl[0, :3, 1] = 0.01
     kl[1, :, :3] = 5.0

@@ -106,7 +106,7 @@ def test_the_constant_of_a_law_that_is_not_gaussian_is_found():
 
 
 def test_steps_are_adapted_to_the_acceptance_that_is_wanted():
-    """Of a posterior 50 times narrower than the prior, from the prior's own scale on."""
+    """The posterior is 50 times narrower than the prior, whose scale the steps start from."""
     narrow = Target(
         densities.standard_normal_log_prob, lambda z: -1250.0 * (z - 0.5).square().sum(-1)
     )
@@ -136,9 +136,9 @@ def test_temperatures_rise_from_0_to_1_and_are_dense_at_both_ends(num):
 
 def test_a_pilot_takes_as_many_transitions_as_it_says(model, x, monkeypatch):
     calls = []
-    own = annealing.transition
+    transition = annealing.transition
     monkeypatch.setattr(
-        annealing, "transition", lambda *arguments: calls.append(1) or own(*arguments)
+        annealing, "transition", lambda *arguments: calls.append(1) or transition(*arguments)
     )
     for num in (2, 5, 250):
         calls.clear()

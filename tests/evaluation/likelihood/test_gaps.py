@@ -83,7 +83,7 @@ def correlated():
 
 
 def test_a_family_without_correlations_leaves_its_own_gap():
-    """Of the best diagonal Gaussian: half the log of det(precision) less that of its diagonal."""
+    """That of the best diagonal Gaussian: (sum(log diag(precision)) - log det(precision)) / 2."""
     model = correlated()
     weight = model.decoder.weight[0]
     precision = torch.eye(3, dtype=torch.float64) + weight @ weight.T / 4.0
@@ -131,8 +131,8 @@ def test_bounds_are_of_samples_that_q_was_not_fitted_to(monkeypatch):
     monkeypatch.setattr(gaps_module, "refined", watched(refined))
     monkeypatch.setattr(gaps_module, "bounds", watched(bounds))
     gaps(subject_of(linear_gaussian(1.0), examples(), Noise((1,))), num_steps=2, num_samples=5)
-    (_, fitted), (_, given), (_, computed) = read
-    assert given == computed != fitted
+    (_, fitted), (_, encoded), (_, computed) = read
+    assert encoded == computed != fitted
 
 
 def test_bounds_of_the_encoders_own_numbers_are_those_of_the_encoder():

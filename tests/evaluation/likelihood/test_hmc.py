@@ -67,7 +67,7 @@ def test_chains_from_elsewhere_come_to_the_law():
 
 
 def test_what_is_known_of_a_point_is_what_is_there():
-    """Of chains that moved and of chains that did not."""
+    """It is so for chains that moved, and for chains that did not."""
     point, chance = moved(exact_samples(50), 0.75)
     assert (point.z != exact_samples(50)).any() and (point.z == exact_samples(50)).any()
     for known, there in zip(point, point_at(GAUSSIAN, point.z), strict=True):

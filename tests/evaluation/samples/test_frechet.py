@@ -111,7 +111,7 @@ def test_frechet_interval_covers_the_mean_of_its_value():
 
 
 def test_frechet_distance_is_biased_upward_by_few_images():
-    """Of equal distributions the distance is 0; that of 50 images each is far above."""
+    """Equal distributions are at distance 0; samples of 50 images from each are far above."""
     values = [
         float(
             frechet(gaussian(normals(50, F, seed=2 * i)), normals(1, 50, F, seed=2 * i + 1)).value

@@ -17,7 +17,7 @@ def test_intervals_of_shares_and_means():
 
 
 def test_a_share_with_a_variance_has_the_interval_of_as_many_independent_hits():
-    """Of 400 hits with four times the variance of independent ones: that of 100."""
+    """400 hits with four times the variance of independent ones have the interval of 100."""
     hits = (torch.arange(400) % 4 > 0)[None]
     variance = torch.tensor([(302 / 404) * (102 / 404) / 100]).double()
     hundred, computed = share(hits[:, :100]), share(hits, variance)

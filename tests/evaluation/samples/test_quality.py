@@ -212,7 +212,7 @@ def test_two_sample_test_needs_four_images():
 
 
 def test_work_of_the_two_sample_test_grows_with_pairs():
-    """Of as many images as there are test images, at most: 60."""
+    """It takes as many images as there are test images, at most: 60."""
     work = [GRADINGS["two_sample"].work(subject_of(REAL, num_images=n)) for n in (10, 20, 60, 99)]
     assert work[1] - work[0] == 20**2 - 10**2
     assert work[2] - work[1] == 60**2 - 20**2

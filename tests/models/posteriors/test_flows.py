@@ -26,7 +26,7 @@ def through(maps, z):
 
 
 def jacobians(function, z):
-    """Of codes [K, S, B, D], by autograd: [K, S, B, D, D], image by code."""
+    """Jacobians at codes [K, S, B, D], by autograd: [K, S, B, D, D], image by code."""
     z = z.detach().requires_grad_()
     image = function(z)
     rows = [torch.autograd.grad(image[..., d].sum(), z, retain_graph=True)[0] for d in range(D)]

@@ -201,9 +201,7 @@ def test_structures_have_the_sizes_and_offsets_of_the_compiler(name, tmp_path):
         f'#include <stddef.h>\n#include <stdio.h>\n#include "{source}"\n'
         f'int main(void) {{ {offsets} printf("%zu", sizeof({name})); }}\n'
     )
-    others = [
-        str(source.with_name(other)) for other in ("adam.c", "images.c", "noise.c", "product.c")
-    ]
+    others = [str(p) for p in build.SOURCES if p.suffix == ".c" and p != source]
     command = [*build.chosen_compiler(), *build.FLAGS, str(program), *others, "-lm"]
     command.remove("-shared")
     subprocess.run([*command, "-o", str(tmp_path / "layout")], check=True)

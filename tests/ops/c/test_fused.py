@@ -147,11 +147,11 @@ def test_rows_read_apart_are_the_rows_of_the_whole(op: str) -> None:
     function = getattr(cpu_native, name)
     results = []
     for first in (0, 4):
-        given = [x[:, first:].detach().requires_grad_() for x in leaves]
-        out = function(*given, noise.at(row=first), 3, **options)
+        parts = [x[:, first:].detach().requires_grad_() for x in leaves]
+        out = function(*parts, noise.at(row=first), 3, **options)
         total = sum(x.square().sum() for x in out)
         rows = [x.narrow(_rows_axis(x), 4 - first, 7) for x in out]
-        gradients = torch.autograd.grad(total, given)
+        gradients = torch.autograd.grad(total, parts)
         results.append((*rows, *(g[:, 4 - first :] for g in gradients)))
     assert_same(*results)
 
@@ -182,7 +182,7 @@ LAYOUTS = list(arrangements(torch.zeros(2, 3, 4)))
 def test_layout_of_the_latent_step_does_not_matter(op: str, layout: str) -> None:
     leaves = latent((3, 2, 5, 20))
     arranged = [arrangements(x)[layout] for x in leaves]
-    assert_same(*(with_gradients(latent_step(op), given) for given in (arranged, leaves)))
+    assert_same(*(with_gradients(latent_step(op), inputs) for inputs in (arranged, leaves)))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -203,8 +203,8 @@ def test_expanded_inputs_and_gradients() -> None:
     mu, log_var = torch.randn(1, 5, 1), torch.randn(1, 1, 20)
     wide = mu.expand(2, 5, 20), log_var.expand(2, 5, 20)
     results = []
-    for given in (wide, [x.contiguous() for x in wide]):
-        leaves = [x.detach().requires_grad_() for x in given]
+    for inputs in (wide, [x.contiguous() for x in wide]):
+        leaves = [x.detach().requires_grad_() for x in inputs]
         z, kl = latent_step("kl")(*leaves)
         results.append((z, kl, *torch.autograd.grad(z.sum() + kl.sum(), leaves)))
     assert_same(*results)

@@ -67,8 +67,8 @@ def factors(rows, columns, depth, runs=2):
 
 
 def assert_is_product(computed, a, b):
-    """Of K roundings in a sum of products, each is of at most the sum of their sizes (Higham 2002,
-    "Accuracy and Stability of Numerical Algorithms", section 3.1)."""
+    """The product is within K roundings, each of at most the sum of the sizes of the K products
+    (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 3.1)."""
     exact, sizes = a.double() @ b.double(), a.double().abs() @ b.double().abs()
     assert computed.shape == exact.shape
     bound = (a.shape[2] + 2) * EPS * sizes
@@ -106,7 +106,7 @@ def test_a_sum_of_nothing_is_zero():
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("rows", "columns", "depth"), [(13, 33, 25), (25, 31, 300), (1, 7, 1)])
 def test_what_is_no_number_stays_in_its_row_and_column(layout, bad, rows, columns, depth):
-    """Of positive numbers, whose sums with infinity are infinite."""
+    """The factors are positive, so that a sum with infinity is infinite."""
     a, b = (t.abs() + 0.1 for t in factors(rows, columns, depth))
     expected = product(layout(a), layout(b))
     spoilt_a, spoilt_b = a.clone(), b.clone()

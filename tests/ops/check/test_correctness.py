@@ -132,7 +132,7 @@ def test_traffic_counts_each_tensor_once(op: str, num_samples: int, dtype: torch
     upstream = upstream_of(case, results)
 
     def floats(x: Tensor) -> int:
-        """Of a tensor that a kernel keeps in float32: all but z and weights."""
+        """Bytes of a tensor that a kernel keeps in float32: all but z and weights."""
         return 4 * x.numel()
 
     wide = {"z", "weights"}

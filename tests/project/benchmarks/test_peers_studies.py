@@ -30,7 +30,7 @@ from vaebench.training.step import loss_of
 STEP = 1000
 """Within the warm-up."""
 TOLERANCE = 1e-5
-"""Of a loss, relative."""
+"""What a loss may be off by, relative to its size."""
 CASES = list(itertools.product(LIKELIHOODS, VARIANTS))
 
 

@@ -2,12 +2,11 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import types
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,7 +22,6 @@ from vaebench.core.sources import surroundings
 from vaebench.objectives import OBJECTIVES
 from vaebench.running.cluster import Cluster
 from vaebench.running.executors import on_ray
-from vaebench.running.executors.local import SETTINGS
 from vaebench.running.harness import train_all
 from vaebench.running.job import Job
 from vaebench.running.machine import Machine
@@ -122,119 +120,6 @@ def test_where_there_is_no_cluster_one_is_started(ray, tmp_path, tiny_npz, monke
 # ------------------------------------------------------------------ without Ray
 
 
-@pytest.fixture
-def fake_ray(monkeypatch):
-    """In the place of Ray: `init` alone, which keeps what it is given."""
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    settings = {}
-    module = types.SimpleNamespace(
-        is_initialized=lambda: False, init=lambda **more: settings.update(more), settings=settings
-    )
-    monkeypatch.setitem(sys.modules, "ray", module)
-    monkeypatch.setattr(on_ray, "_started_last", lambda: "")
-    return module
-
-
-@pytest.mark.parametrize("has_cluster", [True, False])
-def test_a_cluster_is_given_a_size_only_where_it_is_ours(fake_ray, has_cluster):
-    sizes = []
-
-    def init(num_cpus=None, **settings):
-        if has_cluster and num_cpus is not None:
-            raise ValueError("When connecting to an existing cluster, num_cpus must not be given.")
-        sizes.append(num_cpus)
-
-    fake_ray.init = init
-    on_ray.joined("", 4)
-    assert sizes == [None if has_cluster else 4]
-
-
-def test_the_environment_of_a_worker_is_that_of_a_local_one(fake_ray, monkeypatch):
-    """Settings of threads and memory, the cache, and what the user has set."""
-    mine = {"VAEBENCH_NATIVE": "0", "OMP_WAIT_POLICY": "ACTIVE", "XDG_CACHE_HOME": "/some/cache"}
-    for name, value in mine.items():
-        monkeypatch.setenv(name, value)
-    on_ray.joined("", 1)
-    sent = fake_ray.settings["runtime_env"]["env_vars"]
-    assert sent.items() >= mine.items()
-    assert sent.keys() >= SETTINGS.keys()
-    assert not {"PATH", "HOME", "RAY_ADDRESS"} & sent.keys(), "they are the node's own"
-
-
-@pytest.fixture(params=["nobody", "a web server", "one who says nothing"])
-def no_ray(request):
-    """The address of what is no Ray, with what is said of it."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-        if request.param == "a web server":
-            threading.Thread(target=refuse, args=(server,), daemon=True).start()
-            yield address, "what listens there is no Ray head"
-        elif request.param == "one who says nothing":
-            yield address, "timed out"
-        else:
-            server.close()
-            yield address, "Connection refused"
-
-
-def refuse(server):
-    connection, _ = server.accept()
-    with connection:
-        connection.recv(100)
-        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-
-@pytest.mark.parametrize("by", ["option", "variable", "the cluster started last"])
-def test_an_address_where_no_ray_answers_is_a_mistake_in_one_line(
-    fake_ray, monkeypatch, no_ray, by
-):
-    fake_ray.init = lambda **settings: pytest.fail("Ray would try for minutes")
-    monkeypatch.setattr(on_ray, "REACH_S", 0.5)
-    address, reason = no_ray
-    monkeypatch.setenv("RAY_ADDRESS", address if by == "variable" else "")
-    monkeypatch.setattr(on_ray, "_started_last", lambda: address)
-    with pytest.raises(InputError) as caught:
-        on_ray.joined(address if by == "option" else "", 1)
-    message = str(caught.value)
-    assert message.startswith(f"a Ray cluster must answer at '{address}'; ")
-    assert reason in message
-    assert ": start it, correct --ray-address or RAY_ADDRESS, or " in message
-
-
-def test_an_address_is_given_up_within_ten_seconds():
-    assert 2 * on_ray.REACH_S < 10, "to connect, and to hear an answer"
-
-
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [
-        ("127.0.0.1:none", "a Ray cluster must answer at '127.0.0.1:none'; invalid literal"),
-        ("127.0.0.1:70000", "a Ray cluster must answer at '127.0.0.1:70000'; "),
-        (
-            "ray://127.0.0.1:1",
-            "is HOST:PORT of its head, .* got 'ray://127.0.0.1:1': leave out ray",
-        ),
-    ],
-)
-def test_an_address_that_is_none_is_a_mistake_in_one_line(fake_ray, address, message):
-    with pytest.raises(InputError, match=message):
-        on_ray.joined(address, 1)
-
-
-def test_what_ray_says_of_a_cluster_that_is_gone_is_said_in_one_line(fake_ray):
-    def init(**settings):
-        raise ConnectionError("ray could not connect")
-
-    fake_ray.init = init
-    with pytest.raises(InputError, match="must take this process; ray could not connect: see"):
-        on_ray.joined("", 1)
-
-
-def test_without_ray_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"--executor ray needs Ray: install the extra, .\[ray\]"):
-        on_ray.joined("", 1)
-
-
 def node(name, cores, gpus=0, gigabytes=8, alive=True):
     resources = {"CPU": cores, "GPU": gpus, "memory": gigabytes << 30}
     return {"NodeID": name, "Alive": alive, "Resources": {k: v for k, v in resources.items() if v}}
@@ -284,3 +169,30 @@ def test_a_node_with_another_version_is_refused_by_name(tiny_npz):
     job = Job(tuple(resolve([tiny(tiny_npz)])), "s")
     with pytest.raises(InputError, match=f"every node must have vaebench 0.0.0; .* has {VERSION}"):
         next(on_ray._stream(job, None, "0.0.0"))
+
+
+@pytest.mark.parametrize("is_node", [True, False])
+def test_a_task_that_is_lost_with_its_node_says_so(monkeypatch, tiny_npz, is_node):
+    class RayError(Exception):
+        pass
+
+    class NodeDiedError(RayError):
+        pass
+
+    def get(task):
+        raise NodeDiedError("it is gone") if is_node else RayError("killed")
+
+    fake_ray = SimpleNamespace(
+        exceptions=SimpleNamespace(RayError=RayError, NodeDiedError=NodeDiedError),
+        get_runtime_context=lambda: SimpleNamespace(gcs_address="127.0.0.1:1"),
+        put=lambda value: value,
+        wait=lambda tasks, **options: (tasks, []),
+        get=get,
+    )
+    monkeypatch.setattr(on_ray, "joined", lambda address, num_cpus: fake_ray)
+    monkeypatch.setattr(on_ray.Head, "check", lambda head, at_once: None)
+    monkeypatch.setattr(on_ray, "_most", lambda ray, job: 1)
+    monkeypatch.setattr(on_ray, "_submitted", lambda ray, job, parcel: iter([0]))
+    job = Job(tuple(resolve([tiny(tiny_npz)])), "s")
+    (lost,) = on_ray.run_on_ray(deque([job]), 1, Cluster())
+    assert (lost.job, lost.with_machine) == (job, is_node)

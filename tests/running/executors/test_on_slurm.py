@@ -53,7 +53,7 @@ def test_an_array_gives_the_records_of_one_machine(configs, tmp_path):
 class Submitted:
     """A task that `work` does as soon as it is looked at."""
 
-    job_id = "7_0"
+    job_id, state = "7_0", "TIMEOUT"
 
     def __init__(self, work):
         self.work, self.cancelled = work, False
@@ -104,8 +104,16 @@ def test_records_tell_what_is_done_and_the_rest_of_a_task_that_ended_is_lost(
     seen = {event.record.run for event in events if isinstance(event, Recorded)}
     assert seen == {c.id for job in jobs for c in job.configs} - {jobs[1].configs[1].id}
     (lost,) = (event for event in events if isinstance(event, Lost))
-    assert (lost.job, lost.how) == (jobs[1], "SLURM task 7_0 ended before")
+    assert (lost.job, lost.how) == (jobs[1], "SLURM task 7_0 ended before, TIMEOUT")
+    assert not lost.with_machine
     assert not any(task.submitted.cancelled for task in tasks)
+
+
+def test_a_task_whose_machine_was_taken_away_is_lost_with_it(jobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(Submitted, "state", "PREEMPTED")
+    events, _ = started(monkeypatch, jobs[:1], tmp_path / "out", lambda job: None)
+    (lost,) = (event for event in events if isinstance(event, Lost))
+    assert lost.with_machine
 
 
 def records_of(job):
@@ -153,8 +161,8 @@ def test_a_task_does_what_is_not_settled_in_stacks_for_its_machine(jobs, tmp_pat
 
 
 def test_the_options_are_typed_and_a_wrong_one_is_refused_by_name():
-    given = cluster("", ["partition=gpu", "minutes=120", "memory_gb=7.5", "gpus=1"]).slurm
-    assert given == Slurm(partition="gpu", minutes=120, memory_gb=7.5, gpus=1)
+    options = cluster("", ["partition=gpu", "minutes=120", "memory_gb=7.5", "gpus=1"]).slurm
+    assert options == Slurm(partition="gpu", minutes=120, memory_gb=7.5, gpus=1)
     for text, message in {
         "minutes": r"--slurm needs KEY=VALUE, as in minutes=120; got 'minutes'",
         "minuts=3": "did you mean 'minutes'",

@@ -246,18 +246,18 @@ def test_numbers_on_the_right_scale_are_not_marked(what):
 
 
 VARIANCE = 1.0 / (1.0 + (1.0 / 8.0) ** 2 / 0.01**2)
-"""Of the exact posterior where an image is code / 8 along two axes, with sigma = 0.01."""
+"""The exact posterior's, where an image is code / 8 along two axes, with sigma = 0.01."""
 
 
 @pytest.mark.parametrize(
-    ("spread", "told"),
+    ("spread", "words"),
     [
         (VARIANCE**0.5, r"read as standard deviations .* give 2 torch.log\(sigma\)"),
         (VARIANCE, r"read as variances .* give torch.log\(variance\)"),
         (math.log(VARIANCE), "^$"),
     ],
 )
-def test_spreads_that_are_read_as_log_variances_are_marked(spread, told):
+def test_spreads_that_are_read_as_log_variances_are_marked(spread, words):
     columns = torch.linalg.qr(torch.randn(64, 2, generator=GENERATOR)).Q
     computed = figures(
         encode=lambda x: (8.0 * x @ columns, torch.full((len(x), 2), spread)),
@@ -266,7 +266,7 @@ def test_spreads_that_are_read_as_log_variances_are_marked(spread, told):
         data=GREY,
         evaluate=SETTINGS | {"gradings": ["likelihood"]},
     )
-    assert re.search(told, computed["elbo"].trust)
+    assert re.search(words, computed["elbo"].trust)
 
 
 def test_one_logit_outside_is_enough_to_tell():

@@ -2,19 +2,11 @@
 
 import pytest
 
+from tests.support.studies import study_text
 from vaebench.config.study import read
 
 RANGE = '"train.learning_rate" = { low = 1e-4, high = 1e-2, log = true }'
-STUDY = """
-name = "tuned"
-[base]
-objective = "beta_elbo"
-likelihood = "bernoulli"
-model = {{ latent_dim = 2, widths = [8] }}
-train = {{ num_steps = 12, batch_size = 16 }}
-evaluate = {{ num_samples = 3, num_images = 20 }}
-data = {{ name = "{data}", binarisation = "static" }}
-[axes]
+SWEEP = """[axes]
 seed = [0, 1]
 [sweep]
 target = "{target}"
@@ -28,7 +20,8 @@ final_seeds = 0
 @pytest.fixture
 def study(tmp_path, tiny_npz):
     def write(target="nll", *edits):
-        text = STUDY.format(data=tiny_npz, target=target)
+        more = SWEEP.format(target=target)
+        text = study_text(tiny_npz, name="tuned", objective="beta_elbo", more=more)
         for old, new in edits:
             assert old in text
             text = text.replace(old, new)

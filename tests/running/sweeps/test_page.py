@@ -13,8 +13,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "tuning.md"
 
 
 def block(kind):
-    (found,) = re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return found
+    (content,) = re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return content
 
 
 @pytest.mark.slow

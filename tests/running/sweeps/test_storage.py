@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.sweeps import KilledError, play, searches, told, variants
 from vaebench.config import Choice
+from vaebench.core.errors import InputError
 from vaebench.running.sweeps.storage import closing, open_database, open_journal
 
 HALVING = {"pruner": Choice("halving", {"factor": 2, "first": 0.1})}
@@ -75,3 +76,17 @@ def test_several_variants_share_a_storage(tmp_path):
     storage = open_journal(tmp_path / "a")
     play(searches(storage, variants(2, "beta_elbo", "elbo")))
     assert optuna.get_all_study_names(storage) == ["beta_elbo(beta=4)", "elbo"]
+
+
+def test_a_journal_that_was_cut_short_is_mended_and_one_that_is_damaged_is_refused(tmp_path):
+    path = tmp_path / "sweep.journal"
+    play(searches(open_journal(path), variants(1)))
+    content = path.read_bytes()
+    path.write_bytes(content + content[:40])
+    open_journal(path)
+    assert path.read_bytes() == content
+    for damage in (b"\0\xff\n", b"[]\n", b'{"mine": 1}\n'):
+        path.write_bytes(content + damage)
+        with pytest.raises(InputError, match=rf"{path} must hold trials .* damaged .*: put a copy"):
+            open_journal(path)
+        assert path.read_bytes() == content + damage

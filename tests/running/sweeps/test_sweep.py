@@ -121,7 +121,7 @@ def test_any_number_of_workers_gives_the_same_trials(study, tmp_path, monkeypatc
     inline = tune(study("nll", *odd), tmp_path / "inline", 8)
     assert "pruned" in set(inline["status"])
     started, start = [], local._started
-    monkeypatch.setattr(local, "_started", lambda *given: started.append(1) or start(*given))
+    monkeypatch.setattr(local, "_started", lambda *words: started.append(1) or start(*words))
     for workers in (1, 2):
         options = {"workers": workers, "timings": False, "compiles": "never"}
         out = tmp_path / f"{workers}"
@@ -130,16 +130,15 @@ def test_any_number_of_workers_gives_the_same_trials(study, tmp_path, monkeypatc
         started.clear()
 
 
-@pytest.mark.parametrize("num_writes", [1, 6, 15, 22])
-def test_killed_while_it_records_runs_it_ends_where_it_would_have(
-    study, tmp_path, monkeypatch, num_writes
-):
-    edits = (
-        ("widths = [8]", "widths = [37, 11]"),
-        ("num_steps = 12", "num_steps = 80"),
-        ("batch = 2", 'batch = 4\npruner = { name = "halving", factor = 2 }'),
-    )
-    whole = tune(study("nll", *edits), tmp_path / "whole", 4)
+KILLED = (
+    ("widths = [8]", "widths = [37, 11]"),
+    ("num_steps = 12", "num_steps = 80"),
+    ("batch = 2", 'batch = 4\npruner = { name = "halving", factor = 2 }'),
+)
+
+
+def killed(study, out, monkeypatch, num_writes):
+    """Tune, and end as by kill -9 once so many runs have been recorded."""
     with monkeypatch.context() as patch:
         write, left = results.write, iter(range(num_writes))
 
@@ -150,8 +149,41 @@ def test_killed_while_it_records_runs_it_ends_where_it_would_have(
 
         patch.setattr(results, "write", counted)
         with pytest.raises(KilledError):
-            tune(study("nll", *edits), tmp_path / "cut", 4)
-    assert tune(study("nll", *edits), tmp_path / "cut", 4).equals(whole)
+            tune(study, out, 4)
+
+
+@pytest.mark.parametrize("num_writes", [1, 6, 15, 22])
+def test_killed_while_it_records_runs_it_ends_where_it_would_have(
+    study, tmp_path, monkeypatch, num_writes
+):
+    whole = tune(study("nll", *KILLED), tmp_path / "whole", 4)
+    killed(study("nll", *KILLED), tmp_path / "cut", monkeypatch, num_writes)
+    assert tune(study("nll", *KILLED), tmp_path / "cut", 4).equals(whole)
+
+
+def test_runs_whose_checkpoints_are_gone_begin_anew(study, tmp_path, monkeypatch):
+    """As those of a trial that draws what an earlier one drew, which was pruned."""
+    whole = tune(study("nll", *KILLED), tmp_path / "whole", 4)
+    killed(study("nll", *KILLED), tmp_path / "cut", monkeypatch, 12)
+    checkpoints = list((tmp_path / "cut" / "trials").glob("step-*/weights/*"))
+    assert checkpoints
+    for checkpoint in checkpoints:
+        checkpoint.unlink()
+    again = tune(study("nll", *KILLED), tmp_path / "cut", 4)
+    assert again["status"].to_list() == whole["status"].to_list()
+    values = again["valid_nll"].to_list()
+    assert values == pytest.approx(whole["valid_nll"].to_list(), rel=1e-5, nan_ok=True)
+
+
+def test_killed_before_it_forgets_checkpoints_none_is_left(study, tmp_path, monkeypatch):
+    edit = ("batch = 2", 'batch = 4\npruner = { name = "halving", factor = 2 }')
+    with monkeypatch.context() as patch:
+        patch.setattr("vaebench.running.sweeps.place.Place.forget", raising(KilledError))
+        with pytest.raises(KilledError):
+            tune(study("nll", edit), tmp_path / "out", 4)
+    assert list((tmp_path / "out" / "trials").glob("step-*/weights/*"))
+    tune(study("nll", edit), tmp_path / "out", 4)
+    assert not list((tmp_path / "out" / "trials").glob("step-*/weights/*"))
 
 
 def test_a_round_reads_the_records_of_its_own_runs_alone(study, tmp_path, monkeypatch):
@@ -214,9 +246,13 @@ def test_several_targets_have_a_front(study, tmp_path):
 )
 def test_searches_are_drawn(study, tmp_path, target, names):
     drawn = study("nll", ('target = "nll"', f"target = {target}"))
+    left = tmp_path / "out" / "figures" / "beta_elbo_beta=4" / ".vaebench-left.tmp"
+    left.parent.mkdir(parents=True)
+    left.touch()  # by one that was killed
     tune(drawn, tmp_path / "out", 6, figures=True)
     (folder,) = (tmp_path / "out" / "figures").iterdir()
-    assert folder.name == "beta_elbo_beta=4"
+    assert folder == left.parent
+    assert not left.exists()
     assert {path.stem for path in folder.glob("*.png")} == names
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.glob("*.png"))
 

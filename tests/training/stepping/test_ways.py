@@ -81,8 +81,8 @@ def test_every_option_of_training_is_tested_and_in_the_table():
 def test_an_option_does_the_same_in_python_and_in_c(option):
     plain, configs = (
         [
-            run_config("elbo", seed=seed, num_steps=NUM_STEPS, **own)
-            for seed, own in enumerate(options)
+            run_config("elbo", seed=seed, num_steps=NUM_STEPS, **settings)
+            for seed, settings in enumerate(options)
         ]
         for options in ([{}, {}], [{option: value} for value in FELT[option]])
     )

@@ -9,16 +9,18 @@ from typing import Any
 
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.registry import Registry
-from vaebench.diagnostics.certify import likelihood, posterior, prior
+from vaebench.diagnostics.certify import likelihood, model, posterior, prior
 from vaebench.diagnostics.certify.derivation import Step, derivation
 from vaebench.diagnostics.certify.exact.linear_gaussian import exact_log_px, linear_gaussian
 from vaebench.diagnostics.certify.finding import Finding
 from vaebench.diagnostics.certify.likelihood import check_likelihood
+from vaebench.diagnostics.certify.model import check_model
 from vaebench.diagnostics.certify.objectives import extremes
 from vaebench.diagnostics.certify.objectives.aggregate_posterior import check_aggregate
 from vaebench.diagnostics.certify.objectives.facts import check_objective
 from vaebench.diagnostics.certify.posterior import check_posterior
 from vaebench.diagnostics.certify.prior import check_prior
+from vaebench.models import MODELS
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
@@ -31,6 +33,7 @@ CHECKS: dict[str, tuple[Registry[Any], tuple[Check, ...]]] = {
     "likelihoods": (LIKELIHOODS, (check_likelihood,)),
     "priors": (PRIORS, (check_prior,)),
     "posteriors": (POSTERIORS, (check_posterior,)),
+    "models": (MODELS, (check_model,)),
 }
 """Each registry whose entries declare facts, and what checks them, by kind."""
 
@@ -62,6 +65,7 @@ def covered() -> dict[str, str]:
         LIKELIHOODS.kind: likelihood.covered(),
         PRIORS.kind: prior.covered(),
         POSTERIORS.kind: posterior.covered(),
+        MODELS.kind: model.covered(),
     }
 
 
@@ -80,6 +84,7 @@ __all__ = [
     "certify",
     "check_aggregate",
     "check_likelihood",
+    "check_model",
     "check_objective",
     "check_posterior",
     "check_prior",

@@ -26,7 +26,7 @@ class Finding:
     unit: str = "nats"
     """The unit of `off_by` and `allowed`."""
     kind: str = ""
-    """Objective, likelihood, prior or posterior."""
+    """Objective, likelihood, prior, posterior or model."""
     declared: bool = True
     """Whether the entry claims the fact; if not, its failure is a remark, no fault."""
 

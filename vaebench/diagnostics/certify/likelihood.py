@@ -5,8 +5,6 @@ Shapes: x [S, B, P], decoder output out [K, S, B, n * P], log p(x|z) [K, S, B].
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -16,18 +14,14 @@ from torch import Tensor
 from vaebench.core.hyper import Scalar
 from vaebench.diagnostics.certify.cases import likelihood as decoded
 from vaebench.diagnostics.certify.cases.likelihood import PIXELS, ROWS, SAMPLES
-from vaebench.diagnostics.certify.exact.integrals import Grid, over_interval, over_values
+from vaebench.diagnostics.certify.density import LEVELS, check_density, check_support
 from vaebench.diagnostics.certify.finding import Finding, changes, holds, near
 from vaebench.models.likelihoods import Likelihood
 
-LEVELS = (0.0, 1.0, 1.0, 3.0, 10.0)
-"""Sizes of the decoder outputs at which a density is integrated."""
 EXTREME = 30.0
 """Size of a decoder output at which a loss and its gradient must be finite."""
 FAR, UNLIKELY = (30.0, 100.0, 300.0, 1000.0), -20.0
 """Sizes of decoder outputs at which a value of at most that log-probability must not lie flat."""
-EXACT, COARSE = 1e-6, 1e-3
-"""What an integral may be off by, beside what fewer points change; and the most of both."""
 FLOAT32 = 1e-4
 """What float32 may be off by in log p(x|z), a sum of terms that partly cancel, relative to its size
 where that is above 1."""
@@ -46,19 +40,15 @@ def check_likelihood(entry: Likelihood) -> Iterator[Finding]:
     yield shapes
     if not shapes.holds:
         return
-    yield from _check_density(entry)
-    yield from _check_support(entry)
+    yield from check_density(entry)
+    yield from check_support(entry)
     yield from _check_pixels(entry)
     yield from _check_runs(entry)
-    yield from _check_exposure(entry)
     yield from _check_parameters(entry)
     yield from _check_gradients(entry)
     yield _check_far(entry)
     yield from _check_precision(entry)
     yield from _check_fits(entry)
-
-
-# ------------------------------------------------------------------ the density
 
 
 def _check_shapes(entry: Likelihood) -> Finding:
@@ -69,69 +59,6 @@ def _check_shapes(entry: Likelihood) -> Finding:
     right = log_p_shape == (SAMPLES, 2, ROWS) and mean == (SAMPLES, 2, ROWS, PIXELS)
     fact = "one log-probability per sample, run and example, one mean per pixel"
     return holds(entry.name, fact, right)
-
-
-def _check_density(entry: Likelihood) -> Iterator[Finding]:
-    """The density of one pixel integrates to 1 and has its mean, at small and large outputs."""
-    is_mass = entry.support.values is not None
-    fact = "a mass is over values, a density over an interval"
-    yield holds(entry.name, fact, (entry.measure == "mass") == is_mass)
-    integrals, means, errors = (torch.stack(part) for part in zip(*_integrals(entry), strict=True))
-    allowed = (EXACT + 2.0 * errors).clamp(max=COARSE)
-    what = f"{'sums' if is_mass else 'integrates'} to 1 over {entry.support.description}"
-    yield near(entry.name, what, integrals, 1.0, allowed)
-    yield near(entry.name, "its mean is that of the density", means, 0.0, allowed)
-
-
-def _integrals(entry: Likelihood) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The integral of p, that of p (x - mean), and how much fewer points change them.
-
-    The last two are in units of the spread of x, where that is above 1.
-    """
-    for i, level in enumerate(LEVELS):
-        out = decoded.outputs(entry, level, seed=i)[:1, :1, :1].unflatten(-1, (-1, PIXELS))[..., 0]
-        centre = float(entry.mean(out))
-        if entry.support.goes_on and centre > 0.5 * max(entry.support.values or (math.inf,)):
-            continue  # where the list of values need not hold the mass
-        grid = _grid(entry, centre)
-        for parameters in decoded.parameters(entry):
-            rows = out.expand(1, 1, len(grid.points), -1)
-            p = entry.log_prob(grid.points[None, :, None], rows, **parameters)[0, 0].exp()
-            distance = grid.points - centre
-            unit = 1.0 + grid.total(p * distance.abs())
-            off_centre, its_error = (f(p * distance) / unit for f in (grid.total, grid.error))
-            yield grid.total(p), off_centre, torch.maximum(grid.error(p), its_error)
-
-
-def _grid(entry: Likelihood, centre: float) -> Grid:
-    if entry.support.values is not None:
-        return over_values(entry.support.values)
-    assert entry.support.interval is not None, "checked before"
-    return over_interval(entry.support.interval, centre if math.isfinite(centre) else 0.0)
-
-
-def _check_support(entry: Likelihood) -> Iterator[Finding]:
-    """The test for data accepts what the probability is over, and nothing else."""
-    inside, outside = decoded.data(entry), _outside(entry)
-    contains = entry.support.contains
-    accepts = all(contains(x) for x in (inside, inside.float()))
-    yield holds(entry.name, "its support accepts its own values", accepts)
-    accepted = [x for x in outside if contains(torch.tensor([[[x]]]))]
-    shown = f", as {accepted[0]:g}" if accepted else ""
-    yield holds(entry.name, f"its support refuses other values{shown}", not accepted)
-
-
-def _outside(entry: Likelihood) -> list[float]:
-    """Values that p(x|z) says nothing of."""
-    nowhere = [math.nan, math.inf, -math.inf]
-    if entry.support.values is not None:
-        values = sorted(entry.support.values)
-        between = [0.5 * (a + b) for a, b in itertools.pairwise(values)]
-        beyond = [] if entry.support.goes_on else [values[-1] + 1.0]
-        return [*nowhere, values[0] - 1.0, *beyond, *between]
-    assert entry.support.interval is not None, "checked before"
-    low, high = entry.support.interval
-    return nowhere + [x for x in (low - 0.01, high + 0.01) if math.isfinite(x)]
 
 
 # ------------------------------------------------------------------ pixels and runs
@@ -160,15 +87,6 @@ def _check_runs(entry: Likelihood) -> Iterator[Finding]:
     few = entry.log_prob(x[:, :1], out[:1, :, :1], **decoded.stacked(entry))
     fact = "of its own sample and example alone"
     yield near(entry.name, fact, stacked[:1, :, :1], few)
-
-
-def _check_exposure(entry: Likelihood) -> Iterator[Finding]:
-    """Where the first outputs are logs of means, an exposure multiplies the mean, and no less."""
-    if not entry.log_mean:
-        return
-    out, exposure = decoded.outputs(entry), 0.5 + decoded.outputs(entry)[0, ..., :1].square()
-    times = entry.mean(entry.exposed(out, exposure)) / entry.mean(out)
-    yield near(entry.name, "an exposure multiplies its mean", times, exposure.expand_as(times))
 
 
 def _of_run(parameters: Mapping[str, Scalar], run: int) -> dict[str, Scalar]:

@@ -4,8 +4,18 @@ A module in this folder registers by being here.
 """
 
 from vaebench.core.registry import discover
-from vaebench.models.networks.entry import MODELS, ImageShape, Model, Networks, Sizes, model
+from vaebench.models.networks.entry import MODELS, Model, StackedModel, model, stacked_model
+from vaebench.models.networks.sizes import ImageShape, Networks, Sizes
 
 discover(__name__, __path__)
 
-__all__ = ["MODELS", "ImageShape", "Model", "Networks", "Sizes", "model"]
+__all__ = [
+    "MODELS",
+    "ImageShape",
+    "Model",
+    "Networks",
+    "Sizes",
+    "StackedModel",
+    "model",
+    "stacked_model",
+]

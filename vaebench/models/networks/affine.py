@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from vaebench.models.networks.entry import Networks, Sizes, model
+from vaebench.models.networks.entry import stacked_model
 from vaebench.models.networks.layers import StackedLinear
+from vaebench.models.networks.sizes import Networks, Sizes
 from vaebench.ops.noise import Noise
 
 
@@ -29,7 +30,7 @@ class LinearEncoder(nn.Module):
         return torch.cat([mu, self.rest.expand(-1, mu.shape[1], -1)], -1)
 
 
-@model()
+@stacked_model()
 def mlp(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
     """Hidden layers of the `widths`, with ReLU, and the same in reverse for the decoder."""
     encoder = _chain([sizes.pixels, *widths, sizes.posterior], noises)
@@ -40,7 +41,7 @@ def _refuses_hidden_layers(widths: Sequence[int]) -> str:
     return "it has no hidden layers: set model.widths = []" if widths else ""
 
 
-@model(refuses_widths=_refuses_hidden_layers)
+@stacked_model(refusal_of_widths=_refuses_hidden_layers)
 def linear(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
     """The linear VAE, whose optimum is probabilistic PCA (Lucas et al. 2019).
 

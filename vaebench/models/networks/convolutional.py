@@ -8,13 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaebench.data import colour_axis
-from vaebench.models.networks.entry import ImageShape, Networks, Sizes, model
+from vaebench.models.networks.entry import stacked_model
 from vaebench.models.networks.layers import (
     StackedConv,
     StackedConvTranspose,
@@ -23,15 +22,8 @@ from vaebench.models.networks.layers import (
     out_of_pieces,
     widest,
 )
+from vaebench.models.networks.sizes import ImageShape, Networks, Planes, Sizes, planes
 from vaebench.ops.noise import Noise
-
-
-class Planes(NamedTuple):
-    """The axes of a tensor of images [S, N, C, H, W] after S and N."""
-
-    channels: int
-    height: int
-    width: int
 
 
 class ConvEncoder(nn.Module):
@@ -77,16 +69,6 @@ class ConvDecoder(nn.Module):
         return images.movedim(3, -1).flatten(2)
 
 
-def planes(image_shape: ImageShape) -> Planes | None:
-    """Channels, height and width of stored images: grey, or with a last axis of colours."""
-    if len(image_shape) == 2:
-        return Planes(1, *image_shape)
-    if colour_axis(image_shape) == -1:
-        height, width, channels = image_shape
-        return Planes(channels, height, width)
-    return None
-
-
 def _refuses_widths(widths: Sequence[int]) -> str:
     if widths:
         return ""
@@ -113,7 +95,7 @@ def _refuses_images(image_shape: ImageShape, widths: Sequence[int]) -> str:
     )
 
 
-@model(refuses_widths=_refuses_widths, refuses_images=_refuses_images)
+@stacked_model(refusal_of_widths=_refuses_widths, refusal_of_images=_refuses_images)
 def conv(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
     """Convolutions with `widths` channels, each halving the image, and transposed ones back.
 

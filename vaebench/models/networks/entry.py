@@ -1,51 +1,64 @@
-"""What a registered model declares of itself, and the decorator that registers it.
+"""What a registered model declares of itself, and the decorators that register it.
 
-A model is the encoder and decoder of S runs between images, codes and likelihoods.
+A model is the encoder and decoder of S runs between images, codes and likelihoods. It is written as
+the two networks of one run (`model`), of which the suite makes S copies, or, in this package, as
+networks of S runs (`stacked_model`), whose tensors have an axis of runs.
 
 Shapes: x [S, B, P] -> numbers of a posterior [S, B, R]; codes [S, N, D] -> [S, N, n P].
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from torch import nn
-
-from vaebench.core.errors import InputError
-from vaebench.core.hyper import check_signature
+from vaebench.core.hyper import Setting, check_arguments, settings
 from vaebench.core.registry import Registry, named_arguments, registers
+from vaebench.models.networks.one_run import stacked
+from vaebench.models.networks.sizes import ImageShape, Networks, Sizes
 from vaebench.ops.noise import Noise
 
-Networks = tuple[nn.Module, nn.Module]
-"""Encoder and decoder."""
-ImageShape = tuple[int, ...]
-"""The axes of a stored image: (height, width), (height, width, channels) or others. Their product
-is P."""
 
+@dataclass(frozen=True)
+class Model:
+    """One entry of the registry: the networks of one run."""
 
-class Sizes(NamedTuple):
-    """The sizes of what a model's networks take and give."""
-
-    image_shape: ImageShape
-    posterior: int
-    """R: numbers that the encoder gives for each example."""
-    code: int
-    """D: numbers of each code that the decoder takes."""
-    outputs_per_pixel: int
-    """n: numbers that the decoder gives for each pixel."""
+    name: str
+    networks: Callable[..., Networks]
+    """(sizes, **hyper) -> encoder and decoder, both torch.nn.Modules made anew at each call."""
+    source: str = ""
+    """Paper and equation."""
+    takes_widths: ClassVar[bool] = False
+    """Whether it is told of `model.widths`; else all its sizes are hyperparameters."""
+    arguments: ClassVar[tuple[str, ...]] = ("sizes",)
 
     @property
-    def pixels(self) -> int:
-        """P: pixels of an image."""
-        return math.prod(self.image_shape)
+    def hyper(self) -> dict[str, Setting]:
+        """The declared hyperparameters, by name: numbers, words, true or false."""
+        return settings(self.networks)
 
-    @property
-    def out(self) -> int:
-        """n P: numbers that the decoder gives for each code."""
-        return self.pixels * self.outputs_per_pixel
+    def refuses_widths(self, widths: Sequence[int]) -> str:
+        """The reason and what to do, or "" for none."""
+        return ""
+
+    def refuses_images(self, image_shape: ImageShape, widths: Sequence[int]) -> str:
+        """The reason and what to do, or "" for none."""
+        return ""
+
+    def build(
+        self,
+        sizes: Sizes,
+        widths: Sequence[int],
+        hyper: Mapping[str, Any],
+        noises: Iterator[Noise],
+    ) -> Networks:
+        """Encoder and decoder of S runs, each initialised from its own key of the next noise."""
+        return stacked(self.name, self.networks, sizes, hyper, next(noises).keys)
+
+    def check(self) -> None:
+        """Raises InputError where the function has another signature."""
+        check_arguments(f"model {self.name!r}", self.networks, *self.arguments)
 
 
 def _refuses_no_widths(widths: Sequence[int]) -> str:
@@ -57,43 +70,61 @@ def _refuses_no_images(image_shape: ImageShape, widths: Sequence[int]) -> str:
 
 
 @dataclass(frozen=True)
-class Model:
-    """One entry of the registry. A refusal is the reason and what to do, or "" for none."""
+class StackedModel(Model):
+    """One entry of the registry: the networks of S runs, with a leading axis of runs."""
 
-    name: str
-    networks: Callable[[Sizes, Sequence[int], Iterator[Noise]], Networks]
-    """(sizes, widths, initial numbers of one layer after another) -> encoder and decoder."""
-    refuses_widths: Callable[[Sequence[int]], str] = _refuses_no_widths
-    refuses_images: Callable[[ImageShape, Sequence[int]], str] = _refuses_no_images
+    refusal_of_widths: Callable[[Sequence[int]], str] = _refuses_no_widths
+    refusal_of_images: Callable[[ImageShape, Sequence[int]], str] = _refuses_no_images
+    takes_widths = True
+    arguments = ("sizes", "widths", "noises")
 
-    def check(self) -> None:
-        """Raises InputError where the function has another signature."""
-        what = f"model {self.name!r}"
-        positional = ("sizes", "widths", "noises")
-        if declared := check_signature(what, self.networks, *positional):
-            raise InputError(
-                f"{what} has no hyperparameters, its sizes are those of the model's table; got "
-                f"{', '.join(declared)}: remove them"
-            )
+    def refuses_widths(self, widths: Sequence[int]) -> str:
+        return self.refusal_of_widths(widths)
+
+    def refuses_images(self, image_shape: ImageShape, widths: Sequence[int]) -> str:
+        return self.refusal_of_images(image_shape, widths)
+
+    def build(
+        self,
+        sizes: Sizes,
+        widths: Sequence[int],
+        hyper: Mapping[str, Any],
+        noises: Iterator[Noise],
+    ) -> Networks:
+        return self.networks(sizes, widths, noises, **hyper)
 
 
 MODELS: Registry[Model] = Registry("model")
-Builder = TypeVar("Builder", bound=Callable[[Sizes, Sequence[int], Iterator[Noise]], Networks])
+Builder = TypeVar("Builder", bound=Callable[..., Networks])
 
 
 @named_arguments
-def model(
-    *,
-    refuses_widths: Callable[[Sequence[int]], str] = _refuses_no_widths,
-    refuses_images: Callable[[ImageShape, Sequence[int]], str] = _refuses_no_images,
-) -> Callable[[Builder], Builder]:
-    """Register the decorated builder of networks under its own name, with the fields of Model.
+def model(*, source: str = "") -> Callable[[Builder], Builder]:
+    """Register the decorated function under its own name, with the fields of Model.
 
     Raises InputError where the function has another signature.
     """
+    return registers(MODELS, lambda name, networks: Model(name, networks, source=source))
+
+
+@named_arguments
+def stacked_model(
+    *,
+    source: str = "",
+    refusal_of_widths: Callable[[Sequence[int]], str] = _refuses_no_widths,
+    refusal_of_images: Callable[[ImageShape, Sequence[int]], str] = _refuses_no_images,
+) -> Callable[[Builder], Builder]:
+    """As `model`, for networks of S runs: (sizes, widths, noises, **hyper) -> encoder, decoder.
+
+    `noises`: the initial numbers of one layer after another. Raises InputError likewise.
+    """
     return registers(
         MODELS,
-        lambda name, networks: Model(
-            name, networks, refuses_widths=refuses_widths, refuses_images=refuses_images
+        lambda name, networks: StackedModel(
+            name,
+            networks,
+            source=source,
+            refusal_of_widths=refusal_of_widths,
+            refusal_of_images=refusal_of_images,
         ),
     )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaebench.models.networks.side_by_side import StackedNetwork
 from vaebench.ops.noise import Noise, uniforms
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
@@ -96,7 +97,7 @@ class StackedConvTranspose(nn.Module):
         ]
 
 
-StackedLayer = StackedLinear | StackedConv | StackedConvTranspose
+StackedLayer = StackedLinear | StackedConv | StackedConvTranspose | StackedNetwork
 
 
 def widest(module: nn.Module) -> int:

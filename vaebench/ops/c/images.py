@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,29 +14,8 @@ ImagesInC = ctypes.Structure
 """`Images` of images.h."""
 
 
-class Place(NamedTuple):
-    """Where an image is stored, and how its pixels are scaled: `Images` of images.h. None: not."""
-
-    order: Tensor | None = None  # [N] int64
-    shift: Tensor | None = None  # [P] float32
-    scale: Tensor | None = None
-
-
-AS_STORED = Place()
-
-
-def images_in_c(
-    stored: Tensor,
-    white: float,
-    rule: int,
-    place: Place = AS_STORED,
-    key: int = 0,
-    epoch: int = 0,
-) -> ImagesInC:
-    """`Images` of images.h, which must not outlive the tensors.
-
-    `stored`: [N, P] dense, uint8 or float32.
-    """
+def images_in_c(stored: Tensor, white: float, rule: int, key: int = 0, epoch: int = 0) -> ImagesInC:
+    """`Images` of images.h, which must not outlive `stored`: [N, P] dense, uint8 or float32."""
     assert stored.is_contiguous(), "rows lie one after the other"
     return structure("Images")(
         stored=stored.data_ptr(),
@@ -46,7 +24,6 @@ def images_in_c(
         rule=rule,
         key=key,
         epoch=epoch,
-        **{name: None if t is None else t.data_ptr() for name, t in place._asdict().items()},
         white=white,
     )
 

@@ -7,21 +7,14 @@
 
 #include <string.h>
 
-/* Every number here goes into a sum: the compiler may fuse multiplications with additions. */
-#ifdef __clang__
-#pragma clang fp contract(fast)
-#else
-#pragma GCC optimize("fp-contract=fast")
-#endif
+#include "lanes.h"
 
 /* The rows and columns of a block of the result: as many sums as the registers hold, beside the
    factors. */
-#if defined(__AVX512F__)
-enum { LANES = 16, ROWS = 12 };
-#elif defined(__AVX__)
-enum { LANES = 8, ROWS = 6 };
+#if defined(__AVX__) && !defined(__AVX512F__)
+enum { ROWS = 6 };
 #else
-enum { LANES = 4, ROWS = 12 };
+enum { ROWS = 12 };
 #endif
 enum {
     VECTORS = 2,
@@ -29,13 +22,6 @@ enum {
     DEPTH = 256, /* rows of b at a time: a panel of their columns stays in the first cache */
     FAR = 1 << 14, /* numbers of c: from here on it is in no near cache, and is prefetched */
 };
-
-typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-
-#define INLINE static inline __attribute__((always_inline))
-#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
-
-INLINE Lanes *lanes(const float *at) { return (Lanes *)at; }
 
 /* c [rows, vectors * LANES] = a b, or c + a b. Callers pass constants, which the compiler propagates:
    rows, vectors, and mostly a step of 1 along the rows or the columns of a. */
@@ -177,13 +163,18 @@ static void panel_product(int64_t M, int64_t columns, int64_t depth, Matrix a, M
     }
 }
 
-void product(int64_t M, int64_t N, int64_t K, Matrix a, Matrix b, float *c) {
-    if (K == 0) memset(c, 0, (size_t)(M * N) * sizeof *c);
+void dense_product(int64_t M, int64_t N, int64_t K, Matrix a, Matrix b, float *c, int64_t c_row) {
     for (int64_t n = 0; n < N; n += COLUMNS)
         for (int64_t k = 0; k < K; k += DEPTH)
             panel_product(M, N - n < COLUMNS ? N - n : COLUMNS, K - k < DEPTH ? K - k : DEPTH,
                           (Matrix){a.at + k * a.column, a.row, a.column},
-                          (Matrix){b.at + k * b.row + n * b.column, b.row, b.column}, c + n, N, k > 0);
+                          (Matrix){b.at + k * b.row + n * b.column, b.row, b.column}, c + n, c_row,
+                          k > 0);
+}
+
+static void product(int64_t M, int64_t N, int64_t K, Matrix a, Matrix b, float *c) {
+    if (K == 0) memset(c, 0, (size_t)(M * N) * sizeof *c);
+    (pays_to_skip(M, N, K, a, b) ? sparse_product : dense_product)(M, N, K, a, b, c, N);
 }
 
 /* c [S, M, N] = a [S, M, K] b [S, K, N]. steps: from run to run, row to row and column to column, of a

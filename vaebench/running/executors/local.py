@@ -131,16 +131,27 @@ def serve(descriptor: int) -> None:
     connection = Connection(descriptor)
 
     def tell(message: Any) -> None:
-        try:
+        with _ending_with_coordinator():
             connection.send_bytes(pickle.dumps(message))
-        except OSError:
-            os._exit(1)  # the coordinator is gone
 
-    while (job := connection.recv()) is not None:
+    def next_job() -> Job | None:
+        with _ending_with_coordinator():
+            return connection.recv()
+
+    while (job := next_job()) is not None:
         tell(BEGUN)
         for event in perform(job):
             tell(event)
         tell(ENDED)
+
+
+@contextlib.contextmanager
+def _ending_with_coordinator() -> Iterator[None]:
+    """End this process, without a word, where the coordinator turns out to be gone."""
+    try:
+        yield
+    except (OSError, EOFError):
+        os._exit(1)
 
 
 def _started(job: Job, gpu: str | None) -> Worker:

@@ -31,6 +31,8 @@ from vaebench.running.schedule import schedule
 
 LOOK_S = 2.0
 """Seconds between looks at the records."""
+LENT = ("PREEMPTED", "NODE_FAIL")
+"""States of a task that lost its machine, to another user's or to a fault of the machine's."""
 SETTLE_S = 60.0
 """Seconds that a record of a task that has ended may take to be seen: as long as a network file
 system may keep what it knows of a folder."""
@@ -87,7 +89,9 @@ def run_on_slurm(
                 for job in [job for job in task.jobs if _runs([job]) & unseen.keys()]:
                     for run in _runs([job]):
                         unseen.pop(run, None)
-                    yield Lost(job, f"SLURM task {task.submitted.job_id} ended before")
+                    state = task.submitted.state
+                    how = f"SLURM task {task.submitted.job_id} ended before, {state}"
+                    yield Lost(job, how, with_machine=state in LENT)
             tasks = [task for task in tasks if _runs(task.jobs) & unseen.keys()]
     finally:
         for task in tasks:

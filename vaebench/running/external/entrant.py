@@ -1,17 +1,16 @@
-"""A model trained elsewhere: what decides its grades, its evaluation and its record."""
+"""A model trained elsewhere, with all that decides its grades; what it names is looked up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import torch
 from torch.distributions import Distribution as TorchDistribution
 
-from vaebench import ops, results
 from vaebench.config import (
     Choice,
     DataConfig,
@@ -23,23 +22,14 @@ from vaebench.config import (
     flat,
     observation_space,
 )
-from vaebench.config.build import check_support, load_data, subject_by
+from vaebench.config.build import check_support, load_data
 from vaebench.core.errors import InputError, first_line
 from vaebench.core.sources import load_file
 from vaebench.data import Dataset
-from vaebench.evaluation import Subject, budget
-from vaebench.evaluation import evaluate as evaluate_subject
 from vaebench.models.likelihoods import LIKELIHOODS
-from vaebench.models.priors import PRIORS, BoundPrior
-from vaebench.ops.noise import Noise, key
-from vaebench.results import Labels, Record
-from vaebench.running.environment import describe
-from vaebench.running.external.doubts import doubts_of, marked
-from vaebench.running.external.model import Decode, Encode, external_model, from_torch
-from vaebench.running.grading import files, lost
-
-if TYPE_CHECKING:
-    import pandas as pd
+from vaebench.models.priors import PRIORS
+from vaebench.results import Labels
+from vaebench.running.external.model import Decode, Encode
 
 
 @dataclass(frozen=True)
@@ -104,63 +94,6 @@ class Entered:
         return digest(msgspec.to_builtins(self.labels) | {"mark": mark})
 
 
-def evaluate(
-    encode: Encode,
-    decode: Decode,
-    likelihood: str | Mapping[str, Any],
-    data: str | Path | Mapping[str, Any] | DataConfig,
-    prior: str | Mapping[str, Any] | TorchDistribution = "standard_normal",
-    *,
-    out: str | Path | None = None,
-    **more: Any,
-) -> pd.DataFrame:
-    """Grade a model trained elsewhere: its rows, as `vb.run` gives them.
-
-    `encode` takes, and `decode` returns, images as rows of P pixels: the axes that are stored,
-    [H, W, C] or [C, H, W] or others, flattened row-major, the last one fastest.
-    Arguments and further ones (name, seed, evaluate, device) are the fields of `Entrant`. With
-    `out`, the model is recorded there beside the runs of a study, to be compared with them.
-    Raises InputError for what cannot be graded, which `out` also gets a record of.
-    """
-    entrant = Entrant(encode, decode, likelihood, data, prior, **more)
-    return results.frame([grade(entrant, None if out is None else Path(out))])
-
-
-def grade(entrant: Entrant, out: Path | None = None) -> Record:
-    """Evaluate an entrant, and record it in the folder `out`, where one is named.
-
-    Raises InputError for a model that cannot be graded.
-    """
-    entered = enter(entrant)
-    if out is not None:
-        results.prepare(out)
-    mark = "refused"
-    try:
-        ops.forget_paths()
-        graded, mark = subject(entered)
-        evaluation = evaluate_subject(graded, entered.settings.wanted)
-        doubt = doubts_of(graded)
-        metrics = results.metrics([marked(grade, doubt) for grade in evaluation.grades], 0)
-        if reason := lost(metrics):
-            raise InputError(f"the figures of {entrant.name!r} must be finite; {reason}")
-    except InputError as error:
-        if out is not None:
-            results.write(out, _record(entered, mark, "failed", reason=str(error)))
-        raise
-    record = _record(entered, mark, "done", metrics=metrics)
-    if out is not None:
-        for file in files(record.run, evaluation, 0, entered.dataset):
-            results.write_part(out, file.part, file.run, file.content)
-        results.write(out, record)
-    return record
-
-
-def estimate_seconds(entrant: Entrant) -> dict[str, float]:
-    """How many seconds each grading of an entrant will take, by name. Raises InputError."""
-    entered = enter(entrant)
-    return budget(subject(entered)[0], entered.settings.wanted)
-
-
 def read(path: Path, **evaluate: Any) -> Entrant:
     """The model that a Python file defines by the names of the fields of `Entrant`; it is named as
     the file is where it gives no name.
@@ -207,41 +140,6 @@ def _check_fields(entrant: Entrant) -> None:
         ) from error
 
 
-def subject(entered: Entered) -> tuple[Subject, str]:
-    """The entrant as gradings see it, and a mark of its model.
-
-    Raises InputError for a model that cannot be graded.
-    """
-    entrant = entered.entrant
-    model, mark = external_model(
-        entrant.encode,
-        entrant.decode,
-        LIKELIHOODS[entered.likelihood.name],
-        _numbers(entered.likelihood),
-        _bound(entered.prior),
-        entered.dataset,
-        entrant.device,
-    )
-    noise = Noise((key(entrant.seed, "evaluate"),))
-    return subject_by(entered.settings, model, entered.dataset, noise), mark
-
-
-def _bound(prior: Choice | TorchDistribution) -> BoundPrior:
-    if isinstance(prior, TorchDistribution):
-        return from_torch(prior)
-    entry = PRIORS[prior.name]
-    if entry.learned or entry.discrete:
-        raise InputError(
-            f"prior {prior.name!r} is trained or discrete, which a model from elsewhere cannot "
-            f"hand over by name: give a torch.distributions object over z"
-        )
-    return BoundPrior(entry, _numbers(prior))
-
-
-def _numbers(choice: Choice) -> dict[str, Any]:
-    return dict(choice.hyper)
-
-
 def _data_table(data: str | Path | Mapping[str, Any] | DataConfig) -> dict[str, Any]:
     """A data set's table, as in a study. Raises InputError for images themselves."""
     match data:
@@ -256,18 +154,3 @@ def _data_table(data: str | Path | Mapping[str, Any] | DataConfig) -> dict[str, 
         f"got {type(data).__name__}: save images first, as numpy.savez('mine.npz', "
         f"x_train=..., x_test=...), and give data='mine.npz'"
     )
-
-
-def _record(entered: Entered, mark: str, status: results.Status, **contents: Any) -> Record:
-    return Record(
-        run=entered.id(mark),
-        study=entered.entrant.name,
-        labels=entered.labels,
-        status=status,
-        environment=describe(entered.entrant.device),
-        operations=ops.paths(),
-        **contents,
-    )
-
-
-__all__ = ["Entrant", "estimate_seconds", "evaluate", "grade", "read"]

@@ -39,7 +39,7 @@ def write_figures(out: Path, tuned: Tuned) -> list[Path]:
     except ImportError:
         return []
     folder = out / "figures" / re.sub(r"[^\w.=-]+", "_", tuned.variant.name).strip("_.")
-    folder.mkdir(parents=True, exist_ok=True)
+    results.writable(folder)
     paths = []
     study = _finite(tuned.search.memory, tuned.search.stored.metric_names)
     for name, draw in _drawn(study).items():

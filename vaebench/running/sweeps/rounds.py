@@ -172,15 +172,18 @@ class Rounds:
                     contender.outcome = self._judged(batch.tuned, contender, stage, is_last)
 
     def tell(self, batches: Sequence[Batch]) -> None:
-        """Tell every trial's outcome, in the order of their slots."""
+        """Tell every trial's outcome, in the order of their slots.
+
+        Checkpoints go first: they would stay where this is killed once a trial is told.
+        """
         for batch in batches:
+            for contender in batch.contenders:
+                self.place.forget(contender.runs, batch.stages)
             with at_once(batch.tuned.search.stored._storage):
                 for contender in batch.contenders:
                     outcome = contender.outcome
                     assert outcome is not None, "the last stage ends every trial"
                     batch.tuned.search.tell(contender.trial, outcome, self._attributes(outcome))
-            for contender in batch.contenders:
-                self.place.forget(contender.runs, batch.stages)
 
     def _judged(
         self, tuned: Tuned, contender: Contender, stage: Stage, is_last: bool

@@ -127,22 +127,22 @@ class Search:
         self.memory.add_trial(trial)
         return optuna.Trial(self.memory, self.memory.get_trials(deepcopy=False)[-1]._trial_id)
 
-    def _store(self, told: FrozenTrial) -> None:
+    def _store(self, ended: FrozenTrial) -> None:
         """Make a stored trial what it is in memory; its end is written last, and at once."""
-        before = self.stored._storage.get_trial(self._id_of(told.number))
+        before = self.stored._storage.get_trial(self._id_of(ended.number))
         if before.state.is_finished():
             return
         storage, trial_id = self.stored._storage, before._trial_id
-        for step, value in told.intermediate_values.items():
+        for step, value in ended.intermediate_values.items():
             if step not in before.intermediate_values:
                 storage.set_trial_intermediate_value(trial_id, step, value)
-        for name, value in told.user_attrs.items():
+        for name, value in ended.user_attrs.items():
             if before.user_attrs.get(name) != value:
                 storage.set_trial_user_attr(trial_id, name, value)
-        for name, value in told.system_attrs.items():
+        for name, value in ended.system_attrs.items():
             if before.system_attrs.get(name) != value:
                 storage.set_trial_system_attr(trial_id, name, value)
-        storage.set_trial_state_values(trial_id, told.state, told.values)
+        storage.set_trial_state_values(trial_id, ended.state, ended.values)
 
     def _id_of(self, number: int) -> int:
         storage = self.stored._storage

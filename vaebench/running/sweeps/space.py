@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from optuna.distributions import (
@@ -23,6 +23,7 @@ from vaebench.config.study import resolve
 from vaebench.config.sweep import SearchRange
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.hyper import Hyper
+from vaebench.models import MODELS
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
@@ -87,21 +88,21 @@ def search_space(config: RunConfig, wanted: Wanted, fixed: Collection[str] = ())
         for place, (hyper, value) in hypers.items()
         if hyper.search is not None and not isinstance(value, Choice)
     }
-    own = {place: wish for place, wish in wanted.items() if _has(place, hypers)}
+    ranges = {place: wish for place, wish in wanted.items() if _has(config, place, hypers)}
     wishes: dict[str, SearchRange | list[Any]] = {"train.learning_rate": LEARNING_RATE}
-    wishes |= {place: wish for place, wish in usual.items() if not _within(place, own)} | own
+    wishes |= {place: wish for place, wish in usual.items() if not _within(place, ranges)} | ranges
     wishes = {place: wish for place, wish in wishes.items() if place not in fixed}
     if not wishes:
         raise InputError(f"{config.variant} has nothing to tune: give ranges in [sweep.space]")
-    for place in own:
-        if above := _within(place, own):
+    for place in ranges:
+        if above := _within(place, ranges):
             raise InputError(f"[sweep.space] {place!r} lies within {above!r}: leave one of them")
     drawn = {place: _drawn(config, place, wish, hypers) for place, wish in wishes.items()}
     space = Space(
         {place: distribution for place, (distribution, _) in drawn.items()},
         {place: labels for place, (_, labels) in drawn.items() if labels},
     )
-    _check_ends(config, space, [place for place in own if place in wishes])
+    _check_ends(config, space, [place for place in ranges if place in wishes])
     return space
 
 
@@ -126,6 +127,9 @@ def _declared(config: RunConfig) -> Iterator[tuple[str, Hyper, float | Choice]]:
         "posterior": (POSTERIORS[config.posterior.name].hyper, config.posterior),
         "prior": (PRIORS[config.prior.name].hyper, config.prior),
     }
+    for name, setting in MODELS[config.model.name].hyper.items():
+        if isinstance(setting, Hyper):
+            yield f"model.{name}", setting, cast(float, config.model.hyper[name])
     for kind, (hypers, choice) in parts.items():
         for name, hyper in hypers.items():
             scheduled[f"{kind}.{name}"] = choice.hyper[name]
@@ -136,9 +140,11 @@ def _declared(config: RunConfig) -> Iterator[tuple[str, Hyper, float | Choice]]:
                 yield f"{place}.{name}", hyper, value.hyper[name]
 
 
-def _has(place: str, hypers: Collection[str]) -> bool:
+def _has(config: RunConfig, place: str, hypers: Collection[str]) -> bool:
     """Whether a variant can have a place: any but the hyperparameters of other entries."""
-    head, dot, _ = place.partition(".")
+    head, dot, name = place.partition(".")
+    if head == "model" and place in hyper_places():
+        return name in MODELS[config.model.name].hyper
     return place in hypers or not (dot and head in CHOICES)
 
 

@@ -31,14 +31,23 @@ CONNECT: dict[str, dict[str, Any]] = {
 
 
 def open_journal(path: Path) -> BaseStorage:
-    """A journal in a file; a last line that was cut short is removed first."""
+    """A journal in a file; a last line that was cut short is removed first.
+
+    Raises InputError where the rest is none.
+    """
     lock = FileLock(path)
     lock.acquire()
     with path.open("a+b") as file:
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
     lock.release()
-    return JournalStorage(Journal(str(path), lock_obj=lock))
+    try:
+        return JournalStorage(Journal(str(path), lock_obj=lock))
+    except Exception as error:  # there is no list of what damaged entries make Optuna raise
+        raise InputError(
+            f"{path} must hold trials as Optuna wrote them; it is damaged ({_line(error)}): put a "
+            f"copy of it in its place, or move it away, and all trials are made again"
+        ) from error
 
 
 def open_database(url: str) -> BaseStorage:

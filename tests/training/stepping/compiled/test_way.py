@@ -60,8 +60,8 @@ def test_steps_are_compiled_from_the_first_and_once_for_all_stacks_of_a_kind(com
 
 
 def test_eager_asks_no_compiler(compiler):
-    found = history(CONFIGS, ways.WAYS["eager"]())
-    assert_alike(found, history(CONFIGS, eager), rtol=0.0, atol=0.0)
+    computed = history(CONFIGS, ways.WAYS["eager"]())
+    assert_alike(computed, history(CONFIGS, eager), rtol=0.0, atol=0.0)
     assert (compiler.num_compiled, ops.paths()[ways.STEP]) == (0, "eager")
 
 
@@ -77,8 +77,8 @@ def test_a_compiler_that_fails_is_asked_once(compiler, error, reason):
     graphs = way.Graphs()
     for _ in range(2):
         ops.forget_paths()
-        found = history(CONFIGS, partial(way.CompiledOrEager, graphs))
-        assert_alike(found, history(CONFIGS, eager), rtol=0.0, atol=0.0)
+        computed = history(CONFIGS, partial(way.CompiledOrEager, graphs))
+        assert_alike(computed, history(CONFIGS, eager), rtol=0.0, atol=0.0)
         assert ops.paths()[ways.STEP] == "eager"
         assert ops.paths()["compiling"] == f"the step cannot be compiled: {reason}"
     with pytest.raises(RuntimeError, match=reason):

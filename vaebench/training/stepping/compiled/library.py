@@ -77,8 +77,8 @@ def compile_step(
         code = _loaded(entry)
     if entry is None or code is None:
         with collector.paused():
-            given = scalars.with_constants(loss.compiled.constants)
-            trace = trace_step(model, loss.as_compiled(), x, noise, given, native_products)
+            of_step = scalars.with_constants(loss.compiled.constants)
+            trace = trace_step(model, loss.as_compiled(), x, noise, of_step, native_products)
         entry = entry_of(trace, graph_name(trace))
         from_disk = cache.fetch(_code_at(entry), functools.partial(compile_trace, trace))
         write(at, entry)
