@@ -38,7 +38,10 @@ def bench_objective(benchmark: BenchmarkFixture, name: str, num_samples: int) ->
     x = (torch.rand((S, B, P), generator=torch.Generator().manual_seed(0)) < 0.3).float()
     objective, steps = OBJECTIVES[name], iter(range(1_000_000))
     scalars = configs[0].objective.hyper | objective.initial_state
-    scalars |= {count: int(scalars[count]) for count in objective.counts}
+    counts = {name: scalars[name] for name in objective.counts}
+    scalars |= {
+        name: int(value) for name, value in counts.items() if isinstance(value, int | float)
+    }
 
     def step() -> None:
         terms = compute_terms(

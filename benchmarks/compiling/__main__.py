@@ -33,7 +33,8 @@ from vaebench.running.environment import describe
 from vaebench.running.executors.local import SETTINGS
 from vaebench.running.work import step_work
 from vaebench.training.curves import Step
-from vaebench.training.loop import Progress, training_steps
+from vaebench.training.loop import training_steps
+from vaebench.training.progress import Progress
 from vaebench.training.step import MakeBlocks
 from vaebench.training.stepping.ways import always, never
 

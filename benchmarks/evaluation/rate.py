@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import resource
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -140,7 +141,7 @@ def peak_bytes(case: Case) -> int:
 def row_of(case: Case, num_threads: int) -> dict[str, str | float]:
     rates = pd.Series(case.evaluations_per_s)
     by_rows = pd.DataFrame(case.products_per_s)
-    best = int(by_rows.median().idxmax())
+    best = max(case.products_per_s, key=lambda rows: statistics.median(case.products_per_s[rows]))
     of_chunk, of_best = rates / by_rows[case.chunk_rows], rates / by_rows[best]
     return {
         "likelihood": case.name,
@@ -148,10 +149,10 @@ def row_of(case: Case, num_threads: int) -> dict[str, str | float]:
         "threads": num_threads,
         "evaluations_per_s": rates.median(),
         "gflop_per_s": 1e-9 * case.flop * rates.median(),
-        "of_products": of_chunk.median(),
-        "of_products_q20": of_chunk.quantile(0.2),
-        "of_products_q80": of_chunk.quantile(0.8),
-        "of_fastest_products": of_best.median(),
+        "of_products": float(of_chunk.median()),
+        "of_products_q20": float(of_chunk.quantile(0.2)),
+        "of_products_q80": float(of_chunk.quantile(0.8)),
+        "of_fastest_products": float(of_best.median()),
         "products_gflop_per_s": 1e-9 * case.flop * by_rows[case.chunk_rows].median(),
         "fastest_products_gflop_per_s": 1e-9 * case.flop * by_rows[best].median(),
         "chunk_rows": case.chunk_rows,

@@ -126,7 +126,8 @@ def write(out: Path, num_runs: int, with_examples: bool = False) -> None:
         results.file_of(out, "runs", record.run).write_bytes(results.encoded(record))
         if with_examples and record.metrics:
             values = _examples(record.metrics[0].value or 0.0, index)
-            np.savez_compressed(results.file_of(out, "examples", record.run), **values)
+            path = results.file_of(out, "examples", record.run)
+            np.savez_compressed(path, allow_pickle=False, **values)
 
 
 if __name__ == "__main__":

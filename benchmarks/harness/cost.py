@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -27,9 +27,7 @@ import pandas as pd
 import torch
 
 from vaebench.config.study import expand, read
-from vaebench.running import harness
-from vaebench.training import curves
-from vaebench.training import loop as train
+from vaebench.running.harness import run_all
 
 STUDY = Path("benchmarks/studies/digits.toml")
 SEEDS = "axes.seed=[0, 1, 2, 3, 4]"
@@ -41,15 +39,19 @@ GROWTH = (
 ONE_LIKELIHOOD = 'axes.observation=[{likelihood="bernoulli", data={binarisation="dynamic"}}]'
 NUM_RUNS = (1, 10, 100, 1000)
 PARTS = ("growth", "workers", "share")
+WATCHED = ("training.loop", "training.curves", "running.harness", "evaluation.evaluate")
+"""The modules of which a function is timed."""
+Spent = defaultdict[str, float]
+"""Part of the study -> seconds."""
 
 
 def share(compiles: str) -> pd.DataFrame:
     """Seconds and share of each part of the study."""
-    spent: Counter[str] = Counter()
-    train.training_steps = _timed_steps(train.training_steps, spent)  # type: ignore[assignment]
+    spent: Spent = defaultdict(float)
+    loop, curves, harness, evaluation = map(_module, WATCHED)
+    loop.training_steps = _timed_steps(loop.training_steps, spent)
     curves.bounds = _timed(curves.bounds, "learning curves", spent)
     harness.timing_pass = _timed(harness.timing_pass, "timing pass", spent)
-    evaluation = import_module("vaebench.evaluation.evaluate")
     ask = evaluation._asked
     evaluation._asked = lambda entry, *rest: _timed(ask, f"grading {entry.name}", spent)(
         entry, *rest
@@ -58,11 +60,12 @@ def share(compiles: str) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         configs = expand(read(STUDY, (SEEDS,)))
-        harness.run_all(configs, Path(folder), "digits", executor="inline", compiles=compiles)
+        run_all(configs, Path(folder), "digits", executor="inline", compiles=compiles)
         total = time.perf_counter() - start
-    spent["harness"] = total - spent.total()
+    spent["harness"] = total - sum(spent.values())
+    longest_first = sorted(spent.items(), key=lambda item: -item[1])
     return pd.DataFrame(
-        [(part, seconds, seconds / total) for part, seconds in spent.most_common()],
+        [(part, seconds, seconds / total) for part, seconds in longest_first],
         columns=["part", "seconds", "share"],
     )
 
@@ -75,7 +78,12 @@ def scaling(compiles: str) -> pd.DataFrame:
     return table.assign(faster=table["seconds"][0] / table["seconds"])
 
 
-def _timed(function: Callable[..., Any], part: str, spent: Counter[str]) -> Callable[..., Any]:
+def _module(name: str) -> Any:
+    """A module of the package, as what its functions can be replaced in."""
+    return import_module(f"vaebench.{name}")
+
+
+def _timed(function: Callable[..., Any], part: str, spent: Spent) -> Callable[..., Any]:
     def timed(*args: Any, **kwargs: Any) -> Any:
         start = time.perf_counter()
         result = function(*args, **kwargs)
@@ -85,7 +93,7 @@ def _timed(function: Callable[..., Any], part: str, spent: Counter[str]) -> Call
     return timed
 
 
-def _timed_steps(steps: Callable[..., Iterator[Any]], spent: Counter[str]) -> Callable[..., Any]:
+def _timed_steps(steps: Callable[..., Iterator[Any]], spent: Spent) -> Callable[..., Any]:
     def timed(*args: Any, **kwargs: Any) -> Iterator[Any]:
         loop = steps(*args, **kwargs)
         start = time.perf_counter()

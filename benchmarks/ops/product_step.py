@@ -85,7 +85,7 @@ def _images(size: Size, folder: Path) -> Path:
     parts = {"x_train": NUM_IMAGES, "x_valid": 256, "x_test": 256}
     images = {name: generator.random((n, size.pixels)) < 0.2 for name, n in parts.items()}
     path = folder / "random.npz"
-    np.savez(path, **{name: x.astype(np.uint8) for name, x in images.items()})
+    np.savez(path, allow_pickle=False, **{name: x.astype(np.uint8) for name, x in images.items()})
     return path
 
 

@@ -29,6 +29,7 @@ from vaebench.report.statistics.permutation import holm, sign_flip_p
 from vaebench.report.statistics.power import POWER, detectable
 
 Array = NDArray[np.float64]
+Hits = NDArray[np.bool_] | np.bool_
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
 SEEDS = (2, 3, 4, 5, 10)
@@ -106,7 +107,7 @@ def simulated(true: Spread, draws: tuple[Draw, Draw], num: int, variants: int = 
 
 
 def row(
-    what: str, of: Spread, share: float, distribution: str, hits: Array, expected: float
+    what: str, of: Spread, share: float, distribution: str, hits: Hits, expected: float
 ) -> dict[str, object]:
     """One measured rate with its standard error."""
     rate = float(hits.mean())
