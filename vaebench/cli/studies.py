@@ -73,12 +73,15 @@ def run(
     type=float,
     help="The validation ELBO to reach. Default: what half of the variants reach.",
 )
-def report(folder: Path, out: Path | None, target: float | None) -> None:
-    """Write tables and figures of the results in FOLDER."""
+@click.option(
+    "--reference", metavar="VARIANT", help="Show differences to this variant, not to the best."
+)
+def report(folder: Path, out: Path | None, target: float | None, reference: str | None) -> None:
+    """Write what the results in FOLDER show: a page, tables and figures."""
     from vaebench.report import write_report
     from vaebench.report.tables import BRIEF, footnotes, printable, title_of
 
-    table, paths = write_report(folder, out or folder / "report", target)
+    table, paths = write_report(folder, out or folder / "report", target, reference)
     for _, part in table.groupby("observation_space"):
         print_table(title_of(part), printable(part, BRIEF).astype(str).to_dict("records"))
         print_lines(footnotes(part, BRIEF))

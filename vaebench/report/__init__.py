@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import io
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vaebench import results
 from vaebench.core.errors import InputError
@@ -34,7 +35,7 @@ def examples_of(folder: Path) -> Examples:
 
 
 def write_report(
-    folder: Path, out: Path, target: float | None = None
+    folder: Path, out: Path, target: float | None = None, reference: str | None = None
 ) -> tuple[pd.DataFrame, list[Path]]:
     """Write the tables and the figures of a results folder; give the summary and the paths.
 
@@ -44,24 +45,50 @@ def write_report(
     over observation spaces. Raises InputError where there are no results, or no place to write, or
     a line has two runs of one seed.
     """
+    import pandas as pd
+
     rows, examples = results.load(folder), examples_of(folder)
     drawn = rows[rows["metric"].isin(DRAWN)]
     environments = made_with(rows)
+    runs = rows[rows["seed"].notna()].drop_duplicates("run")
     rows = used(rows)  # a large folder's columns of settings are too much to hold all the time
-    names = space_titles(folder, rows)
+    configs = configurations(folder, runs)
+    names = titles(configs)
     table = summarise(rows, examples)
     table.insert(1, TITLE, table[SPACE].map(names))
     ranked = table.loc[table["rank"].notna(), KEYS]
     curves = results.curves(folder, ("step", ELBO, *COSTS), ("run", "steps", "num_steps"))
     results.writable(out)  # before figures are drawn
+    has_rank = bool((rows["metric"] == RANKED_BY).any())
+    pairs = comparisons(rows, examples) if has_rank else pd.DataFrame()
     try:
         contents = {
             "table.csv": table.to_csv(index=False).encode(),
             "table.md": (markdown(table) + environments).encode(),
-            **_comparisons(rows, ranked, examples),
+            **_comparisons(rows, ranked, pairs),
             **_times(rows, curves, target),
             **_figures(drawn, curves, ranked, names),
         }
+        from vaebench.report.page import Findings, render
+
+        beside = pairs
+        if reference is not None and has_rank:
+            beside = comparisons(rows, examples, against=reference)
+        findings = Findings(
+            table=table,
+            pairs=pairs,
+            beside=beside,
+            rows=rows,
+            runs=runs,
+            curves=curves,
+            examples=examples,
+            configs=configs,
+            titles=names,
+            samples=functools.partial(results.samples, folder),
+            command=f"vaebench report {shlex.quote(str(folder))}",
+            reference=reference,
+        )
+        contents["report.html"] = render(findings).encode()
     except ImportError as error:
         raise InputError(f"a report needs {error.name}: install the extra, .[report]") from error
     for name, content in contents.items():
@@ -69,19 +96,19 @@ def write_report(
     return table, [out / name for name in contents]
 
 
-def space_titles(folder: Path, rows: pd.DataFrame) -> dict[str, str]:
-    """What people call each observation space, from the configuration of a run of it."""
-    runs = rows[rows["seed"].notna()].drop_duplicates(SPACE)
-    firsts = zip(runs[SPACE], runs["run"], strict=True)
-    return titles({str(space): results.read(folder, str(run)).config for space, run in firsts})
+def configurations(folder: Path, runs: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The configuration of a run of each observation space."""
+    firsts = runs.drop_duplicates(SPACE)
+    every = zip(firsts[SPACE], firsts["run"], strict=True)
+    return {str(space): results.read(folder, str(run)).config for space, run in every}
 
 
-def _comparisons(rows: pd.DataFrame, ranked: pd.DataFrame, examples: Examples) -> dict[str, bytes]:
+def _comparisons(rows: pd.DataFrame, ranked: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, bytes]:
     """The tables of comparisons as CSV, by name; none without a value of what ranks."""
     if not (rows["metric"] == RANKED_BY).any():
         return {}
     tables = {
-        "comparison.csv": comparisons(rows, examples),
+        "comparison.csv": pairs,
         "aggregate.csv": interquartile_means(rows.merge(ranked, on=KEYS)),
     }
     return {name: table.to_csv(index=False).encode() for name, table in tables.items()}

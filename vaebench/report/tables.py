@@ -110,14 +110,14 @@ def printable(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> pd
     lines = mappings(part)
     return pd.DataFrame(
         {
-            "rank": [_rank_text(line) for line in lines],
+            "rank": [rank_text(line) for line in lines],
             "likelihood": part["likelihood"].to_list(),
             "variant": part["variant"].to_list(),
             **({"settings": settings} if any(settings) else {}),
             "seeds": [_seeds(line) for line in lines],
             **{
-                _heading(part, name): [_cell(line, name) for line in lines]
-                for name in _shown(part, metrics)
+                _heading(part, name): [cell(line, name) for line in lines]
+                for name in shown_metrics(part, metrics)
             },
         }
     )
@@ -126,7 +126,7 @@ def printable(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> pd
 def footnotes(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> list[str]:
     """What the marks of `printable` mean, for one observation space, and what real data score."""
     names, lines = display_names(part), mappings(part)
-    shown = _shown(part, metrics)
+    shown = shown_metrics(part, metrics)
     notes = list(_rank_notes(lines))
     for name in shown:
         heading = COLUMNS[name][0]
@@ -149,7 +149,7 @@ def _doubts(
     for metric in shown:
         variants: dict[str, list[str]] = {}
         for name, line in zip(names, lines, strict=True):
-            for reason, extent in _reasons(line, metric):
+            for reason, extent in reasons(line, metric):
                 first = reason not in variants
                 amount = extent if first else extent.replace(OF_EXAMPLES, "")
                 variants.setdefault(reason, []).append(f"{name} ({amount})" if amount else name)
@@ -161,7 +161,7 @@ def _doubts(
     ]
 
 
-def _reasons(line: Mapping[str, Any], metric: str) -> Iterator[tuple[str, str]]:
+def reasons(line: Mapping[str, Any], metric: str) -> Iterator[tuple[str, str]]:
     """Why a variant's value is not to be trusted: each reason, and of how much it holds.
 
     That is a share of the examples, where the reason is about examples, and how many runs are
@@ -176,7 +176,8 @@ def _reasons(line: Mapping[str, Any], metric: str) -> Iterator[tuple[str, str]]:
         yield reason, ", ".join(filter(None, (share, runs)))
 
 
-def _shown(part: pd.DataFrame, metrics: Iterable[str]) -> list[str]:
+def shown_metrics(part: pd.DataFrame, metrics: Iterable[str]) -> list[str]:
+    """The metrics of these that a line of one observation space has."""
     return [name for name in metrics if _has_values(part, f"{name}_mean")]
 
 
@@ -193,7 +194,8 @@ def _heading(part: pd.DataFrame, name: str) -> str:
     return f"{heading} {NOT_ONE_WAY}" if _is_unequal(part, name) else heading
 
 
-def _rank_text(line: Mapping[str, Any]) -> str:
+def rank_text(line: Mapping[str, Any]) -> str:
+    """The rank of a line, and which better one it is not told apart from or not compared with."""
     rank, shares = line["rank"], line["shares"]
     if rank != rank:
         return "-"
@@ -205,7 +207,7 @@ def _rank_text(line: Mapping[str, Any]) -> str:
 
 
 def _rank_notes(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    cells = [_rank_text(line) for line in lines]
+    cells = [rank_text(line) for line in lines]
     if any("=" in cell for cell in cells):
         yield (
             "=N: not told apart from rank N: the 95% interval of the paired difference includes 0, "
@@ -223,7 +225,7 @@ def _seeds(line: Mapping[str, Any]) -> str:
     return f"{done}{'' if done == runs else f' of {runs}'}{mark}"
 
 
-def _cell(line: Mapping[str, Any], name: str) -> str:
+def cell(line: Mapping[str, Any], name: str) -> str:
     """Mean and half-width over seeds; for one seed the interval of its sampling, where known."""
     decimals = COLUMNS[name][1]
     mean, high = line[f"{name}_mean"], line[f"{name}_high"]

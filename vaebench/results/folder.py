@@ -112,6 +112,13 @@ def examples(out: str | Path, run: str) -> dict[str, NDArray[Any]]:
         ) from error
 
 
+def samples(out: Path, run: str) -> bytes | None:
+    """The file of the images drawn from a run; None where there is none."""
+    path = file_of(out, "samples", run)
+    with storing(out):
+        return path.read_bytes() if path.is_file() else None
+
+
 def add(
     out: Path, record: Record, metrics: Sequence[Metric], values: Mapping[str, NDArray[Any]]
 ) -> None:

@@ -1,0 +1,149 @@
+"""The ranking of an observation space as cells that a page can show, sort and filter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vaebench import results
+from vaebench.report.labels import display_names
+from vaebench.report.spaces import SPACE
+from vaebench.report.standings import mappings, text
+from vaebench.report.tables import COLUMNS, cell, footnotes, rank_text, shown_metrics, title_of
+from vaebench.report.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AT_ONCE = ("nll", "active_units", "frechet", "step_time_ratio")
+"""The metrics of the seven columns that are shown at once; the rest are shown on demand."""
+ARROWS = {True: " ↑", False: " ↓", None: ""}
+"""After a heading: whether higher or lower is better."""
+
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a ranking."""
+
+    heading: str
+    on_demand: bool = False
+    words: str = ""
+    """What the heading's arrow says."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows, and the value that it is sorted by."""
+
+    text: str
+    value: float | str
+    why: str = ""
+    """Why not to trust it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant: its place among the variants of the page, its name, and its cells."""
+
+    variant: int
+    name: str
+    is_tied: bool
+    cells: Sequence[Cell]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The table of an observation space."""
+
+    title: str
+    space: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    notes: Sequence[str]
+
+
+def rankings(
+    table: pd.DataFrame, pairs: pd.DataFrame, reference: str | None, places: Mapping[Any, int]
+) -> list[Ranking]:
+    """The rankings of the summary, with what `comparisons` says of each variant beside the
+    reference: the one that is named, or the best. `places`: a number for each variant, by
+    observation space and name."""
+    return [
+        _ranking(
+            part, [] if pairs.empty else mappings(pairs[pairs[SPACE] == space]), reference, places
+        )
+        for space, part in table.groupby(SPACE, sort=True)
+    ]
+
+
+def _ranking(
+    part: pd.DataFrame, pairs: Sequence[Line], reference: str | None, places: Mapping[Any, int]
+) -> Ranking:
+    names, lines, space = display_names(part), mappings(part), str(part[SPACE].iloc[0])
+    beside = reference if reference in names else names[0]
+    differences = _differences(pairs, beside)
+    metrics = shown_metrics(part, COLUMNS)
+    columns = [
+        Column("rank"),
+        Column("variant"),
+        Column("seeds", on_demand=True),
+        *(_column(name) for name in metrics if name == "nll"),
+        Column(f"NLL above {beside} (nats)" if beside == reference else "NLL above the best"),
+        *(_column(name) for name in metrics if name != "nll"),
+    ]
+    rows = [
+        Row(
+            places[space, name],
+            name,
+            line["verdict"] in (Verdict.NOT_TOLD_APART, Verdict.MAY_DIFFER),
+            [
+                Cell(rank_text(line), line["rank"]),
+                Cell(name, name),
+                Cell(_seeds(line), line["done"]),
+                *(_cell(line, metric) for metric in metrics if metric == "nll"),
+                differences.get(name, Cell("" if name != beside else "0", 0.0)),
+                *(_cell(line, metric) for metric in metrics if metric != "nll"),
+            ],
+        )
+        for name, line in zip(names, lines, strict=True)
+    ]
+    return Ranking(title_of(part), space, columns, rows, footnotes(part))
+
+
+def _column(metric: str) -> Column:
+    better = results.UNITS[metric][1]
+    words = {True: "higher is better", False: "lower is better", None: ""}[better]
+    return Column(f"{COLUMNS[metric][0]}{ARROWS[better]}", metric not in AT_ONCE, words)
+
+
+def _cell(line: Line, metric: str) -> Cell:
+    return Cell(cell(line, metric), line[f"{metric}_mean"], text(line, f"{metric}_trust"))
+
+
+def _seeds(line: Line) -> str:
+    return (
+        f"{line['done']}" if line["done"] == line["runs"] else f"{line['done']} of {line['runs']}"
+    )
+
+
+def _differences(pairs: Sequence[Line], beside: str) -> dict[str, Cell]:
+    """How far each variant is above the reference, with its interval."""
+    cells = {}
+    for line in pairs:
+        if beside not in (line["worse"], line["better"]):
+            continue
+        other, sign = (line["worse"], 1.0) if line["better"] == beside else (line["better"], -1.0)
+        ends = sorted(sign * line[end] for end in ("low", "high"))
+        cells[other] = _difference(sign * line["difference"], *ends)
+    return cells
+
+
+def _difference(value: float, low: float, high: float) -> Cell:
+    if value != value:
+        return Cell("not compared", math.nan)
+    interval = f" [{low:+.2f}, {high:+.2f}]" if low == low else ""
+    return Cell(f"{value:+.2f}{interval}", value)

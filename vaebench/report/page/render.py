@@ -1,0 +1,150 @@
+"""Puts the parts of the page together."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from vaebench.core.shown import plain
+from vaebench.report.page.answer import answers
+from vaebench.report.page.charts import CONFIG, bundle, charts
+from vaebench.report.page.pictures import Read, pictures
+from vaebench.report.page.points import PLACE, Points, points, variants
+from vaebench.report.page.provenance import environments, made, members
+from vaebench.report.page.rankings import rankings
+from vaebench.report.standings import KEYS, Examples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEMPLATES = "templates"
+ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+"""Characters of JSON that could end a script, as JSON may write them too."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a results folder holds and shows: all that the page is made of."""
+
+    table: pd.DataFrame
+    """`summarise`, with the titles of its observation spaces."""
+    pairs: pd.DataFrame
+    """`comparisons` of all pairs."""
+    beside: pd.DataFrame
+    """`comparisons` with the reference; the same as `pairs` where none is named."""
+    rows: pd.DataFrame
+    """The figures of the runs, see `standings.used`."""
+    runs: pd.DataFrame
+    """A row for each run, with all that rows say of it."""
+    curves: pd.DataFrame
+    examples: Examples
+    configs: Mapping[str, Mapping[str, Any]]
+    """The configuration of a run of each observation space."""
+    titles: Mapping[str, str]
+    samples: Read
+    command: str
+    """What wrote the page."""
+    reference: str | None = None
+    complaints: Sequence[Any] = field(default=())
+    """What the clinic says of the runs."""
+
+
+def render(findings: Findings) -> str:
+    """The page as HTML. It needs no other file, and its policy lets it load none."""
+    lines = variants(findings.table)
+    by_name, by_keys = (_places(lines, columns) for columns in (["space", "name"], KEYS))
+    shown = points(findings.table, findings.rows, findings.curves, findings.examples)
+    of_variant = members(findings.runs, findings.rows, by_keys)
+    scripts = {"bundle": bundle(), "script": _read("page.js"), "data": _data(shown)}
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            policy=_policy([scripts["bundle"], scripts["script"]]),
+            style=Markup(_read("page.css")),
+            scripts={name: Markup(text) for name, text in scripts.items()},
+            title=", ".join(findings.runs["study"].unique()),
+            runs=findings.runs["status"],
+            variants=lines,
+            answers=answers(findings.table, findings.pairs, _seconds(lines, findings.runs)),
+            rankings=rankings(findings.table, findings.beside, findings.reference, by_name),
+            charts=charts(shown),
+            colours=shown.colours,
+            album=pictures(of_variant, list(lines.sort_values("place")[PLACE]), findings.samples),
+            complaints=findings.complaints,
+            made=made(findings.configs, findings.titles),
+            members=of_variant,
+            environments=environments(findings.runs),
+            command=findings.command,
+            titles=findings.titles,
+        )
+    )
+
+
+def _environment() -> Environment:
+    """Every text is escaped, and what cannot be seen is written as its number."""
+    return Environment(
+        loader=PackageLoader("vaebench.report.page", TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: plain(value) if type(value) is str else value,
+    )
+
+
+def _read(name: str) -> str:
+    return files("vaebench.report.page").joinpath(TEMPLATES, name).read_text("utf-8")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """A Content-Security-Policy without a network: these scripts may run, and no other."""
+    hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
+    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _data(shown: Points) -> str:
+    """The points of the charts as JSON: a list for each column."""
+    content = {
+        "config": CONFIG,
+        "variants": shown.variants.to_dict("list"),
+        "tables": {name: json.loads(_columns(table)) for name, table in shown.tables.items()},
+    }
+    text = json.dumps(content, separators=(",", ":"))
+    return "".join(ESCAPED.get(c, c) for c in text)
+
+
+def _columns(table: pd.DataFrame) -> str:
+    """The columns of a table as JSON, null for NaN."""
+    split = table.to_json(orient="split", index=False)
+    parts = json.loads(split)
+    columns = zip(*parts["data"], strict=True) if parts["data"] else ([] for _ in parts["columns"])
+    return json.dumps(dict(zip(parts["columns"], map(list, columns), strict=True)))
+
+
+def _seconds(lines: pd.DataFrame, runs: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """The training time of a run of each variant that was timed, by observation space and name."""
+    if "step_time_mean" not in lines or "steps" not in runs:
+        return {}
+    steps = runs.groupby(KEYS)["steps"].mean().rename("mean_steps").reset_index()
+    timed = lines.merge(steps, on=KEYS).dropna(subset=["step_time_mean", "mean_steps"])
+    spent = timed["step_time_mean"] / 1e3 * timed["mean_steps"].astype(float)
+    return dict(zip(zip(timed["space"], timed["name"], strict=True), spent.tolist(), strict=True))
+
+
+def _places(lines: pd.DataFrame, columns: Sequence[str]) -> dict[tuple[str, ...], int]:
+    """The places of the variants on the page, by the values of columns."""
+    keys = zip(*(lines[name] for name in columns), strict=True)
+    return dict(zip(keys, lines[PLACE].tolist(), strict=True))

@@ -1,0 +1,117 @@
+"use strict";
+// Sorts and filters the rankings, draws the charts, and shows in all of them which variant is picked.
+
+const DATA = JSON.parse(document.getElementById("points").textContent);
+const VIEWS = new Map();
+let picked = null;
+
+function valueOf(row, column) {
+  const value = row.cells[column].dataset.value;
+  const number = Number(value);
+  return value === "" || value === "nan" ? NaN : Number.isNaN(number) ? value : number;
+}
+
+// Values that are missing stay at the end, whichever way the rest is sorted.
+function compare(a, b, sign) {
+  const noA = Number.isNaN(a), noB = Number.isNaN(b);
+  if (noA || noB) return noA - noB;
+  if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+  return sign * String(a).localeCompare(String(b), "en", { numeric: true });
+}
+
+function sortBy(heading) {
+  const table = heading.closest("table"), body = table.tBodies[0];
+  const ascending = heading.getAttribute("aria-sort") !== "ascending";
+  for (const other of heading.parentElement.cells) other.removeAttribute("aria-sort");
+  heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+  const column = heading.cellIndex, sign = ascending ? 1 : -1;
+  const rows = [...body.rows];
+  rows.sort((a, b) => compare(valueOf(a, column), valueOf(b, column), sign));
+  body.append(...rows);
+}
+
+function filter(input) {
+  const table = document.getElementById(input.getAttribute("aria-controls"));
+  const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const rows = [...table.tBodies[0].rows];
+  for (const row of rows) {
+    const name = row.cells[1].textContent.toLowerCase();
+    row.hidden = !words.every((word) => name.includes(word));
+  }
+  const shown = rows.filter((row) => !row.hidden).length;
+  const count = input.closest(".ranking").querySelector(".count");
+  count.textContent = words.length ? `${shown} of ${rows.length} shown` : "";
+}
+
+function pick(name) {
+  picked = name === picked ? null : name;
+  for (const button of document.querySelectorAll(".pick")) {
+    const isPicked = button.textContent === picked;
+    button.setAttribute("aria-pressed", String(isPicked));
+    button.closest("tr").classList.toggle("picked", isPicked);
+  }
+  for (const view of VIEWS.values()) view.signal("picked", picked).runAsync();
+}
+
+// The points of one kind in one observation space, each with the name and colour of its variant.
+function pointsOf(kind, space) {
+  const table = DATA.tables[kind], { variants } = DATA, columns = Object.keys(table);
+  const rows = [];
+  for (let i = 0; i < table.v.length; i++) {
+    const variant = table.v[i];
+    if (variants.space[variant] !== space) continue;
+    const row = { name: variants.name[variant], colour: variants.colour[variant] };
+    for (const column of columns) row[column] = table[column][i];
+    rows.push(row);
+  }
+  return rows;
+}
+
+function look() {
+  const style = getComputedStyle(document.documentElement);
+  const [ink, soft, line] = ["--ink", "--soft", "--line"].map((name) => style.getPropertyValue(name).trim());
+  const text = { labelColor: ink, titleColor: ink };
+  return {
+    ...DATA.config,
+    background: "transparent",
+    axis: { ...DATA.config.axis, ...text, gridColor: line, domainColor: soft, tickColor: soft },
+  };
+}
+
+async function draw(figure) {
+  const spec = JSON.parse(figure.dataset.spec), kind = figure.dataset.points;
+  spec.datasets = { [kind]: pointsOf(kind, DATA.variants.space[Number(figure.dataset.variant)]) };
+  spec.params = (spec.params || []).map((one) => (one.name === "picked" ? { ...one, value: picked } : one));
+  VIEWS.get(figure)?.finalize();
+  const { view } = await vegaEmbed(figure, spec, { actions: false, ast: true, config: look(), renderer: "canvas" });
+  view.addEventListener("click", (_, item) => pick(item?.datum?.name ?? picked));
+  VIEWS.set(figure, view);
+}
+
+for (const heading of document.querySelectorAll(".ranking thead th")) {
+  heading.firstElementChild.addEventListener("click", () => sortBy(heading));
+}
+for (const input of document.querySelectorAll(".filter")) {
+  input.addEventListener("input", () => filter(input));
+}
+for (const button of document.querySelectorAll(".pick")) {
+  button.addEventListener("click", () => pick(button.textContent));
+}
+
+// A chart is drawn when it comes near the window: a large study has many.
+const nearby = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    nearby.unobserve(target);
+    draw(target);
+  }
+}, { rootMargin: "600px" });
+for (const figure of document.querySelectorAll(".chart")) nearby.observe(figure);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => [...VIEWS.keys()].forEach(draw));
+
+// A link to the runs of a variant opens them.
+function open() {
+  document.getElementById(location.hash.slice(1))?.closest("details")?.setAttribute("open", "");
+}
+addEventListener("hashchange", open);
+open();
