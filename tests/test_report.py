@@ -95,7 +95,14 @@ def beside(tmp_path):
 def test_report_of_a_study_with_a_model_from_elsewhere(beside):
     table, paths = write_report(beside, beside / "report")
     assert {p.name for p in paths} == {
-        *("table.csv", "table.md", "comparison.csv", "aggregate.csv", "time_to_target.csv"),
+        *(
+            "report.html",
+            "table.csv",
+            "table.md",
+            "comparison.csv",
+            "aggregate.csv",
+            "time_to_target.csv",
+        ),
         *("curves.png", "comparison.png", "rate_distortion.png"),
     }
     assert table["rank"].notna().all()
@@ -111,7 +118,14 @@ def test_report_of_models_from_elsewhere_alone(tmp_path):
     folder_of(tmp_path, external("pyro"), external("pythae", nll=98.0))
     _, paths = write_report(tmp_path, tmp_path / "report")
     assert {p.name for p in paths} == {
-        *("table.csv", "table.md", "comparison.csv", "aggregate.csv", "comparison.png")
+        *(
+            "report.html",
+            "table.csv",
+            "table.md",
+            "comparison.csv",
+            "aggregate.csv",
+            "comparison.png",
+        )
     }
 
 

@@ -63,7 +63,13 @@ def unpacked_sdist(packages: tuple[Path, Path], tmp_path_factory: pytest.TempPat
 def test_the_wheel_holds_the_whole_package(packages):
     """With the pages that stand beside the code."""
     files = [
-        p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".c", ".h", ".hpp", ".typed", ".md")
+        p
+        for p in PACKAGE.rglob("*")
+        if p.suffix
+        in (
+            *(".py", ".c", ".h", ".hpp", ".typed", ".md"),
+            *(".html", ".css", ".js"),
+        )
     ]
     assert {".py", ".c", ".h", ".hpp"} <= {path.suffix for path in files}
     assert PACKAGE / "py.typed" in files

@@ -120,7 +120,14 @@ def test_one_seed_tells_nothing_apart(tmp_path):
 def test_report_writes_tables_and_figures(folder, tmp_path):
     _, paths = write_report(folder, tmp_path / "report")
     assert {p.name for p in paths} == {
-        *("table.csv", "table.md", "comparison.csv", "aggregate.csv", "time_to_target.csv"),
+        *(
+            "report.html",
+            "table.csv",
+            "table.md",
+            "comparison.csv",
+            "aggregate.csv",
+            "time_to_target.csv",
+        ),
         *("curves.png", "comparison.png", "rate_distortion.png"),
         *("profiles.csv", "profiles.png"),
     }
@@ -158,7 +165,7 @@ def test_report_of_lost_runs_alone_still_has_their_line(tmp_path):
     results.write(tmp_path, record("lost", 0, 1.0, status="diverged"))
     table, paths = write_report(tmp_path, tmp_path / "report")
     assert table["done"].to_list() == [0]
-    assert {p.name for p in paths} == {"table.csv", "table.md"}
+    assert {p.name for p in paths} == {"report.html", "table.csv", "table.md"}
 
 
 def test_ranks_are_shared_with_the_first_that_is_not_told_apart(tmp_path):

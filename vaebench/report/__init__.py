@@ -7,7 +7,7 @@ import io
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vaebench import results
 from vaebench.core.errors import InputError
@@ -52,8 +52,8 @@ def write_report(
     environments = made_with(rows)
     runs = rows[rows["seed"].notna()].drop_duplicates("run")
     rows = used(rows)  # a large folder's columns of settings are too much to hold all the time
-    configs = configurations(folder, runs)
-    names = titles(configs)
+    firsts = first_runs(folder, runs)
+    names = titles(firsts)
     table = summarise(rows, examples)
     table.insert(1, TITLE, table[SPACE].map(names))
     ranked = table.loc[table["rank"].notna(), KEYS]
@@ -82,7 +82,7 @@ def write_report(
             runs=runs,
             curves=curves,
             examples=examples,
-            configs=configs,
+            configs={space: run.config for space, run in firsts.items()},
             titles=names,
             samples=functools.partial(results.samples, folder),
             command=f"vaebench report {shlex.quote(str(folder))}",
@@ -96,11 +96,12 @@ def write_report(
     return table, [out / name for name in contents]
 
 
-def configurations(folder: Path, runs: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The configuration of a run of each observation space."""
-    firsts = runs.drop_duplicates(SPACE)
+def first_runs(folder: Path, runs: pd.DataFrame) -> dict[str, results.Record]:
+    """The record of a run of each observation space, of one that is done where there is any."""
+    done_first = runs.sort_values("status", key=lambda status: status != "done", kind="stable")
+    firsts = done_first.drop_duplicates(SPACE)
     every = zip(firsts[SPACE], firsts["run"], strict=True)
-    return {str(space): results.read(folder, str(run)).config for space, run in every}
+    return {str(space): results.read(folder, str(run)) for space, run in every}
 
 
 def _comparisons(rows: pd.DataFrame, ranked: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, bytes]:

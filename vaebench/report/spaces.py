@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vaebench.results import Record
 
 OBSERVED = {
     "none": "as stored",
@@ -14,39 +17,38 @@ OBSERVED = {
     "static": "binarised once",
 }
 """How stored values become observations, in words, by the name of the binarisation."""
-MEASURES = {"mass": "probabilities", "density": "densities"}
 TITLE, SPACE = "title", "observation_space"
 """Columns: what people call an observation space, and the word that records have for it."""
 
 
-def titles(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Name observation spaces for people, given the configuration of a run of each.
+def titles(runs: Mapping[str, Record]) -> dict[str, str]:
+    """Name observation spaces for people, given the record of a run of each.
 
     As "Digits, binarised anew each epoch; probabilities, nats". Names that would be alike say more:
     the samples of the NLL, the split, and at last the recorded word. That is also the name of a
     space whose runs have no configuration.
     """
-    longest = max((len(_details(space, config)) for space, config in configs.items()), default=0)
-    chosen = {space: _title(config, ()) or space for space, config in configs.items()}
-    for num in range(1, longest + 1):
+    details = {space: _details(space, run.config) for space, run in runs.items()}
+    chosen = {space: _title(run, ()) or space for space, run in runs.items()}
+    for num in range(1, 1 + max(map(len, details.values()), default=0)):
         alike = Counter(chosen.values())
         chosen |= {
-            space: _title(config, _details(space, config)[:num]) or space
-            for space, config in configs.items()
+            space: _title(run, details[space][:num]) or space
+            for space, run in runs.items()
             if alike[chosen[space]] > 1
         }
     return chosen
 
 
-def _title(config: Mapping[str, Any], details: tuple[str, ...]) -> str:
+def _title(run: Record, details: tuple[str, ...]) -> str:
     """The name with some of the details; "" where the configuration does not say."""
-    data = config.get("data")
+    data = run.config.get("data")
     if not isinstance(data, Mapping) or "name" not in data:
         return ""
     label = Path(str(data["name"])).stem.replace("_", " ")
     binarisation = str(data.get("binarisation", "none"))
     observed = "dequantised" if data.get("dequantise") else OBSERVED.get(binarisation, binarisation)
-    measure = _measure(config)
+    measure = _measure(run)
     unit = f"{measure}, nats" if measure else "nats"
     return "; ".join((f"{label[:1].upper()}{label[1:]}, {observed}", unit, *details))
 
@@ -63,12 +65,10 @@ def _details(space: str, config: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _measure(config: Mapping[str, Any]) -> str:
-    """Whether the NLL is of probabilities or of densities; "" for a likelihood that is not known
-    here, as one of a plugin."""
-    from vaebench.models.likelihoods import LIKELIHOODS
-
-    if config["data"].get("dequantise"):
-        return MEASURES["mass"]
-    name = str((config.get("likelihood") or {}).get("name"))
-    return MEASURES[LIKELIHOODS[name].measure] if name in LIKELIHOODS else ""
+def _measure(run: Record) -> str:
+    """Whether the NLL is of probabilities, which have bits per dimension too, or of densities; ""
+    where there is none."""
+    graded = {metric.metric for metric in run.metrics}
+    if "nll" not in graded:
+        return ""
+    return "probabilities" if "bits_per_dim" in graded else "densities"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ def charts(points: Points) -> list[Drawn]:
     ]
 
 
+@functools.cache
 def bundle() -> str:
     """The scripts of Vega, once for all charts."""
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
