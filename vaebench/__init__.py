@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which cannot resolve names o
     from vaebench.models.likelihoods import REAL as REAL
     from vaebench.models.likelihoods import Support as Support
     from vaebench.models.likelihoods import likelihood as likelihood
+    from vaebench.models.networks import Sizes as Sizes
     from vaebench.models.networks import model as model
     from vaebench.models.posteriors import posterior as posterior
     from vaebench.models.priors import prior as prior
@@ -75,6 +76,7 @@ _HOMES = {
     "SameAs": "objectives",
     "Scalar": "core.hyper",
     "schedule": "config.schedules",
+    "Sizes": "models.networks",
     "Subject": "evaluation",
     "Support": "models.likelihoods",
     "Terms": "models.terms",
