@@ -11,7 +11,7 @@ from tests.support.graphs import (
     needs_compiler,
 )
 from tests.support.networks import OF_USERS, registered
-from tests.support.runs import isolated, run_config
+from tests.support.runs import isolated, run_config, small
 from vaebench.config.build import build_stack, load_data, streams
 from vaebench.models import MODELS, select, tensors
 from vaebench.ops.noise import Noise
@@ -28,7 +28,6 @@ ALL = [*MODELS, *OF_USERS]
 TRACEABLE = [name for name in ALL if name != "deciding"]
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
 IN_FLOAT32 = {"rtol": 5e-4, "atol": 5e-4}
-WIDTHS = {"linear": [], "conv": [4, 3]}
 
 
 @pytest.fixture
@@ -38,10 +37,7 @@ def configs_of(registered):
     def make(name, num_runs=3, **more):
         if name in OF_USERS and name not in MODELS:
             registered(OF_USERS[name])
-        model = {"name": name, "latent_dim": 2}
-        if MODELS[name].takes_widths:
-            model["widths"] = WIDTHS.get(name, [8])
-        return [run_config(model=model, seed=seed, **more) for seed in range(num_runs)]
+        return [run_config(model=small(name), seed=seed, **more) for seed in range(num_runs)]
 
     return make
 

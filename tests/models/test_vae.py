@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.support.graphs import Interpreted, history
-from tests.support.runs import pairs, run_config, sampled, steps_of
+from tests.support.runs import pairs, run_config, sampled, small, steps_of
 from vaebench.config.build import build_stack, load_data, streams
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.models import MODELS, Family, StackedLinear, build, select
@@ -106,10 +106,6 @@ def configs_of(precision, num_runs=2, **more):
     return [run_config(seed=s, precision=precision, **more) for s in range(num_runs)]
 
 
-def sizes_of(name):
-    return {"name": name, "widths": [] if name == "linear" else [4, 3], "latent_dim": 2}
-
-
 def dtypes_of_layers(module):
     """The dtypes of what the module's layers give from here on: a set that grows."""
     computed = set()
@@ -127,7 +123,7 @@ def dtypes_of_layers(module):
 @pytest.mark.parametrize("name", MODELS)
 def test_encoder_and_decoder_multiply_in_the_precision_that_is_set(name, precision):
     """And give float32 to the densities, which are computed in it."""
-    model, steps = steps_of(configs_of(precision, model=sizes_of(name)))
+    model, steps = steps_of(configs_of(precision, model=small(name)))
     computed = [dtypes_of_layers(network) for network in (model.encoder, model.decoder)]
     step = next(steps)
     assert computed == [{getattr(torch, precision)}] * 2
@@ -158,7 +154,7 @@ def test_evaluation_is_in_float32_whatever_the_training(name):
     """The same weights have the same grades to the last bit."""
     graded = []
     for precision in ("float32", "bfloat16"):
-        configs = configs_of(precision, model=sizes_of(name))
+        configs = configs_of(precision, model=small(name))
         dataset = load_data(configs[0].data)
         model = build_stack(configs, dataset.image_shape)
         computed = dtypes_of_layers(model)
@@ -201,7 +197,7 @@ def test_every_objective_takes_a_step_in_bfloat16(objective):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_traced_step_multiplies_in_bfloat16_too(name):
-    configs = configs_of("bfloat16", model=sizes_of(name), num_steps=20)
+    configs = configs_of("bfloat16", model=small(name), num_steps=20)
     made = []
 
     def make_blocks(*arguments):

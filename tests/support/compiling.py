@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from tests.support.graphs import history
-from tests.support.runs import run_config
+from tests.support.runs import run_config, small
 from vaebench.training.stepping.compiled import way
 
 NUM_STEPS = 10
@@ -17,10 +17,6 @@ def two_runs(objective="elbo", likelihood="bernoulli", **more):
     return [
         run_config(objective, likelihood, seed=seed, num_steps=NUM_STEPS, **more) for seed in (0, 1)
     ]
-
-
-def sizes_of(model):
-    return {"name": model, "widths": [] if model == "linear" else [4], "latent_dim": 2}
 
 
 def linear(**points):
@@ -39,7 +35,7 @@ HIDDEN = {"name": "mlp", "widths": [12], "latent_dim": 2}
 KINDS = {
     "beta_elbo": beta(4.0) | {"model": HIDDEN, "num_samples": 1},
     "iwae": {"objective": "iwae", "likelihood": "gaussian_learned", "num_samples": 3},
-    "conv": {"model": sizes_of("conv")},
+    "conv": {"model": small("conv")},
     "geco": geco(linear(start=0.1, stop=0.01)),
     "factor_vae": {"objective": "factor_vae"},
     "gaussian_optimal": {"likelihood": "gaussian_optimal"},

@@ -14,7 +14,7 @@ from vaebench.config import RunConfig, TrainConfig, parse
 from vaebench.config.build import build_stack, load_data
 from vaebench.config.compatibility import refusal
 from vaebench.core.hyper import Hyper
-from vaebench.models import VAE
+from vaebench.models import MODELS, VAE
 from vaebench.models.likelihoods import BINARY, LIKELIHOODS, OPEN_UNIT
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
@@ -47,6 +47,13 @@ def two_values(hyper: Hyper) -> tuple[float, float]:
         return hyper.search
     assert hyper.default is not None, "what has no default says where to search"
     return hyper.default, hyper.default / 2
+
+
+def small(model: str, **more: Any) -> dict[str, Any]:
+    """The table of a model by its name, with layers as small as it takes."""
+    sizes = {"linear": {"widths": []}, "conv": {"widths": [4, 3]}, "resnet": {"channels": 3}}
+    usual = {"widths": [4, 3]} if MODELS[model].takes_widths else {}
+    return {"name": model, "latent_dim": 2} | sizes.get(model, usual) | more
 
 
 def seen_by(likelihood: str) -> dict[str, Any]:

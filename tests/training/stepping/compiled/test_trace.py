@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from tests.support.compiling import EXACT, NUM_STEPS, beta, geco, linear, sizes_of, two_runs
+from tests.support.compiling import EXACT, NUM_STEPS, beta, geco, linear, two_runs
 from tests.support.graphs import OF_COMPILING, Interpreted, assert_alike, by, graph_of, history
-from tests.support.runs import pairs, run_config, sampled, step_by_step, two_values
+from tests.support.runs import pairs, run_config, sampled, small, step_by_step, two_values
 from vaebench.models import MODELS
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.objectives import OBJECTIVES
@@ -70,7 +70,7 @@ def test_what_is_fitted_in_closed_form_is_kept(likelihood):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_is_traced(name):
-    configs = two_runs(model=sizes_of(name))
+    configs = two_runs(model=small(name))
     assert_alike(history(configs, eager), history(configs, Interpreted), **EXACT)
 
 
