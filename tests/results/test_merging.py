@@ -6,9 +6,13 @@ import msgspec
 import pytest
 
 from tests.results.test_reading import TIMING, record
+from tests.support.runs import tiny
 from vaebench import results
+from vaebench.config.run_config import PROTOCOL
+from vaebench.config.study import resolve
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.results import Training, merge
+from vaebench.running.recording import protocol_of
 
 A, B, C = (letter * 16 for letter in "abc")
 
@@ -55,7 +59,7 @@ def test_runs_of_all_folders_are_there_once_with_their_files(tmp_path):
 UNLIKE = {
     "data": (made(B, 1, data="e" * 16), "the data of 'digits' is dddddddddddddddd in "),
     "protocol": (made(B, 1, protocol=3), "the protocol of training is 2 in "),
-    "of before": (made(B, 1, protocol=0), "an earlier one, not named in "),
+    "of before": (made(B, 1, protocol=0), "an earlier one, which is not named in "),
     "gradings": (made(B, 1, way="f2"), "nll in digits/dynamic/mass/K=5/0 is f1 in "),
 }
 
@@ -70,6 +74,22 @@ def test_folders_that_were_made_in_different_ways_are_refused_by_name(tmp_path, 
     assert f"{a}/runs/{A}.json" in str(refusal.value)
     assert f"{b}/runs/{B}.json" in str(refusal.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_record_that_names_no_protocol_has_this_one_where_its_id_says_so(tmp_path, tiny_npz):
+    """As those that were made before records named it."""
+    first, second = resolve([tiny(tiny_npz, seed=seed) for seed in (0, 1)])
+
+    def recorded(config, protocol):
+        plain = made(config.id, config.seed, data="", protocol=protocol)
+        return msgspec.structs.replace(plain, config=msgspec.to_builtins(config))
+
+    a, b = tmp_path / "a", tmp_path / "b"
+    folder(a, recorded(first, 0))
+    folder(b, recorded(second, PROTOCOL))
+    with pytest.raises(InputError, match="an earlier one, which is not named in"):
+        merge([a, b], tmp_path / "out")
+    assert merge([a, b], tmp_path / "out", protocol_of).num_runs == 2
 
 
 def test_two_records_of_one_run_are_refused_by_name(tmp_path):

@@ -91,8 +91,9 @@ def export(folder: Path, rows: Path) -> None:
 def merge(folders: tuple[Path, ...], out: Path) -> None:
     """Put the runs of several results folders, as of several machines, into one."""
     from vaebench import results
+    from vaebench.running.recording import protocol_of
 
-    merged = results.merge(folders, out)
+    merged = results.merge(folders, out, protocol_of)
     twice = f"; {merged.num_twice} records were there twice, alike" if merged.num_twice else ""
     print_line(f"{merged.num_runs} runs in {out}{twice}")
 

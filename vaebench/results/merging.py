@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from vaebench.results.lock import alone
 from vaebench.results.reading import without_curves
 from vaebench.results.record import Record, Status
 
+UNNAMED = "an earlier one, which is not named"
 Made = Mapping[str, Mapping[str, str]]
 """For each thing that must be alike, the ways in which it was made, each with a run made so."""
 
@@ -30,15 +31,23 @@ class Merged:
     num_twice: int
 
 
-def merge(sources: Sequence[Path], out: Path) -> Merged:
+def named(record: Record) -> int:
+    """The protocol of training that a record names; 0 where it names none."""
+    return record.protocol
+
+
+def merge(
+    sources: Sequence[Path], out: Path, protocol_of: Callable[[Record], int] = named
+) -> Merged:
     """Copy the runs of folders into `out`, which may hold runs already, as after an interruption.
 
-    A run that several have is copied once. Raises InputError, before anything is written, where
-    data, protocol or gradings of one name differ between two folders, or their records of one run.
+    A run that several have is copied once. `protocol_of`: tells the protocol of a run's training, 0
+    where it is not known. Raises InputError, before anything is written, where data, protocol or
+    gradings of one name differ between two folders, or their records of one run.
     """
     _check_named(sources, out)
     every = [*sources, *([out] if (out / "runs").is_dir() else [])]
-    _check_alike([(source, _made(source)) for source in every])
+    _check_alike([(source, _made(source, protocol_of)) for source in every])
     chosen, num_twice = _chosen(every)
     folder.prepare(out)
     with alone(out):
@@ -58,21 +67,21 @@ def _check_named(sources: Sequence[Path], out: Path) -> None:
         raise InputError("folders to merge, and --out, must be different folders; two are one")
 
 
-def _made(source: Path) -> Made:
+def _made(source: Path, protocol_of: Callable[[Record], int]) -> Made:
     """What the records of a folder say of their data, protocol and gradings."""
     made: dict[str, dict[str, str]] = defaultdict(dict)
     for record in folder.records(source, curves=False):
-        for thing, way in _ways(record):
+        for thing, way in _ways(record, protocol_of):
             made[thing].setdefault(way, record.run)
     return made
 
 
-def _ways(record: Record) -> Iterator[tuple[str, str]]:
+def _ways(record: Record, protocol_of: Callable[[Record], int]) -> Iterator[tuple[str, str]]:
     data = record.config.get("data")
     if isinstance(data, dict) and data.get("fingerprint"):
         yield f"the data of {record.labels.dataset!r}", str(data["fingerprint"])
     if record.training:  # one of a model from elsewhere follows no protocol of training
-        yield "the protocol of training", str(record.protocol or "an earlier one, not named")
+        yield "the protocol of training", str(protocol_of(record) or UNNAMED)
     for metric in record.metrics:
         if metric.fingerprint:
             yield f"{metric.metric} in {record.labels.observation_space}", metric.fingerprint
@@ -92,7 +101,7 @@ def _check_alike(folders: Sequence[tuple[Path, Made]]) -> None:
                     f"folders to merge must be made alike; {thing} is {of_one[0]} in "
                     f"{other}/runs/{of_one[1]}.json, and {of_other[0]} in "
                     f"{source}/runs/{of_other[1]}.json: merge those that are alike, and run the "
-                    f"others again"
+                    f"studies of the others again, with another --out"
                 )
 
 

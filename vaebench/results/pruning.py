@@ -17,11 +17,16 @@ def num_bytes(out: Path, runs: Sequence[str]) -> int:
 
 
 def prune(out: Path, runs: Sequence[str]) -> None:
-    """Remove these runs. Raises InputError where a study is at work in the folder.
+    """Remove these runs. Raises InputError where a study is at work in the folder."""
+    with alone(out):
+        drop(out, runs)
+
+
+def drop(out: Path, runs: Sequence[str]) -> None:
+    """Remove these runs, for one who holds the folder.
 
     The record goes last: where this is interrupted, it still says what is to be removed.
     """
-    with alone(out):
-        for run in runs:
-            for part in (*PARTS[1:], PARTS[0]):
-                remove(out, part, run)
+    for run in runs:
+        for part in (*PARTS[1:], PARTS[0]):
+            remove(out, part, run)

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from vaebench import results
-from vaebench.config import RunConfig, convert
+from vaebench.config import RunConfig
 from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
 from vaebench.core.plugins import load_plugins
 from vaebench.results import Record
 from vaebench.running.harness import run_all
+from vaebench.running.recording import config_of
 
 
 def command(folder: Path, record: Record) -> str:
     """The command that does a run again, alone and in a folder of its own; "" where none can."""
-    if not _config(record):
+    if not config_of(record):
         return ""
     name = shlex.quote(str(folder))
     out = shlex.quote(str(folder.with_name(f"{folder.resolve().name}-{record.run}")))
@@ -47,7 +48,7 @@ def retry(
 
 def _same(record: Record) -> RunConfig:
     """The configuration of a run, whose id must still be the run's. Raises InputError."""
-    config = _config(record)
+    config = config_of(record)
     if config is None:
         raise InputError(
             f"run {record.run} ({record.labels.variant}) is of a model from elsewhere: grade it by "
@@ -60,11 +61,3 @@ def _same(record: Record) -> RunConfig:
             f"files or the protocol of training have changed since: run its study again"
         )
     return resolved
-
-
-def _config(record: Record) -> RunConfig | None:
-    try:
-        config: RunConfig = convert(record.config, RunConfig)
-    except InputError:
-        return None
-    return config

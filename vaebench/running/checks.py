@@ -9,13 +9,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from vaebench import results
-from vaebench.config import RunConfig, convert, functions_of
+from vaebench.config import RunConfig, functions_of
 from vaebench.config.build import build_stack, load_data
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.core.plugins import known_to_workers
 from vaebench.models import weights
 from vaebench.running.choosing import COMPILE
 from vaebench.running.executors import EXECUTORS
+from vaebench.running.recording import config_of
 
 SMALL_FILES = 1 << 15
 """Bytes beside a run's weights, at the least: record, sample images, values of each example."""
@@ -48,7 +49,7 @@ def check_folder(configs: Sequence[RunConfig], out: Path) -> None:
     if results.recorded(out).keys() <= ids:
         return
     others = (record for record in results.records(out, curves=False) if record.run not in ids)
-    known = {record.run: config for record in others if (config := _config(record))}
+    known = {record.run: config for record in others if (config := config_of(record))}
     if earlier := [run for run, config in known.items() if config.id in ids]:
         raise InputError(
             f"{out} must hold runs of this version of vaebench alone; {len(earlier)} of this "
@@ -64,15 +65,6 @@ def check_folder(configs: Sequence[RunConfig], out: Path) -> None:
             InputWarning,
             stacklevel=3,
         )
-
-
-def _config(record: results.Record) -> RunConfig | None:
-    """A recorded configuration; None where it is none of this version."""
-    try:
-        config: RunConfig = convert(record.config, RunConfig)
-    except InputError:
-        return None
-    return config
 
 
 def _on(fingerprints: Mapping[str, str], config: RunConfig) -> RunConfig:

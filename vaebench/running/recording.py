@@ -1,4 +1,4 @@
-"""Makes the records of runs: how each ended, and what tables show of it."""
+"""Makes the records of runs: how each ended, and what tables show of it; and reads them back."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from vaebench import ops, results
-from vaebench.config import RunConfig
+from vaebench.config import RunConfig, convert
 from vaebench.config.run_config import PROTOCOL
+from vaebench.core.errors import InputError
 from vaebench.results import Labels, Record, Training
 from vaebench.running.environment import describe
 from vaebench.running.events import Recorded
@@ -67,3 +68,24 @@ def recorded(job: Job, config: RunConfig, status: results.Status, **contents: An
             **contents,
         )
     )
+
+
+def config_of(record: Record) -> RunConfig | None:
+    """The configuration of a recorded run; None of a model from elsewhere, or another version's."""
+    try:
+        config: RunConfig = convert(record.config, RunConfig)
+    except InputError:
+        return None
+    return config
+
+
+def protocol_of(record: Record) -> int:
+    """The protocol of a run's training; 0 where it is not known.
+
+    Records of before do not name theirs. It is this version's where their configuration still
+    gives their id, of which it is a part.
+    """
+    if record.protocol:
+        return record.protocol
+    config = config_of(record)
+    return PROTOCOL if config is not None and config.id == record.run else 0
