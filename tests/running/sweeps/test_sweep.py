@@ -1,6 +1,8 @@
 """From a study to a folder: what is trained, on which part it is judged, and what is written."""
 
+import itertools
 import math
+import warnings
 from collections import Counter
 
 import msgspec
@@ -12,8 +14,11 @@ from tests.running.sweeps.conftest import RANGE, piwae
 from vaebench import results
 from vaebench.config.study import expand, read
 from vaebench.config.sweep import Budget
-from vaebench.core.errors import InputError
+from vaebench.core.errors import InputError, InputWarning
+from vaebench.running.coordinate import Account
+from vaebench.running.events import Begun, Lost, Recorded
 from vaebench.running.executors import local
+from vaebench.running.harness import run_all
 from vaebench.running.meter import silent
 from vaebench.running.sweeps import sweep as module
 from vaebench.running.sweeps.rounds import Tuned
@@ -46,8 +51,6 @@ def test_trials_are_judged_on_the_validation_part_alone(study, tmp_path, target,
 
 
 def test_the_bounds_of_a_trial_are_those_of_a_grading_in_full(study, tmp_path):
-    from vaebench.running.harness import run_all
-
     tune(study(), tmp_path / "out", 1)
     (config,) = expand(read(tmp_path / "out" / "best.toml"))
     config = msgspec.structs.replace(config, seed=1)
@@ -130,6 +133,37 @@ def test_any_number_of_workers_gives_the_same_trials(study, tmp_path, monkeypatc
         started.clear()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("event", "number"), [(Begun, 3), (Recorded, 4)])
+def test_a_worker_that_is_lost_costs_no_trial(study, tmp_path, monkeypatch, event, number):
+    """As it begins the stack of the second batch, or between two batches, while it waits.
+
+    At these sizes a run rounds alike in stacks of any size.
+    """
+    edits = (("widths = [8]", "widths = [16]"), ("final_seeds = 0", "final_seeds = 1"))
+    inline = tune(study("nll", *edits), tmp_path / "inline", 6)
+    started, start, take = [], local._started, Account.take
+    monkeypatch.setattr(
+        local, "_started", lambda *given: started.append(start(*given)) or started[-1]
+    )
+    events, lost = itertools.count(1), []
+
+    def killing(account, happened):
+        if isinstance(happened, event) and next(events) == number:
+            started[-1].process.kill()
+            started[-1].process.wait()
+        lost.extend([happened] if isinstance(happened, Lost) else [])
+        return take(account, happened)
+
+    monkeypatch.setattr(Account, "take", killing)
+    options = {"workers": 1, "timings": False, "compiles": "never"}
+    assert sweep(study("nll", *edits), tmp_path / "out", Budget(trials=6), **options).equals(inline)
+    assert len(lost) == (event is Begun)
+    assert len(started) > 1
+    assert set(results.recorded(tmp_path / "out").values()) == {"done"}
+    assert all(worker.process.poll() is not None for worker in started)
+
+
 KILLED = (
     ("widths = [8]", "widths = [37, 11]"),
     ("num_steps = 12", "num_steps = 80"),
@@ -204,6 +238,26 @@ def test_a_round_reads_the_records_of_its_own_runs_alone(study, tmp_path, monkey
         counts.append(len(reads) - before)
     assert counts == [counts[0]] * 4
     assert max(Counter(reads).values()) <= 6
+
+
+def test_winners_of_a_smaller_budget_are_not_among_the_finals_of_a_larger(study, tmp_path):
+    """Though the smaller sweep was killed before it said which they are; other runs stay."""
+    out = tmp_path / "out"
+    tuned = study("nll", ("final_seeds = 0", "final_seeds = 2"))
+    tune(tuned, out, 2)
+    (small,) = results.read_tuning(out)
+    (out / "tuning.json").unlink()
+    (other,) = expand(read(tmp_path / "tuned.toml", ("axes.seed=[7]",)))
+    run_all([other], out, "another", executor="inline", timings=False)
+    with pytest.warns(InputWarning, match="2 final runs of trials that are the best no more were"):
+        tune(tuned, out, 8)
+    (large,) = results.read_tuning(out)
+    assert large.chosen != small.chosen, "the best must change: choose another seed"
+    assert set(results.recorded(out)) == {*large.tuned, *large.untuned, other.id}
+    assert {path.stem for path in (out / "weights").iterdir()} == set(results.recorded(out))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InputWarning)
+        tune(tuned, out, 8)
 
 
 def test_the_best_is_a_study_that_can_be_run(study, tmp_path):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from msgspec.structs import replace
 from optuna.trial import FrozenTrial
 
+from vaebench import results
 from vaebench.config import RunConfig
+from vaebench.core.errors import InputWarning
+from vaebench.results import Record, pruning
+from vaebench.running.recording import config_of
 from vaebench.running.sweeps.rounds import Tuned
 from vaebench.running.sweeps.search import best
 
@@ -27,6 +34,11 @@ class Final:
     def runs(self) -> list[RunConfig]:
         """All of its runs, once each: a trial may have drawn the values that the study has."""
         return list({c.id: c for c in (*self.untuned_runs, *self.tuned_runs)}.values())
+
+    @cached_property
+    def ids_of_trials(self) -> set[str]:
+        """The runs of its trials, on the study's seeds."""
+        return {run for trial in self.tuned.search.told for run in trial.user_attrs["runs"]}
 
     @property
     def best_config(self) -> RunConfig | None:
@@ -52,3 +64,34 @@ def _final(tuned: Tuned, seeds: Sequence[int]) -> Final:
         return final
     runs = [replace(config, seed=seed) for seed in seeds]
     return Final(tuned, final.chosen, final.untuned_runs, runs)
+
+
+def drop_earlier(out: Path, finals: Sequence[Final]) -> None:
+    """Remove the final runs of trials that are the best no more, as of a smaller budget.
+
+    Tables of the folder would show them beside the winners. Runs that are of no trial of these
+    searches stay. A warning says how many are removed.
+    """
+    now = {config.id for final in finals for config in final.runs}
+    earlier = [
+        record.run
+        for record in results.records(out, curves=False)
+        if record.run not in now and _is_final(record, finals)
+    ]
+    if earlier:
+        pruning.drop(out, earlier)
+        warnings.warn(
+            f"{len(earlier)} final runs of trials that are the best no more were removed from "
+            f"{out}; the trials are in trials.csv",
+            InputWarning,
+            stacklevel=3,
+        )
+
+
+def _is_final(record: Record, finals: Sequence[Final]) -> bool:
+    """Whether a run is that of a trial, but for its seed."""
+    config = config_of(record)
+    return config is not None and any(
+        replace(config, seed=final.tuned.variant.runs[0].seed).id in final.ids_of_trials
+        for final in finals
+    )

@@ -21,7 +21,7 @@ from vaebench.running.harness import time_all, train_all
 from vaebench.running.meter import Progress, silent
 from vaebench.running.sweeps.clock import Clock
 from vaebench.running.sweeps.figures import write_figures
-from vaebench.running.sweeps.finals import finals
+from vaebench.running.sweeps.finals import drop_earlier, finals
 from vaebench.running.sweeps.goals import Goals, goals_of
 from vaebench.running.sweeps.judging import judged
 from vaebench.running.sweeps.outcome import Amount, amount
@@ -130,6 +130,7 @@ def sweep(
             )
             if timings:
                 time_all(runs, out, study.name, progress=progress)
+        drop_earlier(out, ended)
         write_tuning(out, ended, planned.goals)
     return trials
 
