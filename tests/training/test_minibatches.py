@@ -1,10 +1,13 @@
 """Every epoch shows every image once, in an order of the run, drawn as its mates see it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tests.support.runs import BATCH, tiny
 from vaebench.data import Dataset, Images, Part
+from vaebench.training import minibatches
 from vaebench.training.minibatches import batches
 
 NUM_IMAGES, NUM_BITS, NUM_GREY = 32, 5, 20
@@ -52,19 +55,33 @@ NUM_STEPS = 2 * PER_EPOCH + 5
 
 @pytest.mark.parametrize("start", [0, 2, PER_EPOCH - 1, PER_EPOCH, PER_EPOCH + 3])
 @pytest.mark.parametrize("at_once", [1, 3, 5, PER_EPOCH, 100])
-def test_strides_have_the_minibatches_of_single_steps(at_once, start):
-    """They end at multiples of `at_once` and where an epoch does, wherever they start."""
+@pytest.mark.parametrize("most_kept", [0, 1, 2, 9])
+def test_strides_have_the_minibatches_of_single_steps(at_once, start, most_kept, monkeypatch):
+    """They end at multiples of `at_once`, and where as many epochs as are kept have ended, one at
+    least, wherever they start."""
     settings = {"num_steps": NUM_STEPS, "batch_size": SMALL}
     configs = [tiny(seed=seed, train=settings) for seed in (0, 1)]
     dataset, place = numbered_images(), torch.zeros(())
     single = list(batches(configs, dataset, place))
     assert [some.steps for some in single] == [range(t, t + 1) for t in range(NUM_STEPS)]
+    epoch_bytes = dataset.observations("train").observed_bytes
+    monkeypatch.setattr(minibatches, "KEPT_BYTES", most_kept * epoch_bytes)
     blocks = list(batches(configs, dataset, place, start, at_once))
     expected = torch.stack([some[0] for some in single[start:]])
     assert torch.equal(torch.cat(list(map(all_of, blocks))), expected)
-    ends = {*range(0, NUM_STEPS, at_once), *range(0, NUM_STEPS, PER_EPOCH), NUM_STEPS}
-    assert [some.steps.stop for some in blocks] == sorted(end for end in ends if end > start)
     assert [some.first for some in blocks] == [start, *(s.steps.stop for s in blocks[:-1])]
+    for some in blocks:
+        last_epoch = some.first // PER_EPOCH + max(1, most_kept)
+        assert some.steps.stop == min(
+            NUM_STEPS, (some.first // at_once + 1) * at_once, last_epoch * PER_EPOCH
+        )
+
+
+def test_images_that_are_not_drawn_are_read_where_they_are_stored():
+    dataset = replace(numbered_images(), binarisation="none")
+    settings = {"num_steps": NUM_STEPS, "batch_size": SMALL}
+    (whole,) = batches([tiny(train=settings)], dataset, torch.zeros(()), at_once=100)
+    assert whole.images.stored.data_ptr() == dataset.train.images.stored.data_ptr()
 
 
 def test_a_part_of_a_stride_is_some_of_its_steps():

@@ -167,6 +167,10 @@ def gradients(
 def _say_early_ends(folder: Path, runs: Collection[str]) -> None:
     """Print how many of these runs stopped early, and which weights they are graded by."""
     from vaebench import results
+
+    trained = (record.training for record in results.records(folder) if record.run in runs)
+    if not any(of_run and of_run.kept < of_run.num_steps for of_run in trained):
+        return  # without pandas, whose import takes as long as a small run
     from vaebench.report.training import ended
 
     rows = results.load(folder).drop_duplicates("run")

@@ -2,7 +2,7 @@
 
 from vaebench.data.axes import colour_axis
 from vaebench.data.dataset import DRAWS, Dataset, load
-from vaebench.data.images import Images, span, unit
+from vaebench.data.images import Images, joined, span, unit
 from vaebench.data.lookup import file_of, is_path
 from vaebench.data.parts import PARTS, Part, PartName
 
@@ -16,6 +16,7 @@ __all__ = [
     "colour_axis",
     "file_of",
     "is_path",
+    "joined",
     "load",
     "span",
     "unit",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,10 +70,30 @@ class Images:
         """The same images, of which something else is observed, drawn from a stream."""
         return replace(self, reading=self.reading._replace(rule=rule, noise=noise))
 
+    @property
+    def are_drawn(self) -> bool:
+        """Whether another epoch observes something else."""
+        return self.reading.noise is not None and self.reading.rule.draws
+
+    @property
+    def observed_bytes(self) -> int:
+        """The bytes of what one epoch observes, as `kept` has it."""
+        return self.stored.numel() * self.reading.rule.dtype.itemsize
+
     def at(self, epoch: int) -> Images:
         """The same images as another epoch draws them."""
         noise = self.reading.noise
         return self if noise is None else self.observed(self.reading.rule, noise.at(step=epoch))
+
+    def kept(self) -> Images:
+        """What is observed, as stored images: drawn now, and not when it is read."""
+        stored = self[:].to(self.reading.rule.dtype)
+        return replace(self, stored=stored, reading=AS_INTENSITIES)
+
+
+def joined(several: Sequence[Images]) -> Images:
+    """The images of several, which are read alike, one after another."""
+    return replace(several[0], stored=torch.cat([images.stored for images in several]))
 
 
 def unit(images: Images) -> bool:

@@ -25,6 +25,8 @@ class Rule:
     """(intensities, a random 32-bit word for each, as int64) -> observations; no words are made for
     a rule that does not draw."""
     draws: bool = False
+    dtype: torch.dtype = torch.float32
+    """The smallest type that holds what is observed."""
 
 
 def _binarised(x: Tensor, words: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ def _dequantised(x: Tensor, words: Tensor) -> Tensor:
 
 GREY = Rule(0, lambda x, words: x)
 THRESHOLD = Rule(1, lambda x, words: (x > 0.5).to(x))
-BINARISED = Rule(2, _binarised, draws=True)
+BINARISED = Rule(2, _binarised, draws=True, dtype=torch.uint8)
 DEQUANTISED = Rule(3, _dequantised, draws=True)
 
 

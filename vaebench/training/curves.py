@@ -14,9 +14,9 @@ from torch import Tensor
 from vaebench.config import RunConfig
 from vaebench.config.build import streams
 from vaebench.data import Dataset
-from vaebench.evaluation.likelihood.bounds import bounds
+from vaebench.evaluation.chunks import bytes_for
+from vaebench.evaluation.likelihood.bounds import bounds, rows_of_chunk
 from vaebench.models import VAE, put_back, select
-from vaebench.ops.noise import Noise
 from vaebench.training.descent import gradient_norms
 from vaebench.training.scalars import settled
 from vaebench.training.step import Measured
@@ -81,6 +81,9 @@ class Log:
         self.best: dict[int, VAE] = {}
         self.unread: list[Tensor] = []
         self.runs: Sequence[int] = range(len(configs))
+        self.num_rows: dict[int, int] = {}
+        """Rows of a chunk of the evaluation, by the number of runs: counted once, not at each
+        point."""
 
     def resume(self, curves: Sequence[Curve], best: dict[int, VAE], taken: int) -> None:
         """Go on from where runs paused, which had taken so many steps in all."""
@@ -99,7 +102,11 @@ class Log:
             return False
         self._read_losses(step.index)
         noise = streams([self.configs[run] for run in runs], "curve")
-        for name, values in _point(step, model, self.x_valid, noise).items():
+        x = self.x_valid.to(step.loss)
+        if model.num_runs not in self.num_rows:
+            self.num_rows[model.num_runs] = rows_of_chunk(model, x, noise, bytes_for(x.device))
+        elbo = bounds(model, x, noise, num_samples=1, num_rows=self.num_rows[model.num_runs]).elbo
+        for name, values in _point(step, model, elbo).items():
             for run, value in zip(runs, values.tolist(), strict=True):
                 self.curves[run][name].append(value)
         self._keep_best(model, runs)
@@ -164,15 +171,15 @@ class Log:
         return max(elbos[-patience:]) <= max(elbos[:-patience])
 
 
-def _point(step: Step[P], model: VAE, x_valid: Tensor, noise: Noise) -> dict[str, Tensor]:
-    """One point of the learning curves: [S] each."""
+def _point(step: Step[P], model: VAE, valid_elbo: Tensor) -> dict[str, Tensor]:
+    """One point of the learning curves: [S] each, of validation ELBOs [S, N]."""
     return {
         "step": torch.full_like(step.loss, step.index + 1),
         "loss_nats": step.loss,
         "rate_nats": step.terms.kl_or_estimate.detach().mean(-1),
         "distortion_nats": step.terms.distortion.detach().mean(-1),
         "grad_norm": gradient_norms(model) if step.grad_norm is None else step.grad_norm,
-        "valid_elbo_nats": bounds(model, x_valid.to(step.loss), noise, num_samples=1).elbo.mean(-1),
+        "valid_elbo_nats": valid_elbo.mean(-1),
     }
 
 

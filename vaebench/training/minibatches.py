@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from vaebench.config import RunConfig
 from vaebench.config.build import streams
-from vaebench.data import Dataset, Images
-from vaebench.ops.noise import permutations
+from vaebench.data import Dataset, Images, joined
+from vaebench.ops.noise import Noise, permutations
+
+KEPT_BYTES = 4 << 20
+"""Bytes of drawn images that are kept, at most: all runs of a stack read them from a near cache."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Minibatches:
     first: int
     """The step of the first minibatch."""
     images: Images
-    rows: Tensor  # [T, S, B]
+    rows: Tensor  # [T, S, B] dense
 
     @property
     def steps(self) -> range:
@@ -46,19 +51,49 @@ def batches(
     configs: Sequence[RunConfig], dataset: Dataset, place: Tensor, start: int = 0, at_once: int = 1
 ) -> Iterator[Minibatches]:
     """The minibatches of the steps from `start` on, each run shuffling by its own seed; a last
-    short batch is left out. They come up to the next multiple of `at_once`, or the epoch's end."""
-    train, size = configs[0].train, configs[0].train.batch_size
-    noise = streams(configs, "batches")
-    per_epoch = steps_per_epoch(dataset, size)
+    short batch is left out.
+
+    They come up to the next multiple of `at_once`; where images are drawn anew for each epoch, up
+    to the end of the last epoch whose draws can be kept beside those of the first.
+    """
+    train, first = configs[0].train, start
     images = dataset.observations("train").to(place)
-    for epoch in range(start // per_epoch, -(-train.num_steps // per_epoch)):
-        order = permutations(noise.at(step=epoch), len(images)).to(place.device)
-        rows = order[:, : per_epoch * size].unflatten(1, (per_epoch, size))
-        rows = rows.transpose(0, 1).contiguous()  # [steps, S, B]
-        first = max(start, epoch * per_epoch)
-        end = min(train.num_steps, (epoch + 1) * per_epoch)
-        while first < end:
-            stop = min(end, (first // at_once + 1) * at_once)
-            chosen = slice(first - epoch * per_epoch, stop - epoch * per_epoch)
-            yield Minibatches(first, images.at(epoch), rows[chosen])
-            first = stop
+    epochs = _Epochs(images, streams(configs, "batches"), train.batch_size)
+    while first < train.num_steps:
+        stop = min(train.num_steps, (first // at_once + 1) * at_once)
+        if images.are_drawn:
+            stop = min(stop, epochs.end_of_kept(first))
+        yield epochs.minibatches(first, stop)
+        first = stop
+
+
+class _Epochs:
+    """The orders of the images, and what is observed of them, epoch by epoch."""
+
+    def __init__(self, images: Images, noise: Noise, batch_size: int) -> None:
+        self.images, self.noise, self.batch_size = images, noise, batch_size
+        self.per_epoch = len(images) // batch_size
+        self.most_kept = KEPT_BYTES // images.observed_bytes
+        # One epoch is the last of a block and the first of the next.
+        self.rows = functools.lru_cache(maxsize=1)(self._rows)
+        self.observed = functools.lru_cache(maxsize=1)(lambda epoch: images.at(epoch).kept())
+
+    def end_of_kept(self, first: int) -> int:
+        """The last step, and one, of the epochs that are kept from that of the step `first` on."""
+        return (first // self.per_epoch + max(1, self.most_kept)) * self.per_epoch
+
+    def minibatches(self, first: int, stop: int) -> Minibatches:
+        """Those of some steps: each epoch has rows of its own where images are drawn and kept."""
+        epochs = range(first // self.per_epoch, (stop - 1) // self.per_epoch + 1)
+        images, apart = self.images.at(epochs.start), 0
+        if images.are_drawn and self.most_kept:
+            images, apart = joined([self.observed(epoch) for epoch in epochs]), len(self.images)
+        rows = [self.rows(epoch) + apart * i for i, epoch in enumerate(epochs)]
+        begin = first - epochs.start * self.per_epoch
+        return Minibatches(first, images, torch.cat(rows)[begin : begin + stop - first])
+
+    def _rows(self, epoch: int) -> Tensor:
+        """The minibatches of an epoch: [steps, S, B]."""
+        order = permutations(self.noise.at(step=epoch), len(self.images)).to(self.images.device)
+        rows = order[:, : self.per_epoch * self.batch_size]
+        return rows.unflatten(1, (self.per_epoch, self.batch_size)).transpose(0, 1)

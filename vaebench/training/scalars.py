@@ -63,7 +63,7 @@ def trajectory(
         of_runs = torch.tensor(values)[:, None].to(place)
         return lambda step: of_runs
     num_steps = config.train.num_steps
-    table = torch.tensor([_at_each_step(value, num_steps) for value in values]).to(place)
+    table = _tables(values, num_steps).to(place)
     return lambda step: table[:, step, None]
 
 
@@ -77,7 +77,7 @@ def settled(config: RunConfig) -> int:
     if not schedules:
         return 0
     num_steps = config.train.num_steps
-    table = torch.tensor([_at_each_step(schedule, num_steps) for schedule in schedules])
+    table = _tables(schedules, num_steps)
     changes = (table[:, 1:] != table[:, :-1]).any(0).nonzero()
     return int(changes.max()) + 1 if len(changes) else 0
 
@@ -86,6 +86,13 @@ def _values(config: RunConfig) -> tuple[float | Choice, ...]:
     """The numbers and schedules of a run's scalars."""
     of_objective, of_posterior = config.objective.hyper, config.posterior.hyper
     return (*of_objective.values(), *of_posterior.values(), config.rate_weight)
+
+
+def _tables(values: Sequence[float | Choice], num_steps: int) -> Tensor:
+    """The values over all steps, [S, T]: computed once for each that is another."""
+    others = [v for i, v in enumerate(values) if v not in values[:i]]
+    tables = [torch.tensor(_at_each_step(value, num_steps)) for value in others]
+    return torch.stack([tables[others.index(value)] for value in values])
 
 
 def _at_each_step(value: float | Choice, num_steps: int) -> list[float]:

@@ -56,18 +56,20 @@ def bounds(
     num_samples: int,
     max_bytes: int | None = None,
     numbers: Tensor | None = None,
+    num_rows: int | None = None,
 ) -> Bounds:
     """Bounds for the images x [N, P] with K samples each, in chunks of examples and samples.
 
     A sample is a function of its run, example and number, so the chunks do not show in the result.
     A chunk holds about `max_bytes`, whatever K and N are; by default what suits the device.
-    `numbers`: those of another q(z|x) than the encoder's, [S, N, R]. Raises InputError where
+    `numbers`: those of another q(z|x) than the encoder's, [S, N, R]. `num_rows`: the rows of a
+    chunk, as `rows_of_chunk` has counted them for such a model before. Raises InputError where
     log p(x|z) has a wrong shape, or is no probability though it is said to be one.
     """
     keep_freed_memory()
-    one = _encoded(model, x[:1], None if numbers is None else numbers[:, :1])
     max_bytes = bytes_for(x.device) if max_bytes is None else max_bytes
-    num_rows = rows_within(max_bytes, lambda: _drawn(model, one, noise, 1).log_w)
+    if num_rows is None:
+        num_rows = rows_of_chunk(model, x, noise, max_bytes, numbers)
     of_one_run = num_rows * model.num_runs
     if model.num_runs > 1 and of_one_run < num_samples * len(x):
         return _run_by_run(model, x, noise, num_samples, max_bytes, numbers)
@@ -81,6 +83,19 @@ def bounds(
         parts.append(_of_codes(model, codes, noise.at(row=first), num_samples, chunk))
     *fields, largest = (torch.cat(part, dim=-1) for part in zip(*parts, strict=True))
     return Bounds(*(*fields, khat(largest)))
+
+
+@torch.no_grad()
+def rows_of_chunk(
+    model: Graded,
+    x: Tensor | Images,
+    noise: Noise,
+    max_bytes: int,
+    numbers: Tensor | None = None,
+) -> int:
+    """How many samples of each run a chunk of `max_bytes` has, counted on one."""
+    one = _encoded(model, x[:1], None if numbers is None else numbers[:, :1])
+    return rows_within(max_bytes, lambda: _drawn(model, one, noise, 1).log_w)
 
 
 def _run_by_run(

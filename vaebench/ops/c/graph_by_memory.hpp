@@ -1,8 +1,9 @@
 /* What a compiled graph says of tensors, for one whose operations are its own loops and products.
 
    The graph is text of PyTorch's compiler, so the names are PyTorch's (aoti_runtime/utils.h there).
-   Here a tensor is an address with sizes and strides, and memory is counted and freed: no part of
-   PyTorch is called. graph_by_torch.hpp is for graphs that call operations of PyTorch. */
+   Here a tensor is an address with sizes and strides, and memory is counted and kept for the next
+   tensor of its size, as every step makes the same ones: no part of PyTorch is called.
+   graph_by_torch.hpp is for graphs that call operations of PyTorch. */
 
 #include <cstdint>
 #include <cstdlib>
@@ -18,8 +19,21 @@ namespace graph {
 /* What is before the numbers of a tensor that the graph has made. */
 struct alignas(64) Memory {
     int64_t users;
-    int64_t sizes[3], strides[3]; /* of a product */
+    union {
+        struct {
+            int64_t sizes[3], strides[3]; /* of a product */
+        };
+        Memory *next; /* of its size that is free */
+    };
+    int64_t bytes; /* of its numbers, whole lines of the cache */
 };
+
+/* Memory that is free, by its size. What is freed and asked for anew would be joined to its
+   neighbours and split from them at every step. */
+inline Memory *&first_free(int64_t bytes) {
+    static thread_local Memory *lists[61];
+    return lists[bytes / 64 % 61];
+}
 
 struct AtenTensorHandle {
     char *at;
@@ -35,7 +49,18 @@ inline AtenTensorHandle used_once_more(AtenTensorHandle h) {
 
 inline void let_go(void *memory) {
     Memory *of = static_cast<Memory *>(memory);
-    if (of && --of->users == 0) std::free(of);
+    if (!of || --of->users) return;
+    of->next = std::exchange(first_free(of->bytes), of);
+}
+
+inline Memory *memory_of(int64_t bytes) {
+    for (Memory **at = &first_free(bytes); *at; at = &(*at)->next)
+        if ((*at)->bytes == bytes) return std::exchange(*at, (*at)->next);
+    void *room = std::aligned_alloc(64, sizeof(Memory) + (size_t)bytes);
+    if (!room) throw std::bad_alloc();
+    Memory *memory = new (room) Memory;
+    memory->bytes = bytes;
+    return memory;
 }
 
 class RAIIAtenTensorHandle {
@@ -89,9 +114,7 @@ inline int64_t bytes_of(int64_t dims, const int64_t *sizes, const int64_t *strid
 }
 
 inline AtenTensorHandle made(int64_t bytes, const int64_t *sizes, const int64_t *strides, int64_t item) {
-    void *room = std::aligned_alloc(64, sizeof(Memory) + (size_t)((bytes + 63) / 64 * 64));
-    if (!room) throw std::bad_alloc();
-    Memory *memory = new (room) Memory;
+    Memory *memory = memory_of((bytes + 63) / 64 * 64);
     memory->users = 1;
     return {reinterpret_cast<char *>(memory + 1), sizes, strides, item, memory};
 }
