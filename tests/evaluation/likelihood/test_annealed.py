@@ -11,13 +11,10 @@ from tests.support.runs import tiny
 from vaebench.config.build import build_stack, streams
 from vaebench.core.errors import InputError
 from vaebench.data import load
-from vaebench.diagnostics.certify import linear_gaussian
 from vaebench.diagnostics.certify.exact.linear_gaussian import (
     PIXELS,
     SIGMA,
     exact_log_px,
-    examples,
-    far_examples,
 )
 from vaebench.evaluation import Subject, evaluate
 from vaebench.evaluation.likelihood.annealed import annealed, of_images, refuses_discrete, simulated
@@ -26,17 +23,6 @@ from vaebench.models import select
 from vaebench.ops.noise import Noise
 
 NOISE = Noise((21,))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return linear_gaussian(wrong=0.0)
-
-
-@pytest.fixture(scope="module")
-def x():
-    """Those near the mean of the data, and the first of the far ones."""
-    return torch.cat([examples()[:3], 0.4 * far_examples()[:1]])
 
 
 # ------------------------------------------------------------------ the bounds

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from tests.support.families import within_error
-from vaebench.diagnostics.certify import linear_gaussian
-from vaebench.diagnostics.certify.exact.linear_gaussian import exact_log_px, examples, far_examples
+from vaebench.diagnostics.certify.exact.linear_gaussian import exact_log_px
 from vaebench.evaluation.likelihood import annealing
 from vaebench.evaluation.likelihood.annealing import (
     AnnealingPlan,
@@ -24,17 +23,6 @@ from vaebench.ops.noise import Noise, normals
 
 K = 20_000
 NOISE = Noise((21,))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return linear_gaussian(wrong=0.0)
-
-
-@pytest.fixture(scope="module")
-def x():
-    """Those near the mean of the data, and the first of the far ones."""
-    return torch.cat([examples()[:3], 0.4 * far_examples()[:1]])
 
 
 def target_of(model, x):
