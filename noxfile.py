@@ -235,6 +235,16 @@ def folder(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Kill commands at random, over 200 times, and fail them otherwise: half an hour, two cores.
+
+    `-- --only sweep surroundings`: some of it. It goes on where it was stopped.
+    """
+    install(session, "sweep,report")
+    session.run("python", "-m", "benchmarks.faults", *session.posargs)
+
+
+@nox.session
 def shapes(session: nox.Session) -> None:
     """Beta against rate, distortion and disentanglement, in about two minutes on two cores."""
     reference_study(session, "shapes")
