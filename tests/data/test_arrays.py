@@ -8,7 +8,7 @@ import pytest
 from vaebench.config.build import check_support
 from vaebench.core.errors import InputError
 from vaebench.core.memory import PeakBytes
-from vaebench.data import load, npz
+from vaebench.data import contents, load, npz
 from vaebench.data.arrays import CHUNK_BYTES
 
 NUM_PIXELS = 64 * 64
@@ -75,7 +75,7 @@ def test_binarisations_of_one_file_share_its_tensors(tmp_path):
 def test_data_that_do_not_fit_are_refused_before_they_are_read(tmp_path, monkeypatch):
     path = tmp_path / "large.npz"
     np.savez_compressed(path, x_train=np.zeros((64, 1024, 1024), np.uint8), x_test=np.zeros((2, 8)))
-    monkeypatch.setattr(npz, "available_bytes", lambda device: 100 << 20)
+    monkeypatch.setattr(contents, "available_bytes", lambda device: 100 << 20)
     monkeypatch.setattr(npz, "_array", lambda *args: pytest.fail("it is read"))
     message = (
         r"large.npz must fit into memory: unpacked it has 0.0625 GiB, and 0.0625 GiB as the "

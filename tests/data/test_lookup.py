@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from tests.support import SHARED_DATA
 from vaebench.core.errors import InputError
 from vaebench.data import load, lookup
+from vaebench.data.request import Request
 
 needs_shared_data = pytest.mark.skipif(
     not (SHARED_DATA / "mnist.npz").exists(), reason="needs mnist.npz in $VAEBENCH_DATA"
@@ -20,7 +21,7 @@ needs_shared_data = pytest.mark.skipif(
 
 def test_the_digits_are_those_of_scikit_learn():
     bunch = load_digits()
-    arrays = lookup.find("digits").parts
+    arrays = lookup.find(Request("digits")).parts
     images, classes = (np.concatenate([arrays[f"{a}_train"], arrays[f"{a}_test"]]) for a in "xy")
     ours = sorted((c, *i.ravel()) for c, i in zip(classes, images, strict=True))
     theirs = np.rint(bunch.data * (255 / 16)).astype(np.uint8)
@@ -30,7 +31,7 @@ def test_the_digits_are_those_of_scikit_learn():
 def test_digits_that_are_not_there_are_asked_for(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"scikit-learn, which is not installed.*pip install"):
-        lookup.find("digits")
+        lookup.find(Request("digits"))
 
 
 @needs_shared_data
@@ -91,11 +92,11 @@ def test_fetched_data_are_checked_stored_and_read_again(published, monkeypatch, 
     images, publish, cache = published
     publish("fashion_mnist", encode, parse)
     monkeypatch.setattr(pooch.core, "choose_downloader", lambda *a, **k: FileDownloader())
-    arrays = lookup.find("fashion_mnist")
+    arrays = lookup.find(Request("fashion_mnist"))
     assert np.array_equal(arrays.parts["x_train"], images)
     assert (cache / "fashion_mnist.npz").exists()
     monkeypatch.setattr(lookup, "_fetch", lambda name: pytest.fail("it is in the cache"))
-    assert np.array_equal(lookup.find("fashion_mnist").parts["x_test"], images)
+    assert np.array_equal(lookup.find(Request("fashion_mnist")).parts["x_test"], images)
 
 
 def test_a_wrong_checksum_and_no_network_say_where_to_put_the_file(published, monkeypatch):
@@ -105,5 +106,5 @@ def test_a_wrong_checksum_and_no_network_say_where_to_put_the_file(published, mo
     publish("fashion_mnist", idx, lookup._idx, checksum="0" * 64)
     monkeypatch.setattr(pooch.core, "choose_downloader", lambda *a, **k: FileDownloader())
     with pytest.raises(InputError, match=r"could not be fetched .* put fashion_mnist.npz"):
-        lookup.find("fashion_mnist")
+        lookup.find(Request("fashion_mnist"))
     assert not (cache / "fashion_mnist.npz").exists()

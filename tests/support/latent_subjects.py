@@ -58,5 +58,5 @@ class Codes:
     def prior(self) -> BoundPrior:
         return self.bound
 
-    def mean_image(self, z: Tensor) -> Tensor:
+    def mean_image(self, z: Tensor, x: Tensor | None = None) -> Tensor:
         return z.sum(-1, keepdim=True)

@@ -4,7 +4,9 @@ import torch
 
 
 def parameters(entry, value=0.4):
-    return dict.fromkeys([*entry.hyper, *entry.learned, *entry.fitted], value)
+    """Every parameter at this value, and degrees of freedom where the tails are not too heavy."""
+    named = dict.fromkeys([*entry.hyper, *entry.learned, *entry.fitted], value)
+    return named | ({"df": 1.0 + 10.0 * value} if "df" in named else {})
 
 
 def quadrature(support, centre):

@@ -15,7 +15,7 @@ from vaebench.config.build import build_stack, load_data
 from vaebench.config.compatibility import refusal
 from vaebench.core.hyper import Hyper
 from vaebench.models import MODELS, VAE
-from vaebench.models.likelihoods import BINARY, LIKELIHOODS, OPEN_UNIT
+from vaebench.models.likelihoods import BINARY, COUNTS, LIKELIHOODS, OPEN_UNIT
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES
@@ -57,8 +57,10 @@ def small(model: str, **more: Any) -> dict[str, Any]:
 
 
 def seen_by(likelihood: str) -> dict[str, Any]:
-    """The digits, as observations that the likelihood gives a probability to."""
+    """The digits, or counts, as observations that the likelihood gives a probability to."""
     support = LIKELIHOODS[likelihood].support
+    if support is COUNTS:
+        return {"name": "counts"}
     binarisation = "dynamic" if support is BINARY else "none"
     return {"name": "digits", "binarisation": binarisation, "dequantise": support is OPEN_UNIT}
 

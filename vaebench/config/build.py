@@ -45,6 +45,7 @@ def build_stack(
         prior_hyper=_stacked([c.prior for c in configs]),
         log_volume=log_volume,
         bfloat16=first.train.precision == "bfloat16",
+        by_library=first.data.library_size,
     )
 
 
@@ -97,7 +98,16 @@ def subject_by(settings: EvaluateConfig, model: Graded, dataset: Dataset, noise:
 def load_data(data: DataConfig) -> Dataset:
     """Load a data set. Raises InputError where its bytes changed since the study was read."""
     dataset = load(
-        data.name, data.binarisation, data.valid_fraction, data.split_seed, data.dequantise
+        data.name,
+        data.binarisation,
+        data.valid_fraction,
+        data.split_seed,
+        data.dequantise,
+        values=data.values,
+        columns=data.columns,
+        test_fraction=data.test_fraction,
+        standardise=data.standardise,
+        by_library=data.library_size,
     )
     if data.fingerprint not in ("", dataset.fingerprint):
         raise InputError(
@@ -112,4 +122,9 @@ def check_support(dataset: Dataset, likelihood: str) -> None:
     observed = "dequantised" if dataset.dequantised else dataset.binarisation
     for part in PARTS:
         described = f"{dataset.label!r} ({part}) with binarisation {observed!r}"
-        LIKELIHOODS[likelihood].check_support(dataset.observations(part), described)
+        observations = dataset.observations(part)
+        try:
+            LIKELIHOODS[likelihood].check_support(observations, described)
+        except InputError as error:
+            fitting = [name for name, entry in LIKELIHOODS.items() if entry.supports(observations)]
+            raise InputError(f"{error}. Likelihoods of such: {', '.join(fitting)}") from error

@@ -87,7 +87,7 @@ def completed(config: RunConfig) -> RunConfig:
     convert(msgspec.to_builtins(config), RunConfig)  # one made in Python has not been checked
     likelihood, objective = LIKELIHOODS[config.likelihood.name], OBJECTIVES[config.objective.name]
     posterior, prior = POSTERIORS[config.posterior.name], PRIORS[config.prior.name]
-    _check_dequantised(config.data, likelihood)
+    _check_observed(config.data, likelihood)
     if objective.ignores_rate and config.rate_weight != 1.0:
         raise InputError(f"objective {objective.name!r} ignores the rate: remove rate_weight")
     _check_no_schedule("likelihood", config.likelihood)
@@ -165,10 +165,16 @@ def _check_batch(config: RunConfig, objective: Objective) -> None:
         )
 
 
-def _check_dequantised(data: DataConfig, likelihood: Likelihood) -> None:
+def _check_observed(data: DataConfig, likelihood: Likelihood) -> None:
     if data.dequantise and data.binarisation != "none":
         raise InputError(
             f"dequantised data must have binarisation 'none'; got {data.binarisation!r}"
+        )
+    if data.library_size and not likelihood.log_mean:
+        fitting = [name for name, entry in LIKELIHOODS.items() if entry.log_mean]
+        raise InputError(
+            f"data.library_size needs a likelihood whose mean a library size multiplies; "
+            f"{likelihood.name!r} is none: choose {' or '.join(map(repr, fitting))}"
         )
     if data.dequantise and likelihood.measure == "mass":
         raise InputError(

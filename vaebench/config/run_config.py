@@ -53,7 +53,7 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def id(self) -> str:
         """16 hex digits of the hash of the canonical JSON; a data set counts by name and bytes."""
         identity = msgspec.to_builtins(self) | {"protocol": PROTOCOL}
-        identity["data"] = identity["data"] | {"name": self.data.label}
+        identity["data"] = self.data.identity
         identity["train"] = _train_identity(self.train)
         identity["model"] = _model_identity(self.model)
         return digest(identity)
@@ -144,6 +144,7 @@ def observation_space(data: DataConfig, measure: str, num_samples: int) -> str:
     density), and as many samples in the NLL, which is a tighter bound with more.
     """
     split = "" if data.valid_fraction is None else f"/valid {data.valid_fraction:g}"
+    split += f"/test {data.test_fraction:g}" if data.test_fraction is not None else ""
     split += f"/split {data.split_seed}" if data.split_seed else ""
     measure = "mass" if data.dequantise else measure
     space = f"{data.label}/{data.observed}{split}/{measure}/K={num_samples}"

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from vaebench.config.schedules import SCHEDULES
+from vaebench.data import Values
 from vaebench.evaluation import USUAL
 from vaebench.models.posteriors import Latent
 
@@ -42,10 +43,21 @@ class Choice(Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.name}({inside})" if inside else self.name
 
 
+LATER = ("values", "columns", "test_fraction", "standardise", "library_size")
+"""Settings of data that are no part of a run's id at their defaults: runs had ids before them."""
+
+
 class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A data set by name or .npz path, and how it is split and observed."""
+    """A data set by name or path, and how it is read, split and observed."""
 
     name: str = "digits"
+    values: Values | None = None
+    """What its numbers are: unit (in [0, 1]), binary, counts or real; None: what the data set says,
+    or intensities and any floats."""
+    columns: tuple[str, ...] = ()
+    """The columns of a table that make an example; none: all."""
+    test_fraction: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
+    """Share of the examples to test on, where the data set has no such part."""
     binarisation: Binarisation = "none"
     valid_fraction: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
     """Share of the training part to validate on, where the data set has no such part; None: 1/6."""
@@ -53,6 +65,11 @@ class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dequantise: bool = False
     """Fill the gaps between the 256 levels of 8-bit images with noise; what a density then gives
     is a bound on the log-probability of the stored images."""
+    standardise: bool = False
+    """Scale each pixel of real values to mean 0 and variance 1 over the training part. Likelihoods
+    are given that; log p(x) stays that of what is stored, the Jacobian being counted."""
+    library_size: bool = False
+    """Take the sum of an example's counts as known: it multiplies the means of p(x|z)."""
     fingerprint: str = ""
     """Hash of the data set's bytes; filled in when a study is read."""
 
@@ -62,9 +79,22 @@ class DataConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return Path(self.name).stem
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """What decides a run's numbers: the label for the name, and no defaults of LATER."""
+        fields = msgspec.to_builtins(self) | {"name": self.label}
+        usual = DataConfig()
+        same = {name for name in LATER if getattr(self, name) == getattr(usual, name)}
+        return {name: value for name, value in fields.items() if name not in same}
+
+    @property
     def observed(self) -> str:
-        """How stored intensities become observations, in a word."""
-        return "dequantised" if self.dequantise else self.binarisation
+        """How stored numbers become observations, in a word."""
+        words = [
+            "dequantised" if self.dequantise else self.binarisation,
+            *(["standardised"] if self.standardise else []),
+            *(["given library size"] if self.library_size else []),
+        ]
+        return " ".join(words).removeprefix("none ")
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,8 +3,9 @@
 from vaebench.data.axes import colour_axis
 from vaebench.data.dataset import DRAWS, Dataset, load
 from vaebench.data.images import Images, joined, span, unit
-from vaebench.data.lookup import file_of, is_path
+from vaebench.data.lookup import is_path, stored_files
 from vaebench.data.parts import PARTS, Part, PartName
+from vaebench.data.values import Values
 
 __all__ = [
     "DRAWS",
@@ -13,11 +14,12 @@ __all__ = [
     "Images",
     "Part",
     "PartName",
+    "Values",
     "colour_axis",
-    "file_of",
     "is_path",
     "joined",
     "load",
     "span",
+    "stored_files",
     "unit",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaebench.core.errors import InputError
+from vaebench.data.values import KINDS, Values, are_intensities
 
 MAX_CLASSES = 10_000
-REQUIRED = ("x_train", "x_test")
-OPTIONAL = (
-    *("x_valid", "y_train", "y_valid", "y_test"),
-    *("factors_train", "factors_valid", "factors_test"),
-)
 WHAT_TO_STORE = (
     "store 8-bit images with .astype(np.uint8), integers of another range divided by their white, "
-    "and counts with .astype(np.float32)"
+    "and declare counts as such, data.values = 'counts'"
 )
 CHUNK_BYTES = 1 << 20
 MAX_RATIO = 50.0
@@ -29,14 +25,16 @@ MAX_RATIO = 50.0
 
 @dataclass(frozen=True)
 class Arrays:
-    """x_train, x_test and, where there are any, x_valid, the labels y_* and the factors of
+    """x_train and, where there are any, x_test, x_valid, the labels y_* and the factors of
     variation factors_* [N, F].
     """
 
     label: str
     parts: Mapping[str, NDArray[Any]]
     white: float
-    """The stored value that is intensity 1."""
+    """The stored value that is read as 1."""
+    values: Values | None = None
+    """What the numbers of x_* are declared to be; None: intensities, or any floats."""
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -55,9 +53,11 @@ def rows_at_once(row_bytes: int) -> int:
     return max(1, CHUNK_BYTES // max(1, row_bytes))
 
 
-def fingerprint(arrays: Arrays) -> str:
-    """16 hex digits of the hash of names, types, shapes and bytes."""
-    digest = hashlib.sha256()
+def fingerprint(arrays: Arrays, changes: Sequence[str] = ()) -> str:
+    """16 hex digits of the hash of names, types, shapes and bytes, and of how they are changed."""
+    digest = hashlib.sha256("".join(changes).encode())
+    if not are_intensities(arrays.values):  # else the numbers are what their type says
+        digest.update(f"{arrays.values} ".encode())
     for name, x in sorted(arrays.parts.items()):
         digest.update(f"{name} {x.dtype.str} {x.shape} ".encode())
         for rows in chunks(x):
@@ -77,19 +77,24 @@ def checked(arrays: Arrays, where: str = "") -> Arrays:
     return arrays
 
 
-def white_of(parts: Mapping[str, NDArray[Any]]) -> float:
-    """The stored value that is intensity 1: 255 for uint8, or 1 where no value is above 1."""
+def white_of(parts: Mapping[str, NDArray[Any]], values: Values | None = None) -> float:
+    """The stored value that is read as 1: 255 for images in uint8, or 1 where none is above 1."""
     images = [x for name, x in parts.items() if name.startswith("x_")]
-    if any(x.dtype != np.uint8 for x in images):
+    if not are_intensities(values) or any(x.dtype != np.uint8 for x in images):
         return 1.0
     return 255.0 if max(x.max(initial=0) for x in images) > 1 else 1.0
 
 
 def number_bytes(name: str, dtype: np.dtype[Any]) -> int:
-    """Bytes of each number in a tensor: images stay bytes or are float32, the rest is int64."""
+    """Bytes of each number in a tensor: bytes stay bytes, others are float32, labels int64."""
     if name.startswith("x_"):
-        return 1 if dtype.itemsize == 1 else 4
+        return 1 if in_bytes(dtype) else 4
     return 8
+
+
+def in_bytes(dtype: np.dtype[Any]) -> bool:
+    """Whether numbers are stored as bytes from 0 on, which are kept as such."""
+    return dtype in (np.uint8, np.bool_)
 
 
 def is_binary(arrays: Arrays) -> bool:
@@ -106,8 +111,10 @@ def written(value: Any) -> str:
 
 
 def _check_images(what: str, x: NDArray[Any], arrays: Arrays, part: str) -> None:
-    if x.dtype not in (np.uint8, np.bool_) and x.dtype.kind != "f":
+    if arrays.values is None and not in_bytes(x.dtype) and x.dtype.kind != "f":
         raise InputError(f"{what} must be uint8, bool or float; got {x.dtype}: {WHAT_TO_STORE}")
+    if x.dtype.kind not in "biuf":
+        raise InputError(f"{what} must be numbers; got {x.dtype}: leave out what is text")
     if x.ndim < 2 or x.size == 0 or len(x) < 2:
         raise InputError(f"{what} must hold two images or more; got an array of shape {x.shape}")
     if x.shape[1:] != arrays.image_shape:
@@ -126,10 +133,26 @@ def _check_images(what: str, x: NDArray[Any], arrays: Arrays, part: str) -> None
             f"{what} must have values that differ in float32; every one is {written(low)}, of "
             f"which nothing can be learned: store other images, or rescale them"
         )
+    if arrays.values is not None:
+        _check_declared(what, x, arrays.white, arrays.values)
+
+
+def _check_declared(what: str, x: NDArray[Any], white: float, values: Values) -> None:
+    """Raises InputError for a number that is not of the declared kind."""
+    kind = KINDS[values]
+    for rows in chunks(x.view(np.uint8) if x.dtype == np.bool_ else x):
+        read = rows if white == 1.0 else rows / white
+        if not (right := kind.holds(read)).all():
+            raise InputError(
+                f"{what} must be {kind.described}, as values = {values!r} says; got "
+                f"{written(read[~right][0])}: {kind.advice}"
+            )
 
 
 def _check_alike(where: str, arrays: Arrays) -> None:
-    """Raises InputError where the parts of a data set are on different scales."""
+    """Raises InputError where the parts of a data set of images are on different scales."""
+    if not are_intensities(arrays.values):
+        return
     images = {name: x for name, x in arrays.parts.items() if name.startswith("x_")}
     kinds = ", ".join(f"{name} is {x.dtype}" for name, x in images.items())
     grey = [x.dtype == np.uint8 and x.max() > 1 for x in images.values()]

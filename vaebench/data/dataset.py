@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +14,10 @@ from vaebench.core.errors import InputError
 from vaebench.data.arrays import fingerprint, is_binary
 from vaebench.data.images import Images, span, unit
 from vaebench.data.lookup import Stamp, find, stamp
-from vaebench.data.parts import PARTS, Part, PartName, part_of, split
+from vaebench.data.parts import PARTS, Part, PartName, Parts, split
+from vaebench.data.request import Request
+from vaebench.data.scaling import standardised
+from vaebench.data.values import Values, are_intensities
 from vaebench.ops.densities import NUM_LEVELS, on_levels
 from vaebench.ops.images import BINARISED, DEQUANTISED, GREY, THRESHOLD
 from vaebench.ops.noise import Noise, key
@@ -45,6 +48,15 @@ class Dataset:
     valid: Part
     test: Part
     dequantised: bool = False
+    values: Values | None = None
+    """What the numbers are declared to be; None: intensities, or any floats."""
+    by_library: bool = False
+    """Whether the library size of an example of counts is taken as known."""
+
+    @property
+    def pictured(self) -> bool:
+        """Whether an example can be looked at: counts and real values are vectors."""
+        return are_intensities(self.values)
 
     @property
     def num_pixels(self) -> int:
@@ -53,12 +65,16 @@ class Dataset:
 
     @property
     def log_volume(self) -> float:
-        """Minus the log of an image's share of the unit cube: P log 256 where dequantised, else 0.
+        """What is taken off the log-density of what models see, to have that of what is stored.
 
-        log P(x) >= E_u[log p(y)] - log_volume turns a density of y into a bound on the probability
-        of the 8-bit image (Uria et al. 2013; Theis et al. 2016).
+        The log-Jacobian of standardised pixels y = (x - shift) / scale: the sum of log scale. Of
+        dequantised images P log 256, as log P(x) >= E_u[log p(y)] - log_volume turns a density of y
+        into a bound on the probability of the 8-bit image (Uria et al. 2013; Theis et al. 2016).
         """
-        return self.num_pixels * math.log(NUM_LEVELS) if self.dequantised else 0.0
+        if self.dequantised:
+            return self.num_pixels * math.log(NUM_LEVELS)
+        scaling = self.train.images.reading.scaling
+        return 0.0 if scaling is None else float(scaling.scale.double().log().sum())
 
     @property
     def greys(self) -> tuple[float, float]:
@@ -98,22 +114,20 @@ def load(
     valid_fraction: float | None = None,
     split_seed: int = 0,
     dequantise: bool = False,
+    **reading: Any,
 ) -> Dataset:
-    """A data set by name or .npz path. Raises InputError where it cannot be had or is not valid."""
-    return _load(name, binarisation, valid_fraction, split_seed, dequantise, stamp(name))
+    """A data set by name or path, the others as in `Request`.
+
+    Raises InputError where it cannot be had or is not valid.
+    """
+    request = Request(name, valid_fraction=valid_fraction, split_seed=split_seed, **reading)
+    return _load(request, binarisation, dequantise, stamp(name))
 
 
 @functools.lru_cache(maxsize=4)
-def _load(
-    name: str,
-    binarisation: str,
-    valid_fraction: float | None,
-    split_seed: int,
-    dequantise: bool,
-    stored: Stamp | None,
-) -> Dataset:
+def _load(request: Request, binarisation: str, dequantise: bool, stored: Stamp | None) -> Dataset:
     """A cached data set; `stored` is the stamp of its file, so that a changed one is read again."""
-    read = _read(name, valid_fraction, split_seed, stored)
+    read = _read(request, stored)
     if binarisation == "static" and not read.binary:
         raise InputError(
             f"binarisation 'static' needs stored values of 0 and 1; {read.label!r} has others: "
@@ -124,11 +138,12 @@ def _load(
         read.image_shape,
         binarisation,
         read.fingerprint,
-        read.train,
-        read.valid,
-        read.test,
+        *read.parts,
         dequantise,
+        read.values,
+        request.by_library,
     )
+    _check_kind(dataset, request)
     if dequantise:
         _check_dequantisable(dataset)
     if binarisation in ("dynamic", "threshold"):
@@ -144,28 +159,43 @@ class Read(NamedTuple):
     image_shape: tuple[int, ...]
     fingerprint: str
     binary: bool
-    train: Part
-    valid: Part
-    test: Part
+    values: Values | None
+    parts: Parts
 
 
 @functools.lru_cache(maxsize=4)
-def _read(name: str, valid_fraction: float | None, split_seed: int, stored: Stamp | None) -> Read:
+def _read(request: Request, stored: Stamp | None) -> Read:
     """Read the parts that all binarisations of a file share; its arrays are freed afterwards."""
-    arrays = find(name)
-    train, valid = split(arrays, valid_fraction, split_seed)
+    arrays = find(request)
+    parts = split(arrays, request)
+    if request.standardise:
+        parts = standardised(parts)
     return Read(
         arrays.label,
         arrays.image_shape,
-        fingerprint(arrays),
+        fingerprint(arrays, request.changes),
         is_binary(arrays),
-        train,
-        valid,
-        part_of(arrays, "test"),
+        arrays.values,
+        parts,
     )
 
 
 # ------------------------------------------------------------------ what fits together
+
+
+def _check_kind(data: Dataset, request: Request) -> None:
+    """Raises InputError where numbers of another kind are to be drawn from, scaled or counted."""
+    said = f"{data.label!r} has values {data.values or 'that are not declared'}"
+    if not data.pictured and (data.dequantised or data.binarisation != "none"):
+        raise InputError(f"binarisation and dequantisation are of images; {said}: remove them")
+    if request.standardise and data.values != "real":
+        raise InputError(
+            f"standardise needs values = 'real'; {said}: declare them so, or remove standardise"
+        )
+    if request.by_library and data.values != "counts":
+        raise InputError(
+            f"library_size needs values = 'counts'; {said}: declare them so, or remove library_size"
+        )
 
 
 def _check_dequantisable(data: Dataset) -> None:
@@ -204,6 +234,6 @@ def _check_binarised(data: Dataset, name: PartName) -> None:
         raise InputError(
             f"{named} must leave something to learn; of {data.label!r} ({name}) {num_blank} of "
             f"{num} images come out all black or all white{', all the same' if alike else ''}: "
-            f"{100 * white / images.stored.numel():.3g}% of the pixels are white, of intensities "
-            f"{span(grey)}. {REMEDIES[data.binarisation]}"
+            f"{100 * white / (num * images.num_pixels):.3g}% of the pixels are white, of "
+            f"intensities {span(grey)}. {REMEDIES[data.binarisation]}"
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vaebench.data.arrays import rows_at_once, written
-from vaebench.ops.images import AS_INTENSITIES, Reading, Rule, read
+from vaebench.ops.images import AS_INTENSITIES, GREY, Reading, Rule, Scaling, read
 from vaebench.ops.noise import Noise
 
 
@@ -21,13 +21,13 @@ class Images:
     `images[rows]` reads some of them, by a slice or by their numbers: [n, P], a copy in float32.
     """
 
-    stored: Tensor  # [N, P] uint8 or float32
+    stored: Tensor  # [N, P] uint8 or float32; more than N where the reading has an order
     reading: Reading = AS_INTENSITIES
     dtype: torch.dtype = torch.float32
     """The precision of what is read."""
 
     def __len__(self) -> int:
-        return len(self.stored)
+        return len(self.stored if self.reading.order is None else self.reading.order)
 
     def __getitem__(self, rows: slice | Tensor) -> Tensor:
         if isinstance(rows, slice):
@@ -46,7 +46,14 @@ class Images:
 
     def to(self, place: Tensor) -> Images:
         """These images on the device of a tensor, read in its precision; no copy where they are."""
-        return replace(self, stored=self.stored.to(place.device), dtype=place.dtype)
+        order, scaling = self.reading.order, self.reading.scaling
+        reading = self.reading._replace(
+            order=None if order is None else order.to(place.device),
+            scaling=None if scaling is None else Scaling(*(t.to(place.device) for t in scaling)),
+        )
+        return replace(
+            self, stored=self.stored.to(place.device), reading=reading, dtype=place.dtype
+        )
 
     def chunks(self) -> Iterator[Tensor]:
         """All images in parts of about 1 MiB: [n, P] each."""
@@ -55,18 +62,23 @@ class Images:
 
     def whole(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """All images as one tensor [N, P]: up to eight times the memory that they are stored in."""
-        x, start = torch.empty(self.stored.shape, dtype=dtype), 0
+        x, start = torch.empty(len(self), self.num_pixels, dtype=dtype), 0
         for chunk in self.chunks():
             x[start : start + len(chunk)] = chunk
             start += len(chunk)
         return x
 
     def extremes(self) -> tuple[Tensor, Tensor]:
-        """The least and the greatest intensity."""
-        low, high = self.stored.aminmax()
-        return low / self.reading.white, high / self.reading.white
+        """The least and the greatest intensity, of which nothing is drawn."""
+        if self.reading.order is None and self.reading.scaling is None:
+            low, high = self.stored.aminmax()
+            return low / self.reading.white, high / self.reading.white
+        lows, highs = zip(
+            *(rows.aminmax() for rows in self.observed(GREY, None).chunks()), strict=True
+        )
+        return torch.stack(lows).min(), torch.stack(highs).max()
 
-    def observed(self, rule: Rule, noise: Noise) -> Images:
+    def observed(self, rule: Rule, noise: Noise | None) -> Images:
         """The same images, of which something else is observed, drawn from a stream."""
         return replace(self, reading=self.reading._replace(rule=rule, noise=noise))
 
@@ -78,7 +90,7 @@ class Images:
     @property
     def observed_bytes(self) -> int:
         """The bytes of what one epoch observes, as `kept` has it."""
-        return self.stored.numel() * self.reading.rule.dtype.itemsize
+        return len(self) * self.num_pixels * self.reading.rule.dtype.itemsize
 
     def at(self, epoch: int) -> Images:
         """The same images as another epoch draws them."""

@@ -16,9 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaebench.core.errors import InputError, first_line, near_match
-from vaebench.data.arrays import Arrays, checked
+from vaebench.data.arrays import Arrays, checked, white_of
+from vaebench.data.counts import counts
+from vaebench.data.folder import read_folder
 from vaebench.data.npz import read_npz
+from vaebench.data.request import Request
+from vaebench.data.series import series
 from vaebench.data.shapes import shapes
+from vaebench.data.tables import FORMATS, read_table
 from vaebench.ops.noise import Noise, key, permutations
 
 NUM_DIGITS_TEST = 360
@@ -34,39 +39,75 @@ class Source:
     parse: Callable[[bytes], NDArray[Any]]
 
 
-def find(name: str) -> Arrays:
-    """The stored arrays of a data set by name or .npz path.
+def find(request: Request) -> Arrays:
+    """The stored arrays of a data set by name or path, checked.
 
-    Raises InputError for an unknown name, a missing file or one that cannot be fetched.
+    Raises InputError for an unknown name, a missing file or one that cannot be fetched, and for
+    numbers that are not what they are declared to be.
     """
+    name, values = request.name, request.values
     if name in COMPUTED:
-        return COMPUTED[name]()
-    if is_path(name):
-        return read_npz(_existing(Path(name)))
+        return _as_declared(COMPUTED[name](), request)
+    path = _existing(Path(name)) if is_path(name) else _published(name)
+    parts = _read(path, request)
+    return checked(Arrays(path.stem, parts, white_of(parts, values), values), str(path))
+
+
+def _as_declared(arrays: Arrays, request: Request) -> Arrays:
+    """A data set that says what its numbers are. Raises InputError where others are asked for."""
+    if request.values not in (None, arrays.values) or request.columns:
+        raise InputError(
+            f"data set {arrays.label!r} says itself what its numbers are: remove values and columns"
+        )
+    return arrays
+
+
+def _read(path: Path, request: Request) -> dict[str, NDArray[Any]]:
+    has_test = request.test_fraction is None
+    if path.suffix in FORMATS:
+        if has_test:
+            raise InputError(
+                f"{path}: a table has no test part: set data.test_fraction, as to 0.2, and its "
+                f"rows are divided by data.split_seed"
+            )
+        return {"x_train": read_table(path, request.columns)}
+    if request.columns:
+        raise InputError(f"data.columns chooses columns of a table; {path} is none: remove it")
+    return (read_folder if path.is_dir() else read_npz)(path, has_test)
+
+
+def _published(name: str) -> Path:
     if name not in SOURCES:
         raise InputError(
-            f"unknown data set {name!r}; {near_match(name, NAMES)}, or the path of an .npz file"
+            f"unknown data set {name!r}; {near_match(name, NAMES)}, or the path of a file or folder"
         )
-    return read_npz(_stored(name) or _fetch(name))
+    return _stored(name) or _fetch(name)
 
 
 def is_path(name: str) -> bool:
-    """Whether a data set is named by the path of its file."""
-    return name.endswith(".npz") or os.sep in name
+    """Whether a data set is named by the path of its file or folder."""
+    return name.endswith((".npz", *FORMATS)) or os.sep in name
 
 
 def stamp(name: str) -> Stamp | None:
-    """Path, time and size of the file that a data set is read from now, where there is one."""
-    path = file_of(name)
-    if path is None:
+    """Path, latest change and size of what a data set is read from now; None for no file."""
+    files = stored_files(name)
+    if not files:
         return None
-    return str(path.resolve()), path.stat().st_mtime_ns, path.stat().st_size
+    states = [path.stat() for path in files]
+    latest, size = max(s.st_mtime_ns for s in states), sum(s.st_size for s in states)
+    return str(files[0].resolve()), latest, size
 
 
-def file_of(name: str) -> Path | None:
-    """The file that a data set is read from now, where there is one."""
+def stored_files(name: str) -> list[Path]:
+    """The files that a data set is read from now: one, or those of a folder; none where there are
+    none."""
     path = Path(name) if is_path(name) else _stored(name) if name in SOURCES else None
-    return path if path is not None and os.path.isfile(path) else None
+    if path is None:
+        return []
+    if os.path.isdir(path):
+        return sorted(path.glob("*.npy"))
+    return [path] if os.path.isfile(path) else []
 
 
 def _stored(name: str) -> Path | None:
@@ -76,9 +117,10 @@ def _stored(name: str) -> Path | None:
 
 def _existing(path: Path) -> Path:
     # Unlike the methods of Path, these functions take names with NUL and names that are too long.
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) and not os.path.isdir(path):
         raise InputError(
-            f"data set {path} must be an .npz file; there is none at {os.path.abspath(path)}"
+            f"data set {path} must be an .npz, .csv or .parquet file, or a folder of .npy files; "
+            f"there is none at {os.path.abspath(path)}"
         )
     return path
 
@@ -209,6 +251,11 @@ SOURCES: dict[str, Source] = {
         _amat,
     ),
 }
-COMPUTED: dict[str, Callable[[], Arrays]] = {"digits": _digits, "shapes": shapes}
+COMPUTED: dict[str, Callable[[], Arrays]] = {
+    "digits": _digits,
+    "shapes": shapes,
+    "counts": counts,
+    "series": series,
+}
 """Data sets that are computed, not read from a file."""
 NAMES = (*COMPUTED, *SOURCES)

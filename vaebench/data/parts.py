@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vaebench.core.errors import InputError
-from vaebench.data.arrays import Arrays, rows_at_once
+from vaebench.data.arrays import Arrays, in_bytes, rows_at_once
+from vaebench.data.folder import read_in_place
 from vaebench.data.images import Images
+from vaebench.data.request import Request
 from vaebench.ops.images import Reading
 from vaebench.ops.noise import Noise, key, permutations
 
+Rows = NDArray[Any]
 PartName = Literal["train", "valid", "test"]
 PARTS: tuple[PartName, ...] = ("train", "valid", "test")
 VALID_FRACTION = 1 / 6
@@ -44,42 +48,86 @@ class Part:
         return self.images.whole()
 
 
-def split(arrays: Arrays, valid_fraction: float | None, seed: int) -> tuple[Part, Part]:
-    """The training and validation parts: the data set's own, or a seeded split."""
+class Parts(NamedTuple):
+    """The parts of a data set."""
+
+    train: Part
+    valid: Part
+    test: Part
+
+
+def split(arrays: Arrays, request: Request) -> Parts:
+    """The parts that are stored, or a seeded split of those that are not.
+
+    Raises InputError for a fraction of what is stored, and one that leaves a part empty.
+    """
+    rows, test = _without_test(arrays, request)
     if "x_valid" in arrays.parts:
-        if valid_fraction is not None or seed:
-            raise InputError(
-                f"data set {arrays.label!r} has its own validation part; "
-                f"remove valid_fraction and split_seed"
-            )
-        return part_of(arrays, "train"), part_of(arrays, "valid")
-    num_images = len(arrays.parts["x_train"])
-    num_valid = round(num_images * (valid_fraction or VALID_FRACTION))
-    if not 0 < num_valid < num_images:
+        if request.valid_fraction is not None or (request.split_seed and rows is None):
+            _check_not_stored(arrays, "valid", "valid_fraction and split_seed")
+        return Parts(part_of(arrays, "train", rows), part_of(arrays, "valid"), test)
+    fraction = request.valid_fraction or VALID_FRACTION
+    train_rows, valid_rows = _divided(arrays, rows, "valid", fraction, request.split_seed)
+    train, valid = (part_of(arrays, "train", chosen) for chosen in (train_rows, valid_rows))
+    return Parts(train, valid, test)
+
+
+def _without_test(arrays: Arrays, request: Request) -> tuple[Rows | None, Part]:
+    """The rows that are not to test on, None for all that are stored to train on; the test part."""
+    if request.test_fraction is None:
+        return None, part_of(arrays, "test")
+    _check_not_stored(arrays, "test", "test_fraction")
+    rows, taken = _divided(arrays, None, "test", request.test_fraction, request.split_seed)
+    return rows, part_of(arrays, "train", taken)
+
+
+def _check_not_stored(arrays: Arrays, part: PartName, settings: str) -> None:
+    if f"x_{part}" in arrays.parts:
+        own = {"valid": "validation", "test": "test"}[part]
+        raise InputError(f"data set {arrays.label!r} has its own {own} part; remove {settings}")
+
+
+def _divided(
+    arrays: Arrays, rows: Rows | None, part: PartName, fraction: float, seed: int
+) -> tuple[Rows, Rows]:
+    """These rows of the stored training part, or all, without and with those of another part."""
+    num_images = len(arrays.parts["x_train"]) if rows is None else len(rows)
+    num_taken = round(num_images * fraction)
+    if not 0 < num_taken < num_images:
         raise InputError(
-            f"both parts of a split need an image; valid_fraction gives {num_valid} of {num_images}"
+            f"both parts of a split need an image; {part}_fraction gives {num_taken} of "
+            f"{num_images}"
         )
-    order = permutations(Noise((key("split", seed),)), num_images)[0].numpy()
-    return part_of(arrays, "train", order[num_valid:]), part_of(arrays, "train", order[:num_valid])
+    purpose = {"valid": "split", "test": "split of the test part"}[part]
+    order = permutations(Noise((key(purpose, seed),)), num_images)[0].numpy()
+    chosen = order if rows is None else rows[order]
+    return chosen[num_taken:], chosen[:num_taken]
 
 
-def part_of(arrays: Arrays, name: PartName, rows: NDArray[Any] | None = None) -> Part:
+def part_of(arrays: Arrays, name: PartName, rows: Rows | None = None) -> Part:
     """Some rows of a stored part, or all."""
     y, factors = (_integers(arrays.parts.get(f"{kind}_{name}"), rows) for kind in ("y", "factors"))
     return Part(_images(arrays, name, rows), y, factors)
 
 
-def _integers(stored: NDArray[Any] | None, rows: NDArray[Any] | None) -> Tensor | None:
+def _integers(stored: NDArray[Any] | None, rows: Rows | None) -> Tensor | None:
     if stored is None:
         return None
     return torch.from_numpy((stored if rows is None else stored[rows]).astype(np.int64))
 
 
-def _images(arrays: Arrays, name: PartName, rows: NDArray[Any] | None) -> Images:
-    """Stored images [N, P]: bytes as they are, other numbers as float32, a chunk at a time."""
+def _images(arrays: Arrays, name: PartName, rows: Rows | None) -> Images:
+    """Stored images [N, P]: bytes as they are, other numbers as float32, a chunk at a time.
+
+    Those that lie in a file and can be read there stay there.
+    """
     stored = arrays.parts[f"x_{name}"]
     num_pixels = math.prod(arrays.image_shape)
-    if stored.dtype.itemsize == 1:
+    if read_in_place(stored):
+        chosen_rows = None if rows is None else torch.from_numpy(rows)
+        reading = Reading(arrays.white, order=chosen_rows)
+        return Images(_mapped(stored.reshape(-1, num_pixels)), reading)
+    if in_bytes(stored.dtype):
         chosen = np.ascontiguousarray(stored if rows is None else stored[rows])
         codes = chosen.view(np.uint8).reshape(-1, num_pixels)
         return Images(torch.from_numpy(codes), Reading(arrays.white))
@@ -91,3 +139,10 @@ def _images(arrays: Arrays, name: PartName, rows: NDArray[Any] | None) -> Images
         chunk.copy_(torch.from_numpy(some).flatten(1)).div_(arrays.white)
         start += len(chunk)
     return Images(x)
+
+
+def _mapped(stored: NDArray[Any]) -> Tensor:
+    """A tensor of the bytes of a file, which nothing may write to."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it is not writable
+        return torch.from_numpy(stored.view(np.uint8) if in_bytes(stored.dtype) else stored)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vaebench.data.arrays import Arrays, checked
-from vaebench.ops.noise import Noise, key, permutations
-
-Numbers = NDArray[np.float64]
+from vaebench.data.arrays import Arrays
+from vaebench.data.drawn import Numbers, combinations, divided
 
 SIDE = 16
 POINTS = 4
@@ -25,7 +22,6 @@ DEGREES = (-30.0, -15.0, 0.0, 15.0, 30.0)
 other is 30 degrees short of that, two steps: the orientations are different, and in line."""
 PLACES = tuple(5.03 + 0.85 * i for i in range(8))
 """Positions of the centre in pixels, across and down."""
-TEST_SHARE = 0.2
 
 
 def _square(u: Numbers, v: Numbers) -> NDArray[np.bool_]:
@@ -64,16 +60,8 @@ def shapes() -> Arrays:
 
     After dSprites (Matthey et al. 2017), smaller and grey. The labels are the shapes.
     """
-    sizes = tuple(FACTORS.values())
-    factors = np.stack(np.unravel_index(np.arange(math.prod(sizes)), sizes), -1)
-    x = rendered()
-    order = permutations(Noise((key("shapes", "test"),)), len(x))[0].numpy()
-    num_test = round(TEST_SHARE * len(x))
-    parts: dict[str, NDArray[Any]] = {}
-    for name, rows in {"train": order[num_test:], "test": order[:num_test]}.items():
-        parts |= {f"x_{name}": x[rows], f"y_{name}": factors[rows, 0]}
-        parts |= {f"factors_{name}": factors[rows]}
-    return checked(Arrays("shapes", parts, white=255.0))
+    factors = combinations(tuple(FACTORS.values()), times=1)
+    return divided("shapes", rendered(), factors, 255.0, None)
 
 
 def rendered(degrees: tuple[float, ...] = DEGREES) -> NDArray[np.uint8]:

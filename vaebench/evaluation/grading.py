@@ -58,11 +58,14 @@ class Graded(Protocol):
     def log_px_z(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) in nats, with all constants: [K, S, B]."""
 
-    def mean_image(self, z: Tensor) -> Tensor:
-        """The mean image E[x|z]: [K, S, B, P]."""
+    def mean_image(self, z: Tensor, x: Tensor | None = None) -> Tensor:
+        """The mean image E[x|z]: [K, S, B, P]; x [S, B, P] gives library sizes that are known."""
 
-    def sample_image(self, z: Tensor, noise: Noise) -> Tensor:
-        """Images drawn from p(x|z), in the values that the likelihood is for: [K, S, B, P]."""
+    def sample_image(self, z: Tensor, noise: Noise, x: Tensor | None = None) -> Tensor:
+        """Images drawn from p(x|z), in the values that the likelihood is for: [K, S, B, P].
+
+        x [S, B, P] gives library sizes that are known.
+        """
 
     def of_run(self, run: int) -> Self:
         """One run alone, as a stack of one."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vaebench.core.hyper import Scalar
 from vaebench.core.user_code import call
 from vaebench.models.likelihoods import Likelihood
+from vaebench.models.likelihoods.counts import library_size
 from vaebench.models.networks.entry import MODELS
 from vaebench.models.networks.layers import StackedLinear, widest
 from vaebench.models.networks.side_by_side import outputs
@@ -56,6 +57,7 @@ class VAE(nn.Module):
 
     `likelihood_hyper` and `prior_hyper` are the configured scalars of likelihood and prior.
     `bfloat16`: in training, encoder and decoder multiply in it, and give their numbers in float32.
+    `by_library`: p(x|z) takes the library size of x as known, see `counts.library_size`.
     """
 
     def __init__(
@@ -68,10 +70,12 @@ class VAE(nn.Module):
         prior_hyper: Mapping[str, Scalar],
         log_volume: float,
         bfloat16: bool = False,
+        by_library: bool = False,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = networks
         self.family, self.log_volume, self.in_bfloat16 = family, log_volume, bfloat16
+        self.by_library = by_library
         self.num_runs = next(self.encoder.parameters()).shape[0]
         likelihood, latent = family.likelihood, family.latent
         width = family.posterior.code_width(latent)
@@ -120,7 +124,7 @@ class VAE(nn.Module):
 
     def encoded(self, x: Tensor, step: Noise | None = None) -> Tensor:
         """The encoder's numbers, from which q(z|x) is made: [S, B, P] -> [S, B, R]."""
-        return self._outputs(self.encoder, x, step)
+        return self._outputs(self.encoder, call(self.likelihood.encoder_input, x), step)
 
     def distribution(self, numbers: Tensor, **hyper: Scalar) -> Distribution:
         """q(z|x) of the encoder's numbers [S, B, R]."""
@@ -153,7 +157,7 @@ class VAE(nn.Module):
         In a step, what the likelihood fits in closed form is fitted to x; else it is as it was.
         For dequantised images it is the bound on the log-probability of the stored ones.
         """
-        out = self.decode(z, step)
+        out = self._decoded_for(x, z, step)
         fitted = self.fitted.values(out) if step is None else self._fit(x, out)
         scalars = self._likelihood_scalars(out, fitted)
         return call(self.likelihood.log_prob, x, out, **scalars) - self.log_volume
@@ -162,16 +166,27 @@ class VAE(nn.Module):
         """The parameters of p(x|z) beside the decoder's output: [S, 1] each."""
         return {**self.likelihood_hyper.values(out), **self.learned, **fitted}
 
-    def mean_image(self, z: Tensor) -> Tensor:
-        """E[x|z]: [K, S, B, D] -> [K, S, B, P]."""
-        return call(self.likelihood.mean, self.decode(z))
+    def _decoded_for(self, x: Tensor | None, z: Tensor, step: Noise | None = None) -> Tensor:
+        """The outputs of the decoder, for the library sizes of x where p(x|z) takes them as known.
 
-    def sample_image(self, z: Tensor, noise: Noise) -> Tensor:
+        Without x, for examples whose pixels have one count on average.
+        """
+        out = self.decode(z, step)
+        if x is None or not self.by_library:
+            return out
+        return self.likelihood.exposed(out, library_size(x))
+
+    def mean_image(self, z: Tensor, x: Tensor | None = None) -> Tensor:
+        """E[x|z]: [K, S, B, D] -> [K, S, B, P]; x [S, B, P] gives library sizes that are known."""
+        return call(self.likelihood.mean, self._decoded_for(x, z))
+
+    def sample_image(self, z: Tensor, noise: Noise, x: Tensor | None = None) -> Tensor:
         """Images drawn from p(x|z), of the kind that log_px_z is given: [K, S, B, P].
 
-        Raises InputError for a likelihood that declares no sampler.
+        x [S, B, P] gives library sizes that are known. Raises InputError for a likelihood that
+        declares no sampler.
         """
-        out = self.decode(z)
+        out = self._decoded_for(x, z)
         scalars = self._likelihood_scalars(out, self.fitted.values(out))
         return self.likelihood.draw(out, noise, **scalars)
 
@@ -223,10 +238,11 @@ def build(
     prior_hyper: Mapping[str, Scalar] = MappingProxyType({}),
     log_volume: float = 0.0,
     bfloat16: bool = False,
+    by_library: bool = False,
 ) -> VAE:
     """A new VAE of S runs, each initialised from its own key of `noise`.
 
-    `log_volume` is taken off log p(x|z): P log 256 for dequantised images.
+    `log_volume` is taken off log p(x|z): see `Dataset.log_volume`.
     """
     noises = (noise.at(step=i) for i in itertools.count())
 
@@ -242,7 +258,7 @@ def build(
         for i, (parameter, make) in enumerate(family.prior.learned.items())
     }
     scalars = likelihood_hyper, prior_hyper
-    return VAE(networks, family, layers, learned_prior, *scalars, log_volume, bfloat16)
+    return VAE(networks, family, layers, learned_prior, *scalars, log_volume, bfloat16, by_library)
 
 
 PRIOR_STEP = 1 << 20

@@ -46,23 +46,35 @@ BINARISED = Rule(2, _binarised, draws=True, dtype=torch.uint8)
 DEQUANTISED = Rule(3, _dequantised, draws=True)
 
 
+class Scaling(NamedTuple):
+    """Pixels as (x - shift) / scale: [P] each, float32."""
+
+    shift: Tensor
+    scale: Tensor
+
+
 class Reading(NamedTuple):
     """How stored numbers become observations."""
 
     white: float = 1.0
-    """The byte that is intensity 1; numbers in float32 are intensities already."""
+    """The byte that is read as 1; numbers in float32 are intensities already."""
     rule: Rule = GREY
     noise: Noise | None = None
     """Where a rule that draws reads: one stream, the epoch as its step, images as its rows."""
+    order: Tensor | None = None
+    """[N] int64: the stored row of each image; None where images are stored in their order."""
+    scaling: Scaling | None = None
+    """What is taken off each pixel, and divides it, before the rule; None: nothing."""
 
 
 AS_INTENSITIES = Reading()
 
 
 def for_c(stored: Tensor, reading: Reading) -> in_c.ImagesInC:
-    """The arguments of `read` as C takes them, for as long as `stored` lives."""
+    """The arguments of `read` as C takes them, for as long as they live."""
     drawn = (reading.noise.keys[0], reading.noise.step) if reading.noise else ()
-    return in_c.images_in_c(stored, reading.white, reading.rule.number, *drawn)
+    place = in_c.Place(reading.order, *(reading.scaling or (None, None)))
+    return in_c.images_in_c(stored, reading.white, reading.rule.number, place, *drawn)
 
 
 def read(stored: Tensor, reading: Reading, rows: Tensor) -> Tensor:
@@ -74,10 +86,12 @@ def read(stored: Tensor, reading: Reading, rows: Tensor) -> Tensor:
     in_float32 = stored.dtype in (torch.uint8, torch.float32)
     if stored.is_cpu and in_float32 and stored.is_contiguous() and c.library():
         return in_c.read(for_c(stored, reading), rows)
-    x = stored.index_select(0, rows)
+    x = stored.index_select(0, rows if reading.order is None else reading.order[rows])
     if stored.dtype == torch.uint8:
         # By a tensor: a GPU would multiply by the reciprocal of a number, with other last digits.
         x = x.float().div_(torch.full((), reading.white, device=stored.device))
+    if reading.scaling is not None:
+        x = x.sub(reading.scaling.shift).div_(reading.scaling.scale)
     drawn = reading.noise if reading.rule.draws else None
     words = rows if drawn is None else _words(drawn, rows, x.shape[1])
     return reading.rule.formula(x, words)

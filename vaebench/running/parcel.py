@@ -17,7 +17,7 @@ from pathlib import Path
 from vaebench.config import RunConfig
 from vaebench.core.errors import InputError
 from vaebench.core.sources import files_of
-from vaebench.data import file_of, is_path
+from vaebench.data import is_path, stored_files
 from vaebench.evaluation.samples.extractor_files import named
 from vaebench.evaluation.samples.extractors import EXTRACTORS
 from vaebench.running.job import Job
@@ -71,7 +71,7 @@ def _files(
 ) -> Iterator[tuple[Path, Path]]:
     """Each file's path within the root, and here."""
     for name in {config.data.name for config in configs}:
-        if path := file_of(str(cwd / name) if is_path(name) else name):
+        for path in stored_files(str(cwd / name) if is_path(name) else name):
             yield within_root(path) if is_path(name) else DATA / path.name, path
     for extractor in {config.evaluate.extractor for config in configs} - EXTRACTORS.keys():
         yield from _with_imports(cwd / named(extractor).path)

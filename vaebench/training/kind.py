@@ -52,5 +52,6 @@ def step_kind(config: RunConfig, dataset: Dataset) -> str:
             "image_shape": dataset.image_shape,
             "num_examples": len(dataset.train),
             "log_volume": dataset.log_volume,
+            "by_library": dataset.by_library,
         }
     )

@@ -44,6 +44,7 @@ def check_likelihood(entry: Likelihood) -> Iterator[Finding]:
     yield from check_support(entry)
     yield from _check_pixels(entry)
     yield from _check_runs(entry)
+    yield from _check_exposure(entry)
     yield from _check_parameters(entry)
     yield from _check_gradients(entry)
     yield _check_far(entry)
@@ -87,6 +88,15 @@ def _check_runs(entry: Likelihood) -> Iterator[Finding]:
     few = entry.log_prob(x[:, :1], out[:1, :, :1], **decoded.stacked(entry))
     fact = "of its own sample and example alone"
     yield near(entry.name, fact, stacked[:1, :, :1], few)
+
+
+def _check_exposure(entry: Likelihood) -> Iterator[Finding]:
+    """Where the first outputs are logs of means, an exposure multiplies the mean, and no less."""
+    if not entry.log_mean:
+        return
+    out, exposure = decoded.outputs(entry), 0.5 + decoded.outputs(entry)[0, ..., :1].square()
+    times = entry.mean(entry.exposed(out, exposure)) / entry.mean(out)
+    yield near(entry.name, "an exposure multiplies its mean", times, exposure.expand_as(times))
 
 
 def _of_run(parameters: Mapping[str, Scalar], run: int) -> dict[str, Scalar]:

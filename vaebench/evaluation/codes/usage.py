@@ -113,9 +113,10 @@ def reconstructed(model: Graded, x: Tensor, noise: Noise) -> Used:
 
 def _used(model: Graded, prior: BoundPrior, x: Tensor, noise: Noise) -> Used:
     """The same for one chunk of images, its error summed, not averaged."""
-    q = model.posterior(x.expand(model.num_runs, *x.shape))
+    stacked = x.expand(model.num_runs, *x.shape)
+    q = model.posterior(stacked)
     mu = posterior_mean(q, noise)
-    error = (x - model.mean_image(mu[None])[0]).square().sum((-1, -2))
+    error = (x - model.mean_image(mu[None], stacked)[0]).square().sum((-1, -2))
     return Used(mu, prior.kl_per_dimension(q), error)
 
 

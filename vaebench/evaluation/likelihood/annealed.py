@@ -65,7 +65,7 @@ def _work(
     pilot = PILOT_CHAINS * num_transitions(num_temperatures)
     chains = num_chains * (num_temperatures - 1)
     examples = min(num_examples, len(subject.dataset.test))
-    images = num_simulated if subject.model.likelihood.sample else 0
+    images = 0 if _not_simulated(subject) else num_simulated
     return float(num_leapfrog * ((pilot + chains) * examples + (pilot + 2 * chains) * images))
 
 
@@ -103,8 +103,8 @@ def annealed(
         f"{num_leapfrog} leapfrog steps"
     )
     bound = f"{common}, from a lower bound of log p(x), as real images have no upper one"
-    if subject.model.likelihood.sample is None:
-        bound += f"; no bdmc_gap: {subject.model.likelihood.name} declares no sampler"
+    if reason := _not_simulated(subject):
+        bound += f"; no bdmc_gap: {reason}"
     few = bracket.ess * num_chains < FEWEST_CHAINS
     doubts = for_many(few, f"fewer than {FEWEST_CHAINS} effective chains")
     return [
@@ -115,9 +115,18 @@ def annealed(
     ]
 
 
+def _not_simulated(subject: Subject) -> str:
+    """Why no images are simulated whose posterior is known at one point; "" where they are."""
+    if subject.model.likelihood.sample is None:
+        return f"{subject.model.likelihood.name} declares no sampler"
+    if subject.dataset.by_library:
+        return "the library size of what is drawn is not the one that it is drawn for"
+    return ""
+
+
 def _gap(subject: Subject, plan: AnnealingPlan, num: int, common: str) -> list[Grade]:
     """The gap on images simulated from each model, where it can draw some and these are wanted."""
-    if not num or subject.model.likelihood.sample is None:
+    if not num or _not_simulated(subject):
         return []
     gaps, variances = [], []
     for model, noise in _runs(subject, "simulated"):

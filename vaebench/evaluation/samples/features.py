@@ -79,7 +79,7 @@ def _pieces(part: Tensor | Images | bytes | str) -> Iterator[bytes]:
     """What is hashed of a part, a few images at a time."""
     match part:
         case Images():
-            yield f"{torch.float32} {tuple(part.stored.shape)} ".encode()
+            yield f"{torch.float32} {(len(part), part.num_pixels)} ".encode()
             yield from (rows.numpy().tobytes() for rows in part.chunks())
         case Tensor():
             yield f"{part.dtype} {tuple(part.shape)} ".encode()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
+import torch
 from torch import Tensor
 
 from vaebench.core.errors import InputError, near_match
@@ -17,6 +18,7 @@ from vaebench.core.hyper import Hyper, check_signature, hyperparameters
 from vaebench.core.registry import Registry, named_arguments, registers
 from vaebench.core.user_code import call
 from vaebench.data import Images, span
+from vaebench.models.likelihoods.outputs import identity
 from vaebench.models.likelihoods.scales import Doubt, no_doubt
 from vaebench.models.likelihoods.supports import Support
 from vaebench.ops.noise import Noise
@@ -50,6 +52,11 @@ class Likelihood:
     sample: Callable[..., Tensor] | None = None
     """(out, noise, **parameters) -> x [K, S, B, P] drawn from p(x|z), with the parameters of
     `log_prob`. Without it there are no images from the model itself, only their means."""
+    encoder_input: Callable[[Tensor], Tensor] = identity
+    """What the encoder is given of x [S, B, P], which log p(x|z) is of."""
+    log_mean: bool = False
+    """Whether the first P outputs are the logs of numbers that the mean is in proportion to, so
+    that an exposure, as the library size of counts, multiplies it: see `exposed`."""
     doubt: Doubt = no_doubt
     """(x, out) -> why a decoder's output looks like numbers on another scale, "" where it does
     not: asked of models from elsewhere."""
@@ -73,9 +80,21 @@ class Likelihood:
             )
         return call(self.sample, out, noise, **parameters)
 
+    def exposed(self, out: Tensor, exposure: Tensor) -> Tensor:
+        """The outputs of means that are `exposure` times as large: [K, S, B, n P], [S, B, 1].
+
+        Only where `log_mean` is declared.
+        """
+        log_mean, *others = out.chunk(self.outputs_per_pixel, -1)
+        return torch.cat([log_mean + exposure.log(), *others], -1)
+
+    def supports(self, images: Images) -> bool:
+        """Whether p(x|z) gives a probability to all values that images hold."""
+        return all(self.support.contains(rows) for rows in images.chunks())
+
     def check_support(self, images: Images, described: str) -> None:
         """Raises InputError where images hold values that p(x|z) gives no probability to."""
-        if not all(self.support.contains(rows) for rows in images.chunks()):
+        if not self.supports(images):
             raise InputError(
                 f"likelihood {self.name!r} needs {self.support.description}; {described} has "
                 f"other values: {self.support.advice}; its values go {span(images)}"
@@ -132,6 +151,8 @@ def likelihood(
     learned: Mapping[str, float] = {},
     fitted: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {},
     sample: Callable[..., Tensor] | None = None,
+    encoder_input: Callable[[Tensor], Tensor] = identity,
+    log_mean: bool = False,
     doubt: Doubt = no_doubt,
 ) -> Callable[[Density], Density]:
     """Register the decorated log-density under its own name, with the fields of Likelihood.
@@ -151,6 +172,8 @@ def likelihood(
             learned=learned,
             fitted=fitted,
             sample=sample,
+            encoder_input=encoder_input,
+            log_mean=log_mean,
             doubt=doubt,
         ),
     )

@@ -43,6 +43,11 @@ def soft_floor(raw: Tensor, low: float) -> Tensor:
     return low - F.logsigmoid(low - raw)
 
 
+def soft_ceiling(raw: Tensor, high: float) -> Tensor:
+    """Below high, and close to raw where raw is well below it."""
+    return -soft_floor(-raw, -high)
+
+
 def identity(out: Tensor) -> Tensor:
     """The mean of a density whose one output per pixel is its mean."""
     return out

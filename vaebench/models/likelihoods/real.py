@@ -1,4 +1,4 @@
-"""Likelihoods of real pixels: Gaussians, which differ in where sigma comes from, and Laplace.
+"""Likelihoods of real pixels: Gaussians, which differ in where sigma comes from, Laplace, Student.
 
 Shapes: x [S, B, P], out [K, S, B, P], twice as wide where the scale is an output; [K, S, B].
 Sigma and scale are in the units of x. On values from a finite set, such as images of 8 bits, a
@@ -25,7 +25,7 @@ from vaebench.models.likelihoods.outputs import (
 )
 from vaebench.models.likelihoods.scales import like_scales
 from vaebench.models.likelihoods.supports import REAL
-from vaebench.ops import densities
+from vaebench.ops import densities, gamma_laws
 from vaebench.ops.noise import Noise
 
 MIN_SIGMA = 1e-3
@@ -143,3 +143,34 @@ def laplace(
 ) -> Tensor:
     """Independent Laplace(out, scale): the mean absolute deviation is scale. It has no default."""
     return densities.laplace_log_prob(x, out, per_run(scale, out).log())
+
+
+def _student_t_sample(out: Tensor, noise: Noise, *, df: Scalar) -> Tensor:
+    """The inverse of the distribution function, in float64."""
+    from scipy.special import stdtrit
+
+    loc, log_scale = _per_pixel(out)
+    u = uniforms_beside(loc, noise).double().cpu().numpy()
+    standard = torch.from_numpy(stdtrit(per_run(df, out).double().cpu().numpy(), u))
+    return loc + log_scale.exp() * standard.to(out)
+
+
+@likelihood(
+    source="Student's law; Takahashi et al. 2018, Student-t VAE",
+    measure="density",
+    support=REAL,
+    mean=location,
+    sample=_student_t_sample,
+    outputs_per_pixel=2,
+    doubt=like_scales,
+)
+def student_t(
+    x: Tensor, out: Tensor, *, df: Annotated[Scalar, Hyper((2.0, 30.0), log=True, low=1.1)] = 4.0
+) -> Tensor:
+    """Student's t of every pixel: the decoder gives location and log scale, the latter above -6.
+
+    Its heavy tails let outliers be. df is one for all pixels, above 1 for the mean to exist; as it
+    grows, the law is gaussian_per_pixel.
+    """
+    loc, log_scale = _per_pixel(out)
+    return gamma_laws.student_t_log_prob(x, loc, log_scale, per_run(df, out))

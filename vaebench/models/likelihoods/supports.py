@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ class Support:
     contains: Callable[[Tensor], bool]
     advice: str = "choose another likelihood"
     """For a user whose data have other values."""
-    values: tuple[float, ...] | None = None
+    values: tuple[float, ...] | None = field(default=None, repr=False)
     interval: tuple[float, float] | None = None
     goes_on: bool = False
     """`values` is the beginning of a list without end, as of counts, and holds all mass that
@@ -61,4 +61,13 @@ REAL = Support(
     lambda x: bool(torch.isfinite(x).all()),
     "remove the images with NaN or infinity",
     interval=(-math.inf, math.inf),
+)
+MOST_COUNTED = 1 << 14
+"""Counts that are summed over to check a law of a small mean."""
+COUNTS = Support(
+    "x in {0, 1, 2, ...}",
+    lambda x: bool(((x >= 0) & (x == x.floor()) & x.isfinite()).all()),
+    "store whole numbers from 0, or choose a density (gaussian, student_t)",
+    values=tuple(map(float, range(MOST_COUNTED))),
+    goes_on=True,
 )

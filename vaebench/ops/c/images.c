@@ -9,8 +9,8 @@
 
 enum { GREY, THRESHOLD, BINARISED, DEQUANTISED }; /* the rules, by their numbers in ops/images.py */
 
-/* Intensities: a division is exact to the last bit, and faster than a table. */
-static void intensities(const Images *images, int64_t row, float *restrict out) {
+/* Stored numbers: a division is exact to the last bit, and faster than a table. */
+static void numbers(const Images *images, int64_t row, float *restrict out) {
     int64_t pixels = images->pixels;
     if (!images->is_bytes) {
         memcpy(out, (const float *)images->stored + row * pixels, (size_t)pixels * sizeof *out);
@@ -19,6 +19,13 @@ static void intensities(const Images *images, int64_t row, float *restrict out) 
     const uint8_t *bytes = (const uint8_t *)images->stored + row * pixels;
     float white = (float)images->white;
     for (int64_t i = 0; i < pixels; i++) out[i] = (float)bytes[i] / white;
+}
+
+/* An image before anything is drawn. */
+static void intensities(const Images *images, int64_t row, float *restrict out) {
+    numbers(images, images->order ? images->order[row] : row, out);
+    if (!images->shift) return;
+    for (int64_t i = 0; i < images->pixels; i++) out[i] = (out[i] - images->shift[i]) / images->scale[i];
 }
 
 enum { PIXELS = 512 }; /* looked at together, whole quads */

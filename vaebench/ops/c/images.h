@@ -13,6 +13,8 @@ typedef struct {
     int64_t rule;
     int64_t key, epoch; /* of what is drawn: the stream, and the step in it */
     double white;
+    const int64_t *order; /* the stored row of each image, or NULL: its own */
+    const float *shift, *scale; /* of each pixel, or NULL: pixels as they are stored */
 } Images;
 
 /* Some images as numbers, one after the other. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,8 +15,29 @@ ImagesInC = ctypes.Structure
 """`Images` of images.h."""
 
 
-def images_in_c(stored: Tensor, white: float, rule: int, key: int = 0, epoch: int = 0) -> ImagesInC:
-    """`Images` of images.h, which must not outlive `stored`: [N, P] dense, uint8 or float32."""
+class Place(NamedTuple):
+    """Where an image is stored, and how its pixels are scaled: `Images` of images.h. None: not."""
+
+    order: Tensor | None = None  # [N] int64
+    shift: Tensor | None = None  # [P] float32
+    scale: Tensor | None = None
+
+
+AS_STORED = Place()
+
+
+def images_in_c(
+    stored: Tensor,
+    white: float,
+    rule: int,
+    place: Place = AS_STORED,
+    key: int = 0,
+    epoch: int = 0,
+) -> ImagesInC:
+    """`Images` of images.h, which must not outlive the tensors.
+
+    `stored`: [N, P] dense, uint8 or float32.
+    """
     assert stored.is_contiguous(), "rows lie one after the other"
     return structure("Images")(
         stored=stored.data_ptr(),
@@ -24,6 +46,7 @@ def images_in_c(stored: Tensor, white: float, rule: int, key: int = 0, epoch: in
         rule=rule,
         key=key,
         epoch=epoch,
+        **{name: None if t is None else t.data_ptr() for name, t in place._asdict().items()},
         white=white,
     )
 

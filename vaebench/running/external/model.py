@@ -20,6 +20,7 @@ from vaebench.core.user_code import call
 from vaebench.data import Dataset
 from vaebench.evaluation.likelihood.checked import checked_log_px_z
 from vaebench.models.likelihoods import Likelihood
+from vaebench.models.likelihoods.counts import library_size
 from vaebench.models.posteriors import Distribution, Latent
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
 from vaebench.models.priors import BoundPrior, Prior
@@ -51,6 +52,8 @@ class ExternalModel:
     num_outputs: int
     """Numbers in a row of decode: P, times the parameters of the likelihood for a pixel."""
     log_volume: float = 0.0
+    by_library: bool = False
+    """Whether p(x|z) takes the library size of x as known."""
     num_runs: int = 1
 
     def encoded(self, x: Tensor) -> Tensor:
@@ -71,16 +74,23 @@ class ExternalModel:
 
     def log_px_z(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) in nats: [1, B, P], [K, 1, B, D] -> [K, 1, B]."""
-        log_prob, out = self.likelihood.log_prob, self.outputs(z)
+        log_prob, out = self.likelihood.log_prob, self._outputs_for(x, z)
         return call(log_prob, x, out, **self.likelihood_hyper) - self.log_volume
 
-    def mean_image(self, z: Tensor) -> Tensor:
+    def mean_image(self, z: Tensor, x: Tensor | None = None) -> Tensor:
         """The mean of p(x|z): [K, 1, n, D] -> [K, 1, n, P]."""
-        return call(self.likelihood.mean, self.outputs(z))
+        return call(self.likelihood.mean, self._outputs_for(x, z))
 
-    def sample_image(self, z: Tensor, noise: Noise) -> Tensor:
+    def sample_image(self, z: Tensor, noise: Noise, x: Tensor | None = None) -> Tensor:
         """Images drawn from p(x|z): [K, 1, n, D] -> [K, 1, n, P]."""
-        return self.likelihood.draw(self.outputs(z), noise, **self.likelihood_hyper)
+        return self.likelihood.draw(self._outputs_for(x, z), noise, **self.likelihood_hyper)
+
+    def _outputs_for(self, x: Tensor | None, z: Tensor) -> Tensor:
+        """What decode returns, for the library sizes of x where these are taken as known."""
+        out = self.outputs(z)
+        if x is None or not self.by_library:
+            return out
+        return self.likelihood.exposed(out, library_size(x))
 
     def of_run(self, run: int) -> ExternalModel:
         """The model, as there is only one run."""
@@ -136,6 +146,7 @@ def external_model(
         mu.new_zeros(()),
         dataset.num_pixels * likelihood.outputs_per_pixel,
         dataset.log_volume,
+        dataset.by_library,
     )
     return model, _tried(model, x[None])
 

@@ -1,0 +1,63 @@
+"""A folder of .npy files as a data set: x_train.npy, x_test.npy and the like, read where they lie.
+
+Images in uint8, bool or float32 are mapped into memory, not copied there, so that a data set may be
+larger than memory.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaebench.core.errors import InputError, first_line
+from vaebench.data.contents import check_fits, check_names, is_part
+
+SUFFIX = ".npy"
+
+
+def read_folder(folder: Path, has_test: bool) -> dict[str, NDArray[Any]]:
+    """The arrays of a folder by name, mapped. Raises InputError that names the file and fault."""
+    files = {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
+    check_names(str(folder), files, has_test)
+    parts = {name: _mapped(path) for name, path in files.items() if is_part(name)}
+    check_fits(str(folder), {name: x for name, x in parts.items() if not read_in_place(x)})
+    return parts
+
+
+def read_in_place(x: NDArray[Any]) -> bool:
+    """Whether a mapped array has numbers that are read as they lie in the file."""
+    plain = x.dtype in (np.uint8, np.bool_, np.float32) and x.flags.c_contiguous
+    return isinstance(x, np.memmap) and plain and x.ndim > 1
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged file may raise anything
+        raise InputError(
+            f"{path} must be a plain array as np.save writes it; reading it: {first_line(error)}"
+        ) from error
+    return array
+
+
+def write_folder(folder: Path, parts: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as a folder of .npy files, whole or not at all; one that is there is kept."""
+    if folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+        made = Path(unfinished) / folder.name
+        made.mkdir()
+        for name, x in parts.items():
+            np.save(made / f"{name}{SUFFIX}", x, allow_pickle=False)
+        try:
+            os.rename(made, folder)
+        except OSError:  # another process was first
+            if not folder.exists():
+                raise
