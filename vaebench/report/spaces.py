@@ -17,6 +17,8 @@ OBSERVED = {
     "static": "binarised once",
 }
 """How stored values become observations, in words, by the name of the binarisation."""
+MORE = {"standardise": ", standardised", "library_size": ", library size known"}
+"""What else is said of them, by the setting that is on."""
 TITLE, SPACE = "title", "observation_space"
 """Columns: what people call an observation space, and the word that records have for it."""
 
@@ -48,6 +50,7 @@ def _title(run: Record, details: tuple[str, ...]) -> str:
     label = Path(str(data["name"])).stem.replace("_", " ")
     binarisation = str(data.get("binarisation", "none"))
     observed = "dequantised" if data.get("dequantise") else OBSERVED.get(binarisation, binarisation)
+    observed += "".join(words for name, words in MORE.items() if data.get(name))
     measure = _measure(run)
     unit = f"{measure}, nats" if measure else "nats"
     return "; ".join((f"{label[:1].upper()}{label[1:]}, {observed}", unit, *details))
