@@ -173,14 +173,14 @@ def _several(num: int) -> float:
 
 def _unit(rows: pd.DataFrame, metric: str) -> str:
     """The metric's unit. Raises InputError for one that no run has."""
-    runs = rows[rows["seed"].notna()]
-    graded, num_runs = runs[runs["metric"] != ""], runs["run"].nunique()
-    if graded.empty and num_runs:
+    of_runs = rows["seed"].notna()
+    known = set(rows.loc[of_runs, "metric"].unique()) - {""}
+    num_runs = 0 if known else rows.loc[of_runs, "run"].nunique()
+    if num_runs:
         raise InputError(
             f"a comparison needs runs that are done; all runs were lost: {num_runs} of {num_runs} "
             f"diverged or failed: their records say why"
         )
-    known = set(graded["metric"])
     if metric not in known:
         raise InputError(f"no metric {metric!r} that runs have; {near_match(metric, known)}")
-    return str(graded.loc[graded["metric"] == metric, "unit"].iloc[0])
+    return str(rows.loc[of_runs & (rows["metric"] == metric), "unit"].iloc[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vaebench.core.errors import InputError
 from vaebench.report.labels import display_names
 from vaebench.report.statistics.intervals import mean_interval
-from vaebench.report.training import ended
+from vaebench.report.training import ended, not_to_the_end
 from vaebench.results.rows import TRAINING
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def ranked(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         [name for name in USED if name in rows]
     ]  # of the columns of settings there are many
     for space, part in rows.groupby("observation_space", sort=True):
-        table = pd.DataFrame([_line(key, group) for key, group in part.groupby(KEYS, sort=False)])
+        table = pd.DataFrame(_lines(part))
         score = f"{RANKED_BY}_mean"
         table = table if score in table else table.assign(**{score: np.nan})
         rankable = (table["runs"] == table["done"]) & (RANKED_BY not in unequal(part))
@@ -100,7 +100,7 @@ def standings(rows: pd.DataFrame, order: pd.DataFrame, metric: str) -> list[Stan
     """How each variant of one observation space stands in one metric, in the order of its lines."""
     graded = with_newer(rows)
     graded = graded[(graded["metric"] == metric) & graded["seed"].notna()]
-    by_variant = dict(iter(graded.groupby(KEYS)))
+    by_variant = dict(iter(graded[np.isfinite(graded["value"])].groupby(KEYS)))
     return [
         Standing(
             name,
@@ -118,6 +118,8 @@ def unequal(space: pd.DataFrame) -> set[str]:
     """The metrics of one observation space whose values were not made in one way: at some seed,
     two fingerprints."""
     known = space[(space["metric"] != "") & space["value"].notna()]
+    ways = known.groupby("metric")["fingerprint"].nunique()
+    known = known[known["metric"].isin(ways.index[ways > 1])]  # of which there are few, mostly none
     ways = known.groupby(["metric", "seed"])["fingerprint"].nunique()
     return {str(metric) for metric in ways[ways > 1].index.get_level_values("metric")}
 
@@ -154,40 +156,67 @@ def text(line: Mapping[str, Any], column: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _line(key: Sequence[object], group: pd.DataFrame) -> dict[str, object]:
-    """The summary of one variant: counts of its runs and an interval for each metric."""
-    runs = group[group["seed"].notna()].drop_duplicates("run")
-    _check_one_run_per_seed(key, runs)
-    line: dict[str, object] = dict(zip(KEYS, key, strict=True))
-    line |= {"runs": len(runs), "done": int((runs["status"] == "done").sum())}
-    line |= {"training": words} if (words := ended(runs)) else {}
-    for name, figures in _by_metric(group):
-        interval = mean_interval(figures["value"].tolist())
-        line |= {f"{name}_{field}": getattr(interval, field) for field in ("mean", "low", "high")}
-        line |= {f"{name}_{field}": value for field, value in _provenance(figures).items()}
-    return line
+def _lines(space: pd.DataFrame) -> list[dict[str, object]]:
+    """The summary of each variant of one observation space, in the order of the rows."""
+    places = space.groupby(KEYS, sort=False).ngroup().to_numpy()
+    keys = list(space[KEYS].drop_duplicates().itertuples(index=False, name=None))
+    runs = space.assign(line=places)[space["seed"].notna()].drop_duplicates(["line", "run"])
+    _check_one_run_per_seed(runs)
+    num_runs = np.bincount(runs["line"], minlength=len(keys))
+    num_done = np.bincount(runs.loc[runs["status"] == "done", "line"], minlength=len(keys))
+    early = runs["line"].isin(runs.loc[not_to_the_end(runs), "line"])
+    training = {i: ended(part) for i, part in runs[early].groupby("line")}
+    return [
+        {
+            **dict(zip(KEYS, key, strict=True)),
+            "runs": int(num_runs[i]),
+            "done": int(num_done[i]),
+            **({"training": training[i]} if i in training else {}),
+            **figures,
+        }
+        for i, (key, figures) in enumerate(zip(keys, _figures(space, places), strict=True))
+    ]
 
 
-def _check_one_run_per_seed(key: Sequence[object], runs: pd.DataFrame) -> None:
+def _figures(space: pd.DataFrame, lines: Array) -> list[dict[str, object]]:
+    """The interval of each metric, and how it was made, for each line; `lines` numbers the line of
+    each row, from 0 on."""
+    metrics, names = space["metric"].factorize()
+    columns = {name: space[name].to_numpy() for name in FIGURE if name != "metric"}
+    figures: list[dict[str, object]] = [{} for _ in range(lines.max(initial=-1) + 1)]
+    for rows in _places(lines * len(names) + metrics):
+        if name := names[metrics[rows[0]]]:
+            of_metric = {column: values[rows] for column, values in columns.items()}
+            figures[lines[rows[0]]] |= _figure(str(name), of_metric)
+    return figures
+
+
+def _places(codes: Array) -> list[Array]:
+    """The places of each code in an array, the first that occurs first."""
+    order = np.argsort(codes, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    return sorted(parts, key=lambda places: int(places[0]))
+
+
+def _figure(name: str, figures: Mapping[str, Array]) -> dict[str, object]:
+    """The columns of one metric of a variant."""
+    interval = mean_interval(figures["value"].tolist())
+    columns = {field: getattr(interval, field) for field in ("mean", "low", "high")}
+    return {f"{name}_{field}": v for field, v in (columns | _provenance(figures)).items()}
+
+
+def _check_one_run_per_seed(runs: pd.DataFrame) -> None:
     """Raises InputError where two runs of a line have one seed: which of them is meant?"""
-    twice = runs.loc[runs["seed"].duplicated(), "seed"]
+    twice = runs[runs.duplicated(["line", "seed"])]
     if len(twice):
-        line, of_seed = dict(zip(KEYS, key, strict=True)), runs[runs["seed"] == twice.min()]
+        first = twice.sort_values(["line", "seed"]).iloc[0]
+        alike = runs[(runs["line"] == first["line"]) & (runs["seed"] == first["seed"])]
         raise InputError(
-            f"{line['variant']!r} must have one run of each seed in {line['observation_space']} "
-            f"with settings alike; of seed {twice.min()} it has the runs "
-            f"{', '.join(of_seed['run'])}: give them different names or seeds, or delete the "
+            f"{first['variant']!r} must have one run of each seed in {first['observation_space']} "
+            f"with settings alike; of seed {first['seed']} it has the runs "
+            f"{', '.join(alike['run'])}: give them different names or seeds, or delete the "
             f"records of all but one"
         )
-
-
-def _by_metric(group: pd.DataFrame) -> Iterator[tuple[str, Mapping[str, Array]]]:
-    """The metrics of a variant, each with its figures by column, in the order of the rows."""
-    columns = {name: group[name].to_numpy() for name in FIGURE}
-    metrics = columns.pop("metric")
-    for name in dict.fromkeys(metrics[metrics != ""]):
-        rows = np.flatnonzero(metrics == name)
-        yield name, {column: values[rows] for column, values in columns.items()}
 
 
 def _provenance(figures: Mapping[str, Array]) -> dict[str, object]:
@@ -221,8 +250,7 @@ def _fingerprints(of_values: Iterable[str]) -> str:
 def _runs(rows: pd.DataFrame | None) -> dict[int, Run]:
     if rows is None:
         return {}
-    finite = rows[np.isfinite(rows["value"])]
-    columns = (finite[name] for name in ("seed", "run", "value", "fingerprint"))
+    columns = (rows[name].tolist() for name in ("seed", "run", "value", "fingerprint"))
     return {
         int(seed): Run(str(run), float(value), str(fingerprint))
         for seed, run, value, fingerprint in zip(*columns, strict=True)

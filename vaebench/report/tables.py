@@ -73,8 +73,9 @@ def summarise(rows: pd.DataFrame, examples: Examples = no_examples) -> pd.DataFr
     import pandas as pd
 
     parts, rows = [], used(rows)
+    by_space = dict(iter(rows.groupby("observation_space")))
     for space, order in ranked(rows):
-        part = rows[rows["observation_space"] == space]
+        part = by_space[space]
         columns = {f"{name}_unequal": True for name in sorted(unequal(part))}
         parts.append(grouped(order, part, examples).assign(**columns))
     return pd.concat(parts, ignore_index=True)
