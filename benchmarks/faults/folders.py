@@ -27,9 +27,9 @@ class State:
     """What is settled in an output folder."""
 
     records: Mapping[str, bytes]
-    """Of runs that are not of trials, by id."""
+    """The records of runs that are not of trials, by id."""
     trials: Mapping[Trial, tuple[object, ...]]
-    """Of trials that were told: what they drew, and how they ended."""
+    """What the trials that were told drew, and how they ended."""
     of_trials: frozenset[str]
     """The runs of these."""
     in_stages: Mapping[int | None, frozenset[str]]
@@ -55,15 +55,15 @@ class State:
 def state(out: Path) -> State:
     """What is settled in a folder, whose records are bytes on disk."""
     records = {r.run: r for r in results.records(out)} if (out / "runs").is_dir() else {}
-    told = dict(_told(out))
+    trials = dict(_told(out))
     return State(
         {
             run: results.file_of(out, "runs", run).read_bytes()
             for run, record in records.items()
             if record.status in SETTLED
         },
-        {key: (t.params, t.values, t.state, t.user_attrs) for key, t in told.items()},
-        frozenset(run for trial in told.values() for run in trial.user_attrs["runs"]),
+        {key: (t.params, t.values, t.state, t.user_attrs) for key, t in trials.items()},
+        frozenset(run for trial in trials.values() for run in trial.user_attrs["runs"]),
         {until: frozenset(results.recorded(folder)) for until, folder in _stages(out)},
     )
 

@@ -28,7 +28,7 @@ FULL, READ_ONLY = DISK.format(then=""), DISK.format(then="mount -o remount,ro ou
 NAMESPACE = ("unshare", "--map-root-user", "--mount", "sh", "-c")
 """Begins a command that may mount disks, which nobody else sees and which end with it."""
 SHARES = (0.1, 0.4, 0.7)
-"""Of the steps of writing that a command takes: where the disk is full."""
+"""Where the disk is full, as shares of the steps of writing that a command takes."""
 TEN_YEARS_S = 10 * 365 * 86400.0
 
 
@@ -66,15 +66,15 @@ class Bench:
 
     def on_a_disk(self, script: str, *arguments: str, **faults: object) -> Ended:
         """Give a command with its output folder, as it is, on a disk of its own."""
-        out, given, kept = (self.place / name for name in ("out", "given", "kept"))
+        out, original, kept = (self.place / name for name in ("out", "given", "kept"))
         out.mkdir(exist_ok=True)
-        out.rename(given)
+        out.rename(original)
         out.mkdir()
         kept.mkdir()
         ended = self.give(*arguments, before=(*NAMESPACE, script, "sh"), **faults)
         out.rmdir()
         kept.rename(out)
-        shutil.rmtree(given)
+        shutil.rmtree(original)
         return ended
 
     def differing(self, work: Work) -> list[str]:

@@ -36,7 +36,7 @@ variant = [
 ]
 """
 NUM_RUNS = 12
-"""Of the study."""
+"""The runs of the study."""
 SWEEP = f"""
 name = "sweep"
 {BASE.replace("STEPS", "160")}

@@ -83,8 +83,8 @@ def _without_test(arrays: Arrays, request: Request) -> tuple[Rows | None, Part]:
 
 def _check_not_stored(arrays: Arrays, part: PartName, settings: str) -> None:
     if f"x_{part}" in arrays.parts:
-        own = {"valid": "validation", "test": "test"}[part]
-        raise InputError(f"data set {arrays.label!r} has its own {own} part; remove {settings}")
+        name = {"valid": "validation", "test": "test"}[part]
+        raise InputError(f"data set {arrays.label!r} has its own {name} part; remove {settings}")
 
 
 def _divided(

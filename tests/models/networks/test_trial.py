@@ -142,6 +142,6 @@ def test_networks_of_many_kinds_pass(name):
 
 @pytest.mark.parametrize(("name", "widths"), [("mlp", (4,)), ("linear", ()), ("conv", (4, 3))])
 def test_those_of_the_package_pass(name, widths):
-    found = facts(MODELS[name], SIZES, widths, {})
-    assert len(found) == 12
-    assert all(fact.holds for fact in found)
+    checked = facts(MODELS[name], SIZES, widths, {})
+    assert len(checked) == 12
+    assert all(fact.holds for fact in checked)

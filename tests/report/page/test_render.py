@@ -140,8 +140,8 @@ def test_hostile_names_are_shown_as_they_are_written(tmp_path):
     records = []
     for i, name in enumerate(hostile):
         for seed in range(2):
-            own = record(name, seed, 100.0 + i + 0.1 * seed, "s/mass/0", settings="a=1")
-            records.append(msgspec.structs.replace(own, run=f"{2 * i + seed:016x}", study=name))
+            one = record(name, seed, 100.0 + i + 0.1 * seed, "s/mass/0", settings="a=1")
+            records.append(msgspec.structs.replace(one, run=f"{2 * i + seed:016x}", study=name))
     text = page_of(tmp_path, records)
     page = Page(text)
     assert not {"b", "iframe", "object", "i"} & {tag for tag, _, _ in page.elements}

@@ -144,7 +144,7 @@ def test_a_worker_that_is_lost_costs_no_trial(study, tmp_path, monkeypatch, even
     inline = tune(study("nll", *edits), tmp_path / "inline", 6)
     started, start, take = [], local._started, Account.take
     monkeypatch.setattr(
-        local, "_started", lambda *given: started.append(start(*given)) or started[-1]
+        local, "_started", lambda *words: started.append(start(*words)) or started[-1]
     )
     events, lost = itertools.count(1), []
 

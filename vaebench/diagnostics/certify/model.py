@@ -52,8 +52,8 @@ def check_model(entry: Model) -> Iterator[Finding]:
     shown = "x".join(map(str, case.dataset.image_shape))
     yield holds(entry.name, f"takes and gives what it should, for examples {shown}", True)
     for fact in _facts(entry, case):
-        told = fact.what if fact.holds else f"{fact.what}: {fact.remedy}"
-        yield Finding(entry.name, told, fact.off_by, fact.allowed, unit="")
+        words = fact.what if fact.holds else f"{fact.what}: {fact.remedy}"
+        yield Finding(entry.name, words, fact.off_by, fact.allowed, unit="")
     yield _check_stack(entry, case)
     if is_users(entry.networks):  # of the package's own models, tests compile all kinds of layers
         yield _check_compiled(entry, case)

@@ -102,8 +102,8 @@ def _of_side(side: str, rows: Tensor, both: nn.Module, alone: nn.Module) -> Iter
         )
         yield from _in_evaluation(side, rows, both)
     except Exception as error:  # whatever a module of the user's may raise
-        told = f"it raised {type(error).__name__}: {first_line(error)}"
-        yield Fact(f"{side}: it can be called in training and in evaluation", math.inf, 0.0, told)
+        reason = f"it raised {type(error).__name__}: {first_line(error)}"
+        yield Fact(f"{side}: it can be called in training and in evaluation", math.inf, 0.0, reason)
 
 
 def _in_evaluation(side: str, rows: Tensor, network: nn.Module) -> Iterator[Fact]:
