@@ -143,3 +143,18 @@ def test_a_port_that_is_silent_is_given_up(study, tmp_path, monkeypatch):
         said = refused(tmp_path, "--trials", "2", "--storage", url)
     assert "must be a database that Optuna can use" in said
     assert "timeout expired" in said
+
+
+def test_an_address_where_no_ray_answers_is_one_line(study, tmp_path):
+    pytest.importorskip("ray", reason="needs the extra ray")
+    study()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = ["sweep", tmp_path / "tuned.toml", "--out", tmp_path / "out", "--trials", "2"]
+    address = ["--executor", "ray", "--ray-address", f"127.0.0.1:{port}"]
+    done = CliRunner().invoke(main, [*map(str, arguments), *address])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"vaebench: a Ray cluster must answer at '127.0.0.1:{port}'; ")
+    assert done.stderr.count("\n") == 1

@@ -78,7 +78,7 @@ class Place:
                     results.remove(self.of(stage), "runs", config.id)
             if jobs:
                 account = Account(self.of(stage), on_steps, lambda ended: None, {})
-                ordered = schedule(jobs, self._at_once())
+                ordered = schedule(jobs, self.num_workers())
                 perform = functools.partial(self._perform, self.of(stage))
                 session.carry_out(ordered, perform, account)
         return [{c.id: results.read(self.of(p.stage), c.id) for c in p.runs} for p in parts]
@@ -89,9 +89,10 @@ class Place:
 
     def _perform(self, out: Path, waiting: deque[Job]) -> Generator[Event, None, None]:
         there = msgspec.structs.replace(self.cluster, out=str(out.resolve()))
-        return EXECUTORS[self.executor].perform(waiting, self._at_once(), there)
+        return EXECUTORS[self.executor].perform(waiting, self.num_workers(), there)
 
-    def _at_once(self) -> int:
+    def num_workers(self) -> int:
+        """How many jobs are performed at once. Raises InputError where there is no such place."""
         return EXECUTORS[self.executor].machine(self.workers, self.cluster).num_workers
 
     def forget(self, runs: Sequence[RunConfig], stages: Sequence[Stage]) -> None:

@@ -27,7 +27,7 @@ from vaebench.running.sweeps.judging import judged
 from vaebench.running.sweeps.outcome import Amount, amount
 from vaebench.running.sweeps.place import Place
 from vaebench.running.sweeps.pruners import PRUNERS, Pruning
-from vaebench.running.sweeps.rounds import Rounds, Tuned
+from vaebench.running.sweeps.rounds import Batch, Rounds, Tuned
 from vaebench.running.sweeps.samplers import SAMPLERS, Sampling
 from vaebench.running.sweeps.search import Search
 from vaebench.running.sweeps.setting import Setting, made
@@ -197,14 +197,23 @@ def _search(planned: Plan, tuned: Sequence[Tuned], place: Place, progress: Progr
         place.prepare(one.search.pruning.stages)
     words = f"tuning {len(tuned)} variants, {planned.amount} each"
     try:
+        batches = _asked(rounds, tuned)
+        if batches:
+            place.num_workers()  # refused, where there is no such place, before anything is said
         with progress(words, 0) as meter, place.session() as session:
-            while batches := [b for one in tuned if (b := rounds.ask(one)).contenders]:
+            while batches:
                 rounds.play(batches, session, meter.on_steps)
                 rounds.tell(batches)
                 meter.on_runs(_counted(tuned))
+                batches = _asked(rounds, tuned)
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"{_counted(tuned)}, of {planned.amount} for each variant")
         raise
+
+
+def _asked(rounds: Rounds, tuned: Sequence[Tuned]) -> list[Batch]:
+    """The next batch of every variant that has something left of its budget."""
+    return [batch for one in tuned if (batch := rounds.ask(one)).contenders]
 
 
 def _counted(tuned: Sequence[Tuned]) -> str:
