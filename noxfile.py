@@ -259,6 +259,13 @@ def statistics(session: nox.Session) -> None:
 
 
 @nox.session
+def clinic(session: nox.Session) -> None:
+    """Spoil twelve runs and let a hundred be, and see what the clinic says: ten minutes."""
+    install(session, "report")
+    session.run("python", "-m", "benchmarks.clinic", *session.posargs)
+
+
+@nox.session
 def examples(session: nox.Session) -> None:
     """Grade a Pyro and a pythae model, as the examples have them, and test the figures."""
     install(session, "", "test", "peers")

@@ -5,7 +5,17 @@ stopped by SIGINT, SIGTERM or SIGHUP. Heavy imports stay inside the commands, so
 immediate.
 """
 
-from vaebench.cli import folders, grades, machine, new, registry, studies, sweeps
+from vaebench.cli import explaining, folders, grades, machine, new, registry, studies, sweeps
 from vaebench.cli.group import main
 
-__all__ = ["folders", "grades", "machine", "main", "new", "registry", "studies", "sweeps"]
+__all__ = [
+    "explaining",
+    "folders",
+    "grades",
+    "machine",
+    "main",
+    "new",
+    "registry",
+    "studies",
+    "sweeps",
+]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vaebench import results
 from vaebench.core.errors import InputError
+from vaebench.report import clinic
 from vaebench.report.across_spaces import interquartile_means, ranks_over_blocks
 from vaebench.report.comparison import comparisons
 from vaebench.report.spaces import SPACE, TITLE, titles
@@ -87,6 +88,7 @@ def write_report(
             samples=functools.partial(results.samples, folder),
             command=f"vaebench report {shlex.quote(str(folder))}",
             reference=reference,
+            complaints=diagnosed(folder, runs, names, examples),
         )
         contents["report.html"] = render(findings).encode()
     except ImportError as error:
@@ -94,6 +96,14 @@ def write_report(
     for name, content in contents.items():
         results.write_atomically(out / name, content)
     return table, [out / name for name in contents]
+
+
+def diagnosed(
+    folder: Path, runs: pd.DataFrame, names: Mapping[str, str], examples: Examples
+) -> list[clinic.Complaint]:
+    """What the clinic says of the runs of a folder; `names` are the titles of its spaces."""
+    of_runs = clinic.names_of(runs, names)
+    return clinic.complaints(results.records(folder), examples, of_runs, clinic.explain)
 
 
 def first_runs(folder: Path, runs: pd.DataFrame) -> dict[str, results.Record]:

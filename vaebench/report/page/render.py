@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vaebench.core.shown import plain
+from vaebench.report.clinic import Complaint
 from vaebench.report.page.answer import answers
 from vaebench.report.page.charts import CONFIG, bundle, charts
 from vaebench.report.page.pictures import Read, pictures
@@ -53,7 +54,7 @@ class Findings:
     command: str
     """What wrote the page."""
     reference: str | None = None
-    complaints: Sequence[Any] = field(default=())
+    complaints: Sequence[Complaint] = ()
     """What the clinic says of the runs."""
 
 
