@@ -27,11 +27,16 @@ def streams(configs: Sequence[RunConfig], name: str) -> Noise:
 
 
 def build_stack(
-    configs: Sequence[RunConfig], image_shape: ImageShape, log_volume: float = 0.0
+    configs: Sequence[RunConfig],
+    image_shape: ImageShape,
+    log_volume: float = 0.0,
+    outputs_at_mean: Tensor | None = None,
 ) -> VAE:
     """A new model for the stack, each run initialised from its own seed.
 
     `log_volume`: see `Dataset.log_volume`; it is 0 for data that are not dequantised.
+    `outputs_at_mean`: see the function of that name; a model whose weights are to be replaced needs
+    none.
     """
     first = configs[0]
     return build(
@@ -46,7 +51,24 @@ def build_stack(
         log_volume=log_volume,
         bfloat16=first.train.precision == "bfloat16",
         by_library=first.data.library_size,
+        outputs_at_mean=outputs_at_mean,
     )
+
+
+def outputs_at_mean(config: RunConfig, dataset: Dataset) -> Tensor | None:
+    """The decoder's numbers [n P] at which p(x|z) has the mean of the training images; None where
+    the run's model does not start there.
+
+    Of images that are binarised anew in each epoch it is the mean of their intensities.
+    """
+    if not MODELS[config.model.name].starts_at_data(config.model.hyper):
+        return None
+    outputs_at = LIKELIHOODS[config.likelihood.name].outputs_at
+    assert outputs_at is not None, "the configuration allows likelihoods alone that declare it"
+    drawn = dataset.binarisation == "dynamic"
+    images = dataset.train.images if drawn else dataset.observations("train")
+    sums = torch.stack([chunk.double().sum(0) for chunk in images.chunks()])
+    return outputs_at((sums.sum(0) / len(images)).float())
 
 
 def family_of(config: RunConfig) -> Family:

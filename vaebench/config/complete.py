@@ -104,6 +104,7 @@ def completed(config: RunConfig) -> RunConfig:
         plugin=plugin_fingerprint(config),
     )
     _check_combination(done, objective.counts)
+    _check_output_bias(done.model, likelihood)
     _check_ranked(done.evaluate)
     _check_batch(done, objective)
     return done
@@ -180,6 +181,15 @@ def _check_observed(data: DataConfig, likelihood: Likelihood) -> None:
         raise InputError(
             f"dequantised data need a likelihood that is a density; {likelihood.name!r} gives "
             f"probabilities to the stored levels: remove dequantise"
+        )
+
+
+def _check_output_bias(model: ModelConfig, likelihood: Likelihood) -> None:
+    if MODELS[model.name].starts_at_data(model.hyper) and likelihood.outputs_at is None:
+        fitting = [name for name, entry in LIKELIHOODS.items() if entry.outputs_at is not None]
+        raise InputError(
+            f"model.output_bias = 'data' needs a likelihood that says which outputs have a mean; "
+            f"{likelihood.name!r} does not: leave output_bias out, or choose {', '.join(fitting)}"
         )
 
 

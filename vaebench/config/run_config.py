@@ -81,9 +81,11 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def settings(self) -> dict[str, str]:
         """The settings that decide the numbers beside variant, likelihood, data and seed."""
-        settings = flat(model=self.model, train=self.train, evaluate=self.evaluate)
+        # Without what earlier records do not have.
+        model = msgspec.structs.replace(self.model, hyper=_decisive(self.model))
+        settings = flat(model=model, train=self.train, evaluate=self.evaluate)
         if self.train.keep == "last":
-            del settings["train.keep"]  # earlier records do not have it
+            del settings["train.keep"]
         return settings | ({"plugin": self.plugin} if self.plugin else {})
 
     @property
@@ -123,18 +125,24 @@ def _train_identity(train: TrainConfig) -> dict[str, Any]:
 
 
 def _model_identity(model: ModelConfig) -> dict[str, Any]:
-    """The model as it enters the id: of the hyperparameters of this package's models, those that
-    are not at their defaults.
-
-    So runs keep their ids where such a model is given another. All of those of a user's model
-    count, as a process knows its defaults only once its file is loaded.
-    """
+    """The model as it enters the id: see `_decisive`."""
     identity: dict[str, Any] = msgspec.to_builtins(model)
-    hyper = identity.pop("hyper")
-    if model.name in MODELS and not is_users(MODELS[model.name].networks):
-        usual = {name: setting.default for name, setting in MODELS[model.name].hyper.items()}
-        hyper = dict(hyper.items() - usual.items())
+    del identity["hyper"]
+    hyper = _decisive(model)
     return identity | ({"hyper": hyper} if hyper else {})
+
+
+def _decisive(model: ModelConfig) -> dict[str, bool | int | float | str]:
+    """Of the hyperparameters of this package's models, those that are not at their defaults.
+
+    So runs keep their ids and settings where such a model is given another. All of those of a
+    user's model count, as a process knows its defaults only once its file is loaded.
+    """
+    if model.name not in MODELS or is_users(MODELS[model.name].networks):
+        return model.hyper
+    declared = MODELS[model.name].hyper
+    usual = {name: setting.default for name, setting in declared.items()}
+    return {name: value for name, value in model.hyper.items() if value != usual.get(name)}
 
 
 def observation_space(data: DataConfig, measure: str, num_samples: int) -> str:

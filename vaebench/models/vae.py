@@ -239,17 +239,19 @@ def build(
     log_volume: float = 0.0,
     bfloat16: bool = False,
     by_library: bool = False,
+    outputs_at_mean: Tensor | None = None,
 ) -> VAE:
     """A new VAE of S runs, each initialised from its own key of `noise`.
 
-    `log_volume` is taken off log p(x|z): see `Dataset.log_volume`.
+    `log_volume` is taken off log p(x|z): see `Dataset.log_volume`. `outputs_at_mean`: see
+    `Sizes.outputs_at_mean`.
     """
     noises = (noise.at(step=i) for i in itertools.count())
 
     def layers(num_inputs: int, num_outputs: int) -> StackedLinear:
         return StackedLinear(num_inputs, num_outputs, next(noises))
 
-    sizes = family.sizes(image_shape)
+    sizes = family.sizes(image_shape)._replace(outputs_at_mean=outputs_at_mean)
     networks = MODELS[name].build(sizes, widths, model_hyper, noises)
     shape = PriorShape(family.latent, sizes.pixels, family.num_components)
     learned_prior = {

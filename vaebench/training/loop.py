@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from vaebench.config import RunConfig
-from vaebench.config.build import build_stack, streams
+from vaebench.config.build import build_stack, outputs_at_mean, streams
 from vaebench.core.memory import keep_freed_memory
 from vaebench.data import Dataset
 from vaebench.models import VAE, put_back, select
@@ -107,7 +107,9 @@ def training(
     Yields the number of steps done since the last item, summed over runs; those that a leaving
     run does not take count as done.
     """
-    model = build_stack(configs, dataset.image_shape, dataset.log_volume).to(device)
+    start_of_outputs = outputs_at_mean(configs[0], dataset)
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume, start_of_outputs)
+    model = model.to(device)
     log = Log(configs, dataset, until)
     progress = resume(start, model, log) if start else AT_START
     runs = [run for run in range(len(configs)) if log.goes_on(run)]

@@ -17,12 +17,18 @@ def _bernoulli_sample(out: Tensor, noise: Noise) -> Tensor:
     return (uniforms_beside(out, noise) < torch.sigmoid(out)).to(out)
 
 
+def _log_odds(mean: Tensor) -> Tensor:
+    """Of means in [0.001, 0.999]: pixels that are always black get no infinite bias."""
+    return mean.clamp(0.001, 0.999).logit()
+
+
 @likelihood(
     source="Kingma & Welling 2014, appendix C.1",
     measure="mass",
     support=BINARY,
     mean=torch.sigmoid,
     sample=_bernoulli_sample,
+    outputs_at=_log_odds,
     doubt=like_probabilities,
 )
 def bernoulli(x: Tensor, out: Tensor) -> Tensor:

@@ -57,6 +57,8 @@ class Likelihood:
     log_mean: bool = False
     """Whether the first P outputs are the logs of numbers that the mean is in proportion to, so
     that an exposure, as the library size of counts, multiplies it: see `exposed`."""
+    outputs_at: Callable[[Tensor], Tensor] | None = None
+    """The inverse of `mean` for one example, [P] -> [n P]: where a decoder's biases may start."""
     doubt: Doubt = no_doubt
     """(x, out) -> why a decoder's output looks like numbers on another scale, "" where it does
     not: asked of models from elsewhere."""
@@ -153,6 +155,7 @@ def likelihood(
     sample: Callable[..., Tensor] | None = None,
     encoder_input: Callable[[Tensor], Tensor] = identity,
     log_mean: bool = False,
+    outputs_at: Callable[[Tensor], Tensor] | None = None,
     doubt: Doubt = no_doubt,
 ) -> Callable[[Density], Density]:
     """Register the decorated log-density under its own name, with the fields of Likelihood.
@@ -174,6 +177,7 @@ def likelihood(
             sample=sample,
             encoder_input=encoder_input,
             log_mean=log_mean,
+            outputs_at=outputs_at,
             doubt=doubt,
         ),
     )

@@ -42,6 +42,7 @@ def _gaussian_sample(out: Tensor, noise: Noise, *, sigma: Scalar) -> Tensor:
     measure="density",
     support=REAL,
     mean=identity,
+    outputs_at=identity,
     sample=_gaussian_sample,
 )
 def gaussian(
@@ -60,6 +61,7 @@ def _log_sigma_sample(out: Tensor, noise: Noise, *, log_sigma: Scalar) -> Tensor
     measure="density",
     support=REAL,
     mean=identity,
+    outputs_at=identity,
     sample=_log_sigma_sample,
     learned={"log_sigma": -1.0},  # near the spread of intensities in [0, 1]: soon at its best
 )
@@ -82,6 +84,7 @@ def optimal_log_sigma(x: Tensor, out: Tensor) -> Tensor:
     measure="density",
     support=REAL,
     mean=identity,
+    outputs_at=identity,
     sample=_log_sigma_sample,
     fitted={"log_sigma": optimal_log_sigma},
 )
@@ -136,6 +139,7 @@ def _laplace_sample(out: Tensor, noise: Noise, *, scale: Scalar) -> Tensor:
     measure="density",
     support=REAL,
     mean=identity,
+    outputs_at=identity,
     sample=_laplace_sample,
 )
 def laplace(

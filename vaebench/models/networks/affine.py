@@ -1,9 +1,12 @@
-"""Models without a notion of an image: affine maps of all its numbers, with or without ReLU."""
+"""Models without a notion of an image: affine maps of all its numbers, and activations."""
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,11 +33,40 @@ class LinearEncoder(nn.Module):
         return torch.cat([mu, self.rest.expand(-1, mu.shape[1], -1)], -1)
 
 
+ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "gated": nn.GLU,
+}
+"""What follows a hidden layer. Gated: one half of its numbers times the sigmoid of the other, each
+half as wide as the layer is said to be (Tomczak & Welling 2018, the code's GatedDense)."""
+
+
 @stacked_model()
-def mlp(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
-    """Hidden layers of the `widths`, with ReLU, and the same in reverse for the decoder."""
-    encoder = _chain([sizes.pixels, *widths, sizes.posterior], noises)
-    return encoder, _chain([sizes.code, *reversed(widths), sizes.out], noises)
+def mlp(
+    sizes: Sizes,
+    widths: Sequence[int],
+    noises: Iterator[Noise],
+    *,
+    activation: Literal["relu", "tanh", "elu", "gelu", "gated"] = "relu",
+    init: Literal["torch", "glorot"] = "torch",
+    output_bias: Literal["layer", "data"] = "layer",
+) -> Networks:
+    """Hidden layers of the `widths`, activated, and the same in reverse for the decoder.
+
+    `output_bias`: the decoder's last biases start as a layer's, or where p(x|z) has the mean of the
+    training images, as at its log-odds.
+    """
+    perceptron = functools.partial(_perceptron, noises, activation, init)
+    encoder = perceptron([sizes.pixels, *widths, sizes.posterior], sizes.code)
+    decoder = perceptron([sizes.code, *reversed(widths), sizes.out], sizes.pixels)
+    if output_bias == "data" and sizes.outputs_at_mean is not None:
+        last = decoder[-1]
+        assert isinstance(last, StackedLinear)
+        last.bias.data.copy_(sizes.outputs_at_mean)
+    return encoder, decoder
 
 
 def _refuses_hidden_layers(widths: Sequence[int]) -> str:
@@ -58,13 +90,30 @@ def linear(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Netw
     return LinearEncoder(mu, rest), StackedLinear(sizes.code, sizes.out, next(noises))
 
 
-def _chain(sizes: Sequence[int], noises: Iterator[Noise]) -> nn.Sequential:
-    """Affine maps through the sizes, a ReLU between each two."""
+def _perceptron(
+    noises: Iterator[Noise], activation: str, init: str, sizes: Sequence[int], last_map: int
+) -> nn.Sequential:
+    """Affine maps through the sizes, an activation between each two.
+
+    `last_map`: the numbers that the last layer gives are maps of so many each, as means and log
+    variances, or all means and then all scales of pixels.
+    """
+    each_map = [*sizes[1:-1], last_map]
+    halves = [1 + (activation == "gated")] * len(sizes[1:-1]) + [1]
 
     def modules() -> Iterator[nn.Module]:
         for i, (num_inputs, num_outputs) in enumerate(itertools.pairwise(sizes)):
             if i:
-                yield nn.ReLU()
-            yield StackedLinear(num_inputs, num_outputs, next(noises))
+                yield ACTIVATIONS[activation]()
+            layer = StackedLinear(num_inputs, halves[i] * num_outputs, next(noises))
+            yield layer if init == "torch" else _glorot(layer, num_inputs, each_map[i])
 
     return nn.Sequential(*modules())
+
+
+def _glorot(layer: StackedLinear, num_inputs: int, num_outputs: int) -> StackedLinear:
+    """A new layer with weights uniform in +-sqrt(6 / (in + out)) of each of its maps, and biases 0
+    (Glorot & Bengio 2010, eq. 16)."""
+    layer.weight.data.mul_(math.sqrt(6.0 * num_inputs / (num_inputs + num_outputs)))
+    layer.bias.data.zero_()
+    return layer

@@ -38,6 +38,11 @@ class Model:
         """The declared hyperparameters, by name: numbers, words, true or false."""
         return settings(self.networks)
 
+    def starts_at_data(self, hyper: Mapping[str, Any]) -> bool:
+        """Whether it asks for the outputs at the mean of the training images, by a hyperparameter
+        `output_bias` at "data"."""
+        return hyper.get("output_bias") == "data"
+
     def refuses_widths(self, widths: Sequence[int]) -> str:
         """The reason and what to do, or "" for none."""
         return ""

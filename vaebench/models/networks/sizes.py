@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from vaebench.data import colour_axis
 
@@ -44,6 +44,10 @@ class Sizes(NamedTuple):
     """D: numbers of each code that the decoder takes."""
     outputs_per_pixel: int
     """n: numbers that the decoder gives for each pixel."""
+    outputs_at_mean: Tensor | None = None
+    """[n P]: what the decoder gives where p(x|z) has the mean of the training images, for a model
+    that starts there (see `Model.starts_at_data`); None where no images are at hand, as where
+    weights that are trained are read into the model."""
 
     @property
     def pixels(self) -> int:
