@@ -130,6 +130,8 @@ UNITS: dict[str, tuple[str, bool | None]] = {
     "recall": ("1", True),
     "density": ("1", True),
     "coverage": ("1", True),
+    "zeros_gap": ("share of counts", None),
+    "dispersion_gap": ("log ratio", None),
     "memorised": ("share of images", False),
     "c2st_accuracy": ("1", False),
     "c2st_p_value": ("1", None),

@@ -75,8 +75,9 @@ def lost(metrics: Sequence[Metric]) -> str:
 
 
 def files(run: str, evaluation: Evaluation, position: int, dataset: Dataset) -> Iterator[FileOf]:
-    """What lies beside a run's record: sample images, and the values of single examples."""
-    png = grid_png(evaluation.images[position], dataset.image_shape, dataset.greys)
-    yield FileOf(run, "samples", png)
+    """What lies beside a run's record: a sheet of images, if any, and single examples' values."""
+    if dataset.pictured:
+        png = grid_png(evaluation.images[position], dataset.image_shape, dataset.greys)
+        yield FileOf(run, "samples", png)
     examples = results.parts(evaluation.grades, position)
     yield FileOf(run, "examples", results.pack_examples(examples))

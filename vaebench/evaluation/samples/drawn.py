@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaebench.data import Dataset, Part
+from vaebench.data import Part
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject
 from vaebench.evaluation.samples.features import Extractor, digest
@@ -15,6 +15,7 @@ from vaebench.evaluation.samples.intervals import Estimate
 from vaebench.ops.noise import Noise, key, permutations
 
 DRAWN = "means of p(x|z), z from the prior"
+DRAWN_VECTORS = "vectors from p(x|z), without a sheet of images, z from the prior"
 NOT_FINITE = "the model's images have NaN or infinity"
 
 
@@ -55,10 +56,53 @@ class Drawn:
 
 
 def drawn(subject: Subject, num_images: int) -> Drawn:
-    """Images of each model, decoded from codes of its prior."""
-    x = prior_means(subject.model, subject.noise, num_images).cpu()
+    """Images of each model, decoded from codes of its prior; vectors are drawn from p(x|z)."""
+    make = _prior_vectors if _are_vectors(subject) else _prior_images
+    x = make(subject, num_images).cpu()
     finite = x.isfinite().flatten(1).all(1)
     return Drawn(torch.where(finite[:, None, None], x, 0.0), finite)
+
+
+def described(subject: Subject) -> str:
+    """What is drawn, in words."""
+    if not _are_vectors(subject):
+        return DRAWN
+    known = ", library sizes of training examples" if subject.dataset.by_library else ""
+    return DRAWN_VECTORS + known
+
+
+def tests_in_words(subject: Subject, num: int) -> str:
+    """So many examples of the test part, as a protocol names them."""
+    return f"{num} {'grey test images' if subject.dataset.pictured else 'test examples'}"
+
+
+def _are_vectors(subject: Subject) -> bool:
+    """Whether an example is no image, whose mean may stand for it, and can be drawn."""
+    return not subject.dataset.pictured and subject.model.likelihood.sample is not None
+
+
+def _prior_images(subject: Subject, num: int) -> Tensor:
+    return prior_means(subject.model, subject.noise, num)
+
+
+@torch.no_grad()
+def _prior_vectors(subject: Subject, num: int) -> Tensor:
+    """x drawn from p(x|z) for z drawn from the prior: [S, n, P].
+
+    Where library sizes are known, they are those of training examples.
+    """
+    model, noise = subject.model, subject.noise
+    z = model.prior().sample(noise, num, model.latent).to(model.like)[None]
+    train = subject.observations("train")
+    x = train[torch.arange(num) % len(train)].expand(model.num_runs, -1, -1)
+
+    def some(first: int, size: int) -> Tensor:
+        rows = slice(first, first + size)
+        pixels = noise.named("pixels").at(row=first)
+        return model.sample_image(z[:, :, rows], pixels, x[:, rows])[0]
+
+    size = rows_within(bytes_for(model.like.device), lambda: some(0, 1))
+    return torch.cat([some(first, size) for first in range(0, num, size)], 1)
 
 
 @torch.no_grad()
@@ -90,13 +134,13 @@ def too_few(subject: Subject, needed: int, remedy: str) -> str:
     return next(reasons, "")
 
 
-def fingerprint(dataset: Dataset, extractor: Extractor, **numbers: int | str) -> str:
+def fingerprint(subject: Subject, extractor: Extractor, **numbers: int | str) -> str:
     """A hash of all that two values must share to be compared, beside the metric's own name."""
     stated = {
         "extractor": extractor.fingerprint,
         "preprocessing": extractor.preprocessing,
-        "images": DRAWN,
-        "dataset": dataset.fingerprint,
+        "images": described(subject),
+        "dataset": subject.dataset.fingerprint,
         **numbers,
     }
     return digest(repr(sorted(stated.items())))

@@ -6,16 +6,22 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from vaebench.core.errors import InputError, near_match
-from vaebench.data import Dataset
+from vaebench.data import Dataset, Part
 from vaebench.evaluation.grading import Subject
 from vaebench.evaluation.samples.classifier import classifier, classifier_that_learned
+from vaebench.evaluation.samples.drawn import some
 from vaebench.evaluation.samples.extractor_files import from_file, named, why_no_file
 from vaebench.evaluation.samples.features import Extractor, digest
 
 NUM_COMPONENTS = 32
+MOST_BYTES = 2 << 30
+"""Bytes of float64 that principal components are fitted to, at most."""
 
 
 def auto(dataset: Dataset) -> Extractor:
@@ -31,21 +37,34 @@ def auto(dataset: Dataset) -> Extractor:
 
 
 def pca(dataset: Dataset) -> Extractor:
-    """The first 32 principal components of the training part.
+    """The first 32 principal components of the training part, of log(1 + x) for counts x.
 
+    Of a part that would be large in float64, a seeded choice of images is enough.
     Its fingerprint is that of the training part: the components are known up to signs and rounding,
     which distances do not see.
     """
     from sklearn.decomposition import PCA
 
-    images = dataset.train.images
-    num = min(NUM_COMPONENTS, *images.stored.shape)
-    fitted = PCA(num, random_state=0, copy=False).fit(images.whole(torch.float64).numpy())
+    images, counted = dataset.train.images, dataset.values == "counts"
+    num = min(NUM_COMPONENTS, len(images), images.num_pixels)
+
+    def seen(x: Tensor) -> NDArray[np.float64]:
+        return (x.double().log1p() if counted else x.double()).numpy()
+
+    fitted = PCA(num, random_state=0, copy=False).fit(seen(_of_moderate_size(dataset.train)))
     return Extractor(
-        lambda x: torch.from_numpy(fitted.transform(x.double().numpy())),
-        f"pca {num}",
+        lambda x: torch.from_numpy(fitted.transform(seen(x))),
+        f"pca {num}{' of log(1 + x)' if counted else ''}",
         digest("pca", str(num), images),
     )
+
+
+def _of_moderate_size(part: Part) -> Tensor:
+    """All images of a part, or as many as 2 GiB hold in float64."""
+    most = MOST_BYTES // (8 * part.images.num_pixels)
+    if len(part) <= most:
+        return part.images.whole(torch.float64)
+    return some(part, most, "principal components")
 
 
 def raw(dataset: Dataset) -> Extractor:

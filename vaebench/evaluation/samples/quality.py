@@ -12,7 +12,15 @@ from torch import Tensor
 from vaebench.core.hyper import Hyper
 from vaebench.data import Dataset
 from vaebench.evaluation.grading import Grade, Subject, grading
-from vaebench.evaluation.samples.drawn import DRAWN, Drawn, drawn, fingerprint, some, too_few
+from vaebench.evaluation.samples.drawn import (
+    Drawn,
+    described,
+    drawn,
+    fingerprint,
+    some,
+    tests_in_words,
+    too_few,
+)
 from vaebench.evaluation.samples.extractors import extractor_for, raw, refusal
 from vaebench.evaluation.samples.features import Extractor, digest, features_of
 from vaebench.evaluation.samples.fidelity import Balls, balls, compared
@@ -115,13 +123,13 @@ def _grades(
 ) -> list[Grade]:
     num_tests, k = len(subject.dataset.test), of_real.real.balls.num_neighbours
     stem = (
-        f"{extractor.described}, {subject.num_images} {DRAWN}, against {num_tests} grey test "
-        f"images; reference {of_real.num_trained} training images"
+        f"{extractor.described}, {subject.num_images} {described(subject)}, against "
+        f"{tests_in_words(subject, num_tests)}; reference {of_real.num_trained} training images"
     )
     doubt = _singular(subject.num_images, num_tests, of_real.real.gaussian.root.shape[0])
     numbers = {"num_images": subject.num_images, "num_tests": num_tests}
-    common = fingerprint(subject.dataset, extractor, **numbers)
-    with_k = fingerprint(subject.dataset, extractor, **numbers, num_neighbours=k)
+    common = fingerprint(subject, extractor, **numbers)
+    with_k = fingerprint(subject, extractor, **numbers, num_neighbours=k)
     stated = {
         "frechet": (f"{stem}; biased upward, the more the fewer images", common, doubt),
         "kid": (f"{stem}; unbiased", common, ""),
@@ -159,10 +167,10 @@ def _memorised(subject: Subject, images: Drawn) -> Grade:
     return images.grade(
         "memorised",
         share(torch.stack([copies(x, dataset.train.images) for x in images.x])),
-        f"{num_images} {DRAWN}, less than 1/{NEARER} as far from one of {len(dataset.train)} "
-        "training images as from the next, by pixels; reference test images",
+        f"{num_images} {described(subject)}, less than 1/{NEARER} as far from one of "
+        f"{len(dataset.train)} training images as from the next, by pixels; reference test images",
         reference=of_tests,
-        fingerprint=fingerprint(dataset, raw(dataset), num_images=num_images, train=mark),
+        fingerprint=fingerprint(subject, raw(dataset), num_images=num_images, train=mark),
     )
 
 

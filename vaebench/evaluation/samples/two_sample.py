@@ -11,7 +11,14 @@ from torch import Tensor
 
 from vaebench.data import Dataset
 from vaebench.evaluation.grading import Grade, Subject, grading
-from vaebench.evaluation.samples.drawn import DRAWN, drawn, fingerprint, some, too_few
+from vaebench.evaluation.samples.drawn import (
+    described,
+    drawn,
+    fingerprint,
+    some,
+    tests_in_words,
+    too_few,
+)
 from vaebench.evaluation.samples.extractors import extractor_for, refusal
 from vaebench.evaluation.samples.features import Extractor, features_of
 from vaebench.evaluation.samples.intervals import share
@@ -50,10 +57,11 @@ def two_sample(subject: Subject) -> list[Grade]:
     hits = torch.stack([told_apart(test, of_run) for of_run in features_of(extractor, images.x)])
     of_real = _reference(dataset, extractor, num)[None]
     protocol = (
-        f"{extractor.described}, {num} {DRAWN}, against {num} grey test images; nearest "
+        f"{extractor.described}, {num} {described(subject)}, against "
+        f"{tests_in_words(subject, num)}; nearest "
         f"neighbours learn from one half and are tried on the other; reference training images"
     )
-    mark = fingerprint(dataset, extractor, num_images=num, split="halves")
+    mark = fingerprint(subject, extractor, num_images=num, split="halves")
     graded = images.grade(
         "c2st_accuracy", share(hits), protocol, reference=share(of_real), fingerprint=mark
     )
