@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which cannot resolve names o
     from vaebench.config import ModelConfig as ModelConfig
     from vaebench.config import RunConfig as RunConfig
     from vaebench.config import TrainConfig as TrainConfig
+    from vaebench.config.given_arrays import dataset as dataset
     from vaebench.config.schedules import schedule as schedule
     from vaebench.core.errors import InputError as InputError
     from vaebench.core.hyper import Hyper as Hyper
@@ -52,6 +53,7 @@ _HOMES = {
     "Auxiliary": "objectives",
     "Choice": "config",
     "DataConfig": "config",
+    "dataset": "config.given_arrays",
     "densities": "ops.densities",
     "Entrant": "running.external",
     "evaluate": "running.external",

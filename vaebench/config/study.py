@@ -102,6 +102,24 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Study:
     return study
 
 
+def of_data(study: Study, data: DataConfig | None) -> Study:
+    """The study with other data for all its runs; None: its own.
+
+    Raises InputError where an axis sets the data.
+    """
+    if data is None:
+        return study
+    if any(_of_data(place) for places in set_by_axes(study) for place in places):
+        raise InputError("data are given, and the study's axes set data too: remove one of them")
+    others = {place: value for place, value in by_place(study.base).items() if not _of_data(place)}
+    fields = {k: v for k, v in msgspec.to_builtins(data).items() if f"data.{k}" not in FILLED_IN}
+    return msgspec.structs.replace(study, base={**others, "data": fields})
+
+
+def _of_data(place: str) -> bool:
+    return place.partition(".")[0] == "data"
+
+
 def expand(study: Study, step_ms: StepMs | None = None) -> list[RunConfig]:
     """Every run of the study, checked against its data. Raises InputError.
 

@@ -3,7 +3,7 @@
 from vaebench.data.axes import colour_axis
 from vaebench.data.dataset import DRAWS, Dataset, load
 from vaebench.data.images import Images, joined, span, unit
-from vaebench.data.lookup import is_path, stored_files
+from vaebench.data.lookup import is_path, kept_arrays, stored_files
 from vaebench.data.parts import PARTS, Part, PartName
 from vaebench.data.values import Values
 
@@ -18,6 +18,7 @@ __all__ = [
     "colour_axis",
     "is_path",
     "joined",
+    "kept_arrays",
     "load",
     "span",
     "stored_files",

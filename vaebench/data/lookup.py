@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaebench.core.errors import InputError, first_line, near_match
-from vaebench.data.arrays import Arrays, checked, white_of
+from vaebench.data.arrays import Arrays, checked, fingerprint, white_of
 from vaebench.data.counts import counts
-from vaebench.data.folder import read_folder
+from vaebench.data.folder import read_folder, write_folder
 from vaebench.data.npz import read_npz
 from vaebench.data.request import Request
 from vaebench.data.series import series
@@ -113,6 +113,28 @@ def stored_files(name: str) -> list[Path]:
 def _stored(name: str) -> Path | None:
     paths = (folder / f"{name}.npz" for folder in _folders())
     return next((path for path in paths if os.path.isfile(path)), None)
+
+
+def kept_arrays(parts: Mapping[str, NDArray[Any]], name: str, folder: Path | None) -> Path:
+    """The folder NAME of .npy files that hold these arrays, in a folder or in the user's cache.
+
+    In the cache each content has a place of its own. Raises InputError for objects, and where a
+    folder holds other arrays under that name.
+    """
+    if objects := [part for part, x in parts.items() if x.dtype.hasobject]:
+        raise InputError(
+            f"{objects[0]} must be an array of numbers of one shape; got Python objects"
+        )
+    content = fingerprint(Arrays(name, parts, 1.0))
+    target = (folder or _cache() / "arrays" / content) / name
+    try:
+        write_folder(target, parts)
+    except OSError as error:
+        raise InputError(f"{target} must be a place to write to: {first_line(error)}") from error
+    stored = {path.stem: np.load(path, mmap_mode="r") for path in target.glob("*.npy")}
+    if fingerprint(Arrays(name, stored, 1.0)) != content:
+        raise InputError(f"{target} holds other arrays: give another name or folder, or remove it")
+    return target.resolve()
 
 
 def _existing(path: Path) -> Path:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from vaebench import results
-from vaebench.config import RunConfig
-from vaebench.config.study import read, resolve
+from vaebench.config import DataConfig, RunConfig
+from vaebench.config.study import of_data, read, resolve
 from vaebench.core.plugins import load_plugins
 from vaebench.core.sources import check_unchanged
 from vaebench.running.budget import expanded, note
@@ -37,6 +37,7 @@ def run(
     study_or_configs: str | Path | Sequence[RunConfig],
     out: str | Path,
     *,
+    data: DataConfig | None = None,
     executor: str = "local",
     workers: int | None = None,
     cluster: Cluster = NO_CLUSTER,
@@ -46,6 +47,8 @@ def run(
 ) -> pd.DataFrame:
     """Run a study file, or a list of configurations, and return the rows of the results folder.
 
+    `data` takes the place of the study's own, as arrays do: see `vb.dataset`.
+
     Runs that `out` already holds are not run again. Raises InputError for anything that could not
     start; a run that diverges or fails is a row with its reason.
     """
@@ -54,10 +57,11 @@ def run(
         check_unchanged(file)
     folder, study = Path(out), None
     if isinstance(study_or_configs, (str, Path)):
-        study = read(Path(study_or_configs))
+        study = of_data(read(Path(study_or_configs)), data)
         name, configs = study.name, expanded(study)
     else:
-        name, configs = "configs", resolve(study_or_configs)
+        replaced = {} if data is None else {"data": data}
+        name, configs = "configs", resolve([replace(c, **replaced) for c in study_or_configs])
     run_all(
         configs,
         folder,
