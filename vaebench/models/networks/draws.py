@@ -76,7 +76,7 @@ def _dropout_of_channels(
 def _kept(drawing: Drawing, x: Tensor, shape: Sequence[int], p: float) -> Tensor:
     if p in (0.0, 1.0):
         return x * (1.0 - p)
-    return x * (drawing.uniforms(shape).to(x) >= p).to(x.dtype) / (1.0 - p)
+    return x * (drawing.uniforms(shape).to(x) >= p) * (1.0 / (1.0 - p))
 
 
 def _rand_like(drawing: Drawing, x: Tensor, **_: Any) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 from vaebench.core.hyper import Setting, check_arguments, settings
 from vaebench.core.registry import Registry, named_arguments, registers
-from vaebench.models.networks.one_run import stacked
+from vaebench.models.networks.copies import stacked
 from vaebench.models.networks.sizes import ImageShape, Networks, Sizes
 from vaebench.ops.noise import Noise
 

@@ -158,8 +158,15 @@ def _native_products() -> dict[Any, Any]:
         # Apart from the product, the sum joins the activation that follows.
         return product(a, b) + bias if a.dtype == torch.float32 else NotImplemented
 
+    def mm(a: Tensor, b: Tensor) -> Tensor:
+        return product(a[None], b[None])[0] if a.dtype == torch.float32 else NotImplemented
+
+    def addmm(bias: Tensor, a: Tensor, b: Tensor) -> Tensor:  # of torch.nn.Linear
+        return mm(a, b) + bias if a.dtype == torch.float32 else NotImplemented
+
+    products = {aten.bmm: bmm, aten.baddbmm: baddbmm, aten.mm: mm, aten.addmm: addmm}
     of_patches = convolutions.replacements(product)
-    return {aten.bmm.default: bmm, aten.baddbmm.default: baddbmm} | of_patches
+    return {packet.default: function for packet, function in products.items()} | of_patches
 
 
 def _log1p(x: Tensor) -> Tensor:

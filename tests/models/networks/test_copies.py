@@ -7,7 +7,7 @@ from torch import nn
 from tests.support.networks import OF_USERS, convolving, normed, plain
 from vaebench.core.errors import InputError
 from vaebench.models.networks import Sizes
-from vaebench.models.networks.one_run import stacked
+from vaebench.models.networks.copies import stacked
 
 SIZES = Sizes((8, 8), posterior=6, code=3, outputs_per_pixel=2)
 COLOURS = Sizes((4, 6, 3), posterior=6, code=3, outputs_per_pixel=2)
@@ -188,12 +188,12 @@ REFUSED = {
     ),
     "an error in the function": (
         lambda sizes: nn.Linear("a", 2),
-        r"must make its networks; it raised TypeError: .*test_one_run.py, line \d+\)",
+        r"must make its networks; it raised TypeError: .*test_copies.py, line \d+\)",
     ),
     "an error in a module": (
         with_encoder(lambda e, _: Changed(e, raises)),
         r"its encoder must take \[B, 1, 8, 8\] and give \[B, 6\]; it raised ZeroDivisionError: "
-        r"by hand \(test_one_run.py, line",
+        r"by hand \(test_copies.py, line",
     ),
     "no flattening": (
         with_encoder(lambda e, _: e[1:]),

@@ -1,0 +1,206 @@
+"""Milliseconds of a training step, for each run: `nox -s networks` calls this.
+
+A network as a user writes it, trained in stacks by the suite, eagerly and compiled, beside a plain
+PyTorch loop over the same modules, run after run: data in one tensor, batches by index, binary
+cross-entropy on logits and the KL in closed form, gradients by autograd, fused Adam. Built-in
+models stand beside the modules that they are. Ways take turns on one thread; medians over rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.networks.modules import own_mlp
+from vaebench.config import RunConfig, parse
+from vaebench.config.build import build_stack, family_of
+from vaebench.data import Dataset, Images, Part
+from vaebench.models.networks import MODELS, Sizes
+from vaebench.running.executors.local import SETTINGS
+from vaebench.training.loop import training_steps
+from vaebench.training.step import MakeBlocks
+from vaebench.training.stepping.ways import always, never
+
+NUM_EXAMPLES, AT_ONCE, ENDLESS = 2000, 10, 10_000_000
+LEARNING_RATE = 1e-3
+TakeSteps = Callable[[int], None]
+"""Take so many steps of every run."""
+
+
+class Size(NamedTuple):
+    """Images, codes and minibatches."""
+
+    image_shape: tuple[int, ...]
+    latent: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network at a size."""
+
+    model: str
+    size: Size
+    hyper: dict[str, Any] = field(default_factory=dict)
+    of_one_run: Callable[..., tuple[nn.Module, nn.Module]] | None = None
+    """The modules that plain PyTorch trains; None: those of the model itself."""
+
+    def modules(self, sizes: Sizes) -> tuple[nn.Module, nn.Module]:
+        """Encoder and decoder of one run."""
+        if self.of_one_run is not None:
+            return self.of_one_run(sizes)
+        return MODELS[self.model].networks(sizes, **self.hyper)
+
+
+SMALL, LARGE = Size((8, 8), 8, 64), Size((28, 28), 20, 128)
+COLOUR = Size((32, 32, 3), 32, 64)
+CASES = {
+    "mlp 64-128-8": Case("mlp", SMALL, {"widths": [128]}, partial(own_mlp, width=128)),
+    "own module 64-128-8": Case("own_mlp", SMALL),
+    "own module 64-128-8, batch normalisation": Case("own_normed", SMALL),
+    "own module 64-128-8, dropout": Case("own_dropout", SMALL),
+    "own convolutions 8x8": Case("own_conv", SMALL),
+    "mlp 784-400-20": Case("mlp", LARGE, {"widths": [400]}, partial(own_mlp, width=400)),
+    "own module 784-400-20": Case("own_mlp", LARGE, {"width": 400}),
+    "own convolutions 28x28": Case("own_conv", LARGE),
+    "resnet 32x32x3": Case("resnet", COLOUR, {"channels": 16}),
+}
+
+
+def config_of(case: Case, seed: int) -> RunConfig:
+    """A run of a case."""
+    model = {"name": case.model, "latent_dim": case.size.latent, **case.hyper}
+    train = {"num_steps": ENDLESS, "batch_size": case.size.batch, "learning_rate": LEARNING_RATE}
+    return parse(
+        {"objective": "elbo", "likelihood": "bernoulli", "model": model, "train": train}
+        | {"seed": seed}
+    )
+
+
+def data_of(case: Case) -> Dataset:
+    """Random binary images."""
+    generator = torch.Generator().manual_seed(0)
+    size = NUM_EXAMPLES, int(torch.tensor(case.size.image_shape).prod())
+    part = Part(Images((torch.rand(size, generator=generator) < 0.3).float()), None)
+    return Dataset("random", case.size.image_shape, "static", "", part, part, part)
+
+
+def suite(case: Case, num_runs: int, way: MakeBlocks) -> TakeSteps:
+    """The training loop of a stack."""
+    configs, dataset = [config_of(case, seed) for seed in range(num_runs)], data_of(case)
+    model = build_stack(configs, dataset.image_shape)
+    steps = training_steps(model, configs, dataset, way, at_once=AT_ONCE)
+
+    def take(num_steps: int) -> None:
+        for _ in range(num_steps // AT_ONCE):
+            next(steps)
+
+    return take
+
+
+def plain(case: Case, num_runs: int) -> TakeSteps:
+    """Run after run, each all its steps, by plain PyTorch."""
+    loops = [_plain_run(case, seed) for seed in range(num_runs)]
+
+    def take(num_steps: int) -> None:
+        for loop in loops:
+            for _ in range(num_steps):
+                next(loop)
+
+    return take
+
+
+def _plain_run(case: Case, seed: int) -> Iterator[None]:
+    config = config_of(case, seed)
+    sizes = family_of(config).sizes(case.size.image_shape)
+    torch.manual_seed(seed)
+    encoder, decoder = case.modules(sizes)
+    data = data_of(case).train.x.view(-1, *case.size.image_shape)
+    x_all = data.movedim(-1, 1) if len(case.size.image_shape) == 3 else data[:, None]
+    x_all = x_all.contiguous()
+    encoder(x_all[:2])  # lazy layers get their sizes
+    optimiser = torch.optim.Adam(
+        [*encoder.parameters(), *decoder.parameters()], LEARNING_RATE, fused=True
+    )
+    while True:
+        for rows in torch.randperm(len(x_all)).split(case.size.batch)[:-1]:
+            _plain_step(encoder, decoder, optimiser, x_all[rows])
+            yield
+
+
+def _plain_step(
+    encoder: nn.Module, decoder: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor
+) -> None:
+    optimiser.zero_grad()
+    mu, log_var = encoder(x).chunk(2, -1)
+    z = mu + torch.randn_like(mu) * torch.exp(0.5 * log_var)
+    logits = decoder(z).view_as(x)
+    distortion = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+    rate = -0.5 * torch.sum(1 + log_var - mu.pow(2) - log_var.exp())
+    ((distortion + rate) / len(x)).backward()
+    optimiser.step()
+
+
+def measured(case: Case, num_runs: int, seconds: float, num_rounds: int) -> dict[str, float]:
+    """Milliseconds of a step, for each run, by way: medians over rounds of all ways in turn."""
+    ways = {
+        "plain PyTorch": plain(case, num_runs),
+        "eager": suite(case, num_runs, never()),
+        "compiled": suite(case, num_runs, always()),
+    }
+    for take in ways.values():
+        take(AT_ONCE)
+    start = time.perf_counter()
+    ways["plain PyTorch"](AT_ONCE)
+    num_steps = max(AT_ONCE, round(seconds / (time.perf_counter() - start)) * AT_ONCE)
+    rounds = [
+        {name: _milliseconds(take, num_steps) / num_runs for name, take in ways.items()}
+        for _ in range(num_rounds)
+    ]
+    return {name: statistics.median(r[name] for r in rounds) for name in ways}
+
+
+def _milliseconds(take: TakeSteps, num_steps: int) -> float:
+    start = time.perf_counter()
+    take(num_steps)
+    return 1e3 * (time.perf_counter() - start) / num_steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--only", help="Cases with this word in their names.", default="")
+    parser.add_argument("--runs", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--seconds", type=float, default=0.1, help="Of each way in a round.")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    if not SETTINGS.items() <= os.environ.items():  # which libraries read when they are loaded
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **SETTINGS})
+    torch.set_num_threads(1)
+    rows = []
+    for name, num_runs in itertools.product(CASES, arguments.runs):
+        if arguments.only in name:
+            of_way = measured(CASES[name], num_runs, arguments.seconds, arguments.rounds)
+            rows.append({"network": name, "runs": num_runs, **of_way})
+            print(rows[-1], flush=True)
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(rows).to_csv(arguments.out / "cost.csv", index=False, float_format="%.4g")
+
+
+if __name__ == "__main__":
+    main()
