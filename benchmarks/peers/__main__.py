@@ -131,7 +131,7 @@ def _environment() -> dict[str, str]:
 
 def _shortened(size: Size) -> Size:
     """Alone and in the stack of the targets, with a shorter gate."""
-    steps, runs = size.gate_steps // 3, size.gate_runs // 2
+    steps, runs = size.gate_steps // 3 // size.block * size.block, size.gate_runs // 2
     return replace(size, stacks=(size.stack,), curve=(), gate_steps=steps, gate_runs=runs)
 
 

@@ -95,6 +95,13 @@ def _on_cpu(op: str, first: Tensor) -> tuple[str, ModuleType]:
     return _cpu_paths(problem).get(op) or _reference(f"not native: {problem}")
 
 
+def can_call_c(x: Tensor) -> bool:
+    """Whether C may work on a tensor: there is a library, and nobody must see what it does."""
+    if not x.is_cpu or torch.compiler.is_compiling() or _is_traced() or _in_transform():
+        return False
+    return not c.problem()
+
+
 def _is_traced() -> bool:
     """Whether a dispatch mode is at work that must see every operation; counting bytes need not."""
     if not torch._C._len_torch_dispatch_stack():

@@ -127,7 +127,9 @@ def _warmed_up(index: int, variant: Variant, device: str, make_blocks: MakeBlock
     step_ms = _timed(lap, device) * len(configs)
     per_epoch = steps_per_epoch(dataset, configs[0].train.batch_size)
     lap.num_steps = _whole_epochs(max(2, round(1e3 * ROUND_SECONDS / step_ms)), per_epoch)
-    lap.loop = endless(min(lap.num_steps, at_once))
+    # Blocks of equal length, for with longer ones a round would end beyond its steps.
+    num_blocks = -(-lap.num_steps // at_once)
+    lap.loop = endless(-(-lap.num_steps // num_blocks))
     _timed(lap, device)
     lap.steps = taken(paths()[STEP])
     return lap

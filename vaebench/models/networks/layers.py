@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaebench.models.networks.side_by_side import StackedNetwork
+from vaebench.ops.affine import affine
 from vaebench.ops.noise import Noise, uniforms
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
@@ -37,7 +38,7 @@ class StackedLinear(nn.Module):
         self.numbers_per_row = num_outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
+        return affine(x, self.weight, self.bias)
 
 
 class StackedConv(nn.Module):
