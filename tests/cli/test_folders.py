@@ -154,6 +154,16 @@ def test_a_run_that_would_not_be_the_same_is_not_done_again(folder):
     assert "would not be the same: its data, plugin files or" in refused("runs", folder, "--retry")
 
 
+def test_a_run_that_was_made_with_a_plugin_asks_for_it(folder):
+    run = failed(folder)
+    table = json.loads((folder / "runs" / f"{run}.json").read_text())
+    table["config"] |= {"objective": {"name": "mine", "hyper": {}}, "plugin": "f" * 16}
+    (folder / "runs" / f"{run}.json").write_text(json.dumps(table))
+    said = refused("runs", folder, "--retry")
+    asked = f"run {run} was made with plugins, which must be given again by --plugin FILE.py"
+    assert said.startswith(f"{asked}: unknown objective 'mine'")
+
+
 def test_runs_are_removed_with_all_their_files_and_no_others(folder):
     gone = listed(folder, "beta>2")
     assert said("runs", folder, "beta>2", "--prune", "--yes").startswith("removed 2 runs of ")

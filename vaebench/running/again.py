@@ -54,7 +54,15 @@ def _same(record: Record) -> RunConfig:
             f"run {record.run} ({record.labels.variant}) is of a model from elsewhere: grade it by "
             f"`vaebench evaluate FILE.py`"
         )
-    (resolved,) = resolve([config])
+    try:
+        (resolved,) = resolve([config])
+    except InputError as error:
+        if not config.plugin:
+            raise
+        raise InputError(
+            f"run {record.run} was made with plugins, which must be given again by --plugin "
+            f"FILE.py: {error}"
+        ) from error
     if resolved.id != record.run:
         raise InputError(
             f"run {record.run} ({record.labels.variant}) would not be the same: its data, plugin "
