@@ -311,7 +311,7 @@ def test_colours_stand_by_the_number_of_beta(tmp_path):
         one = record(f"{i}: beta_elbo(beta={beta:g})", 0, 100.0)
         results.write(tmp_path, configured(one, "beta_elbo", beta=beta))
     rows = panels.labelled(results.load(tmp_path))
-    order = panels.order_of(rows, list(rows["label"].unique()))["hue_order"]
+    order = panels.colours_of(rows, list(rows["label"].unique()))
     assert [label.partition("beta=")[2] for label in order] == ["2)", "16)", "100)"]
 
 

@@ -20,19 +20,24 @@ from vaebench.report.panels import (
     HEIGHT,
     best_labels,
     best_rows,
+    colours_of,
     configured,
     grey_note,
     label_height,
     labelled,
     left_out_note,
+    legend_beside,
     most_labels,
-    order_of,
-    scattered_alike,
+    panels_beside,
     with_titles,
 )
 from vaebench.report.standings import KEYS
 from vaebench.report.statistics.intervals import mean_interval
 
+GOLDEN = (5**0.5 - 1.0) / 2.0
+"""Multiples of it, modulo 1, lie evenly, however many there are."""
+POINTS: dict[str, Any] = {"alpha": 0.7, "edgecolors": "white", "linewidths": 0.5}
+"""The look of the runs of named variants."""
 BETA = "objective.beta"
 """The column of the weight on the rate, where it is one number for all of training."""
 ESTIMATES = {"elbo": "-ELBO", "nll": "importance-weighted", "ais_nll": "annealed (AIS)"}
@@ -56,14 +61,27 @@ def comparison(rows: pd.DataFrame) -> Figure:
     )
     for space, axes in grid.axes_dict.items():
         part = shown[shown["observation_space"] == space]
-        drawn: dict[str, Any] = {"x": "behind", "y": "label", "ax": axes}
-        with scattered_alike():
-            sns.stripplot(part, **drawn, color="0.6", size=4)
-        sns.pointplot(part, **drawn, errorbar=_interval, linestyle="none", markersize=4)
+        _draw_rows(axes, part)
         _logarithmic_from_1(axes)
         axes.axvline(0.0, color="0.8", zorder=0)
     x = "held-out NLL above the best mean (nats; logarithmic from 1)"
     return with_titles(grid, f"{x}{left_out_note(every, shown)}", "", "row")
+
+
+def _draw_rows(axes: Any, behind: pd.DataFrame) -> None:
+    """Draw a row for each label: every value, spread so that all can be seen, and the mean."""
+    labels = list(behind["label"].unique())
+    rows = behind["label"].map({label: row for row, label in enumerate(labels)})
+    spread = 0.2 * ((behind.groupby("label").cumcount() * GOLDEN) % 1.0 - 0.5)
+    axes.plot(behind["behind"], rows + spread, "o", color="0.6", markersize=4, markeredgewidth=0)
+    intervals = [mean_interval(of.tolist()) for _, of in behind.groupby(rows)["behind"]]
+    means, halves = (
+        [one.mean for one in intervals],
+        [one.high - one.mean for one in intervals],
+    )
+    axes.errorbar(means, range(len(labels)), xerr=halves, fmt="o", color="C0", markersize=4)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
 
 
 def rate_distortion(rows: pd.DataFrame) -> Figure | None:
@@ -74,25 +92,18 @@ def rate_distortion(rows: pd.DataFrame) -> Figure | None:
         return None
     wide = labelled(known)
     named = best_labels(wide.assign(score=wide["rate"] + wide["distortion"]))
-    grid = sns.relplot(
-        wide[wide["label"].isin(named)],
-        **order_of(wide, named),
-        alpha=0.7,
-        x="rate",
-        y="distortion",
-        hue="label",
-        col="observation_space",
-        facet_kws={"sharex": False, "sharey": False},
-    )
-    grid.legend.set_title("variant")
+    grid, colours = panels_beside(wide, named, sharex=False), colours_of(wide, named)
     for space, axes in grid.axes_dict.items():
         _logarithmic_from_1(axes)
         part = wide[wide["observation_space"] == space]
-        others = part[~part["label"].isin(named)]
+        is_named = part["label"].isin(named)
+        shown, others = part[is_named], part[~is_named]
         axes.plot(others["rate"], others["distortion"], ".", **GREY)
+        axes.scatter(shown["rate"], shown["distortion"], c=[*shown["label"].map(colours)], **POINTS)
         for curve in beta_curves(part):
             axes.plot(curve["rate"], curve["distortion"], color="0.7", zorder=0)
         axes.set_xlim(-0.2, 1.3 * part["rate"].max() + 0.1)  # no point on the edge
+    legend_beside(grid.figure, colours, marker="o", linestyle="none", alpha=POINTS["alpha"])
     x = f"rate (nats; logarithmic from 1){grey_note(wide, named)}"
     return with_titles(grid, x, "distortion (nats)")
 

@@ -8,13 +8,20 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from vaebench.report.labels import some_of
-from vaebench.report.panels import GREY, best_labels, grey_note, labelled, order_of, with_titles
+from vaebench.report.panels import (
+    GREY,
+    best_labels,
+    colours_of,
+    grey_note,
+    labelled,
+    legend_beside,
+    panels_beside,
+    with_titles,
+)
 from vaebench.report.statistics.intervals import half_width
 
 MOST_BELOW = 3
@@ -38,25 +45,27 @@ def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> F
     named = best_labels(last.assign(score=-last["valid_elbo_nats"]))
     early = _early_ends(shown)
     means = _means(shown)
-    grid = sns.FacetGrid(
-        means[means["label"].isin(named)],
-        **order_of(of_runs, named),
-        hue="label",
-        col="observation_space",
-        sharey=False,
-    )
-    grid.map(plt.plot, "step", "mean")
-    grid.add_legend(title="variant")
-    grid.map(plt.fill_between, "step", "low", "high", alpha=0.2, linewidth=0)
+    grid, colours = panels_beside(of_runs, named), colours_of(of_runs, named)
     for space, axes in grid.axes_dict.items():
-        of_space = means[means["observation_space"] == space]
-        for _, other in of_space[~of_space["label"].isin(named)].groupby("label"):
-            axes.plot(other["step"], other["mean"], **GREY)
+        for label, part in means[means["observation_space"] == space].groupby("label"):
+            _draw(axes, part, colours.get(str(label)))
         _mark(axes, early[early["observation_space"] == space])
         _zoom(axes, shown[shown["observation_space"] == space])
+    legend_beside(grid.figure, colours)
     x = f"training step{'' if early.empty else ' (x: a run stopped early)'}"
     note = grey_note(of_runs, named)
     return with_titles(grid, f"{x}{note}", "validation ELBO at beta = 1 (nats)")
+
+
+def _draw(axes: Any, means: pd.DataFrame, colour: Any) -> None:
+    """Draw one variant's mean with its interval; in grey and without, where it has no colour."""
+    if colour is None:
+        axes.plot(means["step"], means["mean"], **GREY)
+        return
+    axes.plot(means["step"], means["mean"], color=colour)
+    axes.fill_between(
+        means["step"], means["low"], means["high"], color=colour, alpha=0.2, linewidth=0
+    )
 
 
 def _of_runs(points: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

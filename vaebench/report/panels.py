@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from vaebench.report.labels import display_names
 from vaebench.report.lettering import lettered
@@ -29,20 +29,6 @@ MOST_COLOURS, MOST_LINES = 20, 36
 """Variants that a legend names, and lines of a label that it has: the best; others are grey."""
 MOST_ROWS = 60
 """Variants of a panel that has a row for each: the best."""
-
-
-@contextmanager
-def scattered_alike() -> Iterator[None]:
-    """Within this context seaborn scatters points of the same rows in the same way every time.
-
-    It draws from numpy's global state, which is put back at the end.
-    """
-    before = np.random.get_state()
-    np.random.seed(0)
-    try:
-        yield
-    finally:
-        np.random.set_state(before)
 
 
 def labelled(rows: pd.DataFrame) -> pd.DataFrame:
@@ -111,16 +97,45 @@ def configured(rows: pd.DataFrame) -> list[str]:
     return [name for name in rows.columns if name in plain or "." in name]
 
 
-def order_of(rows: pd.DataFrame, named: Sequence[str]) -> dict[str, Any]:
-    """Panels and colours in an order that does not depend on that of the rows; panels as high as
-    the legend of those that it names. Variants stand by objective, K and hyperparameters."""
+def panels_beside(rows: pd.DataFrame, named: Sequence[str], **options: Any) -> Any:
+    """A seaborn grid of a panel for each observation space, in an order that does not depend on
+    that of the rows; panels are as high as the legend of those that it names."""
     height = max(HEIGHT, LEGEND_LINE * sum(label.count("\n") + 1 for label in named))
-    return {
-        "col_order": sorted(rows["observation_space"].unique()),
-        "hue_order": [label for label in _by_configuration(rows) if label in set(named)],
-        "height": height,
-        "aspect": max(HEIGHT, SLIM * height) / height,
-    }
+    return sns.FacetGrid(
+        rows,
+        col="observation_space",
+        col_order=sorted(rows["observation_space"].unique()),
+        height=height,
+        aspect=max(HEIGHT, SLIM * height) / height,
+        sharey=False,
+        **options,
+    )
+
+
+def colours_of(rows: pd.DataFrame, named: Sequence[str]) -> dict[str, Any]:
+    """A colour for each of the named variants, which stand by objective, K and hyperparameters."""
+    ordered = [label for label in _by_configuration(rows) if label in set(named)]
+    few = len(ordered) <= len(sns.color_palette())
+    palette = sns.color_palette(None if few else "husl", len(ordered))
+    return dict(zip(ordered, palette, strict=True))
+
+
+def legend_beside(figure: Figure, colours: Mapping[str, Any], **style: Any) -> None:
+    """Name the colours to the right of the figure.
+
+    Seaborn would draw the whole figure twice to make room; an image that is cut to what is drawn
+    has room.
+    """
+    handles = [
+        Line2D([], [], color=colour, label=name, **style) for name, colour in colours.items()
+    ]
+    figure.legend(
+        handles=handles,
+        title="variant",
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+    )
 
 
 def _by_configuration(rows: pd.DataFrame) -> list[str]:
