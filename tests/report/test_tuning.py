@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaebench.report.tuning import gains_in_words, ranking, tuned_beside_untuned
+from vaebench.report.tuning import gains_in_words, printable, ranking, tuned_beside_untuned
 from vaebench.results import Tuning
 
 SEEDS = range(2, 10)
@@ -91,6 +91,24 @@ def test_the_answer_names_both_orders_and_the_pairs():
     said = answer({"a": (20, 19), "b": (21, 18), "c": (25, 25)})
     assert "untuned a < b < c; tuned b < a < c; the other way round: a and b" in said
     assert "yes, 1 of 3 pairs" in said
+
+
+def test_no_answer_is_given_for_pairs_that_are_not_compared():
+    """A variant that lost a run is compared with none: of three, one pair is left; of two, none."""
+    data = rows({"a": (20, 19), "b": (21, 18), "c": (25, 25)})
+    data.loc[data["run"] == "c-tuned-3", "status"] = "diverged"
+    (said,) = ranking(data, [tuning(name) for name in "abc"])
+    assert "yes, 1 of 1 pairs differ the other way round, as far as can be said: 2 more are" in said
+    (said,) = ranking(data[~data["run"].str.startswith("b-")], [tuning("a"), tuning("c")])
+    assert said.endswith("it cannot be said: no two variants are compared both untuned and tuned")
+
+
+def test_the_table_for_a_terminal_says_why_a_variant_is_not_compared():
+    data = rows({"a": (20, 19), "b": (21, 18)})
+    data.loc[data["run"] == "b-tuned-3", "status"] = "diverged"
+    _, line = printable(tuned_beside_untuned(data, [tuning("a"), tuning("b")]))
+    assert line["verdict"].startswith("are not compared: 1 of 8 runs diverged or failed")
+    assert line["tuned values"] == "train.learning_rate=0.001235, w=8,4"
 
 
 def test_means_that_change_places_within_the_noise_are_no_change():

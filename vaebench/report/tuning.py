@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -82,11 +83,11 @@ def printable(table: pd.DataFrame) -> list[dict[str, str]]:
             "untuned": f"{line['untuned']:.2f}",
             "tuned": f"{line['tuned']:.2f}",
             "gain": f"{line['gain']:.2f} [{line['low']:.2f}, {line['high']:.2f}]",
-            "verdict": str(line["verdict"]),
+            "verdict": ": ".join(filter(None, (str(line["verdict"]), line["reason"]))),
             "trials": f"{line['trials']} ({line['pruned']} pruned, {line['lost']} lost)",
             "steps": f"{line['steps']:,}",
             "decoder evaluations": f"{line['decoder_evaluations']:,}",
-            "tuned values": line["parameters"] or line["reason"],
+            "tuned values": line["parameters"],
         }
         for line in table.to_dict("records")
     ]
@@ -181,6 +182,7 @@ def _answer(space: Space, examples: Examples) -> str:
         for side in (space.untuned, space.tuned)
     ]
     shared = [both for both in before if both in after]
+    left = math.comb(len(space.untuned), 2) - len(shared)
     turned = [p for p in shared if before[p] * after[p] < 0]
     lost = [p for p in shared if before[p] and not after[p]]
     new = [p for p in shared if after[p] and not before[p]]
@@ -195,6 +197,8 @@ def _answer(space: Space, examples: Examples) -> str:
         )
         if pairs
     )
+    if not shared:
+        return f"{asked} it cannot be said: no two variants are compared both untuned and tuned"
     if turned:
         verdict = f"yes, {len(turned)} of {len(shared)} pairs differ the other way round"
     elif changes:
@@ -203,7 +207,12 @@ def _answer(space: Space, examples: Examples) -> str:
         verdict = "not so that it could be told: means change places, verdicts on pairs do not"
     else:
         verdict = "no"
-    return f"{asked} {verdict} (by {RANKED_BY}: {ranks}{'; ' if changes else ''}{changes})"
+    if left:
+        verdict += (
+            f", as far as can be said: {left} more {'are' if left > 1 else 'is'} not compared"
+        )
+    details = "; ".join(filter(None, (f"by {RANKED_BY}, best first: {ranks}", changes)))
+    return f"{asked} {verdict} ({details})"
 
 
 def _signs(variants: Sequence[Standing], examples: Examples) -> dict[tuple[str, str], int]:

@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
 from tests.support.sweeps import KilledError, play, searches, told, variants
 from vaebench.config import Choice
 from vaebench.config.sweep import Budget
+from vaebench.ops.noise import key
+from vaebench.running.sweeps.samplers import Sampling
 from vaebench.running.sweeps.search import best
 from vaebench.running.sweeps.storage import open_database, open_journal
 
@@ -168,6 +171,21 @@ def test_what_a_dashboard_shows_of_a_trial(tmp_path):
     assert len(trial.user_attrs["runs"]) == 2
     assert trial.user_attrs["steps"] == 160
     assert tuned.search.stored.metric_names == ["valid_nll"]
+
+
+def test_tpe_that_is_told_its_space_is_that_of_optuna(tmp_path):
+    """It reads the space off the trials before, and comes to the same, pruned and lost ones too."""
+    trials = []
+    for name in ("told", "read off"):
+        (tuned,) = searches(open_journal(tmp_path / name), variants(2), pruner=MEDIAN, trials=24)
+        if name == "read off":
+            plain = Sampling(
+                lambda slot: TPESampler(seed=key("sweep", 0, slot) % 2**32, n_startup_trials=10)
+            )
+            tuned.search.sampling = plain
+        play([tuned], Budget(trials=24))
+        trials.append([trial.params for trial in tuned.search.told])
+    assert trials[0] == trials[1]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import string
 import warnings
 from collections import Counter
 
@@ -20,11 +21,15 @@ from vaebench.running.events import Begun, Lost, Recorded
 from vaebench.running.executors import local
 from vaebench.running.harness import run_all
 from vaebench.running.meter import silent
+from vaebench.running.recording import labels
+from vaebench.running.sweeps import clock
 from vaebench.running.sweeps import sweep as module
+from vaebench.running.sweeps.figures import folder_names
 from vaebench.running.sweeps.rounds import Tuned
 from vaebench.running.sweeps.sweep import sweep
 from vaebench.running.sweeps.variants import variants_of
 
+WORDS = {*string.ascii_letters, *string.digits, *"_.=-"}
 TWO = ("seed = [0, 1]", 'seed = [0, 1]\nobjective = ["beta_elbo", "elbo"]')
 
 
@@ -309,6 +314,41 @@ def test_searches_are_drawn(study, tmp_path, target, names):
     assert not left.exists()
     assert {path.stem for path in folder.glob("*.png")} == names
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.glob("*.png"))
+
+
+def test_folders_of_figures_do_not_collide():
+    alike = ["a b", "a_b", "A B", "...", "c", "x" * 300, "x" * 301]
+    names = folder_names(alike)
+    assert names == folder_names(alike)
+    assert len({name.casefold() for name in names}) == len(alike)
+    assert names[4] == "c"
+    assert all(name and len(name) < 80 and set(name) <= WORDS for name in names)
+
+
+@pytest.mark.parametrize("milliseconds", [1.0, 8.0])
+def test_a_budget_in_seconds_is_spent_by_the_measured_time_of_a_step(
+    study, tmp_path, monkeypatch, milliseconds
+):
+    """A trial takes steps x seeds x the time of a step, whatever any clock says now."""
+    step_time = results.Metric("step_time", milliseconds, "ms", False)
+    calls = []
+
+    def timed(variants, study, device):
+        calls.append(len(variants))
+        (variant,) = variants
+        first, *_ = variant.configs
+        shown = labels(first, seed=None)
+        named = {"run": first.id, "study": study, "labels": shown, "status": "done"}
+        return [results.Record(**named, metrics=[step_time])]
+
+    monkeypatch.setattr(clock, "timing_pass", timed)
+    of_trial = 2 * expand(study())[0].train.num_steps * milliseconds / 1e3
+    budget = Budget(seconds=2.5 * of_trial)
+    for _ in range(2):  # the second time from what is kept
+        table = sweep(study(), tmp_path / "out", budget, executor="inline", timings=False)
+        assert len(table) == 3, "the third begins while less than the budget is spent"
+        assert table["seconds"].to_list() == pytest.approx(3 * [of_trial])
+    assert calls == [1], "measured once for each shape"
 
 
 def test_a_trial_that_breaks_a_limit_is_not_chosen(study, tmp_path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +23,27 @@ DPI = 100
 LARGE: Any = {"figure.figsize": (12, 9), "figure.constrained_layout.use": True, "axes.labelsize": 8}
 MOST_CONTOURS = 4
 """Parameters of a contour plot, which has a panel for each pair, at most: the first."""
+LONGEST = 60
+"""Letters of a variant's name in that of its folder; systems take 255 bytes."""
 FEWEST = 2
 """Trials with values that a figure needs."""
 
 
-def write_figures(out: Path, tuned: Tuned) -> list[Path]:
-    """Write figures of one variant's search into OUT/figures/VARIANT/; their paths.
+def folder_names(variants: Sequence[str]) -> list[str]:
+    """A folder's name for each variant, by its own as far as file systems take that, all different:
+    those that would be alike, or would be in a system that does not tell capitals from others, end
+    with a hash of the whole."""
+    plain = [re.sub(r"[^\w.=-]+", "_", one)[:LONGEST].strip("_.") for one in variants]
+    alike = Counter(one.casefold() for one in plain)
+    marks = [hashlib.sha256(one.encode()).hexdigest()[:8] for one in variants]
+    return [
+        one if one and alike[one.casefold()] == 1 else f"{one}_{mark}".strip("_")
+        for one, mark in zip(plain, marks, strict=True)
+    ]
+
+
+def write_figures(folder: Path, tuned: Tuned) -> list[Path]:
+    """Write figures of one variant's search into a folder; their paths.
 
     History, parameter importances, slices, contours and parallel coordinates of one target; of
     several, the front of two or three. Nothing without the extra `report`.
@@ -38,7 +55,6 @@ def write_figures(out: Path, tuned: Tuned) -> list[Path]:
         from matplotlib import pyplot
     except ImportError:
         return []
-    folder = out / "figures" / re.sub(r"[^\w.=-]+", "_", tuned.variant.name).strip("_.")
     results.writable(folder)
     paths = []
     study = _finite(tuned.search.memory, tuned.search.stored.metric_names)

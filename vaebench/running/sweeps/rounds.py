@@ -135,18 +135,17 @@ class Rounds:
             if self.amount.is_spent(spent):
                 break
 
-            def described(params: Params) -> dict[str, Any]:
-                runs = tuned.runs_of(params)
-                ids = [] if isinstance(runs, str) else [config.id for config in runs]
-                return {"variant": tuned.variant.name, "runs": ids}
-
-            trial = tuned.search.ask(slot, slots.start, described)
-            contenders.append(self._contender(tuned, trial))
+            trial = tuned.search.ask(slot)
+            runs = tuned.runs_of(trial.params)
+            ids = [] if isinstance(runs, str) else [config.id for config in runs]
+            described = {"variant": tuned.variant.name, "runs": ids}
+            tuned.search.keep(trial, slots.start, described)
+            contenders.append(self._contender(tuned, trial, runs))
             spent += in_full(contenders[-1].runs, contenders[-1].step_ms)
         return contenders
 
-    def _contender(self, tuned: Tuned, trial: Trial) -> Contender:
-        runs = tuned.runs_of(trial.params)
+    def _contender(self, tuned: Tuned, trial: Trial, runs: list[RunConfig] | str) -> Contender:
+        """`runs`: those of the trial, or why they are refused."""
         if isinstance(runs, str):
             cost = in_full(tuned.variant.runs, 0.0)
             return Contender(

@@ -47,7 +47,7 @@ Count = Annotated[int, Hyper(low=1)]
 
 def tpe(setting: Setting, *, startup: Count = 10) -> Sampling:
     """Tree-structured Parzen estimators, after `startup` random trials (Bergstra et al. 2011)."""
-    return Sampling(lambda slot: TPESampler(seed=setting.seed_of(slot), n_startup_trials=startup))
+    return Sampling(lambda slot: _ParzenPoint(setting, slot, startup))
 
 
 def gp(setting: Setting, *, startup: Count = 10) -> Sampling:
@@ -103,6 +103,21 @@ def grid(setting: Setting, *, points: Annotated[int, Hyper(low=2)] = 5) -> Sampl
 
 for entry in (tpe, gp, cmaes, qmc, random, grid):
     SAMPLERS.add(entry.__name__, entry)
+
+
+class _ParzenPoint(TPESampler):  # type: ignore[misc]
+    """The trial of a slot, in the space of the search. Optuna would read that off every trial
+    before, for each new one."""
+
+    def __init__(self, setting: Setting, slot: int, startup: int) -> None:
+        super().__init__(seed=setting.seed_of(slot), n_startup_trials=startup)
+        ordered = sorted(setting.distributions.items())
+        self.space = {name: drawn for name, drawn in ordered if not drawn.single()}
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return self.space if self._is_multivariate(study) else {}
 
 
 class _SobolPoint(QMCSampler):  # type: ignore[misc]

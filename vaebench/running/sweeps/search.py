@@ -9,7 +9,7 @@ to the same end, with any storage.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,8 @@ class Trial:
 
     slot: int
     asked: optuna.Trial
+    is_stored: bool
+    """Whether it was stored before, by a sweep that was stopped."""
 
     @property
     def params(self) -> Params:
@@ -82,25 +84,30 @@ class Search:
         end, most = (first // self.batch + 1) * self.batch, self.sampling.most_trials
         return range(first, end if most is None else min(end, most))
 
-    def ask(self, slot: int, batch: int, described: Callable[[Params], Mapping[str, Any]]) -> Trial:
-        """The trial of a slot; one that is stored is what it was.
-
-        `batch`: the first slot of its batch. `described`: the user attributes of what it draws.
-        """
+    def ask(self, slot: int) -> Trial:
+        """The trial of a slot; one that is stored is what it was."""
         if self.at_work:
             stored = self.at_work.pop(0)
             assert stored.user_attrs[SLOT] == slot, "trials are asked in the order of their slots"
-            return Trial(slot, self._added(_as_asked(stored)))
+            return Trial(slot, self._added(_as_asked(stored)), is_stored=True)
         trial = self._added(optuna.trial.create_trial(state=TrialState.RUNNING))
         with quiet():
             self.memory.sampler = self.sampling.sampler_of(slot)
             trial = optuna.Trial(self.memory, trial._trial_id)
             for name, distribution in self.distributions.items():
                 _suggest(trial, name, distribution)
-        for name, value in {SLOT: slot, BATCH: batch, **described(trial.params)}.items():
-            trial.set_user_attr(name, value)
-        self.stored.add_trial(self.memory.get_trials(deepcopy=False)[slot])
-        return Trial(slot, trial)
+        return Trial(slot, trial, is_stored=False)
+
+    def keep(self, trial: Trial, batch: int, attributes: Mapping[str, Any]) -> None:
+        """Store a trial that was asked, where it is not.
+
+        `batch`: the first slot of its batch. `attributes`: its user attributes.
+        """
+        if trial.is_stored:
+            return
+        for name, value in {SLOT: trial.slot, BATCH: batch, **attributes}.items():
+            trial.asked.set_user_attr(name, value)
+        self.stored.add_trial(self.memory.get_trials(deepcopy=False)[trial.slot])
 
     def is_pruned(self, trial: Trial, reports: Mapping[int, float]) -> bool:
         """Report a trial's values by step, and decide whether it ends there."""

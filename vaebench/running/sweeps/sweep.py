@@ -20,7 +20,7 @@ from vaebench.running.cluster import NO_CLUSTER, Cluster
 from vaebench.running.harness import time_all, train_all
 from vaebench.running.meter import Progress, silent
 from vaebench.running.sweeps.clock import Clock
-from vaebench.running.sweeps.figures import write_figures
+from vaebench.running.sweeps.figures import folder_names, write_figures
 from vaebench.running.sweeps.finals import drop_earlier, finals
 from vaebench.running.sweeps.goals import Goals, goals_of
 from vaebench.running.sweeps.judging import judged
@@ -111,8 +111,9 @@ def sweep(
             _search(planned, tuned, place, progress)
         trials = write_trials(out, tuned, planned.goals)
         if figures:
-            for one in tuned:
-                write_figures(out, one)
+            names = folder_names([one.variant.name for one in tuned])
+            for name, one in zip(names, tuned, strict=True):
+                write_figures(out / "figures" / name, one)
         ended = finals(tuned, study.sweep.final_seeds)
         write_best(out, study.name, ended)
         runs = [config for final in ended for config in final.runs]
