@@ -100,7 +100,7 @@ def faults(folder: Path) -> list[Fault]:
         Fault(
             "60 images for half a million weights",
             "overfitting",
-            {"data": {"name": few}, "model": wide, "train": long},
+            {"data": {"name": few, "binarisation": "threshold"}, "model": wide, "train": long},
         ),
         Fault(
             "12 images for half a million weights",
@@ -126,7 +126,7 @@ def faults(folder: Path) -> list[Fault]:
             "an encoder fitted to 60 images",
             "an amortisation gap",
             {
-                "data": {"name": few},
+                "data": {"name": few, "binarisation": "threshold"},
                 "model": {"widths": [256]},
                 "train": {"num_steps": 3000, "batch_size": 32},
             },

@@ -65,6 +65,17 @@ def run(
     _finish(folder, lost)
 
 
+def names_of_formats(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
+    """The formats of a text such as html,latex."""
+    from vaebench.report import FORMATS
+
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in FORMATS:
+            raise click.BadParameter(f"{name!r} must be one of {', '.join(FORMATS)}.")
+    return names
+
+
 @main.command()
 @click.argument("folder", type=PATH)
 @click.option("--out", type=PATH, help="Default: FOLDER/report.")
@@ -76,12 +87,27 @@ def run(
 @click.option(
     "--reference", metavar="VARIANT", help="Show differences to this variant, not to the best."
 )
-def report(folder: Path, out: Path | None, target: float | None, reference: str | None) -> None:
+@click.option(
+    "--format",
+    "formats",
+    callback=names_of_formats,
+    default="html,csv,md,png",
+    show_default=True,
+    metavar="NAMES",
+    help="Of html, csv, md, latex, png, svg and pdf; the last three are the figures.",
+)
+def report(
+    folder: Path,
+    out: Path | None,
+    target: float | None,
+    reference: str | None,
+    formats: tuple[str, ...],
+) -> None:
     """Write what the results in FOLDER show: a page, tables and figures."""
     from vaebench.report import write_report
     from vaebench.report.tables import BRIEF, footnotes, printable, title_of
 
-    table, paths = write_report(folder, out or folder / "report", target, reference)
+    table, paths = write_report(folder, out or folder / "report", target, reference, formats)
     for _, part in table.groupby("observation_space"):
         print_table(title_of(part), printable(part, BRIEF).astype(str).to_dict("records"))
         print_lines(footnotes(part, BRIEF))

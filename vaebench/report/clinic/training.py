@@ -6,7 +6,7 @@ import numpy as np
 
 from vaebench.report.clinic.case import Array, Case, Finding
 
-LATE, STILL_RISING = 0.25, 0.04
+LATE, STILL_RISING = 0.25, 0.07
 """The last share of the learning curve, and the share of its whole rise that, if gained in it, says
 that the end is not reached."""
 FEWEST_POINTS = 8

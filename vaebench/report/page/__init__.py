@@ -9,6 +9,6 @@ pictures.py  images of the runs
 provenance.py what was run, where and on what
 """
 
-from vaebench.report.page.render import Findings, render
+from vaebench.report.page.render import render
 
-__all__ = ["Findings", "render"]
+__all__ = ["render"]

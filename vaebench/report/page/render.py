@@ -5,23 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from vaebench import results
 from vaebench.core.shown import plain
-from vaebench.report.clinic import Complaint
+from vaebench.report.evidence import Evidence
 from vaebench.report.page.answer import answers
 from vaebench.report.page.charts import CONFIG, bundle, charts
-from vaebench.report.page.pictures import Read, pictures
+from vaebench.report.page.pictures import pictures
 from vaebench.report.page.points import PLACE, Points, points, variants
 from vaebench.report.page.provenance import environments, made, members
 from vaebench.report.page.rankings import rankings
-from vaebench.report.standings import KEYS, Examples
+from vaebench.report.standings import KEYS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,39 +32,12 @@ ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 """Characters of JSON that could end a script, as JSON may write them too."""
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What a results folder holds and shows: all that the page is made of."""
-
-    table: pd.DataFrame
-    """`summarise`, with the titles of its observation spaces."""
-    pairs: pd.DataFrame
-    """`comparisons` of all pairs."""
-    beside: pd.DataFrame
-    """`comparisons` with the reference; the same as `pairs` where none is named."""
-    rows: pd.DataFrame
-    """The figures of the runs, see `standings.used`."""
-    runs: pd.DataFrame
-    """A row for each run, with all that rows say of it."""
-    curves: pd.DataFrame
-    examples: Examples
-    configs: Mapping[str, Mapping[str, Any]]
-    """The configuration of a run of each observation space."""
-    titles: Mapping[str, str]
-    samples: Read
-    command: str
-    """What wrote the page."""
-    reference: str | None = None
-    complaints: Sequence[Complaint] = ()
-    """What the clinic says of the runs."""
-
-
-def render(findings: Findings) -> str:
+def render(evidence: Evidence) -> str:
     """The page as HTML. It needs no other file, and its policy lets it load none."""
-    lines = variants(findings.table)
+    lines, samples = variants(evidence.table), partial(results.samples, evidence.folder)
     by_name, by_keys = (_places(lines, columns) for columns in (["space", "name"], KEYS))
-    shown = points(findings.table, findings.rows, findings.curves, findings.examples)
-    of_variant = members(findings.runs, findings.rows, by_keys)
+    shown = points(evidence.table, evidence.rows, evidence.curves, evidence.examples)
+    of_variant = members(evidence.runs, evidence.rows, by_keys)
     scripts = {"bundle": bundle(), "script": _read("page.js"), "data": _data(shown)}
     return (
         _environment()
@@ -72,20 +46,22 @@ def render(findings: Findings) -> str:
             policy=_policy([scripts["bundle"], scripts["script"]]),
             style=Markup(_read("page.css")),
             scripts={name: Markup(text) for name, text in scripts.items()},
-            title=", ".join(findings.runs["study"].unique()),
-            runs=findings.runs["status"],
+            title=", ".join(evidence.runs["study"].unique()),
+            runs=evidence.runs["status"],
             variants=lines,
-            answers=answers(findings.table, findings.pairs, _seconds(lines, findings.runs)),
-            rankings=rankings(findings.table, findings.beside, findings.reference, by_name),
+            answers=answers(evidence.table, evidence.pairs, _seconds(lines, evidence.runs)),
+            rankings=rankings(evidence.table, evidence.beside, evidence.reference, by_name),
             charts=charts(shown),
             colours=shown.colours,
-            album=pictures(of_variant, list(lines.sort_values("place")[PLACE]), findings.samples),
-            complaints=findings.complaints,
-            made=made(findings.configs, findings.titles),
+            album=pictures(of_variant, list(lines.sort_values("place")[PLACE]), samples),
+            complaints=evidence.complaints,
+            made=made(
+                {space: run.config for space, run in evidence.firsts.items()}, evidence.titles
+            ),
             members=of_variant,
-            environments=environments(findings.runs),
-            command=findings.command,
-            titles=findings.titles,
+            environments=environments(evidence.runs),
+            command=evidence.command,
+            titles=evidence.titles,
         )
     )
 

@@ -1,0 +1,133 @@
+"""All that a report is made of, read from a results folder and computed once."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vaebench import results
+from vaebench.report import clinic
+from vaebench.report.comparison import comparisons
+from vaebench.report.spaces import SPACE, TITLE, titles
+from vaebench.report.standings import KEYS, RANKED_BY, Examples, used
+from vaebench.report.tables import summarise
+from vaebench.report.time_to_target import ELBO, performance_profiles, time_to_target
+from vaebench.results.rows import COSTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DRAWN = ("nll", "elbo", "ais_nll", "rate", "distortion", "examples_per_s")
+"""The metrics that figures show."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a results folder shows."""
+
+    folder: Path
+    table: pd.DataFrame
+    """`summarise`, with the titles of the observation spaces."""
+    rows: pd.DataFrame
+    """The figures of the runs, see `standings.used`."""
+    drawn: pd.DataFrame
+    """The rows of the metrics of DRAWN, with the settings of their runs."""
+    runs: pd.DataFrame
+    """A row for each run, with all that rows say of it."""
+    curves: pd.DataFrame
+    examples: Examples
+    firsts: Mapping[str, results.Record]
+    """The record of a run of each observation space."""
+    titles: Mapping[str, str]
+    target: float | None = None
+    """The validation ELBO to reach; None: what half of the variants reach."""
+    reference: str | None = None
+    """The variant that differences are to; None: the best."""
+
+    @property
+    def ranked(self) -> pd.DataFrame:
+        """The KEYS of the lines that have a rank."""
+        return self.table.loc[self.table["rank"].notna(), KEYS]
+
+    @property
+    def command(self) -> str:
+        """What writes this report."""
+        words = ["vaebench", "report", str(self.folder)]
+        words += [] if self.target is None else ["--target", f"{self.target:g}"]
+        words += [] if self.reference is None else ["--reference", self.reference]
+        return shlex.join(words)
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """`comparisons` of all pairs; empty without a value of what ranks."""
+        return self._compared(None)
+
+    @cached_property
+    def beside(self) -> pd.DataFrame:
+        """`comparisons` with the reference; all pairs without one."""
+        return self.pairs if self.reference is None else self._compared(self.reference)
+
+    def _compared(self, against: str | None) -> pd.DataFrame:
+        if not (self.rows["metric"] == RANKED_BY).any():
+            return self.table.iloc[:0]
+        return comparisons(self.rows, self.examples, against=against)
+
+    @cached_property
+    def times(self) -> pd.DataFrame:
+        """`time_to_target`; empty without curves."""
+        if self.curves.empty:
+            return self.curves
+        return time_to_target(self.curves, self.runs, self.target)
+
+    @cached_property
+    def profiles(self) -> pd.DataFrame:
+        """`performance_profiles`; empty for one observation space."""
+        return self.times if self.times.empty else performance_profiles(self.times)
+
+    @cached_property
+    def complaints(self) -> list[clinic.Complaint]:
+        """What the clinic says of the runs."""
+        return diagnosed(self.folder, self.runs, self.titles, self.examples)
+
+
+def gather(folder: Path, target: float | None = None, reference: str | None = None) -> Evidence:
+    """Read a results folder. Raises InputError where there are no results, or a line has two runs
+    of one seed."""
+    rows, examples = results.load(folder), examples_of(folder)
+    drawn = rows[rows["metric"].isin(DRAWN)]
+    runs = rows[rows["seed"].notna()].drop_duplicates("run")
+    rows = used(rows)  # a large folder's columns of settings are too much to hold all the time
+    firsts = first_runs(folder, runs)
+    names = titles(firsts)
+    table = summarise(rows, examples)
+    table.insert(1, TITLE, table[SPACE].map(names))
+    curves = results.curves(folder, ("step", ELBO, *COSTS), ("run", "steps", "num_steps"))
+    return Evidence(
+        folder, table, rows, drawn, runs, curves, examples, firsts, names, target, reference
+    )
+
+
+def examples_of(folder: Path) -> Examples:
+    """A function that gives what is kept of a run's examples, and reads each file once."""
+    return functools.cache(functools.partial(results.examples, folder))
+
+
+def diagnosed(
+    folder: Path, runs: pd.DataFrame, names: Mapping[str, str], examples: Examples
+) -> list[clinic.Complaint]:
+    """What the clinic says of the runs of a folder; `names` are the titles of its spaces."""
+    of_runs = clinic.names_of(runs, names)
+    return clinic.complaints(results.records(folder), examples, of_runs, clinic.explain)
+
+
+def first_runs(folder: Path, runs: pd.DataFrame) -> dict[str, results.Record]:
+    """The record of a run of each observation space, of one that is done where there is any."""
+    done_first = runs.sort_values("status", key=lambda status: status != "done", kind="stable")
+    firsts = done_first.drop_duplicates(SPACE)
+    every = zip(firsts[SPACE], firsts["run"], strict=True)
+    return {str(space): results.read(folder, str(run)) for space, run in every}
