@@ -163,6 +163,24 @@ def test_pruning_takes_all_and_what_killed_processes_left(root):
     assert not left.exists()
 
 
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_what_a_killed_process_has_half_made_goes_when_the_file_is_made(
+    root, monkeypatch, has_locks
+):
+    """At once where locks tell that its maker is gone; that of another file stays."""
+    mine, other = (root / f"{cache.HALF_MADE}{name}.so-left" for name in ("one", "two"))
+    for folder in (mine, other):
+        folder.mkdir(parents=True)
+    if not has_locks:
+        monkeypatch.setattr(cache.fcntl, "flock", refuse)
+    fetch(root / "one.so")
+    assert (mine.exists(), other.exists()) == (not has_locks, True)
+
+
+def refuse(file, how):
+    raise OSError("No locks available")
+
+
 @pytest.mark.parametrize("size", ["much", "-1", "1.5", ""])
 def test_a_size_is_a_whole_number(monkeypatch, size):
     monkeypatch.setenv("VAEBENCH_CACHE_MB", size)

@@ -60,10 +60,13 @@ def fetch(path: Path, make: Callable[[Path], None]) -> bool:
     prepare(path.parent)
     if use(path):
         return True
-    with locked(path):
+    half_made = f"{HALF_MADE}{path.name}-"
+    with locked(path) as is_alone:
         if use(path):
             return True
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=HALF_MADE) as folder:
+        for left in path.parent.glob(f"{half_made}*") if is_alone else ():
+            shutil.rmtree(left, ignore_errors=True)  # its maker, who held the lock, was killed
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=half_made) as folder:
             made = Path(folder) / path.name
             make(made)
             with made.open("ab") as file:
@@ -136,14 +139,18 @@ def prune(most: int = 0, but: Path | None = None) -> int:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a file's name while it is made; others wait. Without locks, all may make it at once."""
+def locked(path: Path) -> Iterator[bool]:
+    """Hold a file's name while it is made; others wait. Gives whether nobody else makes it, which
+    all may do at once where there are no locks."""
     folder = root() / LOCKS
     prepare(folder)
     with (folder / f"{path.name}.lock").open("w") as file:
-        with contextlib.suppress(OSError):  # a file system without locks: each makes a whole file
+        try:
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        except OSError:  # a file system without locks: each makes a whole file
+            yield False
+        else:
+            yield True
 
 
 def use(path: Path) -> bool:
