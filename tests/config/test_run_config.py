@@ -15,6 +15,9 @@ RISING = Choice("linear", {"start": 0.0, "stop": 1.0, "over": 0.2})
 SCALARS = {
     "seed": 7,
     "train.learning_rate": 0.5,
+    "train.beta1": 0.5,
+    "train.beta2": 0.9,
+    "train.epsilon": 1e-4,
     "train.patience": 3,
     "train.keep": "best",
     "train.weight_decay": 0.01,

@@ -3,6 +3,7 @@
 import re
 
 from tests.support import ROOT
+from vaebench.config import TrainConfig
 from vaebench.config.study import expand, read
 from vaebench.models import MODELS
 
@@ -18,6 +19,9 @@ def test_its_study_can_be_run(tmp_path):
     assert all(name in text for name in MODELS["mlp"].hyper)
 
 
-def test_its_table_has_every_option_of_the_mlp():
-    names = re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE)
-    assert {"widths", *MODELS["mlp"].hyper} <= {*names}
+def test_its_tables_have_every_option_of_the_mlp_and_of_the_descent():
+    rows = re.findall(r"^\| (`.*?`) \|", PAGE, flags=re.MULTILINE)
+    names = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    of_steps = {"num_steps", "batch_size", "precision"}
+    assert {"widths", *MODELS["mlp"].hyper} <= names
+    assert {*TrainConfig.__struct_fields__} - of_steps <= names

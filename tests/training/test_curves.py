@@ -83,6 +83,25 @@ def test_schedules_of_every_part_count():
     assert settled(both) == 9
 
 
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        (schedule("cosine"), 0),
+        (schedule("tripling"), 0),
+        (schedule("linear", start=1e-3, stop=1e-5, over=1.0), 0),
+        (schedule("cosine", warm_up=0.25), 10),
+        (schedule("linear", start=0.0, stop=1e-3, over=0.5), 20),
+        (schedule("linear", start=0.0, stop=1e-3, over=1.0), 39),
+        (schedule("cyclical", start=1e-4, stop=1e-3, cycles=4, rising=0.5), 35),
+    ],
+    ids=str,
+)
+def test_a_learning_rate_has_ended_its_warm_up_where_it_rises_no_more(rate, expected):
+    """One that falls to the end leaves patience its points: their objective is one."""
+    falling = config_of(num_steps=40, learning_rate=rate)
+    assert settled(falling) == expected
+
+
 # ------------------------------------------------------------------ where runs stop
 
 

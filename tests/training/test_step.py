@@ -124,7 +124,7 @@ def test_every_parameter_is_in_the_optimiser_and_learned_sigma_moves_by_its_rate
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     held = [parameter.detach().clone() for parameter in model.parameters()]
-    StackAdam(model, [AdamScalars(1e-3)] * 2).step()
+    StackAdam(model).step([AdamScalars(1e-3)] * 2)
     for parameter, value in zip(model.parameters(), held, strict=True):
         assert (parameter < value).all()
 

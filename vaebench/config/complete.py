@@ -12,7 +12,7 @@ from vaebench.config.convert import convert, long_form
 from vaebench.config.places import CHOICES
 from vaebench.config.run_config import RunConfig
 from vaebench.config.schedules import SCHEDULES
-from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig
+from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig, TrainConfig
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.hyper import Hyper, Setting, complete, source_fingerprint
 from vaebench.core.registry import Registry
@@ -24,6 +24,8 @@ from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES, Objective
 
 RATE_WEIGHT = Hyper(low=0.0)
+LEARNING_RATE = Hyper(low=0.0)
+"""A schedule may begin or end at 0."""
 SEVERAL = 'several values are an axis: [axes] "{place}" = {values}'
 """The hint for a list where one value is due."""
 
@@ -40,6 +42,9 @@ def parse(raw: dict[str, Any]) -> RunConfig:
             table[name] = long_form(name, table[name])
     if isinstance(model := table.get("model"), dict):
         table["model"] = _long_model(model)
+    if isinstance(train := table.get("train"), dict) and "learning_rate" in train:
+        rate = long_form("train.learning_rate", train["learning_rate"])
+        table["train"] = train | {"learning_rate": rate}
     if isinstance(settings := table.get("evaluate"), dict):
         table["evaluate"] = _long_gradings(settings)
     return completed(convert(table, RunConfig, several=SEVERAL, places=hyper_places()))
@@ -95,6 +100,7 @@ def completed(config: RunConfig) -> RunConfig:
     done = msgspec.structs.replace(
         config,
         model=_completed_model(config.model),
+        train=_completed_training(config.train),
         objective=completed_choice("objective", config.objective, objective.hyper),
         likelihood=completed_choice("likelihood", config.likelihood, likelihood.hyper),
         posterior=completed_choice("posterior", config.posterior, posterior.hyper),
@@ -108,6 +114,11 @@ def completed(config: RunConfig) -> RunConfig:
     _check_ranked(done.evaluate)
     _check_batch(done, objective)
     return done
+
+
+def _completed_training(train: TrainConfig) -> TrainConfig:
+    rate = _completed_value("train.learning_rate", train.learning_rate, LEARNING_RATE)
+    return msgspec.structs.replace(train, learning_rate=rate)
 
 
 def _completed_evaluation(evaluate: EvaluateConfig) -> EvaluateConfig:
@@ -208,6 +219,7 @@ def functions_of(config: RunConfig) -> list[Callable[..., Any]]:
         *config.objective.hyper.values(),
         *config.posterior.hyper.values(),
         config.rate_weight,
+        config.train.learning_rate,
     ]
     return [
         OBJECTIVES[config.objective.name].loss,

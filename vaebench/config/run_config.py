@@ -84,8 +84,8 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         # Without what earlier records do not have.
         model = msgspec.structs.replace(self.model, hyper=_decisive(self.model))
         settings = flat(model=model, train=self.train, evaluate=self.evaluate)
-        if self.train.keep == "last":
-            del settings["train.keep"]
+        for name in self.train.left_out:
+            del settings[f"train.{name}"]
         return settings | ({"plugin": self.plugin} if self.plugin else {})
 
     @property
@@ -106,19 +106,22 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return digest(shape | {"seed": 0, "rate_weight": 0})
 
 
-TRAIN_SCALARS = ("learning_rate", "max_grad_norm", "weight_decay", "patience", "keep")
+TRAIN_SCALARS = (
+    *("learning_rate", "max_grad_norm", "weight_decay", "beta1", "beta2", "epsilon"),
+    *("patience", "keep"),
+)
 """Settings of training in which the runs of one stack may differ."""
 
 
 def _train_identity(train: TrainConfig) -> dict[str, Any]:
     """The settings of training as they enter the id.
 
-    Runs have the ids that they had before there was `keep`, and before patience waited for
+    Runs have the ids that they had before there were those of ADDED, and before patience waited for
     schedules, where their numbers are what they were.
     """
     identity: dict[str, Any] = msgspec.to_builtins(train)
-    if train.keep == "last":
-        del identity["keep"]
+    for name in train.left_out:
+        del identity[name]
     if train.patience is not None:
         identity["patience"] = {"points": train.patience, "counted": "once schedules have ended"}
     return identity

@@ -99,3 +99,58 @@ def cyclical(
     """`cycles` times: from start to stop over the first `rising` of the cycle, then stop."""
     within = (progress * cycles) % 1.0 if progress < 1.0 else 1.0
     return start + (stop - start) * min(1.0, within / rising)
+
+
+@schedule(source="Loshchilov & Hutter 2017, eq. 5, without restarts, after a linear warm-up")
+def cosine(
+    progress: float,
+    *,
+    start: float = 1e-3,
+    stop: float = 0.0,
+    warm_up: Annotated[float, Hyper(low=0.0, high=0.999)] = 0.0,
+) -> float:
+    """From 0 to start over the first `warm_up` of training, then along half a cosine to stop."""
+    if progress < warm_up:
+        return start * progress / warm_up
+    share = (progress - warm_up) / (1.0 - warm_up)
+    return stop + (start - stop) * (1.0 + math.cos(math.pi * share)) / 2.0
+
+
+OnLogScale = Annotated[float, Hyper(low=1e-30)]
+Milestone = Annotated[float, Hyper(low=0.0, high=1.0)]
+
+
+@schedule(source="He et al. 2016, section 4.2: a tenth from one half on, a hundredth from 3/4 on")
+def milestones(
+    progress: float,
+    *,
+    start: OnLogScale = 1e-3,
+    stop: OnLogScale = 1e-5,
+    first: Milestone = 0.5,
+    second: Milestone = 0.75,
+    third: Milestone = 1.0,
+) -> float:
+    """From start to stop by the same factor at each milestone; one at 1 is none."""
+    used = [milestone for milestone in (first, second, third) if milestone < 1.0]
+    passed = sum(milestone <= progress for milestone in used)
+    return start * (stop / start) ** (passed / max(1, len(used)))
+
+
+ROUNDING = 1e-9
+"""What a whole number may be short of; a step in 10^7 changes it by more."""
+
+
+@schedule(source="Burda et al. 2016, section 5: 0.001 * 10^(-i/7) for 3^i passes, i = 0 ... 7")
+def tripling(
+    progress: float,
+    *,
+    start: OnLogScale = 1e-3,
+    stop: OnLogScale = 1e-4,
+    stages: Annotated[int, Hyper(low=2, high=30)] = 8,
+) -> float:
+    """From start to stop by the same factor after each stage, each 3 times as long as the last.
+
+    Stage i of n, from 0, begins at the share (3^i - 1) / (3^n - 1) of training.
+    """
+    stage = math.floor(math.log(1.0 + progress * (3.0**stages - 1.0), 3.0) + ROUNDING)
+    return start * (stop / start) ** (min(stage, stages - 1) / (stages - 1))

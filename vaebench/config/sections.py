@@ -26,6 +26,11 @@ Positive = Annotated[float, Meta(gt=0.0, le=sys.float_info.max)]
 Binarisation = Literal["none", "dynamic", "threshold", "static"]
 
 
+ADDED = ("keep", "beta1", "beta2", "epsilon")
+"""Settings of training that earlier runs did not have: they are part of a run's id, and of its
+settings, only where they are not at their defaults."""
+
+
 class Choice(Struct, frozen=True, forbid_unknown_fields=True):
     """A registry entry by name, with its hyperparameters: numbers or schedules."""
 
@@ -124,16 +129,24 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     num_steps: Counted = 6000
     batch_size: Counted = 64
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive | Choice = 1e-3
+    """A number, or a schedule over the steps of training."""
     max_grad_norm: Positive | None = None
     """Gradients are scaled down to this norm, run by run; None: never."""
     weight_decay: Annotated[float, Meta(ge=0.0, le=sys.float_info.max)] = 0.0
     """Decoupled from the gradient (Loshchilov & Hutter 2019, algorithm 2)."""
+    beta1: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.9
+    """Share of the old value in Adam's average of gradients."""
+    beta2: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.999
+    """Share of the old value in Adam's average of squared gradients."""
+    epsilon: Annotated[float, Meta(ge=1e-30, le=1.0)] = 1e-8
+    """What Adam adds to the root of that average."""
     patience: AtLeastOne | None = None
     """A run stops after so many points of its learning curve, of which there are 40 to 79 (a point
     for each step where they are fewer), without a better ELBO on the validation part; None: never.
-    Points count from the first step on at which every schedule of the run has its last value: what
-    comes before is another objective. So a run goes to its end where a schedule does, or where
+    Points count from the first step on at which every schedule of the run's loss has its last
+    value, as what comes before is another objective, and its learning rate rises no more: a warm-up
+    has ended, a decay need not have. So a run goes to its end where such a schedule does, or where
     fewer points are left than the patience."""
     keep: Literal["last", "best"] = "last"
     """The weights that a run is graded by: those after its last step, or those of the point that
@@ -141,6 +154,12 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     last where no point counts."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of matrix products in training; every grade is computed in float32."""
+
+    @property
+    def left_out(self) -> list[str]:
+        """The settings of ADDED that are at their defaults."""
+        usual = TrainConfig()
+        return [name for name in ADDED if getattr(self, name) == getattr(usual, name)]
 
 
 class EvaluateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,10 +12,14 @@ from torch import Tensor
 
 
 class AdamScalars(NamedTuple):
-    """What may differ between the runs of a stack."""
+    """What may differ between the runs of a stack, and from step to step: the fields of the struct
+    in ops/c/adam.h, in their order."""
 
     learning_rate: float
     weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
 
 
 @dataclass(frozen=True)
@@ -59,20 +63,16 @@ class Group:
 class MoveGroups:
     """Moves all runs that share their scalars at once."""
 
-    def __init__(
-        self, values: Sequence[Tensor], moments: Moments, scalars: Sequence[AdamScalars]
-    ) -> None:
+    def __init__(self, values: Sequence[Tensor], moments: Moments) -> None:
         self.count = moments.count
-        ends = list(itertools.accumulate(len(list(g)) for _, g in itertools.groupby(scalars)))
-        spans = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
-        kinds = values, moments.first, moments.second
-        self.groups = [
-            Group(runs, scalars[runs.start], *([t[runs] for t in kind] for kind in kinds))
-            for runs in spans
-        ]
+        self.kinds = values, moments.first, moments.second
+        self.scalars: Sequence[AdamScalars] = ()
 
-    def __call__(self, gradients: Sequence[Tensor | None]) -> None:
-        """Move by the gradients of all parameters; None where there is none."""
+    def __call__(self, gradients: Sequence[Tensor | None], scalars: Sequence[AdamScalars]) -> None:
+        """Move by the gradients of all parameters, None where there is none, and the scalars of
+        each run."""
+        if scalars is not self.scalars:
+            self.scalars, self.groups = scalars, self._grouped(scalars)
         have = tuple(i for i, g in enumerate(gradients) if g is not None)
         present = [g for g in gradients if g is not None]
         self.count.add_(1)
@@ -80,6 +80,14 @@ class MoveGroups:
             parameters, first, second = group.of(have)
             of_group = present if len(self.groups) == 1 else [g[group.runs] for g in present]
             fused_adam(parameters, of_group, Moments(first, second, self.count), group.scalars)
+
+    def _grouped(self, scalars: Sequence[AdamScalars]) -> list[Group]:
+        ends = list(itertools.accumulate(len(list(g)) for _, g in itertools.groupby(scalars)))
+        spans = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+        return [
+            Group(runs, scalars[runs.start], *([t[runs] for t in kind] for kind in self.kinds))
+            for runs in spans
+        ]
 
 
 def fused_adam(
@@ -95,10 +103,10 @@ def fused_adam(
         [],
         [moments.count] * len(parameters),
         lr=scalars.learning_rate,
-        beta1=0.9,
-        beta2=0.999,
+        beta1=scalars.beta1,
+        beta2=scalars.beta2,
         weight_decay=scalars.weight_decay,
-        eps=1e-8,
+        eps=scalars.epsilon,
         amsgrad=False,
         maximize=False,
     )

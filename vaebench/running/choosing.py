@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from msgspec.structs import replace
 
-from vaebench.config import Choice, ModelConfig, RunConfig
+from vaebench.config import Choice, ModelConfig, RunConfig, TrainConfig
 from vaebench.config.build import load_data
 from vaebench.core.errors import first_line
 from vaebench.core.registry import Registry
@@ -223,7 +223,8 @@ def _without_plugins(config: RunConfig) -> RunConfig:
         "posterior": Choice("diagonal_gaussian"),
         "prior": Choice("standard_normal"),
     }
-    return replace(config, **plain, model=model, rate_weight=1.0, plugin="")
+    train = replace(config.train, learning_rate=TrainConfig().learning_rate)
+    return replace(config, **plain, model=model, train=train, rate_weight=1.0, plugin="")
 
 
 def _recorded(records: Iterable[Record]) -> dict[str, str]:

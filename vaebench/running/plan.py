@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from vaebench.config import RunConfig
+from vaebench.config import Choice, RunConfig
 from vaebench.running.machine import Machine
 from vaebench.running.work import step_work
 
@@ -105,8 +105,12 @@ def _groups(configs: Iterable[RunConfig]) -> list[list[RunConfig]]:
     return [sorted(group, key=_adam) for group in groups.values()]
 
 
-def _adam(config: RunConfig) -> tuple[float, float]:
-    return config.train.learning_rate, config.train.weight_decay
+def _adam(config: RunConfig) -> tuple[str, float, float, float, float, float]:
+    train = config.train
+    rate, schedule = train.learning_rate, ""
+    if isinstance(rate, Choice):
+        rate, schedule = 0.0, str(rate)
+    return schedule, rate, train.weight_decay, train.beta1, train.beta2, train.epsilon
 
 
 def _sized(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,29 +12,30 @@ from vaebench.ops.adam import AdamScalars, Moments, MoveGroups
 from vaebench.ops.c.adam import MoveInC, can_move_in_c
 from vaebench.ops.c.rows import addresses
 
+AdamAt = Callable[[int], Sequence[AdamScalars]]
+"""A step -> Adam's scalars of each run at it; one object where they do not change."""
+
 
 class StackAdam:
     """AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019, algorithm 2) with scalars for each run of
     a stack: in C where that can run, else torch.optim.AdamW, fused."""
 
-    def __init__(
-        self, model: VAE, scalars: Sequence[AdamScalars], moments: Moments | None = None
-    ) -> None:
-        self.parameters, self.scalars = list(model.parameters()), scalars
+    def __init__(self, model: VAE, moments: Moments | None = None) -> None:
+        self.parameters = list(model.parameters())
         self.moments = moments or Moments.of_zeros([p.detach() for p in self.parameters])
         self._place()
 
-    def step(self) -> None:
-        """Move every parameter that has a gradient."""
+    def step(self, scalars: Sequence[AdamScalars]) -> None:
+        """Move every parameter that has a gradient, by the scalars of each run."""
         if addresses(self.parameters) != self.places:
             self._place()  # a parameter's .data was assigned: it lies elsewhere now
-        self.move([p.grad for p in self.parameters])
+        self.move([p.grad for p in self.parameters], scalars)
 
     def _place(self) -> None:
         """Look up where the parameters lie."""
         values = [p.detach() for p in self.parameters]
         way = MoveInC if can_move_in_c(values) else MoveGroups
-        self.places, self.move = addresses(values), way(values, self.moments, self.scalars)
+        self.places, self.move = addresses(values), way(values, self.moments)
 
 
 class Descent:
@@ -43,26 +44,32 @@ class Descent:
     def __init__(
         self,
         model: VAE,
-        adam: Sequence[AdamScalars],
+        adam: AdamAt,
         limits: Tensor,
         moments: Moments | None = None,
     ) -> None:
         self.model, self.adam, self.limits = model, adam, limits
         self.clips = bool(limits.isfinite().any())
-        self.optimiser = StackAdam(model, adam, moments)
+        self.optimiser = StackAdam(model, moments)
 
     @property
     def moments(self) -> Moments:
         """The moments that Adam keeps."""
         return self.optimiser.moments
 
-    def __call__(self) -> Tensor | None:
-        """Move by the gradients in the model.
+    def adam_over(self, steps: range) -> list[Sequence[AdamScalars]]:
+        """Adam's scalars of each run over some steps; of the first alone where they are of all."""
+        of_steps = [self.adam(step) for step in steps]
+        alike = all(scalars is of_steps[0] for scalars in of_steps)
+        return of_steps[:1] if alike else of_steps
+
+    def __call__(self, step: int) -> Tensor | None:
+        """Move by the gradients in the model, those of a step.
 
         Returns the norms [S] before clipping; None where no run is clipped.
         """
         norms = clip_gradients(self.model, self.limits) if self.clips else None
-        self.optimiser.step()
+        self.optimiser.step(self.adam(step))
         return norms
 
 

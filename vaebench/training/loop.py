@@ -14,13 +14,12 @@ from vaebench.core.memory import keep_freed_memory
 from vaebench.data import Dataset
 from vaebench.models import VAE, put_back, select
 from vaebench.objectives import OBJECTIVES
-from vaebench.ops.adam import AdamScalars
 from vaebench.training.checkpoints import Checkpoint, checkpoints, resume
 from vaebench.training.curves import Curve, Ending, Log, Step
 from vaebench.training.descent import Descent
 from vaebench.training.minibatches import batches
 from vaebench.training.progress import AT_START, Progress
-from vaebench.training.scalars import scalars
+from vaebench.training.scalars import adam_scalars, scalars
 from vaebench.training.step import MakeBlocks, initial_state, loss_of
 from vaebench.training.stepping.eager import eager
 
@@ -55,9 +54,8 @@ def training_steps(
     scalars_at = scalars(configs, place)
     state = start.state or initial_state(objective, len(configs), place)
     loss = loss_of(first, dataset)
-    adam = [AdamScalars(c.train.learning_rate, c.train.weight_decay) for c in configs]
     limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
-    descent = Descent(model, adam, limits, start.moments)
+    descent = Descent(model, adam_scalars(configs), limits, start.moments)
     take = make_blocks(model, loss, descent, first.train.num_steps - start.index)
     noise = streams(configs, "train")
 

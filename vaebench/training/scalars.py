@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vaebench.config import Choice, RunConfig
+from vaebench.config import Choice, RunConfig, TrainConfig
 from vaebench.config.schedules import SCHEDULES
 from vaebench.core.hyper import Scalar
 from vaebench.objectives import OBJECTIVES
+from vaebench.ops.adam import AdamScalars
 
 
 def scalars(configs: Sequence[RunConfig], place: Tensor) -> Callable[[int], Scalars]:
@@ -34,6 +35,25 @@ def scalars(configs: Sequence[RunConfig], place: Tensor) -> Callable[[int], Scal
         return at_step
     same = at_step(0)
     return lambda step: same
+
+
+def adam_scalars(configs: Sequence[RunConfig]) -> Callable[[int], Sequence[AdamScalars]]:
+    """Adam's scalars of each run over the steps of training; one object for all steps where no
+    learning rate has a schedule."""
+
+    def at_step(step: int) -> Sequence[AdamScalars]:
+        progress = step / configs[0].train.num_steps
+        return [_of_adam(config.train, progress) for config in configs]
+
+    if any(isinstance(config.train.learning_rate, Choice) for config in configs):
+        return at_step
+    same = at_step(0)
+    return lambda step: same
+
+
+def _of_adam(train: TrainConfig, progress: float) -> AdamScalars:
+    rate = _value_at(train.learning_rate, progress)
+    return AdamScalars(rate, train.weight_decay, train.beta1, train.beta2, train.epsilon)
 
 
 def trajectories(
@@ -68,22 +88,28 @@ def trajectory(
 
 
 def settled(config: RunConfig) -> int:
-    """The first step from which no schedule of the run changes its value any more; 0 without one.
+    """The first step from which no schedule of the run's loss changes its value any more, and its
+    learning rate rises no more; 0 without a schedule.
 
     It compares the values, rounded as the loop reads them, so it holds for any schedule. One that
-    still changes at the last step never settles before it.
+    still changes at the last step never settles before it; a learning rate that only falls does
+    from the start, as every point of the curve has the same objective.
     """
     schedules = [value for value in _values(config) if isinstance(value, Choice)]
-    if not schedules:
-        return 0
-    num_steps = config.train.num_steps
-    table = _tables(schedules, num_steps)
-    changes = (table[:, 1:] != table[:, :-1]).any(0).nonzero()
-    return int(changes.max()) + 1 if len(changes) else 0
+    num_steps, rate = config.train.num_steps, config.train.learning_rate
+    changes = torch.zeros(num_steps - 1, dtype=torch.bool)
+    if schedules:
+        table = _tables(schedules, num_steps)
+        changes |= (table[:, 1:] != table[:, :-1]).any(0)
+    if isinstance(rate, Choice):
+        (rates,) = _tables([rate], num_steps)
+        changes |= rates[1:] > rates[:-1]
+    steps = changes.nonzero()
+    return int(steps.max()) + 1 if len(steps) else 0
 
 
 def _values(config: RunConfig) -> tuple[float | Choice, ...]:
-    """The numbers and schedules of a run's scalars."""
+    """The numbers and schedules of the scalars of a run's loss."""
     of_objective, of_posterior = config.objective.hyper, config.posterior.hyper
     return (*of_objective.values(), *of_posterior.values(), config.rate_weight)
 
@@ -98,8 +124,11 @@ def _tables(values: Sequence[float | Choice], num_steps: int) -> Tensor:
 def _at_each_step(value: float | Choice, num_steps: int) -> list[float]:
     if not isinstance(value, Choice):
         return [value] * num_steps
-    schedule = SCHEDULES[value.name]
-    return [schedule(step / num_steps, **value.hyper) for step in range(num_steps)]
+    return [_value_at(value, step / num_steps) for step in range(num_steps)]
+
+
+def _value_at(value: float | Choice, progress: float) -> float:
+    return SCHEDULES[value.name](progress, **value.hyper) if isinstance(value, Choice) else value
 
 
 State = dict[str, Tensor]

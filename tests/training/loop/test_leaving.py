@@ -295,10 +295,10 @@ def test_training_goes_on_from_its_progress_as_if_it_had_not_stopped(variant, nu
 
 def test_progress_of_some_runs_is_a_copy_of_theirs():
     model, _ = steps_of([run_config(seed=seed) for seed in range(3)])
-    adam = StackAdam(model, [AdamScalars(1e-3)] * 3)
+    adam, scalars = StackAdam(model), [AdamScalars(1e-3)] * 3
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
-    adam.step()
+    adam.step(scalars)
     state = {"multiplier": torch.arange(3.0)[:, None]}
     part = Progress(7, adam.moments, state).of([2, 0])
     assert part.index == 7
@@ -307,7 +307,7 @@ def test_progress_of_some_runs_is_a_copy_of_theirs():
     for whole, subset in zip(adam.moments.second, part.moments.second, strict=True):
         assert torch.equal(subset, whole[[2, 0]])
     kept = [t.clone() for t in (*part.moments.first, part.moments.count)]
-    adam.step()
+    adam.step(scalars)
     assert all(map(torch.equal, kept, (*part.moments.first, part.moments.count)))
 
 

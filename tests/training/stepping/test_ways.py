@@ -19,7 +19,10 @@ pytestmark = OF_COMPILING
 NUM_STEPS = 8
 FELT = {
     "batch_size": (8, 8),
-    "learning_rate": (1e-2, 3e-3),
+    "learning_rate": (1e-2, {"name": "cosine", "start": 1e-2, "warm_up": 0.2}),
+    "beta1": (0.5, 0.99),
+    "beta2": (0.5, 0.99),
+    "epsilon": (1e-4, 1e-2),
     "max_grad_norm": (0.5, 2.0),
     "weight_decay": (0.5, 0.1),
     "precision": ("bfloat16", "bfloat16"),

@@ -1,10 +1,15 @@
 /* Adam (Kingma & Ba 2015, algorithm 1) with the weight decay of Loshchilov & Hutter 2019, algorithm
-   2; beta1 is 0.9, beta2 0.999 and epsilon 1e-8. */
+   2. */
 
 #ifndef VAEBENCH_ADAM_H
 #define VAEBENCH_ADAM_H
 
 #include <stdint.h>
+
+/* What may differ between runs and steps: the fields of AdamScalars in ops/adam.py, in their order. */
+typedef struct {
+    double learning_rate, weight_decay, beta1, beta2, epsilon;
+} AdamScalars;
 
 /* The factors of one step of one run, computed from Adam's scalars. */
 typedef struct {
@@ -12,9 +17,11 @@ typedef struct {
     float rate;   /* learning rate over the first moment's bias */
     float spread; /* root of the second moment's bias, inverse */
     float share;  /* of the gradient that clipping leaves: 1 */
+    float new_first, new_second, old_second; /* shares of new and old values in the moments */
+    float epsilon;
 } AdamStep;
 
-__attribute__((visibility("hidden"))) AdamStep adam_step(double count, double learning_rate, double weight_decay);
+__attribute__((visibility("hidden"))) AdamStep adam_step(double count, const AdamScalars *of);
 
 __attribute__((visibility("hidden"))) void adam_move(AdamStep step, int64_t numbers, const float *restrict gradient,
                float *restrict weight, float *restrict first, float *restrict second);

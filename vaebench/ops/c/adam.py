@@ -19,26 +19,31 @@ def can_move_in_c(values: Sequence[Tensor]) -> bool:
     return fit and c.library() is not None
 
 
+NUM_SCALARS = len(AdamScalars._fields)
+
+
 class MoveInC:
     """Moves all runs, each by its own scalars.
 
     C is told once where parameters and moments lie: their memory must stay where it is.
     """
 
-    def __init__(
-        self, values: Sequence[Tensor], moments: Moments, scalars: Sequence[AdamScalars]
-    ) -> None:
+    def __init__(self, values: Sequence[Tensor], moments: Moments) -> None:
         # Kept, so that no memory is freed whose address C has.
         self.tensors = [*values, *moments.first, *moments.second], moments.count
-        num_tensors, num_runs = len(values), len(scalars)
+        num_tensors, num_runs = len(values), len(values[0])
         sizes = (ctypes.c_int64 * num_tensors)(*(t[0].numel() for t in values))
-        rates = (ctypes.c_double * (2 * num_runs))(*itertools.chain(*zip(*scalars, strict=True)))
         places = (ctypes.c_void_p * (3 * num_tensors))(*(t.data_ptr() for t in self.tensors[0]))
         count = moments.count.data_ptr()
-        self.arguments = num_tensors, num_runs, sizes, rates, places, count
+        self.scalars: Sequence[AdamScalars] = ()
+        self.numbers = (ctypes.c_double * (NUM_SCALARS * num_runs))()
+        self.arguments = num_tensors, num_runs, sizes, self.numbers, places, count
         self.addresses = ctypes.c_void_p * num_tensors
 
-    def __call__(self, gradients: Sequence[Tensor | None]) -> None:
-        """One step by the gradients of all parameters, dense; None where there is none."""
+    def __call__(self, gradients: Sequence[Tensor | None], scalars: Sequence[AdamScalars]) -> None:
+        """One step by the gradients of all parameters, dense, None where there is none, and the
+        scalars of each run."""
+        if scalars is not self.scalars:
+            self.scalars, self.numbers[:] = scalars, [*itertools.chain(*scalars)]
         places = self.addresses(*(None if g is None else g.data_ptr() for g in gradients))
         c.functions().vaebench_adam(*self.arguments, places)

@@ -34,7 +34,8 @@ typedef struct {
     const Images *images;
     const int64_t *rows; /* [T, S, B] */
     int64_t batch;
-    const double *rates;  /* S learning rates, then S weight decays */
+    const AdamScalars *adam; /* [T, S] */
+    int64_t adam_per_step;   /* S, or 0 where those of the first step are those of all */
     const double *limits; /* [S] of norms of gradients */
     double count;         /* of the steps before */
     float *losses;        /* [T, S] */
@@ -68,7 +69,7 @@ static double norm_of(const Work *w, float *const *gradients) {
 }
 
 static void descend(const Work *w, int64_t t, int64_t s, float *const *gradients) {
-    AdamStep all = adam_step(w->count + (double)(t + 1), w->rates[s], w->rates[w->num_runs + s]);
+    AdamStep all = adam_step(w->count + (double)(t + 1), &w->adam[t * w->adam_per_step + s]);
     AdamStep clipped = all;
     int last = t == w->num_steps - 1;
     if (last || isfinite(w->limits[s])) {

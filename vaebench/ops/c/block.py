@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -56,17 +55,13 @@ class BlockInC:
         self,
         graph: CompiledGraph,
         moved: Sequence[Moved],
-        scalars: Sequence[AdamScalars],
         limits: Sequence[float],
     ) -> None:
         """`limits` [S]: of the gradients' norms."""
         self.graph, self.moved = graph, moved  # kept, so that no memory of them is freed
-        self.num_runs = len(scalars)
+        self.num_runs = len(limits)
         parameter = structure("Parameter")
         self.parameters = (parameter * len(moved))(*(parameter(*_fields(one)) for one in moved))
-        self.rates = (ctypes.c_double * (2 * self.num_runs))(
-            *itertools.chain(*zip(*scalars, strict=True))
-        )
         self.limits = (ctypes.c_double * self.num_runs)(*limits)
 
     def __call__(
@@ -76,6 +71,7 @@ class BlockInC:
         states: Sequence[int],
         images: ctypes.Structure,
         rows: Tensor,
+        adam: Sequence[Sequence[AdamScalars]],
         count: float,
         results: Results,
     ) -> None:
@@ -83,9 +79,10 @@ class BlockInC:
 
         `inputs`: of the graph, [T, S, ...] each, 1 for T or S where there is one for all; of these
         `minibatch` is filled with the `images` (`ops.c.images`) that `rows` [T, S, B] name, and
-        `states` take what the last output has for the next step. `count`: steps before. Raises
-        RuntimeError where PyTorch fails.
+        `states` take what the last output has for the next step. `adam`: scalars of each run, for
+        each step or one for all. `count`: steps before. Raises RuntimeError where PyTorch fails.
         """
+        of_adam = torch.tensor(adam, dtype=torch.float64)
         in_c = [_input(values) for values in inputs]
         all_inputs = (structure("Input") * len(in_c))(*in_c)
         state_inputs = (ctypes.c_int64 * len(states))(*states)
@@ -106,7 +103,8 @@ class BlockInC:
             images=ctypes.addressof(images),
             rows=rows.data_ptr(),
             batch=rows.shape[2],
-            rates=ctypes.addressof(self.rates),
+            adam=of_adam.data_ptr(),
+            adam_per_step=self.num_runs if len(adam) > 1 else 0,
             limits=ctypes.addressof(self.limits),
             count=count,
             losses=results.losses.data_ptr(),

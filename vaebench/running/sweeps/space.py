@@ -89,7 +89,9 @@ def search_space(config: RunConfig, wanted: Wanted, fixed: Collection[str] = ())
         if hyper.search is not None and not isinstance(value, Choice)
     }
     ranges = {place: wish for place, wish in wanted.items() if _has(config, place, hypers)}
-    wishes: dict[str, SearchRange | list[Any]] = {"train.learning_rate": LEARNING_RATE}
+    wishes: dict[str, SearchRange | list[Any]] = {}
+    if not isinstance(config.train.learning_rate, Choice):
+        wishes["train.learning_rate"] = LEARNING_RATE
     wishes |= {place: wish for place, wish in usual.items() if not _within(place, ranges)} | ranges
     wishes = {place: wish for place, wish in wishes.items() if place not in fixed}
     if not wishes:
@@ -120,7 +122,10 @@ def check_used(wanted: Wanted, spaces: Sequence[Space]) -> None:
 
 def _declared(config: RunConfig) -> Iterator[tuple[str, Hyper, float | Choice]]:
     """Every hyperparameter of a run by its place, and its value; those of schedules come last."""
-    scheduled = {"rate_weight": config.rate_weight}
+    scheduled = {
+        "rate_weight": config.rate_weight,
+        "train.learning_rate": config.train.learning_rate,
+    }
     parts = {
         "objective": (OBJECTIVES[config.objective.name].hyper, config.objective),
         "likelihood": (LIKELIHOODS[config.likelihood.name].hyper, config.likelihood),

@@ -63,7 +63,7 @@ class OneByOne:
         for t, of_step in enumerate(scalars):
             here = noise.at(step=batches.first + t)
             loss, measured, state = self.take(batches[t], here, of_step.with_state(state))
-            norms = self.descend()
+            norms = self.descend(here.step)
             losses.append(loss)
         return Block(torch.stack(losses), measured, norms, state)
 

@@ -63,7 +63,6 @@ class CompiledBlocks:
         self.take = BlockInC(
             self.graph.code,
             _moved(self.model, self.descend, self.graph.moved),
-            self.descend.adam,
             self.descend.limits.tolist(),
         )
 
@@ -90,6 +89,7 @@ class CompiledBlocks:
             states=range(first_state, first_state + len(state)),
             images=for_c(batches.images.stored, batches.images.reading),
             rows=batches.rows.contiguous(),
+            adam=self.descend.adam_over(batches.steps),
             count=self.descend.moments.count.item(),
             results=results,
         )
