@@ -7,10 +7,11 @@ their runs are kept, so that nothing is trained: what is left is the coordinator
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
+
+import pandas as pd
 
 from vaebench.config.study import Study
 from vaebench.config.sweep import Budget, SweepConfig
@@ -39,14 +40,18 @@ def measured(num_trials: int, out: Path, workers: int | None) -> dict[str, float
         (out / "sweep.journal").unlink()
     figures["coordinator_share"] = figures["trained_coordinator_s"] / figures["trained_wall_s"]
     figures["trials_per_s_without_training"] = num_trials / figures["recorded_wall_s"]
-    return figures
+    return {name: round(value, 4) for name, value in figures.items()}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = measured(arguments.trials, Path(folder), arguments.workers)
-    print(json.dumps(figures, indent=1))
+        table = pd.DataFrame([measured(arguments.trials, Path(folder), arguments.workers)])
+    print(table.T.to_string(header=False))
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        table.to_csv(arguments.out / "coordinator.csv", index=False)

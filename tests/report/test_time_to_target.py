@@ -55,6 +55,26 @@ def test_a_run_that_is_lost_or_never_there_counts_as_infinitely_long():
     assert (table.loc["one", "reached"], table.loc["one", "runs"]) == (1, 3)
 
 
+def test_a_variant_that_lost_all_its_runs_never_arrives_and_one_from_elsewhere_is_not_there():
+    nothing = [np.nan]
+    table = table_of(
+        run("0", "one", 0, [-1.0]),
+        run("1", "lost", 0, nothing, status="diverged"),
+        run("2", "elsewhere", 0, nothing),
+        target=-5.0,
+    )
+    assert set(table.index) == {"one", "lost"}
+    lost = table.loc["lost"]
+    assert (lost["steps"], lost["seconds"], lost["reached"]) == (np.inf, np.inf, 0)
+
+
+def test_a_run_that_stopped_early_counts_to_its_last_point():
+    """Its best point is one of those that it has; a target beyond is never reached."""
+    runs = run("0", "early", 0, [-9.0, -4.0]), run("1", "late", 0, [-9.0, -8.0, -4.0, -3.0])
+    assert table_of(*runs, target=-4.0)["steps"].to_dict() == {"early": 2.0, "late": 3.0}
+    assert table_of(*runs, target=-3.5)["steps"].to_dict() == {"early": np.inf, "late": 4.0}
+
+
 def test_the_usual_target_is_what_half_of_the_variants_reach():
     """In half of their runs, by the best point; of an even number the lower of the middle two."""
     bests = {"a": (-4.0, -9.0), "b": (-3.0, -2.9), "c": (-2.0, -1.9), "d": (-1.0, np.nan)}

@@ -52,7 +52,7 @@ def time_to_target(
         [
             dict(zip(KEYS, key, strict=True)) | _line(line)
             for key, line in reached.groupby(KEYS, sort=False)
-            if line["best"].notna().any()  # else a model from elsewhere
+            if line["aim"].notna().any() and not _is_elsewhere(line)
         ]
     )
 
@@ -120,10 +120,15 @@ def _first_points(points: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def _line(runs: pd.DataFrame) -> dict[str, object]:
     """What one variant takes, given a row for each run with its first point at the target."""
     times = {name: _median(runs[column]) for column, name in MEASURES.items()}
-    if not runs["num_timed"].any():
+    if runs["best"].notna().any() and not runs["num_timed"].any():
         times["seconds"] = float("nan")
     num_reached = int(runs["step"].count())
     return {"target": runs["aim"].iloc[0], "runs": len(runs), "reached": num_reached, **times}
+
+
+def _is_elsewhere(runs: pd.DataFrame) -> bool:
+    """Whether runs were trained elsewhere: they are done, and have no learning curve."""
+    return bool(runs["best"].isna().all() and (runs["status"] == "done").all())
 
 
 def _median(values: pd.Series) -> float:
