@@ -230,4 +230,4 @@ def _signs(variants: Sequence[Standing], examples: Examples) -> dict[tuple[str, 
 
 
 def _named(pairs: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(" and ".join(both) for both in pairs)
+    return " | ".join(" and ".join(both) for both in pairs)  # names have commas
