@@ -251,6 +251,23 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def large(session: nox.Session) -> None:
+    """Train on 10 GB of images in a sparse file, in two to six minutes: memory beside it."""
+    install(session)
+    session.run("python", "-m", "benchmarks.data.large", *session.posargs)
+
+
+@nox.session
+def own(session: nox.Session) -> None:
+    """Data of every kind under a built-in network and a user's own, 48 runs."""
+    install(session, "report")
+    out, study = str(RESULTS / "own"), STUDIES / "own.toml"
+    plugin = str(STUDIES / "own.py")
+    session.run("vaebench", "run", str(study), "--plugin", plugin, "--out", out, "--no-timings")
+    session.run("vaebench", "report", out)
+
+
+@nox.session
 def shapes(session: nox.Session) -> None:
     """Beta against rate, distortion and disentanglement, in about two minutes on two cores."""
     reference_study(session, "shapes")

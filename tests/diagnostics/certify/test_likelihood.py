@@ -112,6 +112,12 @@ def test_counts_without_end_pass_and_need_their_constant():
     assert "sums to 1 over x in 0, 1, 2, ..." in failing(wrong)
 
 
+def test_an_exposure_that_multiplies_no_mean_is_found():
+    """Logits are no logs of means."""
+    wrong = replace(LIKELIHOODS["bernoulli"], log_mean=True)
+    assert "an exposure multiplies its mean" in failing(wrong)
+
+
 # ------------------------------------------------------------------ wrong ones
 
 
