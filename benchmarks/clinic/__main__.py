@@ -1,7 +1,8 @@
 """Whether the clinic names what is wrong, and nothing else: `nox -s clinic` calls this.
 
-Twelve spoiled runs, of which it has to name what each was spoiled by; and 100 runs that nothing is
-wrong with, of which it may complain about one.
+Twelve kinds of spoiled runs, of which it has to name what each was spoiled by; and 100 runs that
+nothing is wrong with, of which it may complain about one. The rules' thresholds were set by the
+first seed of the spoiled runs and by the healthy ones; the second seed has had no part in that.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from vaebench.config.study import resolve
 from vaebench.report.clinic import Case, explain
 
 HEALTHY = Path(__file__).with_name("healthy.toml")
+SEEDS = (0, 1)
 LEAST_NAMED, MOST_FALSE = 11, 1
+"""Of twelve faults and of the healthy runs."""
 
 
 def main() -> None:
@@ -34,25 +37,27 @@ def main() -> None:
     for name, table in (("faults", spoiled), ("healthy", healthy)):
         content = table.to_csv(index=False).encode()
         results.write_atomically(options.out / f"{name}.csv", content)
-    named, alarms = int(spoiled["named"].sum()), int((healthy["complaints"] != "").sum())
+    named, alarms = spoiled.groupby("seed")["named"].sum(), int((healthy["complaints"] != "").sum())
     print(
-        f"{named} of {len(spoiled)} faults named; {alarms} of {len(healthy)} healthy runs doubted"
+        f"faults named, by seed: {named.to_dict()}; {alarms} of {len(healthy)} healthy runs doubted"
     )
-    if named < LEAST_NAMED or alarms > MOST_FALSE:
+    if named.min() < LEAST_NAMED or alarms > MOST_FALSE:
         sys.exit(1)
 
 
 def of_faults(out: Path) -> pd.DataFrame:
     """What the clinic says of each spoiled run, a line each."""
     every = faults(out / "data")
-    runs = resolve([fault.config(seed=0) for fault in every])
+    cases = [(fault, seed) for seed in SEEDS for fault in every]
+    runs = resolve([fault.config(seed) for fault, seed in cases])
     vb.run(runs, out=out, timings=False)
     lines = []
-    for fault, config in zip(every, runs, strict=True):
+    for (fault, seed), config in zip(cases, runs, strict=True):
         findings = names_of(out, results.read(out, config.id))
         lines.append(
             {
                 "fault": fault.what,
+                "seed": seed,
                 "to name": fault.name,
                 "named": fault.name in findings,
                 "all that is named": "; ".join(findings),

@@ -1,0 +1,122 @@
+"""The page in a browser: it asks for nothing, tables sort and filter, and all can use it."""
+
+import shutil
+
+import pytest
+
+from tests.report.page.test_render import page_of
+from tests.report.test_tables import RECORDS
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium"),
+]
+PHONE, DESK = 380, 1400
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    page_of(folder, RECORDS)
+    return (folder / "report" / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, address):
+    """Opens the page, and keeps what the console says and what is asked of a network."""
+    pages = []
+
+    def opened(width=DESK, scheme="light"):
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.said, page.asked = [], []
+        page.on("console", lambda message: page.said.append(message.text))
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.goto(address)
+        pages.append(page)
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+
+
+def draw_all(page):
+    """Bring every chart into the window."""
+    for chart in page.query_selector_all(".chart"):
+        chart.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "[...document.querySelectorAll('.chart')].every((chart) => chart.querySelector('canvas'))"
+    )
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "dark"), (DESK, "light")])
+def test_charts_are_drawn_without_a_word_and_all_can_use_the_page(opened, address, width, scheme):
+    page = opened(width, scheme)
+    draw_all(page)
+    assert page.said == []
+    assert [url for url in page.asked if not url.startswith("data:")] == [address]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    violations = axe.Axe().run(page).response["violations"]
+    assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in violations] == []
+
+
+def names(page):
+    rows = page.query_selector_all("#ranking-0 tbody tr:not([hidden]) .pick")
+    return [row.inner_text() for row in rows]
+
+
+def test_a_heading_sorts_by_keyboard_and_says_so(opened):
+    page = opened()
+    ranked = names(page)
+    assert ranked == ["elbo", "near", "worse", "lost"]
+    for direction, order in (("ascending", ["lost", "elbo"]), ("descending", ["worse", "near"])):
+        button = page.locator("#ranking-0 thead th button", has_text="NLL (nats)")
+        button.focus()
+        page.keyboard.press("Enter")
+        assert names(page)[:2] == order
+        heading = page.locator(f"#ranking-0 thead th[aria-sort={direction}]")
+        assert heading.count() == 1
+    page.locator("#ranking-0 thead th button", has_text="rank").first.click()
+    assert names(page) == ranked, "what has no rank stays at the end"
+
+
+def test_a_filter_hides_and_counts(opened):
+    page = opened()
+    page.locator(".filter").first.fill("ELB")
+    assert names(page) == ["elbo"]
+    assert page.locator(".count").first.inner_text() == "1 of 4 shown"
+    page.locator(".filter").first.fill("")
+    assert len(names(page)) == 4
+
+
+def test_a_name_is_picked_in_table_and_charts(opened):
+    page = opened()
+    draw_all(page)
+    page.locator("#ranking-0 .pick").nth(1).click()
+    pressed = page.locator("#ranking-0 .pick[aria-pressed=true]")
+    assert pressed.all_inner_texts() == ["near"]
+    shown = page.evaluate("[...VIEWS.values()].map((view) => view.signal('picked'))")
+    assert shown and set(shown) == {"near"}
+
+
+def test_columns_on_demand_and_a_link_that_opens_the_runs(opened):
+    page = opened()
+    hidden = page.locator("#ranking-0 th.more").first
+    assert not hidden.is_visible()
+    page.locator(".all").first.check()
+    assert hidden.is_visible()
+    page.locator("#ranking-0 tbody tr a").first.click()
+    page.wait_for_function("document.querySelector('#runs-0').closest('details').open")
+    assert page.locator("#runs-0").is_visible()
