@@ -2,8 +2,8 @@
 
 FAULTS_LOG=FILE: it gets a line for each stack that is trained, and at a command's end one with the
 number of its steps of writing. FAULTS_AT=N: at its Nth such step a command kills itself; or, with
-FAULTS_FILL=FILE, that file takes all the room there is. FAULTS_CLOCK=SEED: the time of day is
-another one at every look.
+FAULTS_FILL=FILE, that file takes all the room there is from then on. FAULTS_CLOCK=SEED: the time of
+day is another one at every look.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def log_training(loop: Any) -> None:
 
 def fill(path: str) -> None:
     """Leave no room on the disk of a file."""
-    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+    with contextlib.suppress(OSError), open(path, "ab", buffering=0) as file:
         for size in (1 << 16, 1 << 12):
             with contextlib.suppress(OSError):
                 while file.write(bytes(size)) == size:
@@ -85,13 +85,13 @@ def act(path: str) -> None:
 
 
 def count_writing(at: int) -> None:
-    """Count the steps in which files are written: at one of them the fault happens."""
+    """Count the steps in which files are written: from one of them on the fault happens."""
     steps = itertools.count(1)
     taken = [0]
 
     def step() -> None:
         taken[0] = next(steps)
-        if taken[0] == at:
+        if 0 < at <= taken[0]:
             act(os.environ.get("FAULTS_FILL", ""))
 
     def around(function: Callable[..., Any]) -> Callable[..., Any]:
