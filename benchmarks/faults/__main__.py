@@ -90,7 +90,7 @@ def kills_table(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """The series summed up, by command and victim, and in all."""
     rows = pd.DataFrame(lines, columns=None if lines else [*OF_SERIES, "kills"])
     rows.insert(2, "series", 1)
-    summed = rows.groupby([*OF_SERIES], sort=False).sum().reset_index()
+    summed = rows.groupby([*OF_SERIES]).sum().reset_index()
     total = {"work": "all", "victim": "", **summed.drop(columns=[*OF_SERIES]).sum().to_dict()}
     return pd.concat([summed, pd.DataFrame([total])], ignore_index=True)
 
