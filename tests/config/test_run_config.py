@@ -18,6 +18,7 @@ SCALARS = {
     "train.beta1": 0.5,
     "train.beta2": 0.9,
     "train.epsilon": 1e-4,
+    "train.ema": 0.5,
     "train.patience": 3,
     "train.keep": "best",
     "train.weight_decay": 0.01,

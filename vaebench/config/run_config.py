@@ -107,7 +107,7 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 TRAIN_SCALARS = (
-    *("learning_rate", "max_grad_norm", "weight_decay", "beta1", "beta2", "epsilon"),
+    *("learning_rate", "max_grad_norm", "weight_decay", "beta1", "beta2", "epsilon", "ema"),
     *("patience", "keep"),
 )
 """Settings of training in which the runs of one stack may differ."""

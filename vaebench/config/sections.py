@@ -26,7 +26,7 @@ Positive = Annotated[float, Meta(gt=0.0, le=sys.float_info.max)]
 Binarisation = Literal["none", "dynamic", "threshold", "static"]
 
 
-ADDED = ("keep", "beta1", "beta2", "epsilon")
+ADDED = ("keep", "beta1", "beta2", "epsilon", "ema")
 """Settings of training that earlier runs did not have: they are part of a run's id, and of its
 settings, only where they are not at their defaults."""
 
@@ -141,6 +141,9 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Share of the old value in Adam's average of squared gradients."""
     epsilon: Annotated[float, Meta(ge=1e-30, le=1.0)] = 1e-8
     """What Adam adds to the root of that average."""
+    ema: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
+    """Decay of a moving average of the weights, by which the run is graded, on the learning curve
+    too: average = ema x average + (1 - ema) x weights after each step; 0: by the weights."""
     patience: AtLeastOne | None = None
     """A run stops after so many points of its learning curve, of which there are 40 to 79 (a point
     for each step where they are fewer), without a better ELBO on the validation part; None: never.

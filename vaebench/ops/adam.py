@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -20,26 +20,32 @@ class AdamScalars(NamedTuple):
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    ema: float = 0.0
+    """Share of the old value in the moving average of weights, where there is one."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What Adam keeps: two averages for each parameter, and the number of steps."""
+    """What Adam keeps: two averages for each parameter's gradient, and the number of steps; and a
+    moving average of each parameter, where one is wanted."""
 
     first: list[Tensor]
     second: list[Tensor]
     count: Tensor
+    averages: list[Tensor] = field(default_factory=list)
 
     @staticmethod
-    def of_zeros(values: Sequence[Tensor]) -> Moments:
-        """The moments before the first step."""
+    def of_zeros(values: Sequence[Tensor], averaged: bool = False) -> Moments:
+        """The moments before the first step. `averaged`: with averages of the values."""
         first, second = ([torch.zeros_like(v) for v in values] for _ in range(2))
-        return Moments(first, second, torch.zeros((), device=values[0].device))
+        averages = [v.clone() for v in values] if averaged else []
+        return Moments(first, second, torch.zeros((), device=values[0].device), averages)
 
     def of(self, runs: Sequence[int]) -> Moments:
         """The moments of some runs of the stack, copied."""
-        first, second = ([t[list(runs)] for t in kind] for kind in (self.first, self.second))
-        return Moments(first, second, self.count.clone())
+        kinds = (self.first, self.second, self.averages)
+        first, second, averages = ([t[list(runs)] for t in kind] for kind in kinds)
+        return Moments(first, second, self.count.clone(), averages)
 
 
 @dataclass(frozen=True)
@@ -51,13 +57,14 @@ class Group:
     parameters: list[Tensor]
     first: list[Tensor]
     second: list[Tensor]
+    averages: list[Tensor]
 
     def of(self, chosen: tuple[int, ...]) -> tuple[list[Tensor], ...]:
-        """Parameters and moments of the chosen numbers; mostly they are all."""
-        kinds = self.parameters, self.first, self.second
+        """Parameters, moments and averages of the chosen numbers; mostly they are all."""
+        kinds = self.parameters, self.first, self.second, self.averages
         if len(chosen) == len(self.parameters):
             return kinds
-        return tuple([kind[i] for i in chosen] for kind in kinds)
+        return tuple([kind[i] for i in chosen] if kind else [] for kind in kinds)
 
 
 class MoveGroups:
@@ -65,7 +72,7 @@ class MoveGroups:
 
     def __init__(self, values: Sequence[Tensor], moments: Moments) -> None:
         self.count = moments.count
-        self.kinds = values, moments.first, moments.second
+        self.kinds = values, moments.first, moments.second, moments.averages
         self.scalars: Sequence[AdamScalars] = ()
 
     def __call__(self, gradients: Sequence[Tensor | None], scalars: Sequence[AdamScalars]) -> None:
@@ -77,9 +84,11 @@ class MoveGroups:
         present = [g for g in gradients if g is not None]
         self.count.add_(1)
         for group in self.groups:
-            parameters, first, second = group.of(have)
+            parameters, first, second, averages = group.of(have)
             of_group = present if len(self.groups) == 1 else [g[group.runs] for g in present]
             fused_adam(parameters, of_group, Moments(first, second, self.count), group.scalars)
+            if averages:
+                torch._foreach_lerp_(averages, parameters, 1.0 - group.scalars.ema)
 
     def _grouped(self, scalars: Sequence[AdamScalars]) -> list[Group]:
         ends = list(itertools.accumulate(len(list(g)) for _, g in itertools.groupby(scalars)))

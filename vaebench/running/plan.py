@@ -105,12 +105,12 @@ def _groups(configs: Iterable[RunConfig]) -> list[list[RunConfig]]:
     return [sorted(group, key=_adam) for group in groups.values()]
 
 
-def _adam(config: RunConfig) -> tuple[str, float, float, float, float, float]:
+def _adam(config: RunConfig) -> tuple[str, float, float, float, float, float, float]:
     train = config.train
     rate, schedule = train.learning_rate, ""
     if isinstance(rate, Choice):
         rate, schedule = 0.0, str(rate)
-    return schedule, rate, train.weight_decay, train.beta1, train.beta2, train.epsilon
+    return schedule, rate, train.weight_decay, train.beta1, train.beta2, train.epsilon, train.ema
 
 
 def _sized(

@@ -25,8 +25,10 @@ class Checkpoint:
     values: list[Tensor]
     """Parameters and buffers: [1, ...] each."""
     first: list[Tensor]
-    """Adam's moments: none for a run that has stopped early, as for the next two."""
+    """Adam's moments: none for a run that has stopped early, as for the next three."""
     second: list[Tensor]
+    averages: list[Tensor]
+    """Moving averages of the parameters; none also where they are not averaged."""
     count: Tensor | None
     state: State
     curve: Curve
@@ -75,6 +77,7 @@ def resume(start: Sequence[Checkpoint], model: VAE, log: Log) -> Progress:
         [t.to(place) for t in _side_by_side([c.first for c in going_on])],
         [t.to(place) for t in _side_by_side([c.second for c in going_on])],
         first.count.to(place.device),
+        [t.to(place) for t in _averages(going_on)],
     )
     state = {name: torch.cat([c.state[name] for c in going_on]).to(place) for name in first.state}
     return Progress(first.index, moments, state)
@@ -87,11 +90,19 @@ def _checkpoint(model: VAE, log: Log, run: int, progress: Progress) -> Checkpoin
         _values(select(model, [run])),
         [t.cpu() for t in moments.first] if moments else [],
         [t.cpu() for t in moments.second] if moments else [],
+        [t.cpu() for t in moments.averages] if moments else [],
         moments.count.cpu() if moments else None,
         {name: value.cpu() for name, value in (progress.state or {}).items()},
         curve,
         _values(log.best[run]) if run in log.best else [],
     )
+
+
+def _averages(some: Sequence[Checkpoint]) -> list[Tensor]:
+    """The averages of a stack, of which a run that is not averaged has its parameters."""
+    if not any(c.averages for c in some):
+        return []
+    return _side_by_side([c.averages or c.values[: len(c.first)] for c in some])
 
 
 def _values(model: VAE) -> list[Tensor]:

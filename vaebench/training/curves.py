@@ -18,6 +18,7 @@ from vaebench.evaluation.chunks import bytes_for
 from vaebench.evaluation.likelihood.bounds import bounds, rows_of_chunk
 from vaebench.models import VAE, put_back, select
 from vaebench.training.descent import gradient_norms
+from vaebench.training.progress import Progress, graded
 from vaebench.training.scalars import settled
 from vaebench.training.step import Measured
 
@@ -91,7 +92,7 @@ class Log:
         self.best = best
         self.steps_left -= taken
 
-    def runs_leave(self, step: Step[P], model: VAE, runs: Sequence[int]) -> bool:
+    def runs_leave(self, step: Step[Progress], model: VAE, runs: Sequence[int]) -> bool:
         """Record a step of these runs.
 
         Returns whether some of them are to leave after it, or all are to pause.
@@ -105,11 +106,12 @@ class Log:
         x = self.x_valid.to(step.loss)
         if model.num_runs not in self.num_rows:
             self.num_rows[model.num_runs] = rows_of_chunk(model, x, noise, bytes_for(x.device))
-        elbo = bounds(model, x, noise, num_samples=1, num_rows=self.num_rows[model.num_runs]).elbo
+        num_rows, kept = self.num_rows[model.num_runs], graded(model, step.progress)
+        elbo = bounds(kept, x, noise, num_samples=1, num_rows=num_rows).elbo
         for name, values in _point(step, model, elbo).items():
             for run, value in zip(runs, values.tolist(), strict=True):
                 self.curves[run][name].append(value)
-        self._keep_best(model, runs)
+        self._keep_best(kept, runs)
         gone = [run for run in runs if not self.goes_on(run)]
         not_taken = (self.num_steps - step.index - 1) * len(gone)
         self.steps_left -= self.every * len(runs) + not_taken
@@ -171,7 +173,7 @@ class Log:
         return max(elbos[-patience:]) <= max(elbos[:-patience])
 
 
-def _point(step: Step[P], model: VAE, valid_elbo: Tensor) -> dict[str, Tensor]:
+def _point(step: Step[Progress], model: VAE, valid_elbo: Tensor) -> dict[str, Tensor]:
     """One point of the learning curves: [S] each, of validation ELBOs [S, N]."""
     return {
         "step": torch.full_like(step.loss, step.index + 1),

@@ -48,6 +48,7 @@ class Descent:
         limits: Tensor,
         moments: Moments | None = None,
     ) -> None:
+        """`moments`: those to go on from; None: zeros, without averages of weights."""
         self.model, self.adam, self.limits = model, adam, limits
         self.clips = bool(limits.isfinite().any())
         self.optimiser = StackAdam(model, moments)

@@ -14,11 +14,12 @@ from vaebench.core.memory import keep_freed_memory
 from vaebench.data import Dataset
 from vaebench.models import VAE, put_back, select
 from vaebench.objectives import OBJECTIVES
+from vaebench.ops.adam import Moments
 from vaebench.training.checkpoints import Checkpoint, checkpoints, resume
 from vaebench.training.curves import Curve, Ending, Log, Step
 from vaebench.training.descent import Descent
 from vaebench.training.minibatches import batches
-from vaebench.training.progress import AT_START, Progress
+from vaebench.training.progress import AT_START, Progress, graded
 from vaebench.training.scalars import adam_scalars, scalars
 from vaebench.training.step import MakeBlocks, initial_state, loss_of
 from vaebench.training.stepping.eager import eager
@@ -55,7 +56,10 @@ def training_steps(
     state = start.state or initial_state(objective, len(configs), place)
     loss = loss_of(first, dataset)
     limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
-    descent = Descent(model, adam_scalars(configs), limits, start.moments)
+    averaged = any(config.train.ema for config in configs)
+    values = [parameter.detach() for parameter in model.parameters()]
+    moments = start.moments or Moments.of_zeros(values, averaged)
+    descent = Descent(model, adam_scalars(configs), limits, moments)
     take = make_blocks(model, loss, descent, first.train.num_steps - start.index)
     noise = streams(configs, "train")
 
@@ -115,21 +119,22 @@ def training(
     while runs and progress.index != until:
         remaining = [configs[i] for i in runs]
         steps = training_steps(part, remaining, dataset, make_blocks, progress, log.every)
-        last = None
         for step in steps:
             left, leaves = log.steps_left, log.runs_leave(step, part, runs)
             if log.steps_left < left:
                 yield left - log.steps_left
+            progress = step.progress
             if leaves:
-                last = step
                 break
-        put_back(model, part, runs)
-        if last is None:
+        else:
             break
         staying = [position for position, run in enumerate(runs) if log.goes_on(run)]
-        part, progress = select(part, staying), last.progress.of(staying)
-        runs = [runs[position] for position in staying]
+        part_of_all, part = part, select(part, staying)
+        put_back(model, graded(part_of_all, progress), runs)
+        progress, runs = progress.of(staying), [runs[position] for position in staying]
+    put_back(model, part, runs)
     paused = () if until is None else checkpoints(model, log, runs, progress)
+    put_back(model, graded(part, progress), runs)
     if log.steps_left:  # those after the last point
         yield log.steps_left
     log.finish(model)

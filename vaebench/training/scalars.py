@@ -38,22 +38,24 @@ def scalars(configs: Sequence[RunConfig], place: Tensor) -> Callable[[int], Scal
 
 
 def adam_scalars(configs: Sequence[RunConfig]) -> Callable[[int], Sequence[AdamScalars]]:
-    """Adam's scalars of each run over the steps of training; one object for all steps where no
-    learning rate has a schedule."""
+    """Adam's scalars of each run over the steps of training; one object for all steps, or for all
+    but the first, where no learning rate has a schedule."""
 
     def at_step(step: int) -> Sequence[AdamScalars]:
         progress = step / configs[0].train.num_steps
         return [_of_adam(config.train, progress) for config in configs]
 
+    # Averages of weights begin with the weights after the first step.
+    first = [scalars._replace(ema=0.0) for scalars in at_step(0)]
     if any(isinstance(config.train.learning_rate, Choice) for config in configs):
-        return at_step
-    same = at_step(0)
-    return lambda step: same
+        return lambda step: at_step(step) if step else first
+    later = at_step(0) if any(config.train.ema for config in configs) else first
+    return lambda step: later if step else first
 
 
 def _of_adam(train: TrainConfig, progress: float) -> AdamScalars:
     rate = _value_at(train.learning_rate, progress)
-    return AdamScalars(rate, train.weight_decay, train.beta1, train.beta2, train.epsilon)
+    return AdamScalars(rate, train.weight_decay, train.beta1, train.beta2, train.epsilon, train.ema)
 
 
 def trajectories(

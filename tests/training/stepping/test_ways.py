@@ -28,7 +28,7 @@ FELT = {
     "precision": ("bfloat16", "bfloat16"),
 }
 """Each option that a step feels, with values for two runs; one value where it is of the stack."""
-NOT_FELT = {"num_steps", "patience", "keep"}
+NOT_FELT = {"num_steps", "patience", "keep", "ema"}
 """What ends or judges a run, and changes no step."""
 CLOSE = {"rtol": 2e-4, "atol": 2e-4}
 CLOSE_IN_BFLOAT16 = {"rtol": 3e-2, "atol": 3e-2}

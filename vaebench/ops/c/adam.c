@@ -13,7 +13,9 @@ AdamStep adam_step(double count, const AdamScalars *of) {
                       .new_first = (float)(1.0 - of->beta1),
                       .new_second = (float)(1.0 - of->beta2),
                       .old_second = (float)of->beta2,
-                      .epsilon = (float)of->epsilon};
+                      .epsilon = (float)of->epsilon,
+                      .old_average = (float)of->ema,
+                      .new_average = (float)(1.0 - of->ema)};
 }
 
 void adam_move(AdamStep step, int64_t numbers, const float *restrict gradient,
@@ -29,8 +31,16 @@ void adam_move(AdamStep step, int64_t numbers, const float *restrict gradient,
     }
 }
 
+void average_move(AdamStep step, int64_t numbers, const float *restrict weight,
+                  float *restrict average) {
+#pragma omp simd
+    for (int64_t i = 0; i < numbers; i++)
+        average[i] = fmaf(step.new_average, weight[i], step.old_average * average[i]);
+}
+
 /* T tensors of S runs, numbers[t] of each run. tensors: where the weights are, the first moments and
-   the second; gradients: those of the weights, or null, and that tensor stays. scalars: of each run.
+   the second, the averages of weights or null; gradients: those of the weights, or null, and that
+   tensor stays. scalars: of each run.
    count: of the steps before, and then with this one. */
 void vaebench_adam(int64_t T, int64_t S, const int64_t *numbers, const AdamScalars *scalars,
                    float *const *tensors, float *count, const float *const *gradients) {
@@ -42,6 +52,8 @@ void vaebench_adam(int64_t T, int64_t S, const int64_t *numbers, const AdamScala
             int64_t from = s * numbers[t];
             adam_move(step, numbers[t], gradients[t] + from, tensors[t] + from,
                       tensors[T + t] + from, tensors[2 * T + t] + from);
+            if (tensors[3 * T + t])
+                average_move(step, numbers[t], tensors[t] + from, tensors[3 * T + t] + from);
         }
     }
 }

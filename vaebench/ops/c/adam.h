@@ -8,7 +8,7 @@
 
 /* What may differ between runs and steps: the fields of AdamScalars in ops/adam.py, in their order. */
 typedef struct {
-    double learning_rate, weight_decay, beta1, beta2, epsilon;
+    double learning_rate, weight_decay, beta1, beta2, epsilon, ema;
 } AdamScalars;
 
 /* The factors of one step of one run, computed from Adam's scalars. */
@@ -19,11 +19,15 @@ typedef struct {
     float share;  /* of the gradient that clipping leaves: 1 */
     float new_first, new_second, old_second; /* shares of new and old values in the moments */
     float epsilon;
+    float old_average, new_average; /* shares in the moving average of weights */
 } AdamStep;
 
 __attribute__((visibility("hidden"))) AdamStep adam_step(double count, const AdamScalars *of);
 
 __attribute__((visibility("hidden"))) void adam_move(AdamStep step, int64_t numbers, const float *restrict gradient,
                float *restrict weight, float *restrict first, float *restrict second);
+
+__attribute__((visibility("hidden"))) void average_move(AdamStep step, int64_t numbers, const float *restrict weight,
+                  float *restrict average);
 
 #endif

@@ -30,10 +30,10 @@ class MoveInC:
 
     def __init__(self, values: Sequence[Tensor], moments: Moments) -> None:
         # Kept, so that no memory is freed whose address C has.
-        self.tensors = [*values, *moments.first, *moments.second], moments.count
+        self.tensors = [*values, *moments.first, *moments.second, *moments.averages], moments.count
         num_tensors, num_runs = len(values), len(values[0])
         sizes = (ctypes.c_int64 * num_tensors)(*(t[0].numel() for t in values))
-        places = (ctypes.c_void_p * (3 * num_tensors))(*(t.data_ptr() for t in self.tensors[0]))
+        places = (ctypes.c_void_p * (4 * num_tensors))(*(t.data_ptr() for t in self.tensors[0]))
         count = moments.count.data_ptr()
         self.scalars: Sequence[AdamScalars] = ()
         self.numbers = (ctypes.c_double * (NUM_SCALARS * num_runs))()

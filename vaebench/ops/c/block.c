@@ -16,9 +16,9 @@ typedef struct {
     int64_t step_bytes, run_bytes; /* from one to the next; 0 where there is one for all */
 } Input;
 
-/* A parameter with its two moments. */
+/* A parameter with its two moments, and its moving average or null. */
 typedef struct {
-    float *weight, *first, *second;
+    float *weight, *first, *second, *average;
     int64_t numbers; /* of one run */
     int64_t is_main; /* so its gradient counts for the norm, and is clipped */
 } Parameter;
@@ -82,6 +82,7 @@ static void descend(const Work *w, int64_t t, int64_t s, float *const *gradients
         int64_t from = s * of->numbers;
         adam_move(of->is_main ? clipped : all, of->numbers, gradients[p], of->weight + from,
                   of->first + from, of->second + from);
+        if (of->average) average_move(all, of->numbers, of->weight + from, of->average + from);
     }
 }
 

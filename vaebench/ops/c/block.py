@@ -27,11 +27,12 @@ TYPES = {
 
 
 class Moved(NamedTuple):
-    """A parameter [S, ...] that has a gradient, with its two moments."""
+    """A parameter [S, ...] that has a gradient, with its two moments and moving average."""
 
     weight: Tensor
     first: Tensor
     second: Tensor
+    average: Tensor | None
     is_main: bool
     """Whether its gradient counts for the norm, and is clipped."""
 
@@ -128,5 +129,6 @@ def _input(values: Tensor) -> ctypes.Structure:
 
 def _fields(moved: Moved) -> tuple[int, ...]:
     """The fields of `Parameter` in block.c."""
-    places = (t.data_ptr() for t in (moved.weight, moved.first, moved.second))
+    tensors = (moved.weight, moved.first, moved.second, moved.average)
+    places = (0 if t is None else t.data_ptr() for t in tensors)
     return *places, moved.weight[0].numel(), moved.is_main

@@ -99,13 +99,16 @@ class CompiledBlocks:
 
 
 def _moved(model: VAE, descend: Descent, moved: Sequence[bool]) -> list[Moved]:
-    """The parameters that have gradients, with their moments."""
+    """The parameters that have gradients, with their moments and moving averages."""
     main = {id(p) for p in model.main_parameters()}
     moments = descend.moments
-    everything = zip(model.parameters(), moments.first, moments.second, moved, strict=True)
+    averages: Sequence[Tensor | None] = moments.averages or [None] * len(moved)
+    everything = zip(
+        model.parameters(), moments.first, moments.second, averages, moved, strict=True
+    )
     return [
-        Moved(parameter.detach(), first, second, id(parameter) in main)
-        for parameter, first, second, has_gradient in everything
+        Moved(parameter.detach(), first, second, average, id(parameter) in main)
+        for parameter, first, second, average, has_gradient in everything
         if has_gradient
     ]
 
