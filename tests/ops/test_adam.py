@@ -8,6 +8,7 @@ from vaebench.config.build import build_stack
 from vaebench.ops import c
 from vaebench.ops.adam import AdamScalars, MoveGroups
 from vaebench.ops.c.adam import MoveInC, can_move_in_c
+from vaebench.ops.c.declarations import structure
 from vaebench.training.descent import StackAdam
 
 RATES, DECAYS, NUM_STEPS = (1e-2, 1e-2, 3e-3), (0.0, 0.1, 0.1), 7
@@ -93,6 +94,10 @@ def test_each_run_of_a_stack_has_the_adamw_of_torch(rates, decays, averages, ada
             moved, expected = a[i].double() - was[i].double(), b[0] - was[i].double()
             torch.testing.assert_close(moved, expected, rtol=1e-4, atol=8 * EPSILON)
     assert int(adam.moments.count) == NUM_STEPS
+
+
+def test_the_scalars_of_c_are_those_of_python_in_their_order():
+    assert tuple(name for name, _ in structure("AdamScalars")._fields_) == AdamScalars._fields
 
 
 def test_in_float64_torch_moves_them():
