@@ -38,9 +38,9 @@ def test_the_same_arrays_are_written_once_and_others_elsewhere(tmp_path):
     first, second = (vb.dataset(X, name="a", test_fraction=0.2) for _ in range(2))
     assert first == second
     assert vb.dataset(X + 1, name="a", test_fraction=0.2) != first
-    given = vb.dataset(X, name="a", folder=tmp_path / "mine", test_fraction=0.2)
-    assert given.name == str(tmp_path / "mine" / "a")
-    assert given.label == first.label == "a"
+    placed = vb.dataset(X, name="a", folder=tmp_path / "mine", test_fraction=0.2)
+    assert placed.name == str(tmp_path / "mine" / "a")
+    assert placed.label == first.label == "a"
     with pytest.raises(InputError, match="holds other arrays: give another name or folder"):
         vb.dataset(X + 1, name="a", folder=tmp_path / "mine", test_fraction=0.2)
 

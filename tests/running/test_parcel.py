@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from tests.support.runs import tiny
@@ -11,12 +12,14 @@ from vaebench.config.study import resolve
 from vaebench.core import plugins
 from vaebench.core.errors import InputError
 from vaebench.core.sources import surroundings
+from vaebench.data import load
 from vaebench.objectives import OBJECTIVES
 from vaebench.running import parcel
 from vaebench.running.events import Recorded
 from vaebench.running.executors import on_ray
 from vaebench.running.job import Job
 from vaebench.running.parcel import DATA, pack, unpacked
+from vaebench.running.perform import within_root
 
 PLUGIN = """
 import vaebench as vb
@@ -89,6 +92,17 @@ def test_a_data_set_by_name_is_found_by_its_name(home, there, monkeypatch):
     assert list(packed.files) == [DATA / "mnist.npz"]
     content = (home / "data" / "mnist.npz").read_bytes()
     assert (unpacked(packed) / DATA / "mnist.npz").read_bytes() == content
+
+
+def test_a_folder_of_arrays_travels_whole(home, there):
+    folder = home / "data" / "mine"
+    folder.mkdir()
+    for name in ("x_train", "x_test"):
+        np.save(folder / f"{name}.npy", np.eye(20, dtype=np.uint8))
+    packed = pack([tiny("data/mine/")], (), home)
+    assert {path.name for path in packed.files} == {"x_train.npy", "x_test.npy"}
+    root = unpacked(packed)
+    assert len(load(f"{root / within_root(folder)}/", "static").test) == 20
 
 
 def test_what_is_computed_takes_no_file(home, there):

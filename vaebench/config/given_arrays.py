@@ -37,7 +37,7 @@ def dataset(
     (needed without x_test) and others. Raises InputError for settings that are not there, and for
     names that are no file's; what the arrays hold is checked when a study is read.
     """
-    given = {
+    arrays = {
         "x_train": x_train,
         "x_test": x_test,
         "x_valid": x_valid,
@@ -52,6 +52,6 @@ def dataset(
         raise InputError(
             f"name must be letters, digits, _ and -, as it is a folder's; got {name!r}"
         )
-    parts = {part: np.asarray(x) for part, x in given.items() if x is not None}
+    parts = {part: np.asarray(x) for part, x in arrays.items() if x is not None}
     path = kept_arrays(parts, name, None if folder is None else Path(folder))
     return convert({**settings, "name": str(path)}, DataConfig)

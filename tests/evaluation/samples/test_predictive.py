@@ -21,7 +21,7 @@ def negative_binomial(seed, size):
 
 
 def test_replicas_of_one_law_have_no_gap_and_poisson_ones_have_the_known_one():
-    """Of mean 3 and size 2: P(0) = 0.4^2 against exp(-3), variance / mean = 2.5 against 1."""
+    """Mean 3 and size 2 give P(0) = 0.4^2, not exp(-3), and variance / mean = 2.5, not 1."""
     counts, same = negative_binomial(0, 2.0), negative_binomial(1, 2.0)
     poisson = torch.from_numpy(np.random.default_rng(2).poisson(3.0, (N, P))).double()
     replicas = torch.stack([same, poisson])
