@@ -22,7 +22,7 @@ from vaebench.report.clinic import Case, explain
 HEALTHY = Path(__file__).with_name("healthy.toml")
 SEEDS = (0, 1)
 LEAST_NAMED, MOST_FALSE = 11, 1
-"""Of twelve faults and of the healthy runs."""
+"""How many of twelve faults must be named, and how many healthy runs may be."""
 
 
 def main() -> None:

@@ -44,8 +44,8 @@ def test_best_in_bold_and_ties_marked(tmp_path):
 def test_hostile_names_leave_the_table_whole(tmp_path):
     records = []
     for i, name in enumerate(map(storable, HOSTILE.values())):
-        own = record(name, 0, 100.0 + i, settings="a=1")
-        records.append(msgspec.structs.replace(own, run=f"{i:016x}"))
+        one = record(name, 0, 100.0 + i, settings="a=1")
+        records.append(msgspec.structs.replace(one, run=f"{i:016x}"))
     text = summary(tmp_path, records)
     lines = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(lines) == 1 + len(HOSTILE)

@@ -136,7 +136,7 @@ def _model_identity(model: ModelConfig) -> dict[str, Any]:
 
 
 def _decisive(model: ModelConfig) -> dict[str, bool | int | float | str]:
-    """Of the hyperparameters of this package's models, those that are not at their defaults.
+    """The hyperparameters of a model that count: of this package's, those not at their defaults.
 
     So runs keep their ids and settings where such a model is given another. All of those of a
     user's model count, as a process knows its defaults only once its file is loaded.

@@ -18,7 +18,7 @@ def _bernoulli_sample(out: Tensor, noise: Noise) -> Tensor:
 
 
 def _log_odds(mean: Tensor) -> Tensor:
-    """Of means in [0.001, 0.999]: pixels that are always black get no infinite bias."""
+    """The log-odds of means kept in [0.001, 0.999]: always black pixels get no infinite bias."""
     return mean.clamp(0.001, 0.999).logit()
 
 
