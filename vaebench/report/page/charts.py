@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,10 @@ HEIGHT, STATIC_WIDTH = 300, 640
 PICKED = "picked"
 """The signal that says which variant is picked on the page; null for none."""
 CONFIG = {"view": {"stroke": None}, "axis": {"labelLimit": 200}}
+
+SILENT = {"mark": {"aria": False}}
+"""A static chart says what it shows in its caption, not at each of its points."""
+LONG = re.compile(r"(\d\.\d)\d{2,}")
 
 Domain = list[float] | None
 """The ends of an axis; None: all values are shown."""
@@ -74,8 +79,13 @@ def _drawn(points: Points, space: str, kind: Kind) -> Drawn:
     for absent in ("$schema", "config"):
         spec.pop(absent, None)
     fixed = spec | {"width": STATIC_WIDTH, "datasets": {kind.points: _records(shown)}}
-    svg = vl_convert.vegalite_to_svg(fixed | {"config": CONFIG})
+    svg = _short(vl_convert.vegalite_to_svg(fixed | {"config": CONFIG | SILENT}))
     return Drawn(space, kind, _note(shown, domain), json.dumps(spec | {"width": "container"}), svg)
+
+
+def _short(svg: str) -> str:
+    """An image whose coordinates have one decimal: no eye sees more, and they are most of it."""
+    return LONG.sub(r"\1", svg)
 
 
 def _above(points: Any) -> Domain:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vaebench.report.page.provenance import Member
 
-MOST_BYTES = 2_000_000
+MOST_BYTES = 1_500_000
 """Bytes of all images of a page; the best variants come first."""
 
 Read = Callable[[str], bytes | None]
