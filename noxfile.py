@@ -180,6 +180,14 @@ def cost(session: nox.Session) -> None:
 
 
 @nox.session
+def networks(session: nox.Session) -> None:
+    """Time a user's own networks beside plain PyTorch, in five minutes on one quiet core."""
+    install(session, "report")
+    out = "results/reference/networks"
+    session.run("python", "-m", "benchmarks.networks.cost", "--out", out, *session.posargs)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """On a CUDA machine: the kernels' correctness and timings, under results/timings/."""
     install(session, "kernels", "test")

@@ -9,7 +9,6 @@ models stand beside the modules that they are. Ways take turns on one thread; me
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import statistics
 import sys
@@ -37,8 +36,8 @@ from vaebench.training.stepping.ways import always, never
 
 NUM_EXAMPLES, AT_ONCE, ENDLESS = 2000, 10, 10_000_000
 LEARNING_RATE = 1e-3
-TakeSteps = Callable[[int], None]
-"""Take so many steps of every run."""
+TakeSteps = Callable[[int], int]
+"""Take about so many steps of every run; the number that were taken."""
 
 
 class Size(NamedTuple):
@@ -58,6 +57,7 @@ class Case:
     hyper: dict[str, Any] = field(default_factory=dict)
     of_one_run: Callable[..., tuple[nn.Module, nn.Module]] | None = None
     """The modules that plain PyTorch trains; None: those of the model itself."""
+    stacks: tuple[int, ...] = (1, 8)
 
     def modules(self, sizes: Sizes) -> tuple[nn.Module, nn.Module]:
         """Encoder and decoder of one run."""
@@ -76,8 +76,8 @@ CASES = {
     "own convolutions 8x8": Case("own_conv", SMALL),
     "mlp 784-400-20": Case("mlp", LARGE, {"widths": [400]}, partial(own_mlp, width=400)),
     "own module 784-400-20": Case("own_mlp", LARGE, {"width": 400}),
-    "own convolutions 28x28": Case("own_conv", LARGE),
-    "resnet 32x32x3": Case("resnet", COLOUR, {"channels": 16}),
+    "own convolutions 28x28": Case("own_conv", LARGE, stacks=(1, 4)),
+    "resnet 32x32x3": Case("resnet", COLOUR, {"channels": 16}, stacks=(1, 2)),
 }
 
 
@@ -105,9 +105,11 @@ def suite(case: Case, num_runs: int, way: MakeBlocks) -> TakeSteps:
     model = build_stack(configs, dataset.image_shape)
     steps = training_steps(model, configs, dataset, way, at_once=AT_ONCE)
 
-    def take(num_steps: int) -> None:
-        for _ in range(num_steps // AT_ONCE):
-            next(steps)
+    def take(num_steps: int) -> int:
+        taken = 0
+        while taken < num_steps:
+            taken += len(next(steps).losses)
+        return taken
 
     return take
 
@@ -116,10 +118,11 @@ def plain(case: Case, num_runs: int) -> TakeSteps:
     """Run after run, each all its steps, by plain PyTorch."""
     loops = [_plain_run(case, seed) for seed in range(num_runs)]
 
-    def take(num_steps: int) -> None:
+    def take(num_steps: int) -> int:
         for loop in loops:
             for _ in range(num_steps):
                 next(loop)
+        return num_steps
 
     return take
 
@@ -176,15 +179,14 @@ def measured(case: Case, num_runs: int, seconds: float, num_rounds: int) -> dict
 
 def _milliseconds(take: TakeSteps, num_steps: int) -> float:
     start = time.perf_counter()
-    take(num_steps)
-    return 1e3 * (time.perf_counter() - start) / num_steps
+    taken = take(num_steps)
+    return 1e3 * (time.perf_counter() - start) / taken
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", help="Cases with this word in their names.", default="")
-    parser.add_argument("--runs", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--seconds", type=float, default=0.1, help="Of each way in a round.")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
@@ -192,11 +194,11 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **SETTINGS})
     torch.set_num_threads(1)
     rows = []
-    for name, num_runs in itertools.product(CASES, arguments.runs):
-        if arguments.only in name:
-            of_way = measured(CASES[name], num_runs, arguments.seconds, arguments.rounds)
-            rows.append({"network": name, "runs": num_runs, **of_way})
-            print(rows[-1], flush=True)
+    chosen = {name: case for name, case in CASES.items() if arguments.only in name}
+    for name, num_runs in ((name, n) for name, case in chosen.items() for n in case.stacks):
+        of_way = measured(chosen[name], num_runs, arguments.seconds, arguments.rounds)
+        rows.append({"network": name, "runs": num_runs, **of_way})
+        print(rows[-1], flush=True)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(rows).to_csv(arguments.out / "cost.csv", index=False, float_format="%.4g")

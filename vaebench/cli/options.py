@@ -45,7 +45,7 @@ def plugin_option(command: Any) -> Any:
         multiple=True,
         callback=as_texts,
         metavar="FILE.py",
-        help="A file with your own objectives, likelihoods or priors. May be repeated.",
+        help="A file with your own objectives, networks or others. May be repeated.",
     )(command)
 
 
