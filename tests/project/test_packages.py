@@ -15,6 +15,7 @@ pytest.importorskip("hatchling", reason="packages are built by hatchling, which 
 pytestmark = pytest.mark.slow
 
 PACKAGE = ROOT / "vaebench"
+SHIPPED = {".py", ".c", ".h", ".hpp", ".typed", ".md", ".html", ".css", ".js"}
 STUDY = """
 name = "two_steps"
 [base]
@@ -62,15 +63,7 @@ def unpacked_sdist(packages: tuple[Path, Path], tmp_path_factory: pytest.TempPat
 
 def test_the_wheel_holds_the_whole_package(packages):
     """With the pages that stand beside the code."""
-    files = [
-        p
-        for p in PACKAGE.rglob("*")
-        if p.suffix
-        in (
-            *(".py", ".c", ".h", ".hpp", ".typed", ".md"),
-            *(".html", ".css", ".js"),
-        )
-    ]
+    files = [p for p in PACKAGE.rglob("*") if p.suffix in SHIPPED]
     assert {".py", ".c", ".h", ".hpp"} <= {path.suffix for path in files}
     assert PACKAGE / "py.typed" in files
     expected = {path.relative_to(ROOT).as_posix() for path in files}

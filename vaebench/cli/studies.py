@@ -119,7 +119,10 @@ def report(
 @click.option("--metric", default="nll", show_default=True, help="Metric to compare.")
 @click.option("--margin", type=float, help="The smallest difference that matters to you.")
 @click.option("--against", metavar="VARIANT", help="Compare with this variant, not with the best.")
-def compare(folder: Path, metric: str, margin: float | None, against: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each pair instead.")
+def compare(
+    folder: Path, metric: str, margin: float | None, against: str | None, as_json: bool
+) -> None:
     """Say how the variants in FOLDER differ, paired by seed and example, in words."""
     from vaebench import results
     from vaebench.report import examples_of
@@ -132,6 +135,9 @@ def compare(folder: Path, metric: str, margin: float | None, against: str | None
     if metric not in set(rows["metric"]):
         rows = results.load(folder)  # with all the names that could be meant
     table = comparisons(rows, examples, metric, margin, against)
+    if as_json:
+        print_line(table.to_json(orient="records"))
+        return
     print_lines(in_words(table))
     if tunings := results.read_tuning(folder):
         gains = tuned_beside_untuned(rows, tunings, examples, metric)
