@@ -147,6 +147,17 @@ class Changed(nn.Module):
         return self.change(self.inner(x))
 
 
+class Beside(nn.Module):
+    """A network with a layer that it never calls."""
+
+    def __init__(self, inner, unused):
+        super().__init__()
+        self.inner, self.unused = inner, unused
+
+    def forward(self, x):
+        return self.inner(x)
+
+
 SHARED = nn.Linear(64, 6)
 
 
@@ -176,6 +187,10 @@ REFUSED = {
             lambda e, _: nn.Sequential(Changed(nn.Identity(), lambda x: x.double()), e.double())
         ),
         r"its encoder must have parameters of torch.float32; 1.1.weight has torch.float64",
+    ),
+    "a lazy layer without use": (
+        with_encoder(lambda e, _: Beside(e, nn.LazyLinear(3))),
+        "its encoder must call every lazy layer; unused.weight has no size yet",
     ),
     "no parameters": (
         lambda sizes: (nn.Flatten(), nn.Linear(3, 128)),

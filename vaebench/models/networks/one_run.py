@@ -19,6 +19,8 @@ from vaebench.models.networks.sizes import Networks, Sizes, planes
 
 NUM_ROWS = 4
 """Rows that a new network is tried on."""
+NOT_OF_USERS = Path(torch.__file__).parent, Path(__file__).parents[2]
+"""The folders of PyTorch and of this package."""
 ENCODER_DRAWS, DECODER_DRAWS = 1 << 29, 1 << 30
 """The samples of a step's noise from which on the layers of a network draw: beyond those of z."""
 
@@ -88,6 +90,7 @@ def _tried(what: str, side: Side, network: nn.Module) -> None:
     x = torch.full((NUM_ROWS, *side.takes), 0.5)
     what = f"{what}: its {side.name}"
     takes, gives = _shape(side.takes), _shape(side.gives)
+    _check_tensors(what, network)
     try:
         with torch.no_grad():
             out = network.eval()(x)
@@ -95,7 +98,8 @@ def _tried(what: str, side: Side, network: nn.Module) -> None:
         raise InputError(
             f"{what} must take {takes} and give {gives}; it raised {_told(error)}"
         ) from error
-    _check_tensors(what, network)
+    if lazy := [name for name, p in network.named_parameters() if is_lazy(p)]:
+        raise InputError(f"{what} must call every lazy layer; {lazy[0]} has no size yet: remove it")
     if not isinstance(out, Tensor):
         raise InputError(f"{what} must give one tensor {gives}; got {type(out).__name__}")
     if len(out.shape) < 2 or len(out) != NUM_ROWS or out[0].numel() != math.prod(side.gives):
@@ -114,11 +118,10 @@ def _check_tensors(what: str, network: nn.Module) -> None:
     if not any(p.requires_grad for p in network.parameters()):
         raise InputError(f"{what} must have parameters to train; it has none: add a layer")
     for name, parameter in network.named_parameters():
-        if parameter.dtype != torch.float32 or is_lazy(parameter):
-            got = "no size yet" if is_lazy(parameter) else parameter.dtype
+        if parameter.dtype != torch.float32:
             raise InputError(
-                f"{what} must have parameters of torch.float32; {name} has {got}: leave .to(), "
-                f".double() and .half() to train.precision, and use every lazy layer"
+                f"{what} must have parameters of torch.float32; {name} has {parameter.dtype}: "
+                f"leave .to(), .double() and .half() to train.precision"
             )
 
 
@@ -127,10 +130,11 @@ def _shape(of_row: Sequence[int]) -> str:
 
 
 def _told(error: Exception) -> str:
-    """An error of the user's code in a line, with where it came from."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if "torch" not in Path(frame.filename).parts:
-            break
-    at = f"{Path(frame.filename).name}, line {frame.lineno}"
-    return f"{type(error).__name__}: {first_line(error)} ({at})"
+    """An error of the user's code in a line, with the place in it where it came from."""
+    theirs = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not any(Path(frame.filename).is_relative_to(folder) for folder in NOT_OF_USERS)
+    ]
+    at = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
+    return f"{type(error).__name__}: {first_line(error)}{at}"
