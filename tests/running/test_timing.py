@@ -94,6 +94,15 @@ def test_memory_is_the_same_every_time():
     assert peaks[0] == peaks[1]
 
 
+def test_averages_of_weights_are_memory():
+    train = {"num_steps": 12, "batch_size": 16}
+    plain, averaged = (tiny(train={**train, "ema": ema}) for ema in (0.0, 0.9))
+    records = timing_pass([Variant(resolve([run])) for run in (plain, averaged)], "s", "cpu")
+    peaks = [{m.metric: m.value for m in r.metrics}["peak_memory"] for r in records]
+    weights = 64 * 8 + 8 + 8 * 4 + 4 + 2 * 8 + 8 + 8 * 64 + 64
+    assert peaks[1] - peaks[0] == pytest.approx(4 * weights / MIB)
+
+
 def test_ratio_is_the_median_of_the_rounds_against_the_elbo_of_the_same_data():
     def lap(objective, likelihood, times):
         variant = Variant([tiny(objective=objective, likelihood=likelihood)])

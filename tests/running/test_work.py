@@ -67,6 +67,15 @@ def test_a_run_needs_its_weights_three_times_and_a_step():
     assert 3 * weights + activations < num_bytes < 10 * (weights + activations)
 
 
+def test_averages_of_weights_are_counted_once_more():
+    plain, averaged = (
+        tiny(train={"num_steps": 5, "batch_size": 16, "ema": ema}) for ema in (0.0, 0.9)
+    )
+    weights = 4 * sum(p.numel() for p in build_stack([plain], (8, 8)).parameters())
+    assert plain.stack_key == averaged.stack_key
+    assert step_work(averaged).num_bytes == step_work(plain).num_bytes + weights
+
+
 def test_objectives_that_hold_more_need_more():
     """beta_tc compares every code with every example, dimension by dimension."""
     large = {

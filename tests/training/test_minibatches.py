@@ -77,6 +77,12 @@ def test_strides_have_the_minibatches_of_single_steps(at_once, start, most_kept,
         )
 
 
+def test_blocks_within_an_epoch_read_the_draws_that_are_kept():
+    configs = [tiny(train={"num_steps": PER_EPOCH, "batch_size": SMALL})]
+    blocks = batches(configs, numbered_images(), torch.zeros(()))
+    assert len({some.images.stored.data_ptr() for some in blocks}) == 1
+
+
 def test_images_that_are_not_drawn_are_read_where_they_are_stored():
     dataset = replace(numbered_images(), binarisation="none")
     settings = {"num_steps": NUM_STEPS, "batch_size": SMALL}

@@ -104,7 +104,9 @@ class Images:
 
 
 def joined(several: Sequence[Images]) -> Images:
-    """The images of several, which are read alike, one after another."""
+    """The images of several, which are read alike, one after another; of one, without a copy."""
+    if len(several) == 1:
+        return several[0]
     return replace(several[0], stored=torch.cat([images.stored for images in several]))
 
 

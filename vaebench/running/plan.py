@@ -116,15 +116,15 @@ def _adam(config: RunConfig) -> tuple[str, float, float, float, float, float, fl
 def _sized(
     configs: Sequence[RunConfig], worker_bytes: float, max_size: int
 ) -> list[list[RunConfig]]:
-    """Stacks of the largest size, or as many runs as fit into a worker's share of the memory."""
+    """Stacks of the largest size, or as many runs as fit into a worker's share of the memory, each
+    taken for the one of its group that holds most."""
     share = SHARE_OF_MEMORY * worker_bytes
-    return [
-        part
-        for group in _groups(configs)
-        for part in _evenly(
-            group, max(1, min(max_size, int(share / step_work(group[0]).num_bytes)))
-        )
-    ]
+
+    def fitting(group: Sequence[RunConfig]) -> int:
+        most = max(step_work(config).num_bytes for config in group)
+        return max(1, min(max_size, int(share / most)))
+
+    return [part for group in _groups(configs) for part in _evenly(group, fitting(group))]
 
 
 def _evenly(group: list[RunConfig], max_size: int) -> Iterator[list[RunConfig]]:

@@ -152,12 +152,14 @@ def _timed(lap: Lap, device: str) -> float:
 
 
 def _peak_memory(model: VAE, eager: Iterator[Step[Progress]], device: str) -> float:
-    """MiB per run: parameters, Adam's two moments, and the tensors of an eager step at their peak.
+    """MiB per run: parameters, Adam's two moments, moving averages of parameters where there are
+    some, and the tensors of an eager step at their peak.
 
     What a compiled graph takes within itself is not seen.
     """
     num_bytes = sum(p.numel() * p.element_size() for p in model.parameters())
-    next(eager)  # makes what is kept between steps
+    moments = next(eager).progress.moments  # makes what is kept between steps
+    num_kept = 4 if moments and moments.averages else 3
     if device.startswith("cuda"):
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -167,7 +169,7 @@ def _peak_memory(model: VAE, eager: Iterator[Step[Progress]], device: str) -> fl
         with PeakBytes() as counted:
             next(eager)
         in_step = counted.peak
-    return (3 * num_bytes + in_step) / model.num_runs / 2**20
+    return (num_kept * num_bytes + in_step) / model.num_runs / 2**20
 
 
 def _baseline(lap: Lap, laps: Sequence[Lap]) -> Lap:

@@ -25,17 +25,20 @@ class StepWork:
     elements: int
     """Numbers that all its other operations write."""
     num_bytes: int
-    """What a run holds: weights, Adam's two moments, and the tensors of a step at their peak."""
+    """What a run holds: weights, Adam's two moments, moving averages of weights where it has them,
+    and the tensors of a step at their peak. Images, which the runs of a stack share, are not in."""
 
 
 def step_work(config: RunConfig) -> StepWork:
-    """The work of a training step. Runs with one stack key have the same."""
-    if config.stack_key not in _counted:
-        _counted[config.stack_key] = _count(config)
-    return _counted[config.stack_key]
+    """The work of a training step: the same for all runs with one stack key that average their
+    weights, and for all that do not."""
+    key = config.stack_key, config.train.ema > 0
+    if key not in _counted:
+        _counted[key] = _count(config)
+    return _counted[key]
 
 
-_counted: dict[str, StepWork] = {}
+_counted: dict[tuple[str, bool], StepWork] = {}
 
 
 def _count(config: RunConfig) -> StepWork:
@@ -50,7 +53,8 @@ def _count(config: RunConfig) -> StepWork:
         next(steps)
     with Operations() as counted:
         next(steps)
-    return StepWork(counted.flops, counted.elements, 3 * weights + memory.peak)
+    held = (4 if config.train.ema else 3) * weights
+    return StepWork(counted.flops, counted.elements, held + memory.peak)
 
 
 class Operations(TorchDispatchMode):

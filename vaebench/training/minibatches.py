@@ -88,9 +88,15 @@ class _Epochs:
         images, apart = self.images.at(epochs.start), 0
         if images.are_drawn and self.most_kept:
             images, apart = joined([self.observed(epoch) for epoch in epochs]), len(self.images)
-        rows = [self.rows(epoch) + apart * i for i, epoch in enumerate(epochs)]
-        begin = first - epochs.start * self.per_epoch
-        return Minibatches(first, images, torch.cat(rows)[begin : begin + stop - first])
+        rows = [
+            self._rows_between(epoch, first, stop) + apart * i for i, epoch in enumerate(epochs)
+        ]
+        return Minibatches(first, images, torch.cat(rows))
+
+    def _rows_between(self, epoch: int, first: int, stop: int) -> Tensor:
+        """The minibatches of those steps of an epoch that are in [first, stop)."""
+        before = epoch * self.per_epoch
+        return self.rows(epoch)[max(0, first - before) : stop - before]
 
     def _rows(self, epoch: int) -> Tensor:
         """The minibatches of an epoch: [steps, S, B]."""
