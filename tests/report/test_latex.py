@@ -51,3 +51,11 @@ def test_hostile_names_leave_the_table_whole(tmp_path):
     assert len(lines) == 1 + len(HOSTILE)
     assert len({len(re.findall(r"(?<!\\)&", line)) for line in lines}) == 1
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+
+
+@pytest.mark.parametrize("name", ["[0.5em] mine", "* mine"])
+def test_a_name_is_no_option_of_the_row_before(tmp_path, name):
+    r"""\\ and \midrule take what follows in brackets, and a star, also on the next line."""
+    text = summary(tmp_path, [record(name, seed, 100.0 + seed, settings="a=1") for seed in (0, 1)])
+    assert not re.search(r"(\\\\|\\midrule)\s*[\[*]", text)
+    assert f"{{{name[0]}}}" in text

@@ -127,7 +127,9 @@ def compare(
     from vaebench import results
     from vaebench.report import examples_of
     from vaebench.report.comparison import comparisons
+    from vaebench.report.evidence import titles_of
     from vaebench.report.sentences import in_words
+    from vaebench.report.spaces import titled
     from vaebench.report.standings import RANKED_BY
     from vaebench.report.tuning import gains_in_words, ranking, tuned_beside_untuned
 
@@ -138,8 +140,10 @@ def compare(
     if as_json:
         print_line(table.to_json(orient="records"))
         return
-    print_lines(in_words(table))
+    names = titles_of(folder, rows)
+    print_lines(in_words(titled(table, names)))
     if tunings := results.read_tuning(folder):
+        rows = titled(rows, names)
         gains = tuned_beside_untuned(rows, tunings, examples, metric)
         print_lines([*gains_in_words(gains, metric), *ranking(rows, tunings, examples)])
 

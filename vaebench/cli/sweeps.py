@@ -97,6 +97,8 @@ def _show_tuned(folder: Path) -> None:
     """Print each variant tuned beside untuned, and whether that changes their ranking."""
     from vaebench import results
     from vaebench.report import examples_of
+    from vaebench.report.evidence import titles_of
+    from vaebench.report.spaces import titled
     from vaebench.report.tuning import printable, ranking, tuned_beside_untuned
 
     tunings = results.read_tuning(folder)
@@ -104,7 +106,8 @@ def _show_tuned(folder: Path) -> None:
         rows, examples = results.load(folder), examples_of(folder)
         table = tuned_beside_untuned(rows, tunings, examples)
         results.write_atomically(folder / "tuned.csv", table.to_csv(index=False).encode())
-        print_table("tuned beside untuned, test NLL (nats)", printable(table))
-        print_lines(ranking(rows, tunings, examples))
+        names = titles_of(folder, rows)
+        print_table("tuned beside untuned, test NLL (nats)", printable(titled(table, names)))
+        print_lines(ranking(titled(rows, names), tunings, examples))
     made = ("trials.csv", "pareto.csv", "tuned.csv", "best.toml", "figures")
     print_lines(folder / name for name in made if (folder / name).exists())

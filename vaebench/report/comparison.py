@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +65,8 @@ def comparisons(
     for space, order in ranked(rows):
         variants = standings(rows[rows["observation_space"] == space], order, metric)
         names |= {name for one in variants for name in (one.name, one.variant)}
-        reference = None if against is None else _reference(variants, against)
+        by_name = {one.name: one.variant for one in variants}
+        reference = None if against is None else line_of(by_name, against)
         if against is not None and reference is None:
             continue
         pairs = judged(variants, metric, examples, reference)
@@ -97,12 +98,13 @@ def judged(
     )
 
 
-def _reference(variants: Sequence[Standing], against: str) -> str | None:
-    """The name of the variant that is meant: by its name in tables, or by the words that it alone
-    has. None where there is none; raises InputError where there are several."""
-    if any(one.name == against for one in variants):
+def line_of(variants: Mapping[str, str], against: str) -> str | None:
+    """The name of the line that is meant, by its name in tables, or by the variant that it alone
+    has. `variants`: those of all lines, by name. None where there is none; raises InputError where
+    there are several."""
+    if against in variants:
         return against
-    named = [one.name for one in variants if one.variant == against]
+    named = [name for name, variant in variants.items() if variant == against]
     if len(named) > 1:
         raise InputError(
             f"one variant must be named to compare against; {against!r} is each of "

@@ -100,7 +100,7 @@ def gather(folder: Path, target: float | None = None, reference: str | None = No
     of one seed."""
     rows, examples = results.load(folder), examples_of(folder)
     drawn = rows[rows["metric"].isin(DRAWN)]
-    runs = rows[rows["seed"].notna()].drop_duplicates("run")
+    runs = _runs(rows)
     rows = used(rows)  # a large folder's columns of settings are too much to hold all the time
     firsts = first_runs(folder, runs)
     names = titles(firsts)
@@ -110,6 +110,11 @@ def gather(folder: Path, target: float | None = None, reference: str | None = No
     return Evidence(
         folder, table, rows, drawn, runs, curves, examples, firsts, names, target, reference
     )
+
+
+def titles_of(folder: Path, rows: pd.DataFrame) -> dict[str, str]:
+    """What people call the observation spaces of the runs of a folder, given their rows."""
+    return titles(first_runs(folder, _runs(rows)))
 
 
 def examples_of(folder: Path) -> Examples:
@@ -131,3 +136,8 @@ def first_runs(folder: Path, runs: pd.DataFrame) -> dict[str, results.Record]:
     firsts = done_first.drop_duplicates(SPACE)
     every = zip(firsts[SPACE], firsts["run"], strict=True)
     return {str(space): results.read(folder, str(run)) for space, run in every}
+
+
+def _runs(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row for each run."""
+    return rows[rows["seed"].notna()].drop_duplicates("run")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,15 +11,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAMED_BY = ["variant", "likelihood", "settings"]
+VALUE = re.compile(r"(?<==)-?\d+\.\d+(?:e[-+]?\d+)?(?!\w)")
+"""A setting's value with a decimal point, in a name."""
+MOST_DIGITS = 4
+"""Significant digits that a name shows of a value."""
 
 
 def display_names(part: pd.DataFrame) -> list[str]:
     """Name each line (or row) of one observation space by its variant, with the likelihood and the
-    settings where these differ."""
+    settings where these differ.
+
+    Values are rounded to 4 digits, but where two names would then be one.
+    """
     several = part["likelihood"].nunique() > 1
     likelihoods = part["likelihood"].to_list() if several else [""] * len(part)
     names = zip(part["variant"], likelihoods, differing(part), strict=True)
-    return [", ".join(filter(None, parts)) for parts in names]
+    return rounded([", ".join(filter(None, parts)) for parts in names])
+
+
+def rounded(texts: Sequence[str]) -> list[str]:
+    """The same texts, their values to 4 digits, but where two that differ would then be one."""
+    short = {text: VALUE.sub(_to_digits, text) for text in dict.fromkeys(texts)}
+    alike = Counter(short.values())
+    return [short[text] if alike[short[text]] == 1 else text for text in texts]
 
 
 def differing(part: pd.DataFrame) -> list[str]:
@@ -40,6 +56,12 @@ def some_of(names: Sequence[str], most: int) -> str:
     """The first `most` names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
+
+
+def _to_digits(value: re.Match[str]) -> str:
+    """A value as it is written, or to 4 digits where it has more."""
+    digits = value[0].partition("e")[0].replace(".", "").strip("-0")
+    return value[0] if len(digits) <= MOST_DIGITS else f"{float(value[0]):.{MOST_DIGITS}g}"
 
 
 def _distinguishing(heads: Sequence[object], settings: Sequence[Mapping[str, str]]) -> list[str]:

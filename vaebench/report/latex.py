@@ -33,6 +33,8 @@ SPECIAL = {
     '"': r"\textquotedbl{}",
     "`": r"\textasciigrave{}",
     "±": r"$\pm$",
+    "[": "{[}",  # which would be an option of what ends the row before, as a star would
+    "*": "{*}",
     "†": r"\textsuperscript{\dag}",
 }
 """What LaTeX would read as a command, and characters that its usual fonts lack."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from vaebench.results import Record
 
 OBSERVED = {
@@ -40,6 +42,11 @@ def titles(runs: Mapping[str, Record]) -> dict[str, str]:
             if alike[chosen[space]] > 1
         }
     return chosen
+
+
+def titled(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """A table with the names for people in the place of its observation spaces, where known."""
+    return table.assign(**{SPACE: [names.get(space, space) for space in table[SPACE]]})
 
 
 def _title(run: Record, details: tuple[str, ...]) -> str:

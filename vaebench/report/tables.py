@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vaebench.core.shown import markdown as as_markdown
 from vaebench.report.groups import grouped
-from vaebench.report.labels import differing, display_names
+from vaebench.report.labels import differing, display_names, rounded
 from vaebench.report.pairs import EARLIER
 from vaebench.report.spaces import SPACE, TITLE
 from vaebench.report.standings import (
@@ -113,8 +113,8 @@ def printable(part: pd.DataFrame, metrics: Iterable[str] = tuple(COLUMNS)) -> pd
         {
             "rank": [rank_text(line) for line in lines],
             "likelihood": part["likelihood"].to_list(),
-            "variant": part["variant"].to_list(),
-            **({"settings": settings} if any(settings) else {}),
+            "variant": rounded(part["variant"].to_list()),
+            **({"settings": rounded(settings)} if any(settings) else {}),
             "seeds": [_seeds(line) for line in lines],
             **{
                 _heading(part, name): [cell(line, name) for line in lines]

@@ -246,23 +246,36 @@ def test_a_round_reads_the_records_of_its_own_runs_alone(study, tmp_path, monkey
 
 
 def test_winners_of_a_smaller_budget_are_not_among_the_finals_of_a_larger(study, tmp_path):
-    """Though the smaller sweep was killed before it said which they are; other runs stay."""
+    """Though the smaller sweep was killed before it said which they are; other runs stay, those of
+    the same trial on the study's seeds among them."""
     out = tmp_path / "out"
     tuned = study("nll", ("final_seeds = 0", "final_seeds = 2"))
     tune(tuned, out, 2)
     (small,) = results.read_tuning(out)
     (out / "tuning.json").unlink()
     (other,) = expand(read(tmp_path / "tuned.toml", ("axes.seed=[7]",)))
-    run_all([other], out, "another", executor="inline", timings=False)
+    mine = expand(read(out / "best.toml", ("axes.seed=[0,1]",)))
+    kept = {config.id for config in (other, *mine)}
+    run_all([other, *mine], out, "another", executor="inline", timings=False)
     with pytest.warns(InputWarning, match="2 final runs of trials that are the best no more were"):
         tune(tuned, out, 8)
     (large,) = results.read_tuning(out)
     assert large.chosen != small.chosen, "the best must change: choose another seed"
-    assert set(results.recorded(out)) == {*large.tuned, *large.untuned, other.id}
+    assert set(results.recorded(out)) == {*large.tuned, *large.untuned, *kept}
     assert {path.stem for path in (out / "weights").iterdir()} == set(results.recorded(out))
     with warnings.catch_warnings():
         warnings.simplefilter("error", InputWarning)
         tune(tuned, out, 8)
+
+
+def test_fewer_final_seeds_remove_none_of_the_winner(study, tmp_path):
+    out = tmp_path / "out"
+    tune(study("nll", ("final_seeds = 0", "final_seeds = 2")), out, 2)
+    before = set(results.recorded(out))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InputWarning)
+        tune(study("nll", ("final_seeds = 0", "final_seeds = 1")), out, 2)
+    assert set(results.recorded(out)) == before
 
 
 def test_the_best_is_a_study_that_can_be_run(study, tmp_path):

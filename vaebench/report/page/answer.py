@@ -54,6 +54,9 @@ def _answer(part: pd.DataFrame, pairs: Sequence[Line], seconds: Seconds) -> Answ
     if not ranked:
         return Answer(title_of(part), warnings, "No variant can be ranked.", [])
     best, *others = ranked
+    if not others:
+        alone = f"{best} alone can be ranked: {_score(lines[best])}."
+        return Answer(title_of(part), warnings, alone, [*_costs(lines, best, [])])
     of_best = {line["worse"]: line for line in pairs if line["better"] == best}
     tied = [name for name in others if _verdict(of_best, name) in OPEN]
     apart = [name for name in others if _verdict(of_best, name) == Verdict.DIFFER]
@@ -61,22 +64,25 @@ def _answer(part: pd.DataFrame, pairs: Sequence[Line], seconds: Seconds) -> Answ
     evidence = [f"{sentence(of_best[name])}." for name in named]
     evidence += _price([of_best[name] for name in named], part[SPACE].iloc[0], seconds)
     evidence += _costs(lines, best, tied)
-    return Answer(title_of(part), warnings, _best(lines[best], best, tied, others), evidence)
+    unknown = [name for name in others if name not in (*tied, *apart)]
+    return Answer(title_of(part), warnings, _best(lines[best], best, tied, unknown), evidence)
 
 
 def _verdict(pairs: Mapping[str, Line], name: str) -> str:
     return str(pairs[name]["verdict"]) if name in pairs else ""
 
 
-def _best(line: Line, best: str, tied: Sequence[str], others: Sequence[str]) -> str:
-    score = f"NLL {cell(line, RANKED_BY)} nats, {_count(line['done'], 'seed')}"
-    if not others:
-        return f"{best} alone can be ranked: {score}."
-    if tied:
-        return (
-            f"{best} has the best mean ({score}), but is not told apart from "
-            f"{some_of(tied, MOST_NAMED)}."
-        )
+def _score(line: Line) -> str:
+    return f"NLL {cell(line, RANKED_BY)} nats, {_count(line['done'], 'seed')}"
+
+
+def _best(line: Line, best: str, tied: Sequence[str], unknown: Sequence[str]) -> str:
+    """The answer; `unknown` are the variants that the best is not compared with."""
+    score = _score(line)
+    relations = {"told apart from": tied, "compared with": unknown}
+    but = [f"not {how} {some_of(names, MOST_NAMED)}" for how, names in relations.items() if names]
+    if but:
+        return f"{best} has the best mean ({score}), but is {'; and '.join(but)}."
     return f"{best} is best: {score}."
 
 

@@ -22,6 +22,7 @@ CONFIG = {"view": {"stroke": None}, "axis": {"labelLimit": 200}}
 
 SILENT = {"mark": {"aria": False}}
 """A static chart says what it shows in its caption, not at each of its points."""
+PLACES = re.compile(r' (?:d|transform)="[^"]*"')
 LONG = re.compile(r"(\d\.\d)\d{2,}")
 
 Domain = list[float] | None
@@ -84,8 +85,11 @@ def _drawn(points: Points, space: str, kind: Kind) -> Drawn:
 
 
 def _short(svg: str) -> str:
-    """An image whose coordinates have one decimal: no eye sees more, and they are most of it."""
-    return LONG.sub(r"\1", svg)
+    """An image whose coordinates have one decimal: no eye sees more, and they are most of it.
+
+    Words and the labels of axes stay as they are.
+    """
+    return PLACES.sub(lambda places: LONG.sub(r"\1", places[0]), svg)
 
 
 def _above(points: Any) -> Domain:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vaebench import results
+from vaebench.report.comparison import line_of
 from vaebench.report.labels import display_names
 from vaebench.report.spaces import SPACE
 from vaebench.report.standings import mappings, text
@@ -84,7 +85,9 @@ def _ranking(
     part: pd.DataFrame, pairs: Sequence[Line], reference: str | None, places: Mapping[Any, int]
 ) -> Ranking:
     names, lines, space = display_names(part), mappings(part), str(part[SPACE].iloc[0])
-    beside = reference if reference in names else names[0]
+    by_name = dict(zip(names, part["variant"], strict=True))
+    named = None if reference is None else line_of(by_name, reference)
+    beside = named or names[0]
     differences = _differences(pairs, beside)
     metrics = shown_metrics(part, COLUMNS)
     columns = [
@@ -92,7 +95,7 @@ def _ranking(
         Column("variant"),
         Column("seeds", on_demand=True),
         *(_column(name) for name in metrics if name == "nll"),
-        Column(f"NLL above {beside} (nats)" if beside == reference else "NLL above the best"),
+        Column(f"NLL above {beside} (nats)" if named else "NLL above the best"),
         *(_column(name) for name in metrics if name != "nll"),
     ]
     rows = [

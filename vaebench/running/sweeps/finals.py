@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from vaebench import results
 from vaebench.config import RunConfig
 from vaebench.core.errors import InputWarning
-from vaebench.results import Record, pruning
+from vaebench.results import pruning
 from vaebench.running.recording import config_of
 from vaebench.running.sweeps.rounds import Tuned
 from vaebench.running.sweeps.search import best
@@ -51,9 +51,14 @@ class Final:
 
 def finals(tuned: Sequence[Tuned], num_seeds: int) -> list[Final]:
     """The finals of all variants, on the seeds that follow the largest of the study."""
-    last = max(config.seed for one in tuned for config in one.variant.runs)
+    last = _last_seed(tuned)
     seeds = range(last + 1, last + 1 + num_seeds)
     return [_final(one, seeds) for one in tuned]
+
+
+def _last_seed(tuned: Sequence[Tuned]) -> int:
+    """The largest seed of the study."""
+    return max(config.seed for one in tuned for config in one.variant.runs)
 
 
 def _final(tuned: Tuned, seeds: Sequence[int]) -> Final:
@@ -69,14 +74,19 @@ def _final(tuned: Tuned, seeds: Sequence[int]) -> Final:
 def drop_earlier(out: Path, finals: Sequence[Final]) -> None:
     """Remove the final runs of trials that are the best no more, as of a smaller budget.
 
-    Tables of the folder would show them beside the winners. Runs that are of no trial of these
-    searches stay. A warning says how many are removed.
+    Tables of the folder would show them beside the winners. Runs on the study's seeds stay, those
+    of the variants as they are now, on any seed, and those that are of no trial of these searches.
+    A warning says how many are removed.
     """
-    now = {config.id for final in finals for config in final.runs}
+    last = _last_seed([final.tuned for final in finals])
+    now = {replace(config, seed=0).id for final in finals for config in final.runs}
     earlier = [
         record.run
         for record in results.records(out, curves=False)
-        if record.run not in now and _is_final(record, finals)
+        if (config := config_of(record)) is not None
+        and config.seed > last
+        and replace(config, seed=0).id not in now
+        and _is_of_trial(config, finals)
     ]
     if earlier:
         pruning.drop(out, earlier)
@@ -88,10 +98,9 @@ def drop_earlier(out: Path, finals: Sequence[Final]) -> None:
         )
 
 
-def _is_final(record: Record, finals: Sequence[Final]) -> bool:
+def _is_of_trial(config: RunConfig, finals: Sequence[Final]) -> bool:
     """Whether a run is that of a trial, but for its seed."""
-    config = config_of(record)
-    return config is not None and any(
+    return any(
         replace(config, seed=final.tuned.variant.runs[0].seed).id in final.ids_of_trials
         for final in finals
     )

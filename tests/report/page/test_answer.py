@@ -1,0 +1,29 @@
+"""The answer claims no more than the comparisons show."""
+
+import pandas as pd
+
+from tests.report.test_groups import rows_at
+from vaebench.report.comparison import comparisons
+from vaebench.report.page.answer import answers
+from vaebench.report.tables import summarise
+
+
+def best(*parts):
+    rows = pd.concat(parts)
+    (answer,) = answers(summarise(rows), comparisons(rows), {})
+    return answer.best
+
+
+def test_a_variant_that_beats_all_others_is_best():
+    assert best(rows_at(0, first=100.0, other=109.0)).startswith("first is best: NLL 100")
+
+
+def test_a_variant_that_is_compared_with_none_is_not_called_best():
+    words = best(rows_at(0, first=100.0), rows_at(5, other=109.0))
+    assert words.startswith("first has the best mean (NLL 100")
+    assert words.endswith("but is not compared with other.")
+
+
+def test_ties_and_what_is_not_compared_are_both_named():
+    words = best(rows_at(0, first=100.0, near=100.001), rows_at(5, other=109.0))
+    assert words.endswith("but is not told apart from near; and not compared with other.")
