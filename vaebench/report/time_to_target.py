@@ -33,6 +33,7 @@ def time_to_target(
     has timed the variant. `reached` of `runs` are. The `target` is the one that is asked for, or in
     each observation space the best ELBO that at least half of its variants reach in at least half
     of their runs: the lower median over variants of the lower median over seeds of the best point.
+    Variants that lost half of their runs do not count.
     """
     import pandas as pd
 

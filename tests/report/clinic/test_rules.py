@@ -125,6 +125,20 @@ def test_a_weight_on_another_scale(config, figures, said):
     assert SCALE not in named(case(config=config)), "without harm there is no complaint"
 
 
+@pytest.mark.parametrize(
+    ("objective", "figures"),
+    [
+        (
+            {"name": "beta_tc", "hyper": {"alpha": 1.0, "beta": 10.0, "gamma": 1.0}},
+            {"rate": 2.0, "rates": (1.0, 1.0, *(0.0,) * 6)},
+        ),
+        ({"name": "ciwae", "hyper": {"beta": 0.05}}, {"elbo": -27.0}),
+    ],
+)
+def test_a_beta_that_weighs_something_else_is_no_weight_of_the_rate(objective, figures):
+    assert SCALE not in named(case(config={"objective": objective}, **figures))
+
+
 def test_unused_dimensions_are_those_that_carry_nothing():
     evidence = named(case(rates=(0.6, 0.0, 0.7, 0.001)))["unused dimensions of the code"].evidence
     assert "2 of 4 dimensions" in evidence and evidence.endswith("1, 3.")

@@ -87,10 +87,11 @@ def weight_on_another_scale(case: Case) -> Finding | None:
 
 def _weight(case: Case) -> float:
     """The weight on the rate at the end of training; NaN where it is not one number."""
-    if case.setting("objective", "name") == "reconstruction_only":
+    objective, factor = case.setting("objective", "name"), case.setting("rate_weight")
+    if objective == "reconstruction_only":
         return 0.0
-    beta, factor = case.setting("objective", "hyper", "beta"), case.setting("rate_weight")
-    beta = 1.0 if beta is None else beta
+    # That of others weighs something else: beta_tc's one part of the rate, ciwae's two bounds.
+    beta = case.setting("objective", "hyper", "beta") if objective == "beta_elbo" else 1.0
     factor = factor if isinstance(factor, int | float) else 1.0  # schedules end at 1
     return float(beta) * float(factor) if isinstance(beta, int | float) else math.nan
 
