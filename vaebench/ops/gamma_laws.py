@@ -62,7 +62,7 @@ def zero_inflated_log_prob(x: Tensor, log_mean: Tensor, log_size: Tensor, logits
 
 
 def _poisson(x: Tensor, log_rate: Tensor) -> Tensor:
-    """Elementwise: from 1 on, x times what the rate is off x, and the constant at rate x."""
+    """Elementwise: for x >= 1 what a rate of x gives, less what the distance from it costs."""
     at_least_1 = x.clamp(min=1.0)
     ratio = log_rate - at_least_1.log()
     positive = at_least_1 * (ratio - torch.expm1(ratio)) - _at_its_mean(at_least_1)

@@ -59,7 +59,8 @@ class Descent:
         return self.optimiser.moments
 
     def adam_over(self, steps: range) -> list[Sequence[AdamScalars]]:
-        """Adam's scalars of each run over some steps; of the first alone where they are of all."""
+        """Adam's scalars of each run at each of the steps; at the first alone where they do not
+        change."""
         of_steps = [self.adam(step) for step in steps]
         alike = all(scalars is of_steps[0] for scalars in of_steps)
         return of_steps[:1] if alike else of_steps

@@ -79,11 +79,12 @@ class _Epochs:
         self.observed = functools.lru_cache(maxsize=1)(lambda epoch: images.at(epoch).kept())
 
     def end_of_kept(self, first: int) -> int:
-        """The last step, and one, of the epochs that are kept from that of the step `first` on."""
+        """The end of the last epoch whose draws are kept beside those of the step `first`."""
         return (first // self.per_epoch + max(1, self.most_kept)) * self.per_epoch
 
     def minibatches(self, first: int, stop: int) -> Minibatches:
-        """Those of some steps: each epoch has rows of its own where images are drawn and kept."""
+        """The minibatches of the steps in [first, stop). Images of several epochs, where they are
+        drawn and kept, lie one epoch after another, and rows are numbered through."""
         epochs = range(first // self.per_epoch, (stop - 1) // self.per_epoch + 1)
         images, apart = self.images.at(epochs.start), 0
         if images.are_drawn and self.most_kept:

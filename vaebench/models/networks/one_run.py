@@ -70,18 +70,20 @@ def made(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(key)
         try:
-            made = networks(sizes, **hyper)
+            pair = networks(sizes, **hyper)
         except (InputError, MemoryError):
             raise
         except Exception as error:  # whatever a function of the user's may raise
-            raise InputError(f"{what} must make its networks; it raised {_told(error)}") from error
-        if not (isinstance(made, tuple) and [isinstance(m, nn.Module) for m in made] == [True] * 2):
             raise InputError(
-                f"{what} must return two torch.nn.Modules, (encoder, decoder); got {made!r}"
+                f"{what} must make its networks; it raised {_described(error)}"
+            ) from error
+        if not (isinstance(pair, tuple) and [isinstance(m, nn.Module) for m in pair] == [True] * 2):
+            raise InputError(
+                f"{what} must return two torch.nn.Modules, (encoder, decoder); got {pair!r}"
             )
-        for side, network in zip(sides(sizes), made, strict=True):
+        for side, network in zip(sides(sizes), pair, strict=True):
             _tried(what, side, network)
-    return made
+    return pair
 
 
 def _tried(what: str, side: Side, network: nn.Module) -> None:
@@ -96,7 +98,7 @@ def _tried(what: str, side: Side, network: nn.Module) -> None:
             out = network.eval()(x)
     except Exception as error:  # whatever a module of the user's may raise
         raise InputError(
-            f"{what} must take {takes} and give {gives}; it raised {_told(error)}"
+            f"{what} must take {takes} and give {gives}; it raised {_described(error)}"
         ) from error
     if lazy := [name for name, p in network.named_parameters() if is_lazy(p)]:
         raise InputError(f"{what} must call every lazy layer; {lazy[0]} has no size yet: remove it")
@@ -129,7 +131,7 @@ def _shape(of_row: Sequence[int]) -> str:
     return f"[B, {', '.join(map(str, of_row))}]" if of_row else "[B]"
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     """An error of the user's code in a line, with the place in it where it came from."""
     theirs = [
         frame

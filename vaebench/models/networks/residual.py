@@ -18,7 +18,7 @@ SMALLEST = 4
 
 
 class Block(nn.Module):
-    """What a residual block adds to its input: twice normalisation, ReLU and a 3x3 convolution.
+    """Adds to its input what twice normalisation, ReLU and a 3x3 convolution make of it.
 
     The last convolution starts at 0, and with it every block as the identity, so that deep networks
     train without normalisation as well (Zhang et al. 2019, "Fixup initialization", section 3).

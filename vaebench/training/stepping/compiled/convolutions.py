@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from vaebench.models.networks.layers import KERNEL, PADDING, STRIDE
 
 MOST_NUMBERS = 7 << 16
-"""Numbers in the patches of a layer, 2 MiB; beyond, PyTorch's own convolutions are faster.
+"""Numbers in the patches of a layer, 1.75 MiB; beyond, PyTorch's own convolutions are faster.
 
 Milliseconds of a compiled step, encoder and decoder, one run on one thread of an AMD EPYC with
 AVX-512 (medians, two rounds):
