@@ -77,6 +77,16 @@ def test_strides_have_the_minibatches_of_single_steps(at_once, start, most_kept,
         )
 
 
+def test_row_numbers_of_a_long_block_are_few(monkeypatch):
+    dataset = replace(numbered_images(), binarisation="none")
+    configs = [tiny(seed=seed, train={"num_steps": 100, "batch_size": SMALL}) for seed in (0, 1)]
+    (whole,) = batches(configs, dataset, torch.zeros(()), at_once=100)
+    monkeypatch.setattr(minibatches, "ROWS_BYTES", 7 * whole.rows[0].nbytes)
+    parts = list(batches(configs, dataset, torch.zeros(()), at_once=100))
+    assert [len(part.rows) for part in parts] == [7] * 14 + [2]
+    assert torch.equal(torch.cat([part.rows for part in parts]), whole.rows)
+
+
 def test_blocks_within_an_epoch_read_the_draws_that_are_kept():
     configs = [tiny(train={"num_steps": PER_EPOCH, "batch_size": SMALL})]
     blocks = batches(configs, numbered_images(), torch.zeros(()))

@@ -16,6 +16,8 @@ from vaebench.ops.noise import Noise, permutations
 
 KEPT_BYTES = 4 << 20
 """Bytes of drawn images that are kept, at most: all runs of a stack read them from a near cache."""
+ROWS_BYTES = 16 << 20
+"""Bytes of a block's row numbers, at most: points of a long curve may be 10^5 steps apart."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,16 @@ def batches(
     """The minibatches of the steps from `start` on, each run shuffling by its own seed; a last
     short batch is left out.
 
-    They come up to the next multiple of `at_once`; where images are drawn anew for each epoch, up
-    to the end of the last epoch whose draws can be kept beside those of the first.
+    They come up to the next multiple of `at_once`, fewer where their row numbers would take more
+    than ROWS_BYTES; where images are drawn anew for each epoch, up to the end of the last epoch
+    whose draws can be kept beside those of the first.
     """
     train, first = configs[0].train, start
     images = dataset.observations("train").to(place)
     epochs = _Epochs(images, streams(configs, "batches"), train.batch_size)
+    most_steps = max(1, ROWS_BYTES // (8 * len(configs) * train.batch_size))
     while first < train.num_steps:
-        stop = min(train.num_steps, (first // at_once + 1) * at_once)
+        stop = min(train.num_steps, (first // at_once + 1) * at_once, first + most_steps)
         if images.are_drawn:
             stop = min(stop, epochs.end_of_kept(first))
         yield epochs.minibatches(first, stop)
