@@ -15,7 +15,7 @@ from tests.support.runs import tiny
 from vaebench import results
 from vaebench.cli import main
 from vaebench.config import evaluation_settings
-from vaebench.config.build import build_stack, streams
+from vaebench.config.build import build_stack, load_data, streams
 from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
 from vaebench.data import Dataset, Images, Part
@@ -52,15 +52,32 @@ def subject():
     parts = dict(
         zip(("train", "valid", "test"), (images(4, 0), images(1, 1), images(2, 2)), strict=True)
     )
-    dataset = Dataset("bars", (SIDE, SIDE), "static", "f", **parts)
-    model = build_stack(configs, (SIDE, SIDE))
+    return subject_of(configs, Dataset("bars", (SIDE, SIDE), "static", "f", **parts))
+
+
+@pytest.fixture(scope="module")
+def counted():
+    """The same of runs on counts, for a grading that is about counts alone."""
+    more = {"likelihood": "poisson", "data": {"name": "counts"}}
+    configs = [tiny(seed=i, model={"latent_dim": 3, "widths": [8]}, **more) for i in range(S)]
+    return subject_of(configs, load_data(configs[0].data))
+
+
+def subject_of(configs, dataset):
+    model = build_stack(configs, dataset.image_shape, dataset.log_volume)
     return Subject(model, dataset, streams(configs, "evaluate"), num_samples=20, num_images=60)
 
 
 @pytest.fixture(scope="module")
-def graded(subject):
+def subjects(subject, counted):
+    """A subject for each grading, of data that it can grade."""
+    return {name: counted if name == "predictive" else subject for name in GRADINGS}
+
+
+@pytest.fixture(scope="module")
+def graded(subjects):
     """Each grading's grades of the stack."""
-    return {name: grades(subject, name) for name in GRADINGS}
+    return {name: grades(subjects[name], name) for name in GRADINGS}
 
 
 def grades(subject, name):
@@ -91,7 +108,7 @@ NAMES = sorted(GRADINGS)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_grade_is_complete(graded, subject, name):
+def test_a_grade_is_complete(graded, subjects, name):
     for grade in graded[name]:
         assert grade.name in results.UNITS, grade.name
         assert grade.protocol
@@ -114,44 +131,46 @@ def test_no_two_gradings_give_the_same_figure(graded):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_run_in_a_stack_gets_the_grades_that_it_gets_alone(graded, subject, name):
+def test_a_run_in_a_stack_gets_the_grades_that_it_gets_alone(graded, subjects, name):
     for run in range(S):
-        agree(graded[name], grades(alone(subject, run), name), run)
+        agree(graded[name], grades(alone(subjects[name], run), name), run)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_gives_the_same_grades(graded, subject, name):
+def test_the_same_seed_gives_the_same_grades(graded, subjects, name):
     torch.manual_seed(123)
     torch.rand(5)
-    agree(graded[name], grades(subject, name))
+    agree(graded[name], grades(subjects[name], name))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_chunks_do_not_show(graded, subject, name, monkeypatch):
+def test_chunks_do_not_show(graded, subjects, name, monkeypatch):
     monkeypatch.setattr(chunks, "CACHE_BYTES", 3000)
-    agree(graded[name], grades(subject, name))
+    agree(graded[name], grades(subjects[name], name))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_threads_do_not_show(graded, subject, name):
+def test_threads_do_not_show(graded, subjects, name):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        agree(graded[name], grades(subject, name))
+        agree(graded[name], grades(subjects[name], name))
     finally:
         torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_grades_do_not_depend_on_what_else_is_asked_for(graded, subject, name):
-    both = evaluate(subject, {"latent": {}, name: SMALL.get(name, {})}).grades
+def test_grades_do_not_depend_on_what_else_is_asked_for(graded, subjects, name):
+    both = evaluate(subjects[name], {"latent": {}, name: SMALL.get(name, {})}).grades
     ours = {grade.name for grade in graded[name]}
     agree(graded[name], [grade for grade in both if grade.name in ours])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_model_and_one_seed_get_one_grade(subject, name):
-    twins = dataclasses.replace(subject, model=select(subject.model, [0, 0]), noise=Noise((5, 5)))
+def test_one_model_and_one_seed_get_one_grade(subjects, name):
+    twins = dataclasses.replace(
+        subjects[name], model=select(subjects[name].model, [0, 0]), noise=Noise((5, 5))
+    )
     for grade in grades(twins, name):
         torch.testing.assert_close(grade.values[0], grade.values[1], rtol=1e-3, atol=1e-4)
 
@@ -165,15 +184,21 @@ PAGE = (ROOT / "docs" / "evaluation.md").read_text()
 OWN = next(
     block for block in re.findall(r"```python\n(.*?)```", PAGE, re.S) if "@vb.grading" in block
 )
-STUDY = """
+DIGITS = """\
+likelihood = "bernoulli"
+data = { name = "digits", binarisation = "threshold" }"""
+SHAPES = DIGITS.replace("digits", "shapes")
+COUNTS = """\
+likelihood = "poisson"
+data = { name = "counts" }"""
+STUDY = f"""
 name = "s"
 [base]
 objective = "elbo"
-likelihood = "bernoulli"
-data = { name = "digits", binarisation = "threshold" }
-model = { latent_dim = 2, widths = [8] }
-train = { num_steps = 12, batch_size = 16 }
-evaluate = { num_samples = 3, num_images = 20, gradings = ["likelihood", "contrast"] }
+{DIGITS}
+model = {{ latent_dim = 2, widths = [8] }}
+train = {{ num_steps = 12, batch_size = 16 }}
+evaluate = {{ num_samples = 3, num_images = 20, gradings = ["likelihood", "contrast"] }}
 """
 
 
@@ -198,17 +223,18 @@ def test_a_grade_without_a_unit_is_refused(subject):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_grading_takes_its_scalars_as_a_study_has_them(subject, name):
+def test_a_grading_takes_its_scalars_as_a_study_has_them(subjects, name):
     """TOML's numbers and those of records arrive as floats, counts too."""
     table = {"name": name, **{k: float(v) for k, v in SMALL.get(name, {}).items()}}
     wanted = evaluation_settings({"gradings": [table]}).wanted
     assert wanted.keys() == {name}
-    agree(grades(subject, name), evaluate(subject, wanted).grades)
+    agree(grades(subjects[name], name), evaluate(subjects[name], wanted).grades)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_grades_by_every_grading(tmp_path, name):
-    study = STUDY.replace('"digits"', '"shapes"').replace(', "contrast"', "")
+    data = COUNTS if name == "predictive" else SHAPES
+    study = STUDY.replace(DIGITS, data).replace(', "contrast"', "")
     (tmp_path / "s.toml").write_text(study)
     vb.run(tmp_path / "s.toml", out=tmp_path / "out", timings=False, executor="inline")
     inside = ", ".join(f"{k} = {v}" for k, v in SMALL.get(name, {}).items())

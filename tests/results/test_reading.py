@@ -278,7 +278,7 @@ def test_one_run_of_an_unknown_part_hides_no_other(tmp_path, tiny_npz):
             {"evaluate": {"num_samples": 5, "extractor": "/no.py:f"}},
             "grading 'samples' is refused: extractor '/no.py:f'",
         ),
-        ({"data": {"name": "/no.npz"}}, "data set /no.npz must be an .npz file"),
+        ({"data": {"name": "/no.npz"}}, "data set /no.npz must be an .npz, .csv or .parquet file"),
     ):
         path.write_text(json.dumps(table | {"config": table["config"] | changes}))
         done = call("evaluate", tmp_path)
