@@ -16,7 +16,7 @@ def test_pairs_as_json(tmp_path):
     for one in RECORDS:
         results.write(tmp_path, one)
     done = CliRunner().invoke(main, ["compare", str(tmp_path), "--json", "--against", "elbo"])
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, "one is worse than the reference"
     pairs = json.loads(done.output)
     table = comparisons(results.load(tmp_path), against="elbo")
     assert [pair["worse"] for pair in pairs] == table["worse"].to_list()

@@ -1,14 +1,25 @@
 """The command line: parse, call one function, print.
 
-Exit status: 0 done, 1 some runs failed (and are recorded), 2 wrong usage or input, 130, 143 or 129
-stopped by SIGINT, SIGTERM or SIGHUP. Heavy imports stay inside the commands, so that --help is
-immediate.
+Exit status: 0 done, 1 some runs failed (and are recorded) or are worse than those they are compared
+with, 2 wrong usage or input, 130, 143 or 129 stopped by SIGINT, SIGTERM or SIGHUP. Heavy imports
+stay inside the commands, so that --help is immediate.
 """
 
-from vaebench.cli import explaining, folders, grades, machine, new, registry, studies, sweeps
+from vaebench.cli import (
+    comparing,
+    explaining,
+    folders,
+    grades,
+    machine,
+    new,
+    registry,
+    studies,
+    sweeps,
+)
 from vaebench.cli.group import main
 
 __all__ = [
+    "comparing",
     "explaining",
     "folders",
     "grades",

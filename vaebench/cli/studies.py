@@ -115,40 +115,6 @@ def report(
 
 
 @main.command()
-@click.argument("folder", type=PATH)
-@click.option("--metric", default="nll", show_default=True, help="Metric to compare.")
-@click.option("--margin", type=float, help="The smallest difference that matters to you.")
-@click.option("--against", metavar="VARIANT", help="Compare with this variant, not with the best.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each pair instead.")
-def compare(
-    folder: Path, metric: str, margin: float | None, against: str | None, as_json: bool
-) -> None:
-    """Say how the variants in FOLDER differ, paired by seed and example, in words."""
-    from vaebench import results
-    from vaebench.report import examples_of
-    from vaebench.report.comparison import comparisons
-    from vaebench.report.evidence import titles_of
-    from vaebench.report.sentences import in_words
-    from vaebench.report.spaces import titled
-    from vaebench.report.standings import RANKED_BY
-    from vaebench.report.tuning import gains_in_words, ranking, tuned_beside_untuned
-
-    rows, examples = results.load(folder, {RANKED_BY, metric}), examples_of(folder)
-    if metric not in set(rows["metric"]):
-        rows = results.load(folder)  # with all the names that could be meant
-    table = comparisons(rows, examples, metric, margin, against)
-    if as_json:
-        print_line(table.to_json(orient="records"))
-        return
-    names = titles_of(folder, rows)
-    print_lines(in_words(titled(table, names)))
-    if tunings := results.read_tuning(folder):
-        rows = titled(rows, names)
-        gains = tuned_beside_untuned(rows, tunings, examples, metric)
-        print_lines([*gains_in_words(gains, metric), *ranking(rows, tunings, examples)])
-
-
-@main.command()
 @click.argument("study", type=PATH)
 @click.option(
     "--samples", callback=whole_numbers, default="1,4,16,64", show_default=True, help="Every K."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vaebench.core.errors import InputError, near_match
-from vaebench.report.pairs import Array, Family, of_each, pair
+from vaebench.report.pairs import Array, Family, Pair, is_worse, of_each, pair
 from vaebench.report.standings import (
     RANKED_BY,
     Examples,
@@ -21,6 +21,7 @@ from vaebench.report.standings import (
 )
 from vaebench.report.statistics.permutation import holm
 from vaebench.report.statistics.power import detectable, effect_size, seeds_to_detect
+from vaebench.results import UNITS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,9 @@ def comparisons(
     `permutation_p_holm`: the sign-flip test over seeds. `effect_size`, `_low`, `_high`: Hedges' g.
     `detectable`: the smallest difference that these seeds detect with 80% power; `seeds_needed` to
     detect `sought`: the margin, or else the seen difference. `first`: whether it is a pair with
-    `against`, or with the first. ENDINGS: how the runs of the two ended, where that is to be said.
+    `against`, or with the first. `is_worse`, with `against` alone: whether the other one is worse
+    than it by more than the margin, see `pairs.is_worse`. ENDINGS: how the runs of the two ended,
+    where that is to be said.
 
     Raises InputError for a metric that no run has, a margin that is not above 0, an `against` that
     no observation space has or that several lines of one have, and two runs of a line and seed.
@@ -61,6 +64,7 @@ def comparisons(
         raise InputError(f"the margin must be above 0, in {unit}; got {margin}")
     table: list[dict[str, object]] = []
     names: set[str] = set()
+    higher_is_better = direction(rows, metric)
     rows = used(rows, {RANKED_BY, metric})
     for space, order in ranked(rows):
         variants = standings(rows[rows["observation_space"] == space], order, metric)
@@ -72,7 +76,7 @@ def comparisons(
         pairs = judged(variants, metric, examples, reference)
         table += [
             {"observation_space": space, "metric": metric, "unit": unit, **line}
-            for line in _lines(pairs, variants, margin, reference)
+            for line in _lines(pairs, variants, margin, reference, higher_is_better)
         ]
     if against is not None and against not in names:
         raise InputError(f"no variant {against!r} to compare against; {near_match(against, names)}")
@@ -114,19 +118,16 @@ def line_of(variants: Mapping[str, str], against: str) -> str | None:
 
 
 def _lines(
-    family: Family, variants: Sequence[Standing], margin: float | None, against: str | None
+    family: Family,
+    variants: Sequence[Standing],
+    margin: float | None,
+    against: str | None,
+    higher_is_better: bool | None,
 ) -> list[dict[str, object]]:
     """The lines of the table of one observation space."""
     with_values = [one.name for one in variants if one.complete and one.runs]
     reference = against if against is not None else next(iter(with_values), "")
-    tests = {
-        "p": family.p,
-        "p_holm": family.p_holm,
-        "family": np.full(len(family.pairs), family.size),
-        "permutation_p": family.permutation_p,
-        "permutation_p_holm": holm(family.permutation_p),
-    }
-    columns = _sizes(family, margin) | tests
+    columns = measured(family, margin)
     numbers = zip(*columns.values(), strict=True)
     return [
         {
@@ -135,11 +136,31 @@ def _lines(
             "first": reference in (one.pair.worse.name, one.pair.better.name),
             "verdict": one.verdict.value,
             "reason": one.pair.reason,
+            **(
+                {
+                    "is_worse": is_worse(
+                        one, _side(one.pair, against), higher_is_better, margin or 0.0
+                    )
+                }
+                if against is not None
+                else {}
+            ),
             **dict(zip(ENDINGS, (one.pair.worse.training, one.pair.better.training), strict=True)),
             **dict(zip(columns, of_pair, strict=True)),
         }
         for one, of_pair in zip(family.judged, numbers, strict=True)
     ]
+
+
+def measured(family: Family, margin: float | None) -> dict[str, Array]:
+    """The numbers of each pair [pairs] by column of `comparisons`; NaN where not compared."""
+    return _sizes(family, margin) | {
+        "p": family.p,
+        "p_holm": family.p_holm,
+        "family": np.full(len(family.pairs), family.size),
+        "permutation_p": family.permutation_p,
+        "permutation_p_holm": holm(family.permutation_p),
+    }
 
 
 def _sizes(family: Family, margin: float | None) -> dict[str, Array]:
@@ -166,6 +187,20 @@ def _sizes(family: Family, margin: float | None) -> dict[str, Array]:
             ),
         ),
     }
+
+
+def _side(compared: Pair, name: str) -> Standing:
+    """The one of two variants that has this name."""
+    return compared.better if compared.better.name == name else compared.worse
+
+
+def direction(rows: pd.DataFrame, metric: str) -> bool | None:
+    """Whether higher values of the metric are better, as its rows say where it is not one of the
+    suite's; None where neither is."""
+    if metric in UNITS:
+        return UNITS[metric][1]
+    known = rows.loc[rows["metric"] == metric, "higher_is_better"].dropna()
+    return bool(known.iloc[0]) if len(known) else None
 
 
 def _several(num: int) -> float:

@@ -98,6 +98,25 @@ class Judged:
     verdict: Verdict
 
 
+def is_worse(
+    judged: Judged, reference: Standing, higher_is_better: bool | None, margin: float
+) -> bool:
+    """Whether the other one of a pair is worse than the reference.
+
+    That is where they "differ" and the end of the interval that is nearer to 0 is beyond the
+    margin, on the side that is not wanted; and where it lost a larger part of its runs. Metrics
+    without a direction say nothing.
+    """
+    other_first = reference is judged.pair.better
+    other = judged.pair.worse if other_first else judged.pair.better
+    if other.share_lost > reference.share_lost:
+        return True
+    if judged.verdict is not Verdict.DIFFER or higher_is_better is None:
+        return False
+    low, high = (judged.low, judged.high) if other_first else (-judged.high, -judged.low)
+    return high < -margin if higher_is_better else low > margin
+
+
 def of_each(
     pairs: Sequence[Pair], function: Callable[[Array, Spread], ArrayLike], *leading: int
 ) -> Array:

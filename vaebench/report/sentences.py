@@ -26,7 +26,7 @@ def in_words(table: pd.DataFrame) -> list[str]:
     for space, part in table.groupby("observation_space", sort=True):
         lines = mappings(part)
         sentences += [f"{space}: {sentence(line)}" for line in lines if line["first"]]
-        sentences += [f"{space}: {note}" for note in [*_endings(lines), *_notes(lines)]]
+        sentences += [f"{space}: {note}" for note in [*_endings(lines), *notes(lines)]]
     return sentences
 
 
@@ -89,8 +89,8 @@ def _settled(line: dict[str, Any]) -> str:
     return f"; {needed:.0f} seeds detect {sought} in 4 of 5 studies"
 
 
-def _notes(lines: list[dict[str, Any]]) -> Iterator[str]:
-    """What the verdicts of one observation space rest on, and where they rest on little."""
+def notes(lines: list[dict[str, Any]]) -> Iterator[str]:
+    """What the verdicts of one family of pairs rest on, and where they rest on little."""
     tested = [line for line in lines if line["p"] == line["p"]]
     if not tested:
         return

@@ -65,6 +65,11 @@ class Standing:
         return self.num_runs == self.num_done
 
     @property
+    def share_lost(self) -> float:
+        """Which part of its runs diverged or failed."""
+        return 1.0 - self.num_done / self.num_runs if self.num_runs else 0.0
+
+    @property
     def lost(self) -> str:
         """How many runs have no value, in words."""
         return f"{self.num_runs - self.num_done} of {self.num_runs} runs diverged or failed"

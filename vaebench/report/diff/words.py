@@ -1,0 +1,68 @@
+"""The differences of two folders in sentences, and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from vaebench.report.diff.differences import Differences
+from vaebench.report.diff.step_times import StepTime
+from vaebench.report.sentences import notes, sentence
+from vaebench.report.standings import mappings
+from vaebench.report.verdicts import Verdict
+
+
+def in_words(differences: Differences) -> list[str]:
+    """Say what is on one side alone or was made otherwise, then how each variant differs, what the
+    step times are, what the verdicts rest on, and at last how many lines are worse."""
+    sides = {"before": differences.before, "after": differences.after}
+    lines = [_with_sides(line, **sides) for line in mappings(differences.table)]
+    if not lines:
+        return [*differences.notes, "there is nothing to compare: no variant is in both folders"]
+    return [
+        *differences.notes,
+        *(_line(line) for line in lines),
+        *(_step_time(time) for time in differences.step_times),
+        *notes(lines),
+        _sum(lines),
+    ]
+
+
+def as_json(differences: Differences) -> str:
+    """The same as a JSON object with all figures, null for what is not known."""
+    return json.dumps(
+        {
+            "before": differences.before,
+            "after": differences.after,
+            "comparisons": json.loads(differences.table.to_json(orient="records")),
+            "step_times": [dataclasses.asdict(time) for time in differences.step_times],
+            "notes": list(differences.notes),
+        }
+    )
+
+
+def _with_sides(line: dict[str, Any], before: str, after: str) -> dict[str, Any]:
+    """A line as one of `comparisons`, whose `worse` is what `better` is taken from."""
+    sides = {"worse": f"{line['variant']} in {after}", "better": f"{line['variant']} in {before}"}
+    return line | sides
+
+
+def _line(line: dict[str, Any]) -> str:
+    worse = "WORSE: " if line["is_worse"] else ""
+    return f"{line['observation_space']}: {worse}{sentence(line)}"
+
+
+def _step_time(time: StepTime) -> str:
+    unlike = f"; {time.unlike}" if time.unlike else ""
+    return (
+        f"{time.observation_space}: {time.variant}: a step takes {time.ratio:.3g} times as long "
+        f"({time.before:.3g} ms before, {time.after:.3g} ms after{unlike})"
+    )
+
+
+def _sum(lines: list[dict[str, Any]]) -> str:
+    worse = sum(bool(line["is_worse"]) for line in lines)
+    unseen = sum(line["verdict"] == Verdict.NOT_COMPARED for line in lines)
+    rest = f"; {unseen} are not compared" if unseen else ""
+    return f"{worse or 'none'} of {len(lines)} comparisons worse{rest}"
