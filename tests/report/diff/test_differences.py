@@ -108,6 +108,8 @@ def test_direction_is_that_of_the_metric(tmp_path):
         table = differences(before, after, ["elbo", "rate", "mine"]).table
         assert set(table["verdict"]) == {"differ"}
         assert set(table.loc[table["is_worse"], "metric"]) == worse
+    assert not differences(a, b, ["elbo", "mine"], margin=1.5).any_worse
+    assert differences(a, b, ["elbo", "mine"], margin=0.5).table["is_worse"].all()
 
 
 def test_examples_of_runs_of_one_id_are_those_of_either_folder(two):
@@ -141,7 +143,7 @@ def test_without_a_common_seed_nothing_is_compared(tmp_path):
     assert line["verdict"] == "are not compared"
     assert line["reason"] == "they have no seed with a value in common"
     assert np.isnan(line["difference"]) and not compared.any_worse
-    assert in_words(compared)[-1] == "none of 1 comparisons worse; 1 are not compared"
+    assert in_words(compared)[-1] == "none of 1 comparisons worse, 1 not compared"
 
 
 def test_values_made_in_different_ways_are_not_compared(tmp_path):

@@ -25,7 +25,7 @@ class Folder:
 
     name: str
     rows: pd.DataFrame
-    """Of its runs, which are named FOLDER/ID here: the other may have runs of the same ids."""
+    """Its runs are named FOLDER/ID here, as the other folder may have runs of the same ids."""
     orders: Mapping[str, pd.DataFrame]
     """The variants of each observation space that have runs, see `standings.ranked`."""
     timings: Mapping[Key, results.Record]

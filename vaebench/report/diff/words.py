@@ -64,5 +64,5 @@ def _step_time(time: StepTime) -> str:
 def _sum(lines: list[dict[str, Any]]) -> str:
     worse = sum(bool(line["is_worse"]) for line in lines)
     unseen = sum(line["verdict"] == Verdict.NOT_COMPARED for line in lines)
-    rest = f"; {unseen} are not compared" if unseen else ""
+    rest = f", {unseen} not compared" if unseen else ""
     return f"{worse or 'none'} of {len(lines)} comparisons worse{rest}"
