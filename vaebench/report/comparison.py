@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vaebench.core.errors import InputError, near_match
-from vaebench.report.pairs import Array, Family, Pair, is_worse, of_each, pair
+from vaebench.report.pairs import Array, Family, Judged, is_worse, of_each, pair
 from vaebench.report.standings import (
     RANKED_BY,
     Examples,
@@ -136,15 +136,7 @@ def _lines(
             "first": reference in (one.pair.worse.name, one.pair.better.name),
             "verdict": one.verdict.value,
             "reason": one.pair.reason,
-            **(
-                {
-                    "is_worse": is_worse(
-                        one, _side(one.pair, against), higher_is_better, margin or 0.0
-                    )
-                }
-                if against is not None
-                else {}
-            ),
+            **_falls_short(one, against, higher_is_better, margin or 0.0),
             **dict(zip(ENDINGS, (one.pair.worse.training, one.pair.better.training), strict=True)),
             **dict(zip(columns, of_pair, strict=True)),
         }
@@ -189,9 +181,16 @@ def _sizes(family: Family, margin: float | None) -> dict[str, Array]:
     }
 
 
-def _side(compared: Pair, name: str) -> Standing:
-    """The one of two variants that has this name."""
-    return compared.better if compared.better.name == name else compared.worse
+def _falls_short(
+    one: Judged, against: str | None, higher_is_better: bool | None, margin: float
+) -> dict[str, bool]:
+    """The column that says whether the other one of a pair is worse than the variant `against`;
+    none where no variant was named."""
+    if against is None:
+        return {}
+    pair = one.pair
+    reference = pair.better if pair.better.name == against else pair.worse
+    return {"is_worse": is_worse(one, reference, higher_is_better, margin)}
 
 
 def direction(rows: pd.DataFrame, metric: str) -> bool | None:

@@ -168,6 +168,18 @@ def test_a_larger_part_of_lost_runs_is_worse(tmp_path):
     assert not differences(b, a, ["nll"]).any_worse
 
 
+def test_a_folder_that_lost_all_runs_is_worse(tmp_path):
+    lost = [record("elbo", seed, 0.0, status="failed") for seed in range(5)]
+    a, b = folder_of(tmp_path / "a", runs_of("elbo", BEFORE)), folder_of(tmp_path / "b", lost)
+    for metrics in ([], ["nll"]):
+        table = differences(a, b, metrics).table
+        assert set(table["reason"]) == {f"5 of 5 runs diverged or failed (elbo in {b})"}
+        assert table["is_worse"].all()
+    assert not differences(b, a).any_worse
+    with pytest.raises(InputError, match=r"a metric of the ranking in common; .* has none; "):
+        differences(b, b)
+
+
 def test_what_is_on_one_side_alone_is_named(tmp_path):
     other = "digits/none/density/0"
     a = folder_of(
@@ -288,6 +300,10 @@ def test_refusals(two, tmp_path):
     with pytest.raises(InputError) as refused:
         differences(a, other)
     assert str(refused.value).endswith(f"{a} has {SPACE}; {other} has digits/none/density/0")
+    with pytest.raises(
+        InputError, match=r"a variant in common to be compared; .*a alone: elbo, iwae"
+    ):
+        differences(a, folder_of(tmp_path / "n", runs_of("new", BEFORE)))
     with pytest.raises(InputError, match=r"empty must hold results .*it has none"):
         differences(a, folder_of(tmp_path / "empty", []))
     with pytest.raises(InputError, match=r"timed must hold runs .*it has none"):

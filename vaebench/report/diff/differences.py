@@ -40,8 +40,8 @@ class Differences:
 
     @property
     def any_worse(self) -> bool:
-        """Whether a line of the table is worse; not where there is none."""
-        return bool(len(self.table)) and bool(self.table["is_worse"].any())
+        """Whether a line of the table is worse."""
+        return bool(self.table["is_worse"].any())
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,11 @@ def differences(
     `higher_is_better`, and `is_worse`, see `pairs.is_worse`. `p_holm` allows for all lines. Which
     variant is which is said in `matching.match`.
 
-    Raises InputError for a folder without runs, folders without a common observation space, a
-    metric that not both have, a margin below 0, and two runs of a line and seed.
+    Raises InputError for a folder without runs, folders without a common observation space, variant
+    or metric, a metric that not both have, a margin below 0, and two runs of a line and seed.
     """
+    import pandas as pd
+
     if not 0.0 <= margin < float("inf"):
         raise InputError(f"the margin must be a number from 0 on; got {margin}")
     wanted = {*BRIEF, RANKED_BY, STEP_TIME, *metrics}
@@ -88,7 +90,11 @@ def differences(
         *unmatched(first, second, matches),
         *made_otherwise(before, after, chosen),
     ]
-    table = _table(places, first, margin)
+    if not places:
+        raise InputError(
+            "; ".join(["two folders must have a variant in common to be compared", *notes])
+        )
+    table = _table(places, pd.concat([first.rows, second.rows]), margin)
     return Differences(first.name, second.name, table, step_times(first, second, matches), notes)
 
 
@@ -117,17 +123,14 @@ def _examples(run: str) -> Mapping[str, Array]:
     return results.examples(path.parent, path.name)
 
 
-def _table(places: Sequence[_Place], before: Folder, margin: float) -> pd.DataFrame:
+def _table(places: Sequence[_Place], rows: pd.DataFrame, margin: float) -> pd.DataFrame:
     """A line for each pair, all judged as one family."""
     import pandas as pd
 
-    if not places:
-        return pd.DataFrame()
-
     family = Family([place.pair for place in places])
     columns = measured(family, margin or None)
-    units = before.rows.drop_duplicates("metric").set_index("metric")["unit"]
-    directions = {place.metric: direction(before.rows, place.metric) for place in places}
+    units = rows.drop_duplicates("metric").set_index("metric")["unit"]
+    directions = {place.metric: direction(rows, place.metric) for place in places}
     return pd.DataFrame(
         {
             "observation_space": place.space,

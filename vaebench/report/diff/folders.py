@@ -64,12 +64,19 @@ def common_spaces(before: Folder, after: Folder) -> list[str]:
 
 
 def common_metrics(before: Folder, after: Folder, metrics: Sequence[str]) -> list[str]:
-    """These metrics, or else those of the short ranking, that both have. Raises InputError for one
-    of these that not both have."""
-    common = before.metrics & after.metrics
+    """These metrics, or else those of the short ranking, that both have. A folder that lost all of
+    its runs has none, and is compared in those of the other. Raises InputError where there is no
+    common one, and for one of these that not both have."""
+    known = [side.metrics for side in (before, after) if side.metrics]
+    common = set.intersection(*known) if known else set()
     for metric in metrics:
         if metric not in common:
             raise InputError(
                 f"no metric {metric!r} that runs of both folders have; {near_match(metric, common)}"
             )
-    return list(dict.fromkeys(metrics)) or [name for name in BRIEF if name in common]
+    if chosen := list(dict.fromkeys(metrics)) or [name for name in BRIEF if name in common]:
+        return chosen
+    each = "; ".join(
+        f"{side.name} has {', '.join(sorted(side.metrics)) or 'none'}" for side in (before, after)
+    )
+    raise InputError(f"two folders must have a metric of the ranking in common; {each}")

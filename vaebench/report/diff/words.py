@@ -18,8 +18,6 @@ def in_words(differences: Differences) -> list[str]:
     step times are, what the verdicts rest on, and at last how many lines are worse."""
     sides = {"before": differences.before, "after": differences.after}
     lines = [_with_sides(line, **sides) for line in mappings(differences.table)]
-    if not lines:
-        return [*differences.notes, "there is nothing to compare: no variant is in both folders"]
     return [
         *differences.notes,
         *(_line(line) for line in lines),
