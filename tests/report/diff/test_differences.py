@@ -294,6 +294,18 @@ def test_words_and_json_say_the_same(two):
     assert by_variant["iwae"]["is_worse"] is False
 
 
+def test_words_have_the_name_for_people(tmp_path):
+    """And JSON the recorded word."""
+    config = {"data": {"name": "digits", "binarisation": "dynamic"}}
+    runs = [replace(one, config=config) for one in runs_of("elbo", BEFORE)]
+    a = folder_of(tmp_path / "a", runs, [timing("elbo", 2.0)])
+    b = folder_of(tmp_path / "b", runs[1:], [timing("elbo", 2.0)])
+    compared = differences(a, b, ["nll"])
+    starting = "Digits, binarised anew each epoch"
+    assert sum(line.startswith(starting) for line in in_words(compared)) == 3
+    assert set(compared.table["observation_space"]) == {SPACE}
+
+
 def test_refusals(two, tmp_path):
     a, _ = two
     other = folder_of(tmp_path / "o", runs_of("elbo", BEFORE, space="digits/none/density/0"))

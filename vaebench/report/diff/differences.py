@@ -35,6 +35,8 @@ class Differences:
     table: pd.DataFrame
     """A line per observation space, variant and metric, see `differences`."""
     step_times: Sequence[StepTime]
+    titles: Mapping[str, str]
+    """What people call the observation spaces."""
     notes: Sequence[str]
     """What is in one of them alone, and what was made in another way."""
 
@@ -95,7 +97,8 @@ def differences(
             "; ".join(["two folders must have a variant in common to be compared", *notes])
         )
     table = _table(places, pd.concat([first.rows, second.rows]), margin)
-    return Differences(first.name, second.name, table, step_times(first, second, matches), notes)
+    times = step_times(first, second, matches)
+    return Differences(first.name, second.name, table, times, first.titles, notes)
 
 
 def _places(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vaebench import results
 from vaebench.core.errors import InputError, near_match
+from vaebench.report.evidence import titles_of
 from vaebench.report.standings import KEYS, ranked
 from vaebench.report.tables import BRIEF
 
@@ -29,6 +30,8 @@ class Folder:
     orders: Mapping[str, pd.DataFrame]
     """The variants of each observation space that have runs, see `standings.ranked`."""
     timings: Mapping[Key, results.Record]
+    titles: Mapping[str, str]
+    """What people call the observation spaces."""
 
     @property
     def metrics(self) -> set[str]:
@@ -47,7 +50,8 @@ def read(path: Path, metrics: Collection[str]) -> Folder:
         for record in results.timings(path)
     }
     orders = {space: order.reset_index(drop=True) for space, order in ranked(rows)}
-    return Folder(str(path), rows.assign(run=f"{path}/" + rows["run"].astype(str)), orders, timings)
+    renamed = rows.assign(run=f"{path}/" + rows["run"].astype(str))
+    return Folder(str(path), renamed, orders, timings, titles_of(path, rows))
 
 
 def keys(order: pd.DataFrame) -> list[Key]:

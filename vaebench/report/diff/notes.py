@@ -31,17 +31,18 @@ def alone(
 def unmatched(before: Folder, after: Folder, matches: Mapping[str, Match]) -> Iterator[str]:
     """Say of each observation space which variants, settings and seeds are not on both sides."""
     for space, matched in matches.items():
+        title = before.titles[space]
         orders = before.orders[space], after.orders[space]
         for side, order, places in zip(
             (before, after), orders, (matched.only_before, matched.only_after), strict=True
         ):
             if names := [display_names(order)[place] for place in places]:
-                yield f"{space}: variant in {side.name} alone: {some_of(names, MOST_NAMES)}"
+                yield f"{title}: variant in {side.name} alone: {some_of(names, MOST_NAMES)}"
         names = display_names(orders[0])
         for i, j in matched.pairs:
             lines = orders[0].iloc[[i]], orders[1].iloc[[j]]
             for note in _of_pair(before, after, *lines):
-                yield f"{space}: {names[i]}: {note}"
+                yield f"{title}: {names[i]}: {note}"
 
 
 def _of_pair(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from vaebench.report.diff.differences import Differences
 from vaebench.report.diff.step_times import StepTime
 from vaebench.report.sentences import notes, sentence
+from vaebench.report.spaces import titled
 from vaebench.report.standings import mappings
 from vaebench.report.verdicts import Verdict
 
@@ -17,11 +19,12 @@ def in_words(differences: Differences) -> list[str]:
     """Say what is on one side alone or was made otherwise, then how each variant differs, what the
     step times are, what the verdicts rest on, and at last how many lines are worse."""
     sides = {"before": differences.before, "after": differences.after}
-    lines = [_with_sides(line, **sides) for line in mappings(differences.table)]
+    table = titled(differences.table, differences.titles)
+    lines = [_with_sides(line, **sides) for line in mappings(table)]
     return [
         *differences.notes,
         *(_line(line) for line in lines),
-        *(_step_time(time) for time in differences.step_times),
+        *(_step_time(time, differences.titles) for time in differences.step_times),
         *notes(lines),
         _sum(lines),
     ]
@@ -51,10 +54,11 @@ def _line(line: dict[str, Any]) -> str:
     return f"{line['observation_space']}: {worse}{sentence(line)}"
 
 
-def _step_time(time: StepTime) -> str:
+def _step_time(time: StepTime, titles: Mapping[str, str]) -> str:
     unlike = f"; {time.unlike}" if time.unlike else ""
+    who = f"{titles[time.observation_space]}: {time.variant}"
     return (
-        f"{time.observation_space}: {time.variant}: a step takes {time.ratio:.3g} times as long "
+        f"{who}: a step takes {time.ratio:.3g} times as long "
         f"({time.before:.3g} ms before, {time.after:.3g} ms after{unlike})"
     )
 
