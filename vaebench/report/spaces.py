@@ -46,6 +46,8 @@ def titles(runs: Mapping[str, Record]) -> dict[str, str]:
 
 def titled(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """A table with the names for people in the place of its observation spaces, where known."""
+    if table.empty:  # it may have no columns at all, as where nothing could be compared
+        return table
     return table.assign(**{SPACE: [names.get(space, space) for space in table[SPACE]]})
 
 
