@@ -204,12 +204,12 @@ def test_a_mistake_is_one_line_status_2_and_nothing_written(study, tmp_path, mon
 
 
 def test_a_data_set_that_cannot_be_fetched_says_where_to_put_it(study, tmp_path, monkeypatch):
-    from vaebench.data import lookup
+    from vaebench.data import lookup, publishers
 
     monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path))
     monkeypatch.setattr(lookup, "_cache", lambda: tmp_path / "cache")
     files = {"x_train": ("http://127.0.0.1:9/x", "sha256:" + "0" * 64)}
-    monkeypatch.setitem(lookup.SOURCES, "mnist", lookup.Source(files, lookup._idx))
+    monkeypatch.setitem(lookup.SOURCES, "mnist", publishers.Source(files, publishers.idx))
     edited('"digits"', '"mnist"')(study)
     done = call("run", study, "--out", tmp_path / "out")
     assert done.exit_code == 2

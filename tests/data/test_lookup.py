@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from tests.support import SHARED_DATA
 from vaebench.core.errors import InputError
-from vaebench.data import load, lookup
+from vaebench.data import load, lookup, publishers
 from vaebench.data.request import Request
 
 needs_shared_data = pytest.mark.skipif(
@@ -71,7 +71,7 @@ def published(tmp_path, monkeypatch):
             path.write_bytes(encode(images))
             digest = checksum or hashlib.sha256(path.read_bytes()).hexdigest()
             files[part] = (f"file://{path}", f"sha256:{digest}")
-        monkeypatch.setitem(lookup.SOURCES, name, lookup.Source(files, parse))
+        monkeypatch.setitem(lookup.SOURCES, name, publishers.Source(files, parse))
 
     return images, publish, tmp_path / "cache"
 
@@ -85,7 +85,7 @@ class FileDownloader:
         Path(output_file).write_bytes(Path(url.removeprefix("file://")).read_bytes())
 
 
-@pytest.mark.parametrize(("encode", "parse"), [(idx, lookup._idx), (amat, lookup._amat)])
+@pytest.mark.parametrize(("encode", "parse"), [(idx, publishers.idx), (amat, publishers.amat)])
 def test_fetched_data_are_checked_stored_and_read_again(published, monkeypatch, encode, parse):
     import pooch
 
@@ -103,7 +103,7 @@ def test_a_wrong_checksum_and_no_network_say_where_to_put_the_file(published, mo
     import pooch
 
     _, publish, cache = published
-    publish("fashion_mnist", idx, lookup._idx, checksum="0" * 64)
+    publish("fashion_mnist", idx, publishers.idx, checksum="0" * 64)
     monkeypatch.setattr(pooch.core, "choose_downloader", lambda *a, **k: FileDownloader())
     with pytest.raises(InputError, match=r"could not be fetched .* put fashion_mnist.npz"):
         lookup.find(Request("fashion_mnist"))

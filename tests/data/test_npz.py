@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from vaebench.cli import main
 from vaebench.core.errors import InputError
-from vaebench.data import load, lookup
+from vaebench.data import load, lookup, publishers
 
 X = np.random.default_rng(0).random((12, 4, 4)).astype(np.float32)
 LZMA, BZIP2, DEFLATED = zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED
@@ -223,7 +223,7 @@ def test_a_cache_on_a_full_disk_keeps_nothing(tmp_path, monkeypatch):
     monkeypatch.delenv("VAEBENCH_DATA", raising=False)
     monkeypatch.setattr(lookup, "_cache", lambda: cache)
     monkeypatch.setattr("pooch.retrieve", lambda *args, **more: os.devnull)
-    source = lookup.Source(dict.fromkeys(("x_train", "x_test"), ("", "")), lambda content: X)
+    source = publishers.Source(dict.fromkeys(("x_train", "x_test"), ("", "")), lambda content: X)
     monkeypatch.setitem(lookup.SOURCES, "mnist", source)
 
     def fill_the_disk(path, **arrays):

@@ -20,7 +20,7 @@ from vaebench import results
 from vaebench.cli import main
 from vaebench.config.study import resolve
 from vaebench.core.errors import InputError, StorageError
-from vaebench.data import lookup
+from vaebench.data import lookup, publishers
 from vaebench.results import files
 from vaebench.running.harness import train_all
 
@@ -248,7 +248,7 @@ def test_a_download_that_finds_no_room_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(lookup, "_cache", lambda: tmp_path)
     (tmp_path / "x").write_bytes(b"")
     monkeypatch.setattr(pooch, "retrieve", lambda *args, **kwargs: str(tmp_path / "x"))
-    source = lookup.Source({"x_train": ("", "")}, lambda content: content)
+    source = publishers.Source({"x_train": ("", "")}, lambda content: content)
     monkeypatch.setitem(lookup.SOURCES, "mnist", source)
     monkeypatch.setattr(lookup.np, "savez_compressed", refusing(errno.ENOSPC))
     with pytest.raises(InputError, match="No space left on device"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from msgspec.structs import asdict
 from optuna.storages import BaseStorage
 
 from vaebench import results
+from vaebench.config import RunConfig
 from vaebench.config.study import Study
 from vaebench.config.sweep import Budget
 from vaebench.running.checks import check
@@ -64,6 +65,11 @@ class Plan:
     ways: Sequence[tuple[Sampling, Pruning]]
     """How the trials of each variant are chosen and ended."""
 
+    @property
+    def configs(self) -> Iterator[RunConfig]:
+        """The runs of all variants, as the study has them."""
+        return (config for variant in self.variants for config in variant.runs)
+
 
 def sweep(
     study: Study,
@@ -85,39 +91,30 @@ def sweep(
     `budget`: in the place of the study's, of each variant, earlier trials included. `storage`: the
     URL of a database for them, in the place of the study's. A trial's values are means over the
     study's seeds, on the validation part; one that was refused, or of which a run failed or
-    diverged, is infinitely bad.
-
-    `figures`: draw each search too, where the extra `report` is installed.
+    diverged, is infinitely bad. `figures`: draw each search too, where the extra `report` is
+    installed.
 
     Writes beside the final runs, which are on fresh seeds and graded in full: trials/ (the runs of
     trials), sweep.journal, trials.csv, best.toml, tuning.json and, of several targets, pareto.csv;
-    figures/ where they are asked for.
-    Raises InputError for anything that could not start.
+    figures/ where they are asked for. Raises InputError for anything that could not start.
     """
     planned = plan(study, budget)
-    configs = [config for variant in planned.variants for config in variant.runs]
-    check(configs, executor, workers, plugins, compiles)
+    check([*planned.configs], executor, workers, plugins, compiles)
     url = storage or study.sweep.storage
     database = open_database(url) if url else None
     results.prepare(out)
-    trials_in = url or str(out / "sweep.journal")
     conclude = functools.partial(judged, graded=planned.goals.graded)
     place = Place(out / "trials", study.name, executor, workers, cluster, plugins, conclude)
     with results.alone(out), closing(database or open_journal(out / "sweep.journal")) as kept:
-        with storing(trials_in):
+        with storing(url or str(out / "sweep.journal")):
             tuned = _searches(planned, kept, compiles)
-            if not any(one.search.told for one in tuned):
-                clear(out)
-            _search(planned, tuned, place, progress)
+            _search(planned, tuned, place, out, progress)
         trials = write_trials(out, tuned, planned.goals)
         if figures:
-            names = folder_names([one.variant.name for one in tuned])
-            for name, one in zip(names, tuned, strict=True):
-                write_figures(out / "figures" / name, one)
+            _draw(out / "figures", tuned)
         ended = finals(tuned, study.sweep.final_seeds)
         write_best(out, study.name, ended)
-        runs = [config for final in ended for config in final.runs]
-        if runs:
+        if runs := [config for final in ended for config in final.runs]:
             train_all(
                 runs,
                 out,
@@ -134,6 +131,13 @@ def sweep(
         drop_earlier(out, ended)
         write_tuning(out, ended, planned.goals)
     return trials
+
+
+def _draw(folder: Path, tuned: Sequence[Tuned]) -> None:
+    """Write the figures of each search, in a folder of its own."""
+    names = folder_names([one.variant.name for one in tuned])
+    for name, one in zip(names, tuned, strict=True):
+        write_figures(folder / name, one)
 
 
 def plan(study: Study, budget: Budget | None = None) -> Plan:
@@ -191,8 +195,15 @@ def _name(study: Study, variant: Variant) -> str:
     return f"{study.name}: {variant.name[:MOST_OF_NAME]} [{mark}]"
 
 
-def _search(planned: Plan, tuned: Sequence[Tuned], place: Place, progress: Progress) -> None:
-    """Play rounds until no variant has anything left of its budget."""
+def _search(
+    planned: Plan, tuned: Sequence[Tuned], place: Place, out: Path, progress: Progress
+) -> None:
+    """Play rounds until no variant has anything left of its budget.
+
+    Where all begins anew, the tables of another search go first.
+    """
+    if not any(one.search.told for one in tuned):
+        clear(out)
     rounds = Rounds(place, planned.goals, planned.amount)
     for one in tuned:
         place.prepare(one.search.pruning.stages)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLES = ("trials.csv", "pareto.csv", "best.toml", "tuning.json")
-FIRST = ("variant", "trial")
 LAST_OF_NAME = 195
 """Letters of a study's name that its tuned one keeps, to be as long as names may be."""
 
