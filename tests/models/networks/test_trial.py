@@ -140,6 +140,17 @@ def test_networks_of_many_kinds_pass(name):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_what_a_layer_keeps_may_decide_what_it_gives_in_training():
+    """Spectral normalisation takes a step of its power iteration at each call in training."""
+
+    def bounded(sizes):
+        encoder, decoder = plain(sizes)
+        nn.utils.parametrizations.spectral_norm(decoder[0])
+        return encoder, decoder
+
+    check(Model("mine", bounded), SIZES, (), {})
+
+
 @pytest.mark.parametrize(("name", "widths"), [("mlp", (4,)), ("linear", ()), ("conv", (4, 3))])
 def test_those_of_the_package_pass(name, widths):
     checked = facts(MODELS[name], SIZES, widths, {})

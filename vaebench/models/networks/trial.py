@@ -84,8 +84,11 @@ def _facts(make: Callable[[tuple[int, ...]], Networks], sizes: Sizes) -> Iterato
 
 def _of_side(side: str, rows: Tensor, both: nn.Module, alone: nn.Module) -> Iterator[Fact]:
     try:
+        before = [buffer.clone() for buffer in both.buffers()]
         trained = outputs(both, rows, STEP)
         yield _reaches_all(side, both, trained)
+        for buffer, value in zip(both.buffers(), before, strict=True):
+            buffer.copy_(value)  # what a layer keeps from step to step may decide what it gives
         yield Fact(
             f"{side}: what it gives in training is a function of seed and step",
             _gap(trained, outputs(both, rows, STEP)),
