@@ -11,7 +11,7 @@ from vaebench.report.labels import display_names
 from vaebench.report.spaces import SPACE
 from vaebench.report.standings import RANKED_BY, mappings
 from vaebench.report.tables import BRIEF, COLUMNS, cell, shown_metrics, title_of
-from vaebench.report.verdicts import Verdict
+from vaebench.report.verdicts import OPEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +40,6 @@ SPECIAL = {
 """What LaTeX would read as a command, and characters that its usual fonts lack."""
 PATTERN = re.compile("|".join(map(re.escape, SPECIAL)))
 NUMBER = re.compile(r"(?<![\w.])-(?=\d)")
-BEST = (Verdict.NOT_TOLD_APART, Verdict.MAY_DIFFER, Verdict.ONE_SEED)
-"""Verdicts of lines of the first group that leave it open whether the first is better."""
 USES = "% \\usepackage[T1]{fontenc} \\usepackage{booktabs} \\usepackage{graphicx}"
 EXPLAINED = (
     r"Means over seeds with half-widths of 95\% intervals. Bold: the best mean NLL. "
@@ -92,7 +90,7 @@ def _table(part: pd.DataFrame) -> str:
 
 
 def _name(line: Mapping[str, Any], name: str) -> str:
-    is_tied = line["shares"] == 1 and line["verdict"] in BEST
+    is_tied = line["shares"] == 1 and line["verdict"] in OPEN
     return escaped(name) + (r" \textsuperscript{=}" if is_tied else "")
 
 

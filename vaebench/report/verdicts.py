@@ -17,6 +17,10 @@ class Verdict(StrEnum):
     NOT_COMPARED = "are not compared"
 
 
+OPEN = (Verdict.NOT_TOLD_APART, Verdict.MAY_DIFFER, Verdict.ONE_SEED)
+"""Verdicts that leave it open which of two is better."""
+
+
 def verdict(low: float, high: float, *, num: int, p: float = 0.0) -> Verdict:
     """Decide what the 95% interval `low` to `high` of a difference shows.
 

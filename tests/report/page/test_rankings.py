@@ -26,3 +26,10 @@ def test_the_reference_may_be_named_by_its_variant_alone():
     shown = {row.name: row.cells[place].text for row in ranking.rows}
     assert shown.pop("b, a=3") == "0"
     assert all(words[:1] in "+-" and words for words in shown.values())
+
+
+def test_one_seed_is_a_tie_too():
+    rows = rows_of({"nll": {"a": [100.0], "b": [101.0]}})
+    places = {("digits/dynamic/mass/0", name): i for i, name in enumerate("ab")}
+    (ranking,) = rankings(summarise(rows), comparisons(rows), None, places)
+    assert [row.is_tied for row in ranking.rows] == [False, True]

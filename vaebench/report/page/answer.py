@@ -12,13 +12,11 @@ from vaebench.report.sentences import sentence
 from vaebench.report.spaces import SPACE
 from vaebench.report.standings import RANKED_BY, mappings
 from vaebench.report.tables import cell, reasons, title_of
-from vaebench.report.verdicts import Verdict
+from vaebench.report.verdicts import OPEN, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OPEN = (Verdict.NOT_TOLD_APART, Verdict.MAY_DIFFER, Verdict.ONE_SEED)
-"""Verdicts that leave it open which of two is better."""
 MOST_NAMED = 4
 """Variants that a sentence names."""
 

@@ -13,7 +13,7 @@ from vaebench.report.labels import display_names
 from vaebench.report.spaces import SPACE
 from vaebench.report.standings import mappings, text
 from vaebench.report.tables import COLUMNS, cell, footnotes, rank_text, shown_metrics, title_of
-from vaebench.report.verdicts import Verdict
+from vaebench.report.verdicts import OPEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ def _ranking(
         Row(
             places[space, name],
             name,
-            line["verdict"] in (Verdict.NOT_TOLD_APART, Verdict.MAY_DIFFER),
+            line["verdict"] in OPEN,
             [
                 Cell(rank_text(line), line["rank"]),
                 Cell(name, name),
