@@ -113,6 +113,11 @@ BAD = {
     "objective": ({"objective": "elbow"}, "unknown objective 'elbow'; did you mean 'elbo'"),
     "likelihood": ({"likelihood": "bernouli"}, "did you mean 'bernoulli'"),
     "model": ({"model": {"name": "mpl"}}, "did you mean 'mlp'"),
+    "models": ({"model": {"name": ["mlp", "conv"]}}, r'\[axes\] "model.name" = '),
+    "no hyperparameters": (
+        {"model": {"hyper": 3}},
+        "Expected 'table', got 'int' - at 'model'; got 3",
+    ),
     "posterior": ({"posterior": "ifa"}, "did you mean 'iaf'"),
     "prior": ({"prior": "wamp"}, "did you mean 'vamp'"),
     "posterior hyper": (

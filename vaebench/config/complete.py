@@ -53,13 +53,15 @@ def parse(raw: dict[str, Any]) -> RunConfig:
 def _long_model(table: dict[str, Any]) -> dict[str, Any]:
     """The table of a model that declares hyperparameters, with these apart from the sizes that all
     models have."""
-    name = table.get("name", ModelConfig().name)
+    name, hyper = table.get("name", ModelConfig().name), table.get("hyper", {})
+    if not (isinstance(name, str) and isinstance(hyper, dict)):
+        return table  # which is refused where it is converted
     if name not in MODELS or not MODELS[name].hyper:
         return table
-    flat = {key: value for key, value in table.items() if key != "hyper"} | table.get("hyper", {})
+    flat = {key: value for key, value in table.items() if key != "hyper"} | hyper
     sizes = ModelConfig.__struct_fields__
-    hyper = {key: value for key, value in flat.items() if key not in sizes}
-    return {key: value for key, value in flat.items() if key in sizes} | {"hyper": hyper}
+    declared = {key: value for key, value in flat.items() if key not in sizes}
+    return {key: value for key, value in flat.items() if key in sizes} | {"hyper": declared}
 
 
 def hyper_places() -> list[str]:

@@ -54,8 +54,9 @@ def with_value(
 def value_at(table: Any, place: str) -> Any:
     """The value at a place; an empty table where there is none."""
     for name in place.split("."):
-        inner = {**table, **table.get("hyper", {})} if isinstance(table, dict) else {}
-        table = inner.get(name, {})
+        inner = table if isinstance(table, dict) else {}
+        hyper = inner.get("hyper")
+        table = {**inner, **(hyper if isinstance(hyper, dict) else {})}.get(name, {})
     return table
 
 
