@@ -23,9 +23,9 @@ NOT_SHOWN = ["likelihood", "seeds"]
 def brief(table: pd.DataFrame) -> Iterator[str]:
     """Seven columns of a report's summary as Markdown, each observation space by itself."""
     for space, part in table.groupby("observation_space", sort=True):
-        (likelihood,), (seeds,) = set(part["likelihood"]), set(part["done"])
+        (title,), (likelihood,), (seeds,) = (set(part[c]) for c in ("title", "likelihood", "done"))
         lines = printable(part, METRICS).drop(columns=NOT_SHOWN).map(markdown)
-        yield f"`{likelihood}`, {seeds} seeds, observation space `{space}`:"
+        yield f"**{title}**; `{likelihood}`, {seeds} seeds (recorded as `{space}`):"
         yield lines.to_markdown(index=False, disable_numparse=True)
 
 
