@@ -48,7 +48,7 @@ class Size:
 
     @property
     def label(self) -> str:
-        """As the table names it."""
+        """The size as the table names it."""
         shape = f"{self.pixels}-{self.hidden}-{self.latent}"
         return f"{shape}, S={self.num_runs}, B={self.batch}"
 

@@ -53,12 +53,12 @@ def test_cyclical_rises_and_stays_in_every_cycle(progress, value):
 def by_torch(num_steps, base, *schedulers):
     """The learning rates of PyTorch's schedulers, each of (optimiser) -> one, step by step."""
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=base)
-    made = [make(optimiser) for make in schedulers]
+    started = [make(optimiser) for make in schedulers]
     rates = []
     for _ in range(num_steps):
         rates.append(optimiser.param_groups[0]["lr"])
         optimiser.step()
-        for scheduler in made:
+        for scheduler in started:
             scheduler.step()
     return rates
 

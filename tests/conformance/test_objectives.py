@@ -113,7 +113,7 @@ SMOOTH = [
     for entry in OBJECTIVES.values()
     if not entry.gradient_of and entry.bound != "upper" and entry.auxiliary is None
 ]
-"""Those whose gradient is that of their value, of terms alone."""
+"""Objectives whose gradient is that of their value, a function of the terms alone."""
 
 
 @pytest.mark.slow

@@ -175,7 +175,7 @@ print(set(rows["status"]))
 
 
 def test_an_objective_of_a_prompt_trains(tmp_path, tiny_npz):
-    """As `python - < own.py`."""
+    """The file is read as `python - < own.py` reads it."""
     done = subprocess.run(
         [sys.executable, "-"],
         input=OWN.format(data=str(tiny_npz), out=str(tmp_path / "out")),

@@ -28,7 +28,7 @@ REPOSITORY = ROOT
 
 @pytest.fixture(autouse=True)
 def nothing_loaded(monkeypatch):
-    """As in a new process, before and after."""
+    """Before and after, nothing is imported, as in a new process."""
     monkeypatch.setattr(surroundings, "_known", {})
     before = set(sys.modules)
     yield

@@ -186,7 +186,7 @@ def test_slopes_of_the_expected_elbo_are_those_of_the_closed_form():
     ("name", "at_rest"), [("elbo_stl", True), ("dreg", True), ("elbo_mc", False), ("iwae", False)]
 )
 def test_only_path_gradients_vanish_in_every_sample_at_the_true_posterior(name, at_rest):
-    """Those of elbo_mc and iwae do so on average: the score that is in them is noise."""
+    """The gradients of elbo_mc and iwae do so on average: the score that is in them is noise."""
     model = replicas(linear_gaussian(wrong=0.0), trained=True)
     computed = gradients(OBJECTIVES[name], model, examples())["encoder"]
     assert (largest(computed) < 1e-9) == at_rest

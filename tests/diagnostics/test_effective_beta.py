@@ -48,7 +48,7 @@ LOSSES = [
 
 
 def foreign_loss(foreign, kl_weight, x, out, kl):
-    """As the other code would write it."""
+    """The loss as the other code would write it."""
     white = foreign.white
     if foreign.loss == "mse":
         each = (white * x - white * out).square()

@@ -198,17 +198,17 @@ def test_every_objective_takes_a_step_in_bfloat16(objective):
 @pytest.mark.parametrize("name", MODELS)
 def test_the_traced_step_multiplies_in_bfloat16_too(name):
     configs = configs_of("bfloat16", model=small(name), num_steps=20)
-    made = []
+    steps = []
 
     def make_blocks(*arguments):
-        made.append(Interpreted(*arguments))
-        return made[0]
+        steps.append(Interpreted(*arguments))
+        return steps[0]
 
     traced = losses(configs, make_blocks)
     torch.testing.assert_close(traced, losses(configs), **CLOSE)
     dtypes = {
         node.meta["val"].dtype
-        for node in made[0].trace.graph.graph.nodes
+        for node in steps[0].trace.graph.graph.nodes
         if node.target in (torch.ops.aten.bmm.default, torch.ops.aten.convolution.default)
     }
     assert dtypes == {torch.bfloat16}

@@ -138,7 +138,7 @@ def test_what_has_no_gradient_stays_and_what_is_not_finite_stays_in_its_run(adam
 
 @ways
 def test_moments_go_on_where_they_were(adam_of):
-    """Those of two of three runs, copied after some steps."""
+    """The moments of two of three runs, copied after some steps."""
     (stack, _), (part, _) = models(), models(2)
     adam = adam_of(stack)
     for _ in range(NUM_STEPS):

@@ -40,7 +40,7 @@ def test_results_under_the_interpreter(name: str) -> None:
 
 
 def test_every_file_of_kernels_has_its_tests() -> None:
-    """Those of an operation, by its name; what kernels share is tested through them."""
+    """The kernels of an operation, by its name; what they share is tested through them."""
     operations = {path.stem.removesuffix("_kernels") for path in GPU.glob("*_kernels.py")}
     assert operations == {"importance", "latent", "likelihood", "words"}
     assert {f"interpreted_{name}.py" for name in operations} <= set(FILES)

@@ -88,7 +88,7 @@ def test_reading_a_study_imports_no_worker():
 
 
 def test_a_worker_imports_no_tables_and_reads_the_digits_without_scikit_learn():
-    """Those imports take as long as the work of a small study."""
+    """Packages whose imports take as long as the work of a small study."""
     code = (
         "import sys, vaebench.running.executors.local\n"
         "from vaebench.data import load\n"

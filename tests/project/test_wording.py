@@ -35,12 +35,12 @@ def is_text(node: ast.AST) -> bool:
 
 
 def test_docstrings_begin_with_their_subject():
-    """No bare "Of", no bare "Whose": what stands above the string is not part of its sentence."""
+    """No bare "Of" or the like: what stands above the string is not part of its sentence."""
     bare = {
         (path.name, text.partition("\n")[0])
         for path in WRITTEN
         for text in docstrings(ast.parse(path.read_text()))
-        if text.split(maxsplit=1)[:1] in (["Of"], ["Whose"])
+        if text.split(maxsplit=1)[:1] in (["Of"], ["Whose"], ["As"], ["Those"])
     }
     assert not bare
 

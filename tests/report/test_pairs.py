@@ -17,7 +17,7 @@ BEST = 100.0 + SHARED
 BEHIND = BEST + 0.2 + SMALL
 """0.2 nats behind the best on every seed."""
 INDEPENDENT = 100.05 + np.roll(SHARED, 3)
-"""As good as the best but for chance: seeds do not have the same effect."""
+"""A variant as good as the best but for chance: seeds do not have the same effect."""
 
 
 def record(variant: str, seed: int, nll: float, position: int) -> Record:

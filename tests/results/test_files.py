@@ -155,7 +155,7 @@ def test_a_disk_without_room_is_refused_before_the_work(study, tmp_path, monkeyp
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(study, tmp_path, monkeypatch):
-    """As the system says it; the tests may run as root, who may write anywhere."""
+    """The refusal is the system's; the tests may run as root, who may write anywhere."""
     out = tmp_path / "out"
     assert call("run", study, "--out", out, "--executor", "inline").exit_code == 0
     monkeypatch.setattr(files.tempfile, "NamedTemporaryFile", refusing(errno.EROFS))

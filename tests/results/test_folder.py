@@ -95,7 +95,7 @@ def test_an_empty_folder_is_said(tmp_path):
 
 
 def test_a_read_only_folder_is_said(tmp_path, monkeypatch):
-    """As the system says it; the tests may run as root, who may write anywhere."""
+    """The refusal is the system's; the tests may run as root, who may write anywhere."""
 
     def denied(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")

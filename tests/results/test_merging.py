@@ -77,7 +77,7 @@ def test_folders_that_were_made_in_different_ways_are_refused_by_name(tmp_path, 
 
 
 def test_a_record_that_names_no_protocol_has_this_one_where_its_id_says_so(tmp_path, tiny_npz):
-    """As those that were made before records named it."""
+    """Records without a protocol, like those that were made before records named it."""
     first, second = resolve([tiny(tiny_npz, seed=seed) for seed in (0, 1)])
 
     def recorded(config, protocol):

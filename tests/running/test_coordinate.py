@@ -113,7 +113,7 @@ def test_a_graph_is_counted_and_a_worker_that_dies_of_one_costs_no_run(job, out)
 
 
 def test_what_is_settled_is_never_replaced(job, out):
-    """As by a worker that was taken for dead, and was not."""
+    """A second end of one run, as by a worker that was taken for dead, and was not."""
     alone = Job(job.configs[:1], "s")
     kept = account(out)
     for event in perform(alone):

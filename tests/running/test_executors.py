@@ -130,7 +130,7 @@ def test_a_coordinator_that_is_killed_takes_its_workers_along(study):
 
 @pytest.fixture
 def handlers():
-    """Those of before, after a command that was to be the last of its process."""
+    """The signal handlers, put back after a command that was to be the last of its process."""
     before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield before
     for number, handler in before.items():
@@ -203,7 +203,7 @@ def test_a_command_that_ends_leaves_signals_as_they_were(handlers):
 
 
 def test_a_signal_that_is_ignored_stays_so(handlers):
-    """As nohup has it."""
+    """A hangup is ignored, as nohup has it."""
     work = click.Command("work", callback=lambda: os.kill(os.getpid(), signal.SIGHUP))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     done = CliRunner().invoke(Group("vaebench", commands=[work]), ["work"])

@@ -89,30 +89,30 @@ def test_what_is_recorded_before_a_stack_raises_is_not_done_again(monkeypatch, j
 
 @pytest.mark.parametrize("stops", [None, RuntimeError("no compiler"), AssertionError()])
 def test_a_graph_is_compiled_and_what_stops_it_is_the_runs_to_say(monkeypatch, job, stops):
-    made = []
+    loaded = []
 
     def compile_graph(config, dataset):
-        made.append((config, dataset.fingerprint))
+        loaded.append((config, dataset.fingerprint))
         if stops:
             raise stops
 
     monkeypatch.setattr(compiled, "compile_graph", compile_graph)
     config = job.configs[0]
     assert list(perform(Job((), "s", graph_of=config))) == [Compiled()]
-    assert made == [(config, load_data(config.data).fingerprint)]
+    assert loaded == [(config, load_data(config.data).fingerprint)]
 
 
 def test_steps_are_taken_by_the_way_that_now_has_the_name(monkeypatch, job):
     """And a way is made once for all jobs of a worker: it compiles."""
-    made = []
+    letters = []
     short = replace(job, configs=job.configs[:1], stepping=Stepping("compiled"))
     for letter in "ab":
 
         def way(letter=letter):
-            made.append(letter)
+            letters.append(letter)
             return never()
 
         monkeypatch.setitem(WAYS._entries, "compiled", way)
         for _ in range(2):
             list(perform(short))
-    assert made == ["a", "b"]
+    assert letters == ["a", "b"]

@@ -141,7 +141,7 @@ def test_a_record_of_before_digests_is_graded(folder):
 
 
 def test_two_records_of_one_configuration_are_both_graded(folder):
-    """As where one is of before a setting was added."""
+    """Records differ in a setting, as where one is of before it was added."""
     (record, *_) = [r for r in results.records(folder) if r.status == "done"]
     for part, suffix in (("weights", "pt"), ("examples", "npz")):
         path = folder / part / f"{record.run}.{suffix}"

@@ -134,7 +134,7 @@ def compiled():
 
 
 def test_steps_are_timed_as_the_study_took_them(tmp_path, monkeypatch):
-    """As its records say; and a second look times nothing."""
+    """Steps are timed as its records say; and a second look times nothing."""
     monkeypatch.setitem(WAYS._entries, "compiled", compiled)
     configs = resolve([tiny(objective=name) for name in ("elbo", "elbo_mc")])
     train_all(configs[:1], tmp_path, "s", executor="inline", compiles="always")

@@ -28,7 +28,7 @@ from vaebench.training.stepping.eager import OneByOne, drop, put
 
 
 class InterpretedStep:
-    """As EagerStep, by the graph of one run: its operations one by one, for run after run."""
+    """EagerStep by the graph of one run: its operations one by one, for run after run."""
 
     def __init__(self, model: VAE, loss: Loss, trace: Trace) -> None:
         self.trace, self.state = trace, loss.objective.state
@@ -77,7 +77,7 @@ class Interpreted:
 
 
 def interpreted(model: VAE, loss: Loss, descend: Descent, trace: Trace) -> TakeBlock:
-    """As CompiledBlocks, in any precision."""
+    """CompiledBlocks in any precision."""
     return OneByOne(InterpretedStep(model, loss, trace), descend)
 
 

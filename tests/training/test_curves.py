@@ -254,7 +254,7 @@ def test_it_is_in_records_rows_tables_and_words(folder):
 
 
 def test_a_record_without_the_field_is_read_by_its_curve(folder, tmp_path):
-    """As of an earlier version."""
+    """A record as an earlier version wrote it."""
     results.prepare(tmp_path)
     for record in results.records(folder):
         old = {n: getattr(record, n) for n in record.__struct_fields__ if n != "training"}

@@ -109,5 +109,5 @@ def _show_tuned(folder: Path) -> None:
         names = titles_of(folder, rows)
         print_table("tuned beside untuned, test NLL (nats)", printable(titled(table, names)))
         print_lines(ranking(titled(rows, names), tunings, examples))
-    made = ("trials.csv", "pareto.csv", "tuned.csv", "best.toml", "figures")
-    print_lines(folder / name for name in made if (folder / name).exists())
+    outputs = ("trials.csv", "pareto.csv", "tuned.csv", "best.toml", "figures")
+    print_lines(folder / name for name in outputs if (folder / name).exists())

@@ -52,12 +52,12 @@ def write_folder(folder: Path, parts: Mapping[str, NDArray[Any]]) -> None:
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
-        made = Path(unfinished) / folder.name
-        made.mkdir()
+        temporary = Path(unfinished) / folder.name
+        temporary.mkdir()
         for name, x in parts.items():
-            np.save(made / f"{name}{SUFFIX}", x, allow_pickle=False)
+            np.save(temporary / f"{name}{SUFFIX}", x, allow_pickle=False)
         try:
-            os.rename(made, folder)
+            os.rename(temporary, folder)
         except OSError:  # another process was first
             if not folder.exists():
                 raise

@@ -15,7 +15,7 @@ class Request:
     values: Values | None = None
     """What its numbers are; None: what the data set itself says, or intensities."""
     columns: tuple[str, ...] = ()
-    """Those of a table that make an example; none: all."""
+    """Columns of a table that make an example; none: all."""
     test_fraction: float | None = None
     """The share of the examples to test on, where the data set has no such part."""
     valid_fraction: float | None = None

@@ -126,7 +126,7 @@ def discretised_logistic_log_prob(x: Tensor, loc: Tensor, log_scale: Tensor) -> 
 def discretised_logistic_mixture_log_prob(
     x: Tensor, logits: Tensor, loc: Tensor, log_scale: Tensor
 ) -> Tensor:
-    """As discretised_logistic_log_prob, of a mixture of M: x [..., P], [..., M, P] -> [...]."""
+    """Log-probability of a mixture of M discretised logistics: x [..., P], [..., M, P] -> [...]."""
     log_mass = _log_bin_mass(x.unsqueeze(-2), loc, log_scale)
     return torch.logsumexp(logits.log_softmax(-2) + log_mass, -2).sum(-1)
 
@@ -246,7 +246,7 @@ def reparameterise_kl(
 def reparameterise_kl_per_dimension(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """As reparameterise_kl, with the KL of each dimension: [S, B, D]."""
+    """Samples as by reparameterise_kl, with the KL of each dimension: [S, B, D]."""
     eps = normals(noise, num_samples, *mu.shape[-2:]).to(mu)
     return reparameterise(mu, log_var, eps), gaussian_kl_per_dimension(mu, log_var)
 

@@ -110,7 +110,7 @@ class Study:
 
 
 def auto(study: Study, records: Iterable[Record]) -> dict[str, Stepping]:
-    """As recorded runs with the same stack key; else compiled where the study's work pays for it.
+    """The way of recorded runs with the same stack key; else compiled where the work pays for it.
 
     On a GPU, one CUDA graph. Where nothing can be compiled, eager, which the log says once.
     """

@@ -24,7 +24,7 @@ from vaebench.ops.noise import Noise, normals
 
 K = 3
 SCORED = [pair for pair in pairs() if pair[0] != "planar_flow"]
-"""Those with log q(z|x) at any z."""
+"""Posteriors with log q(z|x) at any z."""
 
 
 @torch.no_grad()

@@ -137,7 +137,7 @@ def test_chains_do_not_go_where_the_density_is_no_number(beyond):
 
 
 def test_chains_do_not_go_where_the_gradient_is_no_number():
-    """As behind a root that a mask has cut off: the density is finite there."""
+    """The density is finite there, as behind a root that a mask has cut off."""
 
     def masked_root(z):
         return torch.where(z[..., 0] > 1.0, 0.0, (1.0 - z[..., 0]).sqrt())

@@ -63,7 +63,7 @@ def test_what_cannot_go_at_once_is_noted():
 
 
 def test_what_is_otherwise_at_once_goes_one_after_another():
-    """As an activation that asks for the shape of the stack would be."""
+    """An activation whose output depends on the shape of the whole stack."""
 
     class Asking(nn.Module):
         def forward(self, x):

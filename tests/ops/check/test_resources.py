@@ -178,7 +178,7 @@ def test_detectors_see_narrow_accesses(target: str) -> None:
 
 
 def test_detectors_see_a_tensor_read_twice() -> None:
-    """As a law would that had no use for a tile that it is given."""
+    """A law that has no use for a tile that it is given."""
     twice = build_named("bernoulli_log_prob forward", PER_PIXEL=True, HAS_B=True, B_STRIDE=64)
     constants = {k: v for k, v in twice.constants.items() if k != "b_ptr"}
     law = next(b for b in builds(64) if b.name == "gaussian_log_prob forward").constants["LAW"]

@@ -10,7 +10,7 @@ from vaebench.report.tables import summarise
 
 
 def test_the_reference_may_be_named_by_its_variant_alone():
-    """As in `comparisons`; lines of one variant have their settings in their names."""
+    """Lines are named as in `comparisons`: of one variant, with their settings."""
     values = {"a": [100.0, 100.2], "b": [101.0, 101.3], "c": [102.0, 102.1]}
     rows = rows_of({"nll": values})
     other = rows[rows["variant"] == "c"].assign(settings="a=2", run=["d-0", "d-1"], value=103.0)

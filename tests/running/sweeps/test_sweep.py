@@ -141,7 +141,7 @@ def test_any_number_of_workers_gives_the_same_trials(study, tmp_path, monkeypatc
 @pytest.mark.slow
 @pytest.mark.parametrize(("event", "number"), [(Begun, 3), (Recorded, 4)])
 def test_a_worker_that_is_lost_costs_no_trial(study, tmp_path, monkeypatch, event, number):
-    """As it begins the stack of the second batch, or between two batches, while it waits.
+    """A worker is lost as it begins the stack of the second batch, or while it waits between two.
 
     At these sizes a run rounds alike in stacks of any size.
     """
@@ -201,7 +201,7 @@ def test_killed_while_it_records_runs_it_ends_where_it_would_have(
 
 
 def test_runs_whose_checkpoints_are_gone_begin_anew(study, tmp_path, monkeypatch):
-    """As those of a trial that draws what an earlier one drew, which was pruned."""
+    """A trial that draws what an earlier, pruned one drew has no checkpoints either."""
     whole = tune(study("nll", *KILLED), tmp_path / "whole", 4)
     killed(study("nll", *KILLED), tmp_path / "cut", monkeypatch, 12)
     checkpoints = list((tmp_path / "cut" / "trials").glob("step-*/weights/*"))

@@ -61,14 +61,14 @@ def _as_table(shape: Sequence[int]) -> tuple[int, int]:
 def _dropout(
     drawing: Drawing, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """As F.dropout: each number is 0 with probability p, else 1 / (1 - p) times itself."""
+    """F.dropout: each number is 0 with probability p, else 1 / (1 - p) times itself."""
     return _kept(drawing, x, x.shape, p) if training else x
 
 
 def _dropout_of_channels(
     drawing: Drawing, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """As F.dropout2d: whole channels of [B, C, ...] are 0, or scaled."""
+    """F.dropout2d: whole channels of [B, C, ...] are 0, or scaled."""
     shape = (*x.shape[:2], *[1] * (x.dim() - 2))
     return _kept(drawing, x, shape, p) if training else x
 

@@ -119,7 +119,7 @@ def stacked_model(
     refusal_of_widths: Callable[[Sequence[int]], str] = _refuses_no_widths,
     refusal_of_images: Callable[[ImageShape, Sequence[int]], str] = _refuses_no_images,
 ) -> Callable[[Builder], Builder]:
-    """As `model`, for networks of S runs: (sizes, widths, noises, **hyper) -> encoder, decoder.
+    """Register networks of S runs: (sizes, widths, noises, **hyper) -> encoder, decoder.
 
     `noises`: the initial numbers of one layer after another. Raises InputError likewise.
     """

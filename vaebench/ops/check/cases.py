@@ -36,7 +36,7 @@ class Case:
 
     @property
     def size(self) -> str:
-        """As K x S x B x D."""
+        """The shape as K x S x B x D."""
         return "x".join(map(str, self.shape))
 
     @property

@@ -32,7 +32,7 @@ def store(pointer, offsets, value, inside):
 
 @triton.jit
 def _uniform(word):
-    """As noise.uniform; x ^ (x >> 31) folds a negative x over to ~x."""
+    """noise.uniform; x ^ (x >> 31) folds a negative x over to ~x."""
     signed = word.to(tl.int32, bitcast=True)
     return (signed ^ (signed >> 31)).to(tl.float32) * 4.6566127342e-10
 
@@ -46,7 +46,7 @@ def _sin_turns(x):
 
 @triton.jit
 def _normal_pair(u, v):
-    """As noise.normal_pair, with the angle in turns and folded to a quarter turn.
+    """noise.normal_pair, with the angle in turns and folded to a quarter turn.
 
     A library cosine costs twice the instructions and a stack for angles that never come.
     """
@@ -60,7 +60,7 @@ def _normal_pair(u, v):
 
 @triton.jit
 def normals(key, step, sample, rows, columns, ROWS: tl.constexpr, BLOCK: tl.constexpr):
-    """As noise.normals: [ROWS, BLOCK], from the rows' numbers and the first column's."""
+    """noise.normals: [ROWS, BLOCK], from the rows' numbers and the first column's."""
     quads = (columns // 4 + tl.arange(0, BLOCK // 4)).to(tl.uint32)
     a, b, c, d = tl.philox(key, quads[None, :], rows[:, None], sample, step)
     n0, n1 = _normal_pair(_uniform(a), _uniform(b))

@@ -38,7 +38,7 @@ def reparameterise_kl(
 def reparameterise_kl_per_dimension(
     mu: Tensor, log_var: Tensor, noise: Noise, num_samples: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """As reparameterise_kl, with the KL of each dimension: [S, B, D]."""
+    """Samples as by reparameterise_kl, with the KL of each dimension: [S, B, D]."""
     return _call("reparameterise_kl_per_dimension", mu, log_var, noise, num_samples, True)
 
 

@@ -49,7 +49,8 @@ def discretised_logistic_log_prob(x: Tensor, loc: Tensor, log_scale: Tensor) -> 
 
 
 def _call(law: str, x: Tensor, a: Tensor, b: Tensor | None) -> Tensor:
-    """As [K, S, B, P] whatever the axes. Raises ValueError for what the kernel does not take."""
+    """Launch the kernel of a law on [K, S, B, P], whatever the axes. Raises ValueError for what
+    it does not take."""
     problem = pixel_problem(x, a, b) if a.dtype in DTYPES else f"parameters in {a.dtype}"
     if problem:
         raise ValueError(f"the kernel of {law} takes no {problem}: use vaebench.ops.densities")

@@ -91,7 +91,7 @@ def _arranged(
 
 
 def _with_rows(x: Tensor) -> Tensor:
-    """As with_whole_rows, but a copy is made of what is repeated on no sample."""
+    """Whole rows, as by with_whole_rows, but a copy is made of what is repeated on no sample."""
     if with_whole_rows(x) is x:
         return x
     return x[:1].contiguous().expand_as(x) if x.stride(0) == 0 else x.contiguous()

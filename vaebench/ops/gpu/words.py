@@ -11,7 +11,7 @@ from vaebench.ops.noise import Noise
 
 
 def words_of_rows(noise: Noise, rows: Tensor, num_columns: int) -> Tensor:
-    """As noise.words_of_rows, in one launch: [n, D] 32-bit words as int64."""
+    """The words of noise.words_of_rows, in one launch: [n, D] 32-bit words as int64."""
     words = rows.new_empty(len(rows), num_columns)
     grid = len(rows), triton.cdiv(num_columns, 4 * words_kernels.QUADS.value)
     with device_of(rows):

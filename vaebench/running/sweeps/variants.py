@@ -24,7 +24,7 @@ class Variant:
 
     name: str
     runs: tuple[RunConfig, ...]
-    """As the study has them, one for each of its seeds."""
+    """The runs of a variant as the study has them, one for each of its seeds."""
     space: Space
 
     def with_seeds(self, seeds: Sequence[int]) -> list[RunConfig]:

@@ -19,7 +19,7 @@ WARM_UP = 3
 
 
 class CapturedStep:
-    """As EagerStep, captured once and replayed, for a model on a GPU.
+    """An EagerStep, captured once and replayed, for a model on a GPU.
 
     What changes between steps is copied to where the graph reads it: the minibatch, scalars on a
     schedule, and how many steps after the captured one the noise is to be read. A step that cannot

@@ -59,7 +59,7 @@ def always() -> MakeBlocks:
 
 
 def where_possible() -> MakeBlocks:
-    """As `always`; operation by operation where it cannot be compiled, which is noted."""
+    """Compiled; operation by operation where it cannot be compiled, which is noted."""
     from vaebench.training.stepping.compiled.way import CompiledOrEager, Graphs
 
     return partial(_by_device, partial(CompiledOrEager, Graphs()))

@@ -199,7 +199,7 @@ def _check_estimators(objective: Objective) -> Iterator[Finding]:
 
 
 def _check_limit(objective: Objective, side: Side) -> Finding:
-    """As K grows, the mean gradient becomes that of the objective's own value."""
+    """The mean gradient becomes that of the objective's own value, as K grows."""
     model, x = replicas(linear_gaussian(wrong=1.0), FEW, trained=True), examples()[:2]
     gradient = gradients(objective, model, x, MANY)[side]
     directions = _directions(replicas(model, NUM_DIRECTIONS), side)
