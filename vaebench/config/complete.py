@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
-from vaebench.config.compatibility import refusal
+from vaebench.config.checks import (
+    check_batch,
+    check_combination,
+    check_no_schedule,
+    check_observed,
+    check_output_bias,
+    check_ranked,
+)
 from vaebench.config.convert import convert, long_form
 from vaebench.config.places import CHOICES
 from vaebench.config.run_config import RunConfig
 from vaebench.config.schedules import SCHEDULES
-from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig, TrainConfig
+from vaebench.config.sections import Choice, EvaluateConfig, ModelConfig, TrainConfig
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.hyper import Hyper, Setting, complete, source_fingerprint
 from vaebench.core.registry import Registry
 from vaebench.evaluation import GRADINGS
 from vaebench.models import MODELS
-from vaebench.models.likelihoods import LIKELIHOODS, Likelihood
+from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
-from vaebench.objectives import OBJECTIVES, Objective
+from vaebench.objectives import OBJECTIVES
 
 RATE_WEIGHT = Hyper(low=0.0)
 LEARNING_RATE = Hyper(low=0.0)
@@ -94,11 +101,11 @@ def completed(config: RunConfig) -> RunConfig:
     convert(msgspec.to_builtins(config), RunConfig)  # one made in Python has not been checked
     likelihood, objective = LIKELIHOODS[config.likelihood.name], OBJECTIVES[config.objective.name]
     posterior, prior = POSTERIORS[config.posterior.name], PRIORS[config.prior.name]
-    _check_observed(config.data, likelihood)
+    check_observed(config.data, likelihood)
     if objective.ignores_rate and config.rate_weight != 1.0:
         raise InputError(f"objective {objective.name!r} ignores the rate: remove rate_weight")
-    _check_no_schedule("likelihood", config.likelihood)
-    _check_no_schedule("prior", config.prior)
+    check_no_schedule("likelihood", config.likelihood)
+    check_no_schedule("prior", config.prior)
     done = msgspec.structs.replace(
         config,
         model=_completed_model(config.model),
@@ -111,10 +118,10 @@ def completed(config: RunConfig) -> RunConfig:
         rate_weight=_completed_value("rate_weight", config.rate_weight, RATE_WEIGHT),
         plugin=plugin_fingerprint(config),
     )
-    _check_combination(done, objective.counts)
-    _check_output_bias(done.model, likelihood)
-    _check_ranked(done.evaluate)
-    _check_batch(done, objective)
+    check_combination(done, objective.counts)
+    check_output_bias(done.model, likelihood)
+    check_ranked(done.evaluate)
+    check_batch(done, objective)
     return done
 
 
@@ -133,77 +140,8 @@ def _completed_evaluation(evaluate: EvaluateConfig) -> EvaluateConfig:
         for choice in evaluate.gradings
     )
     for choice in done:
-        _check_no_schedule("grading", choice)
+        check_no_schedule("grading", choice)
     return msgspec.structs.replace(evaluate, gradings=done)
-
-
-def _check_ranked(evaluate: EvaluateConfig) -> None:
-    if "likelihood" not in evaluate.wanted:
-        raise InputError(
-            f"evaluate.gradings must hold 'likelihood', by which variants are ranked; "
-            f"got {', '.join(evaluate.wanted) or 'none'}"
-        )
-
-
-def _check_no_schedule(kind: str, choice: Choice) -> None:
-    for name, value in choice.hyper.items():
-        if isinstance(value, Choice):
-            raise InputError(
-                f"{kind} {choice.name!r}: {name} must be a number, it has no schedule; "
-                f"got {str(value)!r}"
-            )
-
-
-def _check_combination(config: RunConfig, counts: Sequence[str]) -> None:
-    """Raises InputError for parts that cannot be combined, with the reason."""
-    reason = refusal(
-        config.objective.name,
-        config.likelihood.name,
-        config.posterior.name,
-        config.prior.name,
-        config.num_samples,
-        tuple((name, int(cast(float, config.objective.hyper[name]))) for name in counts),
-        config.model.latent,
-    )
-    if reason:
-        raise InputError(f"objective {config.objective.name!r} is refused: {reason}")
-
-
-def _check_batch(config: RunConfig, objective: Objective) -> None:
-    """Raises InputError for batches of one example where the objective compares examples."""
-    compares = objective.of_batch or objective.auxiliary is not None
-    if compares and config.train.batch_size < 2:
-        raise InputError(
-            f"objective {objective.name!r} compares the examples of a batch: train.batch_size must "
-            f"be at least 2; got {config.train.batch_size}"
-        )
-
-
-def _check_observed(data: DataConfig, likelihood: Likelihood) -> None:
-    if data.dequantise and data.binarisation != "none":
-        raise InputError(
-            f"dequantised data must have binarisation 'none'; got {data.binarisation!r}"
-        )
-    if data.library_size and not likelihood.log_mean:
-        fitting = [name for name, entry in LIKELIHOODS.items() if entry.log_mean]
-        raise InputError(
-            f"data.library_size needs a likelihood whose mean a library size multiplies; "
-            f"{likelihood.name!r} is none: choose {' or '.join(map(repr, fitting))}"
-        )
-    if data.dequantise and likelihood.measure == "mass":
-        raise InputError(
-            f"dequantised data need a likelihood that is a density; {likelihood.name!r} gives "
-            f"probabilities to the stored levels: remove dequantise"
-        )
-
-
-def _check_output_bias(model: ModelConfig, likelihood: Likelihood) -> None:
-    if MODELS[model.name].starts_at_data(model.hyper) and likelihood.outputs_at is None:
-        fitting = [name for name, entry in LIKELIHOODS.items() if entry.outputs_at is not None]
-        raise InputError(
-            f"model.output_bias = 'data' needs a likelihood that says which outputs have a mean; "
-            f"{likelihood.name!r} does not: leave output_bias out, or choose {', '.join(fitting)}"
-        )
 
 
 def plugin_fingerprint(config: RunConfig) -> str:
@@ -279,7 +217,7 @@ def chosen(registry: Registry[Any], value: Any) -> Choice:
     """
     choice = convert(long_form(registry.kind, value), Choice)
     done = completed_choice(registry.kind, choice, registry[choice.name].hyper)
-    _check_no_schedule(registry.kind, done)
+    check_no_schedule(registry.kind, done)
     return done
 
 

@@ -1,0 +1,87 @@
+"""What is refused of a configuration whose values are valid: parts that do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from vaebench.config.compatibility import refusal
+from vaebench.config.run_config import RunConfig
+from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig
+from vaebench.core.errors import InputError
+from vaebench.models import MODELS
+from vaebench.models.likelihoods import LIKELIHOODS, Likelihood
+from vaebench.objectives import Objective
+
+
+def check_observed(data: DataConfig, likelihood: Likelihood) -> None:
+    """Raises InputError for data that are observed in a way that the likelihood does not take."""
+    if data.dequantise and data.binarisation != "none":
+        raise InputError(
+            f"dequantised data must have binarisation 'none'; got {data.binarisation!r}"
+        )
+    if data.library_size and not likelihood.log_mean:
+        fitting = [name for name, entry in LIKELIHOODS.items() if entry.log_mean]
+        raise InputError(
+            f"data.library_size needs a likelihood whose mean a library size multiplies; "
+            f"{likelihood.name!r} is none: choose {' or '.join(map(repr, fitting))}"
+        )
+    if data.dequantise and likelihood.measure == "mass":
+        raise InputError(
+            f"dequantised data need a likelihood that is a density; {likelihood.name!r} gives "
+            f"probabilities to the stored levels: remove dequantise"
+        )
+
+
+def check_no_schedule(kind: str, choice: Choice) -> None:
+    """Raises InputError for a hyperparameter that changes in training where it may not."""
+    for name, value in choice.hyper.items():
+        if isinstance(value, Choice):
+            raise InputError(
+                f"{kind} {choice.name!r}: {name} must be a number, it has no schedule; "
+                f"got {str(value)!r}"
+            )
+
+
+def check_combination(config: RunConfig, counts: Sequence[str]) -> None:
+    """Raises InputError for parts that cannot be combined, with the reason."""
+    reason = refusal(
+        config.objective.name,
+        config.likelihood.name,
+        config.posterior.name,
+        config.prior.name,
+        config.num_samples,
+        tuple((name, int(cast(float, config.objective.hyper[name]))) for name in counts),
+        config.model.latent,
+    )
+    if reason:
+        raise InputError(f"objective {config.objective.name!r} is refused: {reason}")
+
+
+def check_output_bias(model: ModelConfig, likelihood: Likelihood) -> None:
+    """Raises InputError for a start at the data's mean that the likelihood cannot be given."""
+    if MODELS[model.name].starts_at_data(model.hyper) and likelihood.outputs_at is None:
+        fitting = [name for name, entry in LIKELIHOODS.items() if entry.outputs_at is not None]
+        raise InputError(
+            f"model.output_bias = 'data' needs a likelihood that says which outputs have a mean; "
+            f"{likelihood.name!r} does not: leave output_bias out, or choose {', '.join(fitting)}"
+        )
+
+
+def check_ranked(evaluate: EvaluateConfig) -> None:
+    """Raises InputError for an evaluation without the grading that ranks variants."""
+    if "likelihood" not in evaluate.wanted:
+        raise InputError(
+            f"evaluate.gradings must hold 'likelihood', by which variants are ranked; "
+            f"got {', '.join(evaluate.wanted) or 'none'}"
+        )
+
+
+def check_batch(config: RunConfig, objective: Objective) -> None:
+    """Raises InputError for batches of one example where the objective compares examples."""
+    compares = objective.of_batch or objective.auxiliary is not None
+    if compares and config.train.batch_size < 2:
+        raise InputError(
+            f"objective {objective.name!r} compares the examples of a batch: train.batch_size must "
+            f"be at least 2; got {config.train.batch_size}"
+        )
