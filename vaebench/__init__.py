@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which cannot resolve names o
     from vaebench.config import TrainConfig as TrainConfig
     from vaebench.config.given_arrays import dataset as dataset
     from vaebench.config.schedules import schedule as schedule
+    from vaebench.core.about import About as About
+    from vaebench.core.about import Limit as Limit
     from vaebench.core.errors import InputError as InputError
     from vaebench.core.hyper import Hyper as Hyper
     from vaebench.core.hyper import Scalar as Scalar
@@ -50,6 +52,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which cannot resolve names o
 __version__ = "0.1.0"
 
 _HOMES = {
+    "About": "core.about",
     "Auxiliary": "objectives",
     "Choice": "config",
     "DataConfig": "config",
@@ -64,6 +67,7 @@ _HOMES = {
     "grading": "evaluation",
     "Hyper": "core.hyper",
     "InputError": "core.errors",
+    "Limit": "core.about",
     "likelihood": "models.likelihoods",
     "load": "results",
     "model": "models.networks",

@@ -10,6 +10,7 @@ from typing import Protocol, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from vaebench.core.about import NOTHING, About
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper, check_signature, complete, hyperparameters
 from vaebench.core.registry import Registry, named_arguments, registers
@@ -143,6 +144,8 @@ class Grading:
     """(subject, **hyper) -> an amount of work that its time is proportional to, in any unit."""
     small: Mapping[str, float] = field(default_factory=dict)
     """Scalars of a short run, from which the time of a full one is estimated."""
+    about: About = NOTHING
+    """What the documentation says of it beside these facts."""
 
     @property
     def hyper(self) -> dict[str, Hyper]:
@@ -171,6 +174,7 @@ def grading(
     refuses: Callable[..., str] = _refuses_none,
     work: Callable[..., float] = _num_images,
     small: Mapping[str, float] = {},
+    about: About = NOTHING,
 ) -> Callable[[Grades], Grades]:
     """Register the decorated function under its own name, with the fields of Grading.
 
@@ -179,7 +183,7 @@ def grading(
     return registers(
         GRADINGS,
         lambda name, grade: Grading(
-            name, grade, source=source, refuses=refuses, work=work, small=small
+            name, grade, source=source, refuses=refuses, work=work, small=small, about=about
         ),
     )
 

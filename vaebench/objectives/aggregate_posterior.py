@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaebench.core.about import About
 from vaebench.core.hyper import Hyper, Scalar, with_axis
 from vaebench.models.posteriors.entry import Layers
 from vaebench.models.terms import PRIOR_DRAWS, Terms
@@ -47,6 +48,17 @@ def _decomposed(
     },
     draws="log_qz_x",
     needs="independent_dimensions",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \frac{1}{K} \sum_{k=1}^{K} \left( \alpha "
+        r"\log \frac{q(z_k|x)}{\hat{q}(z_k)} + \beta \log "
+        r"\frac{\hat{q}(z_k)}{\prod_d \hat{q}(z_{kd})} + \gamma \log "
+        r"\frac{\prod_d \hat{q}(z_{kd})}{p(z_k)} \right), \qquad \hat{q}(z) = "
+        r"\frac{1}{N B} \sum_{j=1}^{B} q(z|x_j)",
+        wrong_when="As a value: the estimate of q(z) is too low, by log N and more, so that "
+        "the parts are off by constants. In small minibatches the estimate is "
+        "dominated by the code's own example.",
+        cost="K B^2 D densities of a minibatch of B, for all pairs of codes and examples",
+    ),
 )
 def beta_tc(t: Terms, *, alpha: Weight = 1.0, beta: Weight = 6.0, gamma: Weight = 1.0) -> Tensor:
     """Distortion plus the weighted parts of the rate, log q(z) by minibatch weighting: [S, B] nats.
@@ -72,6 +84,16 @@ def beta_tc(t: Terms, *, alpha: Weight = 1.0, beta: Weight = 6.0, gamma: Weight 
     },
     draws="log_qz_x",
     needs="independent_dimensions",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \frac{1}{K} \sum_{k=1}^{K} \left( \alpha "
+        r"\log \frac{q(z_k|x)}{\hat{q}(z_k)} + \beta \log "
+        r"\frac{\hat{q}(z_k)}{\prod_d \hat{q}(z_{kd})} + \gamma \log "
+        r"\frac{\prod_d \hat{q}(z_{kd})}{p(z_k)} \right), \qquad \hat{q}(z) = "
+        r"\sum_{j=1}^{B} \omega_j \, q(z|x_j), \qquad \omega_j = \frac{1}{N}, \; "
+        r"\frac{1}{M} \text{ or } \frac{N - M}{N M}, \; M = B - 1",
+        wrong_when="In small minibatches: q(z) is estimated without bias, its logarithm is not.",
+        cost="K B^2 D densities of a minibatch of B, for all pairs of codes and examples",
+    ),
 )
 def beta_tc_stratified(
     t: Terms, *, alpha: Weight = 1.0, beta: Weight = 6.0, gamma: Weight = 1.0
@@ -111,6 +133,16 @@ Width = Annotated[Scalar, Hyper(low=0.01)]
         "lam": lambda a: a.rbf_mmd(1.0 / (2.0 * a.latent_dim)),
     },
     needs="closed_form_kl",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + (1 - \alpha) \mathcal{R} + (\alpha + "
+        r"\lambda - 1) \, \widehat{\mathrm{MMD}}^2, \qquad k(z, z') = \exp\left( "
+        r"-\frac{|z - z'|^2}{2 s^2 D} \right), \qquad \lambda = \text{lam}, \; s "
+        r"= \text{width}",
+        wrong_when="In small minibatches: the estimate of the MMD is noisy, and below 0 at "
+        "times. The MMD is no number of nats, so lam has no scale that carries "
+        "over to other data.",
+        cost="3 B^2 kernel values for each sample, and B draws from the prior",
+    ),
 )
 def info_vae(
     t: Terms,
@@ -138,6 +170,15 @@ def info_vae(
     ignores_rate=True,
     of_batch=True,
     penalises={"lam": lambda a: a.imq_mmd(2.0 * a.latent_dim)},
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \lambda \, \widehat{\mathrm{MMD}}^2, \qquad "
+        r"k(z, z') = \frac{C}{C + |z - z'|^2}, \; C = 2 D s^2, \qquad \lambda = "
+        r"\text{lam}, \; s = \text{width}",
+        wrong_when="As a model of the likelihood: nothing keeps q(z|x) from being as narrow "
+        "as it likes, so the ELBO and the NLL that it is graded by may be poor "
+        "however good the images.",
+        cost="3 B^2 kernel values for each sample, and B draws from the prior",
+    ),
 )
 def wae_mmd(
     t: Terms,
@@ -185,6 +226,15 @@ DipWeight = Annotated[Scalar, Hyper((1.0, 100.0), log=True, low=0.0)]
         "diagonal": lambda a: a.diagonal_squares(a.mean_covariance),
     },
     needs="closed_form_kl",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \mathcal{R} + \lambda_{od} \sum_{i \neq j} "
+        r"V_{ij}^2 + \lambda_d \sum_{i} \left( V_{ii} - 1 \right)^2, \qquad V = "
+        r"\mathrm{Cov}_x[\mu(x)]",
+        wrong_when="Where the variances of q(z|x) matter: it moves the means alone. "
+        "Covariances of a small minibatch are noisy, and their squares too "
+        "large.",
+        cost="the D x D covariance of a minibatch",
+    ),
 )
 def dip_vae_i(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight = 100.0) -> Tensor:
     """The ELBO plus penalties that bring the covariance of the means to the identity: [S, B] nats.
@@ -205,6 +255,16 @@ def dip_vae_i(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight =
         "diagonal": lambda a: a.diagonal_squares(a.covariance),
     },
     needs="closed_form_kl",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \mathcal{R} + \lambda_{od} \sum_{i \neq j} "
+        r"V_{ij}^2 + \lambda_d \sum_{i} \left( V_{ii} - 1 \right)^2, \qquad V = "
+        r"\mathrm{Cov}_x[\mu(x)] + \frac{1}{B} \sum_{b=1}^{B} "
+        r"\mathrm{diag}(\sigma^2(x_b))",
+        wrong_when="Against dependence beyond second moments, which it does not see. "
+        "Covariances of a small minibatch are noisy, and their squares too "
+        "large.",
+        cost="the D x D covariance of a minibatch",
+    ),
 )
 def dip_vae_ii(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight = 10.0) -> Tensor:
     """The ELBO plus penalties that bring the covariance of q(z) to the identity: [S, B] nats.
@@ -249,6 +309,15 @@ def _critic_loss(t: Terms) -> Tensor:
     auxiliary=Auxiliary(_critic, _critic_loss),
     penalises={"gamma": lambda a: a.total_correlation},
     needs="closed_form_kl",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \mathcal{R} + \gamma \frac{1}{K} "
+        r"\sum_{k=1}^{K} f(z_k), \qquad f(z) \approx \log \frac{q(z)}{\prod_d "
+        r"q(z_d)}",
+        wrong_when="Where the discriminator lags behind the encoder: the penalty is then "
+        "too low, and what it does depends on how the two are trained against "
+        "each other.",
+        cost="a discriminator of three hidden layers of 128 units, trained beside the model",
+    ),
 )
 def factor_vae(t: Terms, *, gamma: Weight = 6.0) -> Tensor:
     """The ELBO plus gamma times the total correlation of q(z), by a discriminator: [S, B] nats.

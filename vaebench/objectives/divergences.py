@@ -8,6 +8,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from vaebench.core.about import About, Limit
 from vaebench.core.hyper import Hyper, Scalar
 from vaebench.models.terms import Terms
 from vaebench.objectives.entry import GradientOf, SameAs, objective
@@ -29,6 +30,12 @@ from vaebench.ops import densities
     no_looser_than=("elbo", "elbo_mc"),
     tighter_with_samples=True,
     draws="log_qz_x",
+    about=About(
+        formula=r"\mathcal{L} = -\frac{1}{1 - \alpha} \log \frac{1}{K} \sum_{k=1}^{K} "
+        r"w_k^{1 - \alpha}",
+        wrong_when="Outside of [0, 1]: below 0 it is an upper bound, and that only as K "
+        "grows; above 1 it is looser than the ELBO.",
+    ),
 )
 def renyi(
     t: Terms, *, alpha: Annotated[Scalar, Hyper((0.0, 1.0), low=-10.0, high=10.0)] = 0.5
@@ -47,6 +54,12 @@ def renyi(
     tight=True,
     same_as=(ELBO_OF_ONE_SAMPLE,),
     draws="log_qz_x",
+    about=About(
+        formula=r"\mathcal{L} = -\max_{k} \log w_k",
+        wrong_when="As a bound or a grade: it passes log p(x) as K grows. The gradient is "
+        "that of one sample.",
+        limits=(Limit("renyi", "alpha goes to minus infinity"),),
+    ),
 )
 def vr_max(t: Terms) -> Tensor:
     """Minus the largest log w of the samples: [S, B] nats. Renyi's limit at alpha = -infinity.
@@ -65,6 +78,16 @@ def vr_max(t: Terms) -> Tensor:
     gradient_of={"encoder": GradientOf("cubo")},
     draws="log_qz_x_path",
     needs="log_qz_x_at_any_z",
+    about=About(
+        formula=r"\mathcal{L} = -\frac{1}{n} \log \frac{1}{K} \sum_{k=1}^{K} w_k^n, "
+        r"\qquad \nabla_{\phi} \mathcal{L} = -(n - 1) \sum_{k=1}^{K} \tilde{v}_k "
+        r"\frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial "
+        r"\phi}, \qquad \tilde{v}_k = \frac{w_k^n}{\sum_{j} w_j^n}, \; n = "
+        r"\text{order}",
+        wrong_when="With few samples: the estimate is then below the upper bound, at K = 1 "
+        "it is the ELBO. A number printed as an upper bound is one only as K "
+        "grows.",
+    ),
 )
 def cubo(
     t: Terms, *, order: Annotated[Scalar, Hyper((1.0, 4.0), low=1.0, high=10.0)] = 2.0
@@ -91,6 +114,15 @@ def cubo(
     same_as=(SameAs("elbo_mc", at={"partitions": 1}), ELBO_OF_ONE_SAMPLE),
     no_looser_than=("elbo", "elbo_mc"),
     draws="log_qz_x",
+    about=About(
+        formula=r"\mathcal{L} = -\sum_{t=0}^{T-1} \left( \beta_{t+1} - \beta_t \right) "
+        r"\frac{\sum_{k} w_k^{\beta_t} \log w_k}{\sum_{k} w_k^{\beta_t}}, \qquad "
+        r"\beta_0 = 0, \; \beta_T = 1, \; \beta_t = \beta_1^{(T - t) / (T - 1)}, "
+        r"\; T = \text{partitions}",
+        wrong_when="With few samples: each expectation is self-normalised over K, so it "
+        "never passes `iwae` of the same samples. Where beta_1 is best depends "
+        "on the data.",
+    ),
 )
 def tvo(
     t: Terms,

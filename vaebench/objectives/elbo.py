@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaebench.core.about import About
 from vaebench.models.terms import Terms
 from vaebench.objectives.entry import Case, GradientOf, SameAs, objective
 
@@ -17,6 +18,13 @@ from vaebench.objectives.entry import Case, GradientOf, SameAs, objective
     case_of=Case("beta_elbo", at={"beta": 1.0}),
     no_looser_than=("beta_elbo",),
     needs="closed_form_kl",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \mathcal{R}",
+        wrong_when="Loose by KL[q(z|x) || p(z|x)] wherever the encoder or the family of q "
+        "cannot give the true posterior, and training then prefers models whose "
+        "posterior it can give. A decoder that does well without z may leave the "
+        "rate at 0.",
+    ),
 )
 def elbo(t: Terms) -> Tensor:
     """Minus the ELBO with the KL in closed form: [S, B] nats.
@@ -33,6 +41,11 @@ def elbo(t: Terms) -> Tensor:
     same_as=(SameAs("elbo", exact=False),),
     no_looser_than=("beta_elbo",),
     draws="log_qz_x",
+    about=About(
+        formula=r"\mathcal{L} = -\frac{1}{K} \sum_{k=1}^{K} \log w_k",
+        wrong_when="Not wrong where `elbo` is right, but noisier: where the KL has a closed "
+        "form, take that.",
+    ),
 )
 def elbo_mc(t: Terms) -> Tensor:
     """Minus the ELBO with the KL sampled, log q(z|x) - log p(z) on the same z: [S, B] nats.
@@ -52,6 +65,13 @@ def elbo_mc(t: Terms) -> Tensor:
     still_at_posterior=True,
     draws="log_qz_x_path",
     needs="log_qz_x_at_any_z",
+    about=About(
+        formula=r"\mathcal{L} = -\frac{1}{K} \sum_{k=1}^{K} \log w_k, \qquad "
+        r"\nabla_{\phi} \mathcal{L} = -\frac{1}{K} \sum_{k=1}^{K} \frac{\partial "
+        r"\log w_k}{\partial z_k} \frac{\partial z_k}{\partial \phi}",
+        wrong_when="Early in training, far from the true posterior, its gradient may be the "
+        "noisier one.",
+    ),
 )
 def elbo_stl(t: Terms) -> Tensor:
     """Minus the sampled ELBO, sticking the landing: gradient through z alone: [S, B] nats.
@@ -69,6 +89,13 @@ def elbo_stl(t: Terms) -> Tensor:
     tight=True,
     same_as=(SameAs("elbo", exact=False),),
     draws="log_qz_x",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \frac{1}{K} \sum_{k=1}^{K} \left( r_k - 1 - "
+        r"\log r_k \right), \qquad r_k = \frac{p(z_k)}{q(z_k|x)}",
+        wrong_when="Where q(z|x) is narrow, as for most trained codes: below half of the "
+        "prior's variance r has no variance of its own, and the rate is "
+        "understated in most batches.",
+    ),
 )
 def elbo_low_variance(t: Terms) -> Tensor:
     """Minus the ELBO with the KL sampled as (r - 1) - log r, r = p(z) / q(z|x): [S, B] nats.

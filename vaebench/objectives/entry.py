@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from torch import Tensor, nn
 
+from vaebench.core.about import NOTHING, About
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.hyper import Hyper, Scalar, check_signature, hyperparameters
 from vaebench.core.registry import Registry, named_arguments, registers
@@ -123,6 +124,8 @@ class Objective:
     update: Callable[..., dict[str, Tensor]] | None = None
     """(Terms, **state and hyper) -> the next state, [S, 1] each, after a step."""
     auxiliary: Auxiliary | None = None
+    about: About = NOTHING
+    """What the documentation says of it beside these facts."""
 
     def __call__(self, terms: Terms, **scalars: Scalar) -> Tensor:
         """The loss [S, B]. Raises InputError where the function returns anything else."""
@@ -225,6 +228,7 @@ def objective(
     state: tuple[str, ...] = (),
     update: Callable[..., dict[str, Tensor]] | None = None,
     auxiliary: Auxiliary | None = None,
+    about: About = NOTHING,
 ) -> Callable[[LossFunction], LossFunction]:
     """Register the decorated function under its own name, with the fields of Objective.
 
@@ -254,5 +258,6 @@ def objective(
             state=state,
             update=update,
             auxiliary=auxiliary,
+            about=about,
         ),
     )

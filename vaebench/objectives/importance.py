@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vaebench import ops
+from vaebench.core.about import About
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper, Scalar
 from vaebench.models.terms import Terms
@@ -29,6 +30,12 @@ ELBO_OF_ONE_SAMPLE = SameAs("elbo_mc", num_samples=1)
     no_looser_than=("elbo", "elbo_mc", "miwae", "ciwae", "renyi", "tvo"),
     tighter_with_samples=True,
     draws="log_qz_x",
+    about=About(
+        formula=r"\mathcal{L} = -\log \frac{1}{K} \sum_{k=1}^{K} w_k",
+        wrong_when="For the encoder: its gradient drowns in noise as K grows, and q(z|x) "
+        "tends to be broader than the best q of the ELBO. At a fixed number of "
+        "decoder evaluations it takes K times fewer steps.",
+    ),
 )
 def iwae(t: Terms) -> Tensor:
     """Minus log (1/K) sum_k w_k: [S, B] nats. Tightens to log p(x) as K grows.
@@ -49,6 +56,15 @@ def iwae(t: Terms) -> Tensor:
     tighter_with_samples=True,
     draws="log_qz_x_path",
     needs="log_qz_x_at_any_z",
+    about=About(
+        formula=r"\mathcal{L} = -\log \frac{1}{K} \sum_{k=1}^{K} w_k, \qquad "
+        r"\nabla_{\theta} \mathcal{L} = -\sum_{k=1}^{K} \tilde{w}_k "
+        r"\nabla_{\theta} \log p(x, z_k), \qquad \nabla_{\phi} \mathcal{L} = "
+        r"-\sum_{k=1}^{K} \tilde{w}_k^2 \frac{\partial \log w_k}{\partial z_k} "
+        r"\frac{\partial z_k}{\partial \phi}",
+        wrong_when="For discrete codes, which have no gradient through z. Far from the true "
+        "posterior its gradient may be noisier than that of `iwae`.",
+    ),
 )
 def dreg(t: Terms) -> Tensor:
     """Minus the IWAE bound, doubly reparameterised: [S, B] nats.
@@ -84,6 +100,12 @@ Groups = Annotated[int, Hyper(low=1)]
     tighter_with_samples=True,
     min_samples=2,
     draws="log_qz_x",
+    about=About(
+        formula=r"\mathcal{L} = -\frac{1}{M} \sum_{m=1}^{M} \log \frac{M}{K} \sum_{k \in "
+        r"\text{group } m} w_k, \qquad M = \text{groups}",
+        wrong_when="For the decoder: its bound is that of K / M samples, looser than `iwae` "
+        "of all K.",
+    ),
 )
 def miwae(t: Terms, *, groups: Groups = 2) -> Tensor:
     """Minus the mean of M IWAE bounds of K / M samples each: [S, B] nats. K counts all samples.
@@ -107,6 +129,14 @@ def miwae(t: Terms, *, groups: Groups = 2) -> Tensor:
     min_samples=2,
     draws="log_qz_x_path",
     needs="log_qz_x_at_any_z",
+    about=About(
+        formula=r"\mathcal{L} = -\log \frac{1}{K} \sum_{k=1}^{K} w_k, \qquad "
+        r"\nabla_{\phi} \mathcal{L} = -\nabla_{\phi} \frac{1}{M} \sum_{m=1}^{M} "
+        r"\log \frac{M}{K} \sum_{k \in \text{group } m} w_k, \qquad M = "
+        r"\text{groups}",
+        wrong_when="Encoder and decoder follow different objectives, so no single loss is "
+        "at its best where training ends.",
+    ),
 )
 def piwae(t: Terms, *, groups: Groups = 2) -> Tensor:
     """Minus the IWAE bound of all K samples; the encoder follows MIWAE's of M groups: [S, B] nats.
@@ -132,6 +162,12 @@ def piwae(t: Terms, *, groups: Groups = 2) -> Tensor:
     no_looser_than=("elbo", "elbo_mc"),
     tighter_with_samples=True,
     draws="log_qz_x",
+    about=About(
+        formula=r"\mathcal{L} = -\beta \frac{1}{K} \sum_{k=1}^{K} \log w_k - (1 - \beta) "
+        r"\log \frac{1}{K} \sum_{k=1}^{K} w_k",
+        wrong_when="With many samples: it stays below log p(x) by beta times the gap of the "
+        "ELBO however large K is.",
+    ),
 )
 def ciwae(
     t: Terms, *, beta: Annotated[Scalar, Hyper((0.01, 1.0), log=True, low=0.0, high=1.0)] = 0.5
@@ -159,6 +195,16 @@ def _subsets(num_samples: int, size: int) -> Tensor:
     same_as=(SameAs("iwae", at={"order": 0}),),
     min_samples=2,
     draws="log_qz_x",
+    about=About(
+        formula=r"\mathcal{L} = -\sum_{j=0}^{m} (-1)^j \frac{(K - j)^m}{(m - j)! \, j!} "
+        r"\, \bar{L}_{K-j}, \qquad \bar{L}_n = \text{mean over the subsets } A "
+        r"\text{ of } n \text{ samples of } \log \frac{1}{n} \sum_{k \in A} w_k, "
+        r"\qquad m = \text{order}",
+        wrong_when="As a training loss: it is no bound, and an encoder can drive it up "
+        "without end by making all weights but one vanish.",
+        cost="log-mean-exps over every subset of K - order samples or more, besides "
+        "the decoder's work",
+    ),
 )
 def jackknife(t: Terms, *, order: Annotated[int, Hyper(low=0)] = 1) -> Tensor:
     """Minus the IWAE bound less its bias to the given order in 1/K (JVI): [S, B] nats.

@@ -8,6 +8,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from vaebench.core.about import About
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper, Scalar, with_axis
 from vaebench.models.terms import Terms
@@ -23,6 +24,13 @@ from vaebench.objectives.entry import AT_LEAST_ONE, Case, SameAs, objective
         SameAs("reconstruction_only", at={"beta": 0.0}),
     ),
     needs="closed_form_kl",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \beta \mathcal{R}",
+        wrong_when="Below 1 it bounds nothing. Its beta is for sums over pixels and "
+        "dimensions, in nats: one from code that averages either is another "
+        "number (`vaebench effective-beta` translates). A large beta empties the "
+        "code.",
+    ),
 )
 def beta_elbo(
     t: Terms, *, beta: Annotated[Scalar, Hyper((0.1, 10.0), log=True, low=0.0)] = 4.0
@@ -37,6 +45,12 @@ def beta_elbo(
     same_as=(SameAs("beta_elbo", other_at={"beta": 0.0}),),
     case_of=Case("beta_elbo", at={"beta": 0.0}),
     ignores_rate=True,
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D}",
+        wrong_when="As a generative model: nothing ties q(z|x) to p(z), so images drawn "
+        "from the prior mean little, and the rate grows as long as training goes "
+        "on.",
+    ),
 )
 def reconstruction_only(t: Terms) -> Tensor:
     """The distortion alone, no KL: [S, B] nats. A baseline: what the KL buys is the difference."""
@@ -51,6 +65,13 @@ Floor = Annotated[Scalar, Hyper((0.01, 2.0), log=True, low=0.0)]
     bound="lower",
     same_as=(SameAs("elbo", at={"floor": 0.0}),),
     needs="independent_dimensions",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \sum_{d=1}^{D} \max\left( \lambda, "
+        r"\mathrm{KL}[q(z_d|x) \,\|\, p(z_d)] \right), \qquad \lambda = "
+        r"\text{floor}",
+        wrong_when="Where few dimensions are needed: each is paid for up to the floor "
+        "whether used or not, so all are driven to carry something.",
+    ),
 )
 def free_bits_per_dimension(t: Terms, *, floor: Floor = 0.25) -> Tensor:
     """Distortion plus each example's rate by dimension, at least `floor` nats each: [S, B] nats.
@@ -66,6 +87,12 @@ def free_bits_per_dimension(t: Terms, *, floor: Floor = 0.25) -> Tensor:
     bound="lower",
     same_as=(SameAs("elbo", at={"floor": 0.0}),),
     needs="closed_form_kl",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \max\left( \lambda, \mathcal{R} \right), "
+        r"\qquad \lambda = \text{floor}",
+        wrong_when="Against dimensions that are not used: the floor is of their sum, and "
+        "one dimension can fill it.",
+    ),
 )
 def free_bits_per_example(t: Terms, *, floor: Floor = 2.0) -> Tensor:
     """Distortion plus the rate of each example, at least `floor` nats: [S, B] nats.
@@ -81,6 +108,13 @@ def free_bits_per_example(t: Terms, *, floor: Floor = 2.0) -> Tensor:
     same_as=(SameAs("elbo", at={"floor": 0.0}, exact=False),),
     of_batch=True,
     needs="independent_dimensions",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \sum_{j=1}^{G} \max\left( \lambda, "
+        r"\frac{1}{B} \sum_{b=1}^{B} \mathrm{KL}_{jb} \right), \qquad \lambda = "
+        r"\text{floor}, \; G = \text{groups}",
+        wrong_when="In small minibatches, whose mean rate is noisy about the floor. With "
+        "one group, the default, it is a floor of the whole rate.",
+    ),
 )
 def free_bits_per_group(
     t: Terms, *, floor: Floor = 0.5, groups: Annotated[int, Hyper(low=1)] = 1
@@ -110,6 +144,12 @@ Gamma = Annotated[Scalar, Hyper((1.0, 1000.0), log=True, low=0.0)]
     bound="none",
     same_as=(SameAs("beta_elbo", at={"capacity": 0.0, "gamma": 4.0}, other_at={"beta": 4.0}),),
     needs="closed_form_kl",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \gamma \left| \mathcal{R} - C \right|, "
+        r"\qquad C = \text{capacity}",
+        wrong_when="Where examples differ in how much they hold: all are pressed to one "
+        "rate. A capacity above what the data need makes the code carry noise.",
+    ),
 )
 def capacity_per_example(t: Terms, *, capacity: Capacity = 5.0, gamma: Gamma = 10.0) -> Tensor:
     """Distortion plus gamma times the distance of each example's rate from capacity: [S, B] nats.
@@ -133,6 +173,12 @@ def capacity_per_example(t: Terms, *, capacity: Capacity = 5.0, gamma: Gamma = 1
     ),
     of_batch=True,
     needs="closed_form_kl",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{D} + \gamma \left| \frac{1}{B} \sum_{b=1}^{B} "
+        r"\mathcal{R}_b - C \right|, \qquad C = \text{capacity}",
+        wrong_when="In small minibatches, whose mean rate is noisy. A capacity above what "
+        "the data need makes the code carry noise.",
+    ),
 )
 def capacity_of_batch(t: Terms, *, capacity: Capacity = 5.0, gamma: Gamma = 10.0) -> Tensor:
     """Distortion plus gamma times the distance of the batch's rate from capacity: [S, B] nats.
@@ -165,6 +211,16 @@ def _geco_update(
     state=("multiplier", "constraint"),
     update=_geco_update,
     needs="closed_form_kl",
+    about=About(
+        formula=r"\mathcal{L} = \mathcal{R} + \lambda \left( \mathcal{D} - \kappa "
+        r"\right), \qquad \hat{c} \leftarrow m \hat{c} + (1 - m) \frac{1}{B} "
+        r"\sum_{b=1}^{B} \left( \mathcal{D}_b - \kappa \right), \quad \lambda "
+        r"\leftarrow \lambda e^{s \hat{c}}, \qquad \kappa = \text{target}, \; m = "
+        r"\text{momentum}, \; s = \text{speed}",
+        wrong_when="With a target that the model cannot reach: the multiplier grows until "
+        "the rate counts for nothing. A target is a distortion in nats with all "
+        "constants, so it depends on the likelihood.",
+    ),
 )
 def geco(
     t: Terms,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vaebench import ops
+from vaebench.core.about import About
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper
 from vaebench.data import Images
@@ -57,7 +58,19 @@ def _work(subject: Subject, *, num_examples: float = 2000, num_codes: float = 2)
 Count = Annotated[int, Hyper(low=1.0)]
 
 
-@grading(source="Hoffman & Johnson 2016", refuses=_refuses, work=_work, small={"num_codes": 1})
+@grading(
+    source="Hoffman & Johnson 2016",
+    refuses=_refuses,
+    work=_work,
+    small={"num_codes": 1},
+    about=About(
+        formula=r"\mathcal{R} = I(x; z) + \mathrm{KL}[q(z) \,\|\, p(z)], \qquad q(z) = "
+        r"\frac{1}{N} \sum_{n=1}^{N} q(z|x_n)",
+        wrong_when="Near log N, which the mutual information of N images cannot pass, and "
+        "below 0, which is noise: both are marked.",
+        cost="N^2 densities",
+    ),
+)
 def aggregate(subject: Subject, *, num_examples: Count = 2000, num_codes: Count = 2) -> list[Grade]:
     """Mutual information of image and code, and KL of the aggregate posterior to the prior.
 

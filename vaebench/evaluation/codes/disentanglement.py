@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaebench.core.about import About
 from vaebench.core.hyper import Hyper
 from vaebench.data import Dataset, Part, PartName
 from vaebench.evaluation.codes.chance import Score, complete_by_definition, no_better_than_chance
@@ -96,6 +97,13 @@ Count = Annotated[int, Hyper(low=2.0)]
     refuses=_refuses,
     work=_work,
     small={"num_trees": 5},
+    about=About(
+        formula=r"\mathrm{MIG} = \frac{1}{F} \sum_{f=1}^{F} \frac{I(z_{(1)}; v_f) - "
+        r"I(z_{(2)}; v_f)}{H(v_f)}",
+        wrong_when="On few images, where estimates are above 0 for any code; and without "
+        "known factors, where there is nothing to compare with. The five scores "
+        "measure different things.",
+    ),
 )
 def disentanglement(
     subject: Subject,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vaebench.core.about import About
 from vaebench.core.errors import InputError
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading
@@ -36,7 +37,15 @@ class Used(NamedTuple):
     error: Tensor  # [S] squared error of E[x|z] at the posterior mean, per pixel
 
 
-@grading(source="Burda et al. 2016, section 5.2; Lucas et al. 2019")
+@grading(
+    source="Burda et al. 2016, section 5.2; Lucas et al. 2019",
+    about=About(
+        formula=r"\mathrm{AU} = \left| \left\{ d : \mathrm{Var}_x\left( E[z_d|x] \right) "
+        r"> 0.01 \right\} \right|",
+        wrong_when="As a measure of how much a dimension says: just above the threshold "
+        "counts like far above. Look at the rate of each dimension beside it.",
+    ),
+)
 def latent(subject: Subject) -> list[Grade]:
     """Active and collapsed dimensions, the rate of each, and what the posterior mean gives back."""
     used = reconstructed(subject.model, subject.observed("test"), subject.noise)

@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 
+from vaebench.core.about import About
 from vaebench.core.hyper import Hyper
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading, runs_alone
@@ -74,6 +75,13 @@ def _work(
     refuses=refuses_discrete,
     work=_work,
     small={"num_temperatures": 10, "num_examples": 32, "num_simulated": 0},
+    about=About(
+        formula=r"\log \hat{p}(x) = \log \frac{1}{C} \sum_{c=1}^{C} \prod_{t=1}^{T} "
+        r"p(x|z_{c,t-1})^{\beta_t - \beta_{t-1}}",
+        wrong_when="With too few temperatures: it is a lower bound on average, as the NLL "
+        "is, and how far off is known for simulated images alone (`bdmc_gap`).",
+        cost="temperatures x chains x leapfrog steps gradients of the decoder for each image",
+    ),
 )
 def annealed(
     subject: Subject,

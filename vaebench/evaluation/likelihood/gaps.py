@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vaebench import ops
+from vaebench.core.about import About
 from vaebench.core.hyper import Hyper
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading, runs_alone
@@ -37,6 +38,13 @@ def _work(
     refuses=refuses_discrete,
     work=_work,
     small={"num_examples": 32, "num_steps": 20},
+    about=About(
+        formula=r"\log p(x) - \mathrm{ELBO}(q) = \left( \log p(x) - \mathrm{ELBO}(q^*) "
+        r"\right) + \left( \mathrm{ELBO}(q^*) - \mathrm{ELBO}(q) \right)",
+        wrong_when="Where log p(x) itself is estimated poorly: the approximation gap holds "
+        "its error.",
+        cost="an optimisation of q for each image",
+    ),
 )
 def gaps(
     subject: Subject,

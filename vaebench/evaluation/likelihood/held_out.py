@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from vaebench.core.about import About
 from vaebench.data import PartName
 from vaebench.evaluation.grading import Grade, Subject, grading
 from vaebench.evaluation.likelihood.bounds import Bounds, bounds
@@ -25,6 +26,14 @@ def _num_graded(subject: Subject) -> float:
 @grading(
     source="Kingma & Welling 2014, eq. 3; Burda et al. 2016, eq. 8; Vehtari et al. 2024",
     work=_num_graded,
+    about=About(
+        formula=r"\mathrm{ELBO} = -\mathcal{D} - \mathcal{R}, \qquad \mathrm{NLL} = -\log "
+        r"\frac{1}{K} \sum_{k=1}^{K} w_k",
+        wrong_when="Where few weights carry the sum (high k-hat, few effective samples): "
+        "the NLL is then above the true one by an unknown amount, and it is "
+        "marked. It is above it on average at any K.",
+        cost="K decodings of each test and validation image",
+    ),
 )
 def likelihood(subject: Subject) -> list[Grade]:
     """ELBO at beta = 1, rate, distortion and importance-weighted NLL, on test and validation.

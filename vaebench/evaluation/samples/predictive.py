@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vaebench import ops
+from vaebench.core.about import About
 from vaebench.data import Dataset
 from vaebench.evaluation.chunks import bytes_for, rows_within
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading
@@ -21,7 +22,16 @@ NUM_BLOCKS = 20
 METRICS = ("zeros_gap", "dispersion_gap")
 
 
-@grading(source="Gelman, Meng & Stern 1996; Lopez et al. 2018 (scVI)")
+@grading(
+    source="Gelman, Meng & Stern 1996; Lopez et al. 2018 (scVI)",
+    about=About(
+        formula=r"\text{zeros gap} = \Pr(\tilde{x} = 0) - \Pr(x = 0), \qquad "
+        r"\text{dispersion gap} = \log "
+        r"\frac{\mathrm{Var}(\tilde{x})}{E(\tilde{x})} - \log "
+        r"\frac{\mathrm{Var}(x)}{E(x)}",
+        wrong_when="On numbers that are no counts. A model that fits both may be wrong elsewhere.",
+    ),
+)
 def predictive(subject: Subject) -> list[Grade]:
     """How counts drawn from p(x|z), z from q(z|x) of each test example, differ from those counts.
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from vaebench.core.about import About
 from vaebench.core.hyper import Hyper
 from vaebench.data import Dataset
 from vaebench.evaluation.grading import Grade, Subject, grading
@@ -51,6 +52,13 @@ def _refuses(subject: Subject, *, num_neighbours: int = NUM_NEIGHBOURS, **hyper:
     refuses=_refuses,
     work=_num_pairs,
     small={"num_neighbours": NUM_NEIGHBOURS},
+    about=About(
+        formula=r"\mathrm{Frechet} = |m_1 - m_2|^2 + \mathrm{tr}\left( C_1 + C_2 - 2 (C_1 "
+        r"C_2)^{1/2} \right)",
+        wrong_when="Across protocols: other features, counts or preprocessing give another "
+        "number, so values are compared only where their fingerprints are equal. "
+        "From few images it is biased upwards.",
+    ),
 )
 def samples(
     subject: Subject,

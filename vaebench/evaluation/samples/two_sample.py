@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from vaebench.core.about import About
 from vaebench.data import Dataset
 from vaebench.evaluation.grading import Grade, Subject, grading
 from vaebench.evaluation.samples.drawn import (
@@ -45,7 +46,16 @@ def _num_images(subject: Subject) -> int:
     return min(subject.num_images, len(subject.dataset.test))
 
 
-@grading(source="Lopez-Paz & Oquab 2017, C2ST-KNN", refuses=_refuses, work=_work)
+@grading(
+    source="Lopez-Paz & Oquab 2017, C2ST-KNN",
+    refuses=_refuses,
+    work=_work,
+    about=About(
+        formula=r"\hat{a} = \frac{1}{n} \sum_{i=1}^{n} \left[ \hat{y}_i = y_i \right], "
+        r"\qquad \text{by the nearest neighbour}",
+        wrong_when="On few images it misses differences; on many it finds those that no one sees.",
+    ),
+)
 def two_sample(subject: Subject) -> list[Grade]:
     """Accuracy of a classifier that tells images of a model from test images, and its p-value.
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vaebench import ops
+from vaebench.core.about import About
 from vaebench.models.likelihoods.entry import likelihood
 from vaebench.models.likelihoods.outputs import uniforms_beside
 from vaebench.models.likelihoods.scales import like_probabilities
@@ -30,6 +31,13 @@ def _log_odds(mean: Tensor) -> Tensor:
     sample=_bernoulli_sample,
     outputs_at=_log_odds,
     doubt=like_probabilities,
+    about=About(
+        formula=r"\log p(x|z) = \sum_{p=1}^{P} \left( x_p \log \rho_p + (1 - x_p) \log(1 "
+        r"- \rho_p) \right), \qquad \rho_p = \frac{1}{1 + e^{-o_p}}",
+        wrong_when="On grey pixels, where the same formula is no likelihood: binarise, or "
+        "take `continuous_bernoulli`. Its numbers are probabilities and cannot "
+        "be held against densities.",
+    ),
 )
 def bernoulli(x: Tensor, out: Tensor) -> Tensor:
     """Independent pixels in {0, 1}; the decoder gives logits.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vaebench import ops
+from vaebench.core.about import About
 from vaebench.models.likelihoods.entry import likelihood
 from vaebench.models.likelihoods.outputs import OPEN, soft_floor, uniforms_beside
 from vaebench.models.likelihoods.scales import like_probabilities
@@ -37,6 +38,13 @@ def _continuous_bernoulli_sample(out: Tensor, noise: Noise) -> Tensor:
     mean=densities.continuous_bernoulli_mean,
     sample=_continuous_bernoulli_sample,
     doubt=like_probabilities,
+    about=About(
+        formula=r"\log p(x|z) = \sum_{p=1}^{P} \left( x_p o_p + \log \frac{o_p}{e^{o_p} - "
+        r"1} \right), \qquad 0 \le x_p \le 1",
+        wrong_when="On black-and-white images: the density at 0 and 1 grows without limit "
+        "as the logits do, and says nothing of a probability. The mean is not "
+        "the sigmoid of the logits.",
+    ),
 )
 def continuous_bernoulli(x: Tensor, out: Tensor) -> Tensor:
     """Density C exp(x * out) on [0, 1]; out is the logit of the paper's lambda.
@@ -74,6 +82,13 @@ def _beta_sample(out: Tensor, noise: Noise) -> Tensor:
     mean=_beta_mean,
     sample=_beta_sample,
     outputs_per_pixel=2,
+    about=About(
+        formula=r"\log p(x|z) = \sum_{p=1}^{P} \left( (a_p - 1) \log x_p + (b_p - 1) "
+        r"\log(1 - x_p) + \log \frac{\Gamma(a_p + b_p)}{\Gamma(a_p) \Gamma(b_p)} "
+        r"\right)",
+        wrong_when="On images with exact black or white, which must be dequantised. Near "
+        "the ends the density may grow without limit.",
+    ),
 )
 def beta(x: Tensor, out: Tensor) -> Tensor:
     """Independent Beta(a, b): the decoder gives every pixel's a and b, softly above 0.1.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaebench.core.about import About, Limit
 from vaebench.models.likelihoods.entry import likelihood
 from vaebench.models.likelihoods.outputs import soft_ceiling, soft_floor, uniforms_beside
 from vaebench.models.likelihoods.supports import COUNTS
@@ -62,6 +63,12 @@ def _poisson_sample(out: Tensor, noise: Noise) -> Tensor:
     sample=_poisson_sample,
     encoder_input=torch.log1p,
     log_mean=True,
+    about=About(
+        formula=r"\log p(x|z) = \sum_{p=1}^{P} \left( x_p \log m_p - m_p - \log x_p! "
+        r"\right), \qquad m_p = e^{o_p}",
+        wrong_when="On counts whose variance is above their mean, as most are: the model "
+        "then explains noise by z.",
+    ),
 )
 def poisson(x: Tensor, out: Tensor) -> Tensor:
     """Independent counts whose variance is their mean; the decoder gives the log of it."""
@@ -100,6 +107,14 @@ def _negative_binomial_sample(out: Tensor, noise: Noise) -> Tensor:
     outputs_per_pixel=2,
     encoder_input=torch.log1p,
     log_mean=True,
+    about=About(
+        formula=r"\log p(x|z) = \sum_{p=1}^{P} \left( \log \frac{\Gamma(x_p + "
+        r"r_p)}{\Gamma(r_p) \, x_p!} + r_p \log \frac{r_p}{r_p + m_p} + x_p \log "
+        r"\frac{m_p}{r_p + m_p} \right)",
+        wrong_when="On counts whose variance is below their mean. Mean and size both from "
+        "the decoder can trade against each other where counts are few.",
+        limits=(Limit("poisson", "the size r grows, here up to its limit of exp(20)"),),
+    ),
 )
 def negative_binomial(x: Tensor, out: Tensor) -> Tensor:
     """Independent counts of variance m + m^2 / r: the decoder gives the logs of mean m and size r.
@@ -131,6 +146,14 @@ def _inflated_sample(out: Tensor, noise: Noise) -> Tensor:
     outputs_per_pixel=3,
     encoder_input=torch.log1p,
     log_mean=True,
+    about=About(
+        formula=r"\log p(x|z) = \sum_{p=1}^{P} \log \left( \pi_p [x_p = 0] + (1 - \pi_p) "
+        r"\, \mathrm{NB}(x_p; m_p, r_p) \right), \qquad \pi_p = \frac{1}{1 + "
+        r"e^{-o_p}}",
+        wrong_when="Where the counts have no more zeros than a negative binomial: the share "
+        "of lost counts and a small mean are then hard to tell apart.",
+        limits=(Limit("negative_binomial", "the share of further zeros goes to 0"),),
+    ),
 )
 def zero_inflated_negative_binomial(x: Tensor, out: Tensor) -> Tensor:
     """Negative binomial counts, of which a share is lost to 0.

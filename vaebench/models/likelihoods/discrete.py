@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vaebench import ops
+from vaebench.core.about import About, Limit
 from vaebench.models.likelihoods.entry import likelihood
 from vaebench.models.likelihoods.outputs import soft_floor, uniforms_beside
 from vaebench.models.likelihoods.scales import like_scales, like_shares
@@ -51,6 +52,16 @@ def _logistic_sample(out: Tensor, noise: Noise) -> Tensor:
     sample=_logistic_sample,
     outputs_per_pixel=2,
     doubt=like_scales,
+    about=About(
+        formula=r"\log p(x|z) = \sum_{p=1}^{P} \log \left( F\left( \frac{x_p + "
+        r"\frac{1}{510} - m_p}{s_p} \right) - F\left( \frac{x_p - \frac{1}{510} - "
+        r"m_p}{s_p} \right) \right), \qquad F(t) = \frac{1}{1 + e^{-t}}; \text{ "
+        r"the first } F \text{ is } 1 \text{ at } x_p = 1, \text{ the second } 0 "
+        r"\text{ at } x_p = 0",
+        wrong_when="On pixels with two likely values far apart: one bump has to cover both, "
+        "and what is between.",
+        limits=(Limit("categorical", "the 256 logits are the log masses of the levels"),),
+    ),
 )
 def discretised_logistic(x: Tensor, out: Tensor) -> Tensor:
     """The mass of a logistic law in the bin of each level; 0 and 1 take the tails.
@@ -94,6 +105,15 @@ def _drawn_class(logits: Tensor, u: Tensor) -> Tensor:
     mean=_mixture_mean,
     sample=_mixture_sample,
     outputs_per_pixel=3 * NUM_COMPONENTS,
+    about=About(
+        formula=r"\log p(x|z) = \sum_{p=1}^{P} \log \sum_{c=1}^{5} \pi_{pc} \left( "
+        r"F\left( \frac{x_p + \frac{1}{510} - m_{pc}}{s_{pc}} \right) - F\left( "
+        r"\frac{x_p - \frac{1}{510} - m_{pc}}{s_{pc}} \right) \right), \qquad F "
+        r"\text{ as for discretised\_logistic}",
+        wrong_when="Beside PixelCNN++ on colour images: here the channels of a pixel are "
+        "independent given z.",
+        limits=(Limit("discretised_logistic", "all components are alike"),),
+    ),
 )
 def discretised_logistic_mixture(x: Tensor, out: Tensor) -> Tensor:
     """A mixture of five discretised logistics for every pixel, each pixel on its own.
@@ -129,6 +149,12 @@ def _categorical_sample(out: Tensor, noise: Noise) -> Tensor:
     sample=_categorical_sample,
     outputs_per_pixel=NUM_LEVELS,
     doubt=like_shares(NUM_LEVELS),
+    about=About(
+        formula=r"\log p(x|z) = \sum_{p=1}^{P} \left( o_{p, 255 x_p} - \log "
+        r"\sum_{c=0}^{255} e^{o_{pc}} \right)",
+        wrong_when="On few data: it has to learn that neighbouring levels are alike.",
+        cost="a last layer of the decoder that is 256 times as large as for one number a pixel",
+    ),
 )
 def categorical(x: Tensor, out: Tensor) -> Tensor:
     """Any distribution over the 256 levels: the decoder gives 256 logits a pixel.

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, get_args
 import torch
 from torch import Tensor
 
+from vaebench.core.about import NOTHING, About
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.hyper import Hyper, check_signature, hyperparameters
 from vaebench.core.registry import Registry, named_arguments, registers
@@ -62,6 +63,8 @@ class Likelihood:
     doubt: Doubt = no_doubt
     """(x, out) -> why a decoder's output looks like numbers on another scale, "" where it does
     not: asked of models from elsewhere."""
+    about: About = NOTHING
+    """What the documentation says of it beside these facts."""
 
     @property
     def hyper(self) -> dict[str, Hyper]:
@@ -157,6 +160,7 @@ def likelihood(
     log_mean: bool = False,
     outputs_at: Callable[[Tensor], Tensor] | None = None,
     doubt: Doubt = no_doubt,
+    about: About = NOTHING,
 ) -> Callable[[Density], Density]:
     """Register the decorated log-density under its own name, with the fields of Likelihood.
 
@@ -179,5 +183,6 @@ def likelihood(
             log_mean=log_mean,
             outputs_at=outputs_at,
             doubt=doubt,
+            about=about,
         ),
     )

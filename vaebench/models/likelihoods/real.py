@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vaebench import ops
+from vaebench.core.about import About, Limit
 from vaebench.core.hyper import Hyper, Scalar
 from vaebench.models.likelihoods.entry import likelihood
 from vaebench.models.likelihoods.outputs import (
@@ -44,6 +45,14 @@ def _gaussian_sample(out: Tensor, noise: Noise, *, sigma: Scalar) -> Tensor:
     mean=identity,
     outputs_at=identity,
     sample=_gaussian_sample,
+    about=About(
+        formula=r"\log p(x|z) = -\sum_{p=1}^{P} \left( \frac{(x_p - m_p)^2}{2 \sigma^2} + "
+        r"\log \sigma + \frac{1}{2} \log 2\pi \right)",
+        wrong_when="Where sigma is left at what a squared error implies: a bare sum of "
+        "squares is sigma^2 = 1/2, mostly far too wide for intensities in [0, "
+        "1], and the KL then outweighs the pixels.",
+        limits=(Limit("gaussian_learned", "log_sigma is the log of sigma"),),
+    ),
 )
 def gaussian(
     x: Tensor, out: Tensor, *, sigma: Annotated[Scalar, Hyper((0.05, 1.0), log=True, low=1e-6)]
@@ -64,6 +73,14 @@ def _log_sigma_sample(out: Tensor, noise: Noise, *, log_sigma: Scalar) -> Tensor
     outputs_at=identity,
     sample=_log_sigma_sample,
     learned={"log_sigma": -1.0},  # near the spread of intensities in [0, 1]: soon at its best
+    about=About(
+        formula=r"\log p(x|z) = -\sum_{p=1}^{P} \left( \frac{(x_p - m_p)^2}{2 \sigma^2} + "
+        r"\log \sigma + \frac{1}{2} \log 2\pi \right), \qquad \log \sigma \text{ "
+        r"trained}",
+        wrong_when="Where the noise differs from pixel to pixel. On 8-bit images that are "
+        "not dequantised, sigma shrinks and the density grows for reasons of "
+        "storage alone.",
+    ),
 )
 def gaussian_learned(x: Tensor, out: Tensor, *, log_sigma: Scalar) -> Tensor:
     """N(x; out, sigma^2 I) with one sigma for all pixels, trained with the decoder."""
@@ -87,6 +104,16 @@ def optimal_log_sigma(x: Tensor, out: Tensor) -> Tensor:
     outputs_at=identity,
     sample=_log_sigma_sample,
     fitted={"log_sigma": optimal_log_sigma},
+    about=About(
+        formula=r"\log p(x|z) = -\sum_{p=1}^{P} \left( \frac{(x_p - m_p)^2}{2 \sigma^2} + "
+        r"\log \sigma + \frac{1}{2} \log 2\pi \right), \qquad \sigma^2 = "
+        r"\frac{1}{K B P} \sum_{k, b, p} \left( x_{bp} - m_{kbp} \right)^2",
+        wrong_when="As a density of the batch that sigma was fitted to, which training uses "
+        "it as. Evaluation takes a running value of sigma.",
+        limits=(
+            Limit("gaussian_learned", "log_sigma is the log of the root mean squared residual"),
+        ),
+    ),
 )
 def gaussian_optimal(x: Tensor, out: Tensor, *, log_sigma: Scalar) -> Tensor:
     """N(x; out, sigma^2 I) with the one sigma for all pixels that is best for the batch.
@@ -116,6 +143,13 @@ def _per_pixel_sample(out: Tensor, noise: Noise) -> Tensor:
     sample=_per_pixel_sample,
     outputs_per_pixel=2,
     doubt=like_scales,
+    about=About(
+        formula=r"\log p(x|z) = -\sum_{p=1}^{P} \left( \frac{(x_p - m_p)^2}{2 \sigma_p^2} "
+        r"+ \log \sigma_p + \frac{1}{2} \log 2\pi \right)",
+        wrong_when="On pixels that never change: their sigma falls to its limit, exp(-6), "
+        "and each adds nats that mean nothing.",
+        limits=(Limit("gaussian", "all sigmas are alike"),),
+    ),
 )
 def gaussian_per_pixel(x: Tensor, out: Tensor) -> Tensor:
     """N(x; mu, diag(sigma^2)): the decoder gives every pixel's mean and log sigma.
@@ -141,6 +175,12 @@ def _laplace_sample(out: Tensor, noise: Noise, *, scale: Scalar) -> Tensor:
     mean=identity,
     outputs_at=identity,
     sample=_laplace_sample,
+    about=About(
+        formula=r"\log p(x|z) = -\sum_{p=1}^{P} \left( \frac{|x_p - m_p|}{b} + \log(2 b) "
+        r"\right), \qquad b = \text{scale}",
+        wrong_when="Where the scale is left at what an L1 loss implies (1): on intensities "
+        "in [0, 1] that is far too wide.",
+    ),
 )
 def laplace(
     x: Tensor, out: Tensor, *, scale: Annotated[Scalar, Hyper((0.05, 1.0), log=True, low=1e-6)]
@@ -167,6 +207,14 @@ def _student_t_sample(out: Tensor, noise: Noise, *, df: Scalar) -> Tensor:
     sample=_student_t_sample,
     outputs_per_pixel=2,
     doubt=like_scales,
+    about=About(
+        formula=r"\log p(x|z) = \sum_{p=1}^{P} \left( \log \frac{\Gamma(\frac{\nu + "
+        r"1}{2})}{\Gamma(\frac{\nu}{2}) \sqrt{\nu \pi} \, s_p} - \frac{\nu + "
+        r"1}{2} \log \left( 1 + \frac{(x_p - m_p)^2}{\nu s_p^2} \right) \right), "
+        r"\qquad \nu = \text{df}",
+        wrong_when="Where there are no outliers: its heavy tails cost likelihood.",
+        limits=(Limit("gaussian_per_pixel", "df grows"),),
+    ),
 )
 def student_t(
     x: Tensor, out: Tensor, *, df: Annotated[Scalar, Hyper((2.0, 30.0), log=True, low=1.1)] = 4.0

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from vaebench.core.about import About
 from vaebench.models.networks.entry import stacked_model
 from vaebench.models.networks.layers import StackedLinear
 from vaebench.models.networks.sizes import Networks, Sizes
@@ -44,7 +45,14 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
 half as wide as the layer is said to be (Tomczak & Welling 2018, the code's GatedDense)."""
 
 
-@stacked_model()
+@stacked_model(
+    about=About(
+        formula=r"h_i = \mathrm{act}(A_i h_{i-1} + a_i), \qquad \text{numbers of } q(z|x) "
+        r"= A_n h_{n-1} + a_n",
+        wrong_when="For images whose objects move about: it knows nothing of neighbouring pixels.",
+        cost="for each example a multiplication for every weight forward, about two backward",
+    ),
+)
 def mlp(
     sizes: Sizes,
     widths: Sequence[int],
@@ -73,7 +81,15 @@ def _refuses_hidden_layers(widths: Sequence[int]) -> str:
     return "it has no hidden layers: set model.widths = []" if widths else ""
 
 
-@stacked_model(refusal_of_widths=_refuses_hidden_layers)
+@stacked_model(
+    refusal_of_widths=_refuses_hidden_layers,
+    about=About(
+        formula=r"q(z|x) = \mathcal{N}(V x + c, \mathrm{diag}(\sigma^2)), \qquad "
+        r"\text{output} = W z + m",
+        wrong_when="As a model of images: its place is in tests, where its optimum, "
+        "probabilistic PCA, is known exactly.",
+    ),
+)
 def linear(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
     """The linear VAE, whose optimum is probabilistic PCA (Lucas et al. 2019).
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaebench.core.about import About
 from vaebench.data import colour_axis
 from vaebench.models.networks.entry import stacked_model
 from vaebench.models.networks.layers import (
@@ -95,7 +96,16 @@ def _refuses_images(image_shape: ImageShape, widths: Sequence[int]) -> str:
     )
 
 
-@stacked_model(refusal_of_widths=_refuses_widths, refusal_of_images=_refuses_images)
+@stacked_model(
+    refusal_of_widths=_refuses_widths,
+    refusal_of_images=_refuses_images,
+    about=About(
+        formula=r"h_i = \mathrm{relu}(A_i \ast h_{i-1} + a_i), \qquad A_i \; 4 \times 4 "
+        r"\text{ with stride } 2",
+        wrong_when="For data that are no images, or images with sides too short to be "
+        "halved as often.",
+    ),
+)
 def conv(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Networks:
     """Convolutions with `widths` channels, each halving the image, and transposed ones back.
 

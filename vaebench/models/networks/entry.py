@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from vaebench.core.about import NOTHING, About
 from vaebench.core.hyper import Setting, check_arguments, settings
 from vaebench.core.registry import Registry, named_arguments, registers
 from vaebench.models.networks.copies import stacked
@@ -29,6 +30,8 @@ class Model:
     """(sizes, **hyper) -> encoder and decoder, both torch.nn.Modules made anew at each call."""
     source: str = ""
     """Paper and equation."""
+    about: About = NOTHING
+    """What the documentation says of it beside these facts."""
     takes_widths: ClassVar[bool] = False
     """Whether it is told of `model.widths`; else all its sizes are hyperparameters."""
     arguments: ClassVar[tuple[str, ...]] = ("sizes",)
@@ -104,18 +107,21 @@ Builder = TypeVar("Builder", bound=Callable[..., Networks])
 
 
 @named_arguments
-def model(*, source: str = "") -> Callable[[Builder], Builder]:
+def model(*, source: str = "", about: About = NOTHING) -> Callable[[Builder], Builder]:
     """Register the decorated function under its own name, with the fields of Model.
 
     Raises InputError where the function has another signature.
     """
-    return registers(MODELS, lambda name, networks: Model(name, networks, source=source))
+    return registers(
+        MODELS, lambda name, networks: Model(name, networks, source=source, about=about)
+    )
 
 
 @named_arguments
 def stacked_model(
     *,
     source: str = "",
+    about: About = NOTHING,
     refusal_of_widths: Callable[[Sequence[int]], str] = _refuses_no_widths,
     refusal_of_images: Callable[[ImageShape, Sequence[int]], str] = _refuses_no_images,
 ) -> Callable[[Builder], Builder]:
@@ -129,6 +135,7 @@ def stacked_model(
             name,
             networks,
             source=source,
+            about=about,
             refusal_of_widths=refusal_of_widths,
             refusal_of_images=refusal_of_images,
         ),

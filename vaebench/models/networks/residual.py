@@ -8,6 +8,7 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
+from vaebench.core.about import About
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper
 from vaebench.models.networks.entry import model
@@ -41,7 +42,14 @@ class Block(nn.Module):
         return x + added
 
 
-@model(source="He et al. 2016, 'Identity mappings in deep residual networks', figure 4(e)")
+@model(
+    source="He et al. 2016, 'Identity mappings in deep residual networks', figure 4(e)",
+    about=About(
+        formula=r"h \leftarrow h + A_2 \ast \mathrm{relu}(A_1 \ast \mathrm{relu}(h))",
+        wrong_when="For small data and short trainings: the deepest and slowest of the "
+        "networks here. Images need even sides above 4.",
+    ),
+)
 def resnet(
     sizes: Sizes,
     *,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaebench.core.about import About, Limit
 from vaebench.core.hyper import Hyper, Scalar, with_axis
 from vaebench.models.posteriors.entry import Draw, Drawing, Latent, no_formula, posterior
 from vaebench.ops.noise import gumbels
@@ -79,6 +80,14 @@ def _numbers_per_code(latent: Latent) -> int:
     code_width=_numbers_per_code,
     discrete=True,
     closed_form_kl_to=("uniform_categorical", "learned_categorical"),
+    about=About(
+        formula=r"q(z|x) = \prod_{d=1}^{D} \mathrm{Cat}(z_d; \pi_d), \qquad \mathrm{KL} = "
+        r"\sum_{d=1}^{D} \sum_{c=1}^{C} \pi_{dc} \log \frac{\pi_{dc}}{p_{dc}}, "
+        r"\qquad \nabla z_d := \nabla \, \mathrm{softmax}\left( \frac{\log \pi_d "
+        r"+ g_d}{\tau} \right), \; \tau = \text{temperature}",
+        wrong_when="The gradient is biased: it is that of the relaxation, at discrete "
+        "codes. A low temperature trades bias for noise.",
+    ),
 )
 def categorical(
     numbers: Tensor, latent: Latent, network: nn.Module | None, *, temperature: Temperature = 0.5
@@ -93,6 +102,15 @@ def categorical(
     code_width=_numbers_per_code,
     discrete=True,
     closed_form_kl_to=("uniform_categorical", "learned_categorical"),
+    about=About(
+        formula=r"q(z|x) = \prod_{d=1}^{D} \mathrm{Cat}(z_d; \pi_d), \qquad \mathrm{KL} = "
+        r"\sum_{d=1}^{D} \sum_{c=1}^{C} \pi_{dc} \log \frac{\pi_{dc}}{p_{dc}}, "
+        r"\qquad z_d = \mathrm{softmax}\left( \frac{\log \pi_d + g_d}{\tau} "
+        r"\right) \text{ in training}, \; \tau = \text{temperature}",
+        wrong_when="The loss is that of relaxed codes and no bound for the discrete model "
+        "that is graded. At a high temperature the two models differ most.",
+        limits=(Limit("categorical", "it is evaluated; in training, the temperature goes to 0"),),
+    ),
 )
 def gumbel_softmax(
     numbers: Tensor, latent: Latent, network: nn.Module | None, *, temperature: Temperature = 0.5

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
 
+from vaebench.core.about import NOTHING, About
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper, check_signature, hyperparameters
 from vaebench.core.registry import Registry, named_arguments, registers
@@ -112,6 +113,8 @@ class Posterior:
     """A family over one-hot codes; otherwise over real ones."""
     closed_form_kl_to: tuple[str, ...] = ()
     """Names of the priors to which its KL has a closed form, for the tables of what is there."""
+    about: About = NOTHING
+    """What the documentation says of it beside these facts."""
 
     @property
     def hyper(self) -> dict[str, Hyper]:
@@ -137,6 +140,7 @@ def posterior(
     network: Callable[[Latent, Layers], nn.Module] | None = None,
     discrete: bool = False,
     closed_form_kl_to: tuple[str, ...] = (),
+    about: About = NOTHING,
 ) -> Callable[[Family], Family]:
     """Register the decorated family under its own name, with the fields of Posterior.
 
@@ -153,6 +157,7 @@ def posterior(
             network=network,
             discrete=discrete,
             closed_form_kl_to=closed_form_kl_to,
+            about=about,
         ),
     )
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vaebench.core.about import About, Limit
 from vaebench.models.posteriors.entry import Draw, Drawing, Latent, Layers, no_formula, posterior
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
 from vaebench.ops import densities
@@ -157,6 +158,17 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 @posterior(
     source="Rezende & Mohamed 2015, eq. 10 and appendix A.1",
     num_inputs=lambda latent: 2 * latent.dim + latent.flow_steps * (2 * latent.dim + 1),
+    about=About(
+        formula=r"z_t = z_{t-1} + \hat{u}_t \tanh(w_t^{\top} z_{t-1} + b_t), \qquad \log "
+        r"q(z_T|x) = \log q_0(z_0) - \sum_{t=1}^{T} \log \left( 1 + "
+        r"\hat{u}_t^{\top} w_t \left( 1 - \tanh^2(w_t^{\top} z_{t-1} + b_t) "
+        r"\right) \right)",
+        wrong_when="For large codes: each map bends space along one direction. It has no "
+        "inverse, so it cannot go with the prior `vamp` or with objectives that "
+        "need log q(z|x) at any z.",
+        cost="T (2 D + 1) further numbers from the encoder",
+        limits=(Limit("diagonal_gaussian", "u and w are 0"),),
+    ),
 )
 def planar_flow(numbers: Tensor, latent: Latent, network: nn.Module | None) -> Flow:
     """Planar maps whose parameters the encoder gives for each x."""
@@ -205,6 +217,19 @@ def _masked(layer: nn.Module, mask: Tensor) -> tuple[Tensor, Tensor]:
     source="Kingma et al. 2016, eq. 9 to 14",
     num_inputs=lambda latent: 2 * latent.dim + _width(latent),
     network=MaskedNetworks,
+    about=About(
+        formula=r"z_t = g_t \odot z_{t-1} + (1 - g_t) \odot m_t, \qquad \log q(z_T|x) = "
+        r"\log q_0(z_0) - \sum_{t=1}^{T} \sum_{d=1}^{D} \log g_{td}",
+        wrong_when="Where log q(z|x) is needed at other codes than its own draws, as by the "
+        "prior `vamp` or the grading `aggregate`: the inverse takes D passes.",
+        cost="a masked network for each map; D passes through it for log q(z|x) at any other z",
+        limits=(
+            Limit(
+                "diagonal_gaussian",
+                "all gates are open; each map then only reverses the dimensions",
+            ),
+        ),
+    ),
 )
 def iaf(numbers: Tensor, latent: Latent, network: nn.Module | None) -> Flow:
     """Inverse autoregressive maps: masked networks shared by all x, with a context of each x."""

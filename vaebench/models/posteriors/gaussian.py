@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vaebench.core.about import About, Limit
 from vaebench.models.posteriors.entry import Draw, Drawing, Latent, posterior
 from vaebench.ops import densities
 from vaebench.ops.noise import normals
@@ -78,6 +79,14 @@ class FullGaussian:
     source="Kingma & Welling 2014, eq. 9",
     num_inputs=lambda latent: 2 * latent.dim,
     closed_form_kl_to=("standard_normal",),
+    about=About(
+        formula=r"q(z|x) = \prod_{d=1}^{D} \mathcal{N}(z_d; \mu_d, \sigma_d^2), \qquad "
+        r"\mathrm{KL} = \frac{1}{2} \sum_{d=1}^{D} \left( \mu_d^2 + \sigma_d^2 - "
+        r"1 - \log \sigma_d^2 \right)",
+        wrong_when="Where dimensions of the true posterior depend on each other: the ELBO "
+        "is then loose, which the grading `gaps` measures as the approximation "
+        "gap.",
+    ),
 )
 def diagonal_gaussian(
     numbers: Tensor, latent: Latent, network: nn.Module | None
@@ -95,6 +104,14 @@ def _num_below(latent: Latent) -> int:
     source="Kingma & Welling 2019, section 2.5.1",
     num_inputs=lambda latent: 2 * latent.dim + _num_below(latent),
     closed_form_kl_to=("standard_normal",),
+    about=About(
+        formula=r"q(z|x) = \mathcal{N}(z; \mu, L L^{\top}), \qquad \mathrm{KL} = "
+        r"\frac{1}{2} \left( \mathrm{tr}(L L^{\top}) + |\mu|^2 - D \right) - "
+        r"\sum_{d=1}^{D} \log L_{dd}",
+        wrong_when="For large codes: the encoder gives D (D + 3) / 2 numbers for each example.",
+        cost="D (D + 3) / 2 numbers from the encoder, and products with a D x D triangle",
+        limits=(Limit("diagonal_gaussian", "the triangle below the diagonal is 0"),),
+    ),
 )
 def full_gaussian(numbers: Tensor, latent: Latent, network: nn.Module | None) -> FullGaussian:
     """Any covariance: mu, log-variances and the triangle below them, scaled row by row."""

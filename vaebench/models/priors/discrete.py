@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vaebench.core.about import About, Limit
 from vaebench.models.posteriors import Distribution, Latent
 from vaebench.models.posteriors.categorical import Categorical
 from vaebench.models.priors.entry import PriorShape, prior
@@ -48,6 +49,11 @@ def _codes_kl(q: Distribution, scores: Tensor | None = None) -> Tensor | None:
     kl=_codes_kl,
     kl_per_dimension=_codes_kl_per_variable,
     discrete=True,
+    about=About(
+        formula=r"\log p(z) = -D \log C",
+        wrong_when="Where some values of a variable are more frequent than others: the rate "
+        "then pays for what a learned prior would know.",
+    ),
 )
 def uniform_categorical(z: Tensor) -> Tensor:
     """Every value of every variable alike: -D log C, of codes that hold D ones in D C places."""
@@ -62,6 +68,11 @@ def uniform_categorical(z: Tensor) -> Tensor:
     kl_per_dimension=_codes_kl_per_variable,
     learned={"scores": _code_scores},
     discrete=True,
+    about=About(
+        formula=r"\log p(z) = \sum_{d=1}^{D} \sum_{c=1}^{C} z_{dc} \log p_{dc}",
+        wrong_when="Where variables depend on each other: the prior takes them as independent.",
+        limits=(Limit("uniform_categorical", "the scores of a variable are alike"),),
+    ),
 )
 def learned_categorical(z: Tensor, *, scores: Tensor) -> Tensor:
     """Independent variables, the probabilities of their values trained with the model."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from vaebench.core.about import NOTHING, About
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.hyper import Hyper, check_signature, hyperparameters
 from vaebench.core.registry import Registry, named_arguments, registers
@@ -61,6 +62,8 @@ class Prior:
     """A prior over one-hot codes; otherwise over real ones."""
     unit_inputs: bool = False
     """It is made from posteriors of images in [0, 1], so the data must lie in that range."""
+    about: About = NOTHING
+    """What the documentation says of it beside these facts."""
 
     @property
     def hyper(self) -> dict[str, Hyper]:
@@ -120,6 +123,7 @@ def prior(
     prepared: tuple[str, ...] = (),
     discrete: bool = False,
     unit_inputs: bool = False,
+    about: About = NOTHING,
 ) -> Callable[[Density], Density]:
     """Register the decorated log-density under its own name, with the fields of Prior.
 
@@ -139,5 +143,6 @@ def prior(
             prepared=prepared,
             discrete=discrete,
             unit_inputs=unit_inputs,
+            about=about,
         ),
     )

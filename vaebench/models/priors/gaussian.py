@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from vaebench.core.about import About
 from vaebench.models.posteriors import Distribution, Latent
 from vaebench.models.posteriors.gaussian import DiagonalGaussian, FullGaussian
 from vaebench.models.priors.entry import prior
@@ -36,6 +37,12 @@ def _standard_normal_kl_per_dimension(q: Distribution) -> Tensor | None:
     sample=_sample_standard_normal,
     kl=_standard_normal_kl,
     kl_per_dimension=_standard_normal_kl_per_dimension,
+    about=About(
+        formula=r"\log p(z) = -\frac{1}{2} \left( |z|^2 + D \log 2\pi \right)",
+        wrong_when="Where the aggregate posterior is far from a Gaussian: images drawn from "
+        "the prior then come from codes that the decoder never saw (grading "
+        "`aggregate` measures how far).",
+    ),
 )
 def standard_normal(z: Tensor) -> Tensor:
     """N(0, I)."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaebench.core.about import About, Limit
 from vaebench.models.posteriors import Distribution, Drawing, Latent
 from vaebench.models.priors.entry import Encode, PriorShape, prior
 from vaebench.ops import densities
@@ -40,6 +41,14 @@ def _sample_mixture(
     source="Tomczak & Welling 2018, section 3, the MoG prior, with trained weights",
     sample=_sample_mixture,
     learned={"mu": _spread_means, "log_var": _unit_log_vars, "scores": _even_scores},
+    about=About(
+        formula=r"\log p(z) = \log \sum_{c=1}^{C} \pi_c \, \mathcal{N}\left( z; \mu_c, "
+        r"\mathrm{diag}(\sigma_c^2) \right)",
+        wrong_when="On few data: it is trained with the model and may fit the training "
+        "codes. Its KL has no closed form, so the rate is sampled.",
+        cost="C densities for each code",
+        limits=(Limit("standard_normal", "every component is N(0, I)"),),
+    ),
 )
 def mixture_of_gaussians(z: Tensor, *, mu: Tensor, log_var: Tensor, scores: Tensor) -> Tensor:
     """A mixture of C diagonal Gaussians, trained with the model. Its KL has no closed form."""
@@ -72,6 +81,18 @@ def _sample_vamp(
     prepare=_encoded,
     prepared=("components",),
     unit_inputs=True,
+    about=About(
+        formula=r"\log p(z) = \log \frac{1}{C} \sum_{c=1}^{C} q(z|u_c)",
+        wrong_when="On few data: the trained inputs u may become training images. It needs "
+        "images in [0, 1] and a posterior with log q(z|x) at any z.",
+        cost="the encoder on C trained inputs at each step, and C densities for each code",
+        limits=(
+            Limit(
+                "mixture_of_gaussians",
+                "weights are even and the components are the posteriors of u",
+            ),
+        ),
+    ),
 )
 def vamp(z: Tensor, *, components: Distribution) -> Tensor:
     """The mixture of the posteriors of C trained pseudo-inputs. Its KL has no closed form."""
