@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which cannot resolve names o
     from vaebench.core.hyper import with_axis as with_axis
     from vaebench.evaluation import Grade as Grade
     from vaebench.evaluation import Subject as Subject
+    from vaebench.evaluation.exhibits import exhibit as exhibit
     from vaebench.evaluation.grading import grading as grading
     from vaebench.models.likelihoods import REAL as REAL
     from vaebench.models.likelihoods import Support as Support
@@ -62,6 +63,7 @@ _HOMES = {
     "evaluate": "running.external",
     "EvaluateConfig": "config",
     "examples": "results",
+    "exhibit": "evaluation.exhibits",
     "Grade": "evaluation",
     "GradientOf": "objectives",
     "grading": "evaluation",

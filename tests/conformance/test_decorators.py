@@ -9,6 +9,7 @@ import pytest
 import vaebench as vb
 from vaebench.config.schedules import SCHEDULES, Schedule, schedule
 from vaebench.core.errors import InputError
+from vaebench.evaluation.exhibits import EXHIBITS, Exhibit, exhibit
 from vaebench.evaluation.grading import GRADINGS, Grading, grading
 from vaebench.models.likelihoods import LIKELIHOODS, Likelihood, likelihood
 from vaebench.models.networks import MODELS, Model, model, stacked_model
@@ -17,6 +18,7 @@ from vaebench.models.priors import PRIORS, Prior, prior
 from vaebench.objectives import OBJECTIVES, Objective, objective
 
 KINDS = {
+    "exhibit": (exhibit, Exhibit, EXHIBITS),
     "grading": (grading, Grading, GRADINGS),
     "likelihood": (likelihood, Likelihood, LIKELIHOODS),
     "model": (model, Model, MODELS),

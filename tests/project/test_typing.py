@@ -35,6 +35,9 @@ def f(sizes, widths, noises): ...
 @vb.grading(source="", smal={})
 def g(subject): ...
 
+@vb.exhibit(source="", fit=None)
+def h(subject): ...
+
 vb.objectiv
 """
 MESSAGES = {
@@ -45,6 +48,7 @@ MESSAGES = {
     "e": 'Unexpected keyword argument "soruce" for "schedule"',
     "f": 'Unexpected keyword argument "refuses_width" for "model"',
     "g": 'Unexpected keyword argument "smal" for "grading"',
+    "h": 'Unexpected keyword argument "fit" for "exhibit"',
     "vb.objectiv": 'Module has no attribute "objectiv"',
 }
 

@@ -187,9 +187,9 @@ def full_after(monkeypatch, num_files):
     monkeypatch.setattr(os, "replace", counted)
 
 
-@pytest.mark.parametrize("num_files", range(4))
+@pytest.mark.parametrize("num_files", range(5))
 def test_a_disk_that_fills_up_stops_the_study_in_one_line(study, tmp_path, monkeypatch, num_files):
-    """Weights, images, what figures are means of, and the record: no run is said to have failed."""
+    """Weights, images, exhibits, what figures are means of, the record: no run is said to have failed."""
     out = tmp_path / "out"
     with monkeypatch.context() as full:
         full_after(full, num_files)
@@ -207,7 +207,7 @@ def test_a_disk_that_fills_up_stops_the_study_in_one_line(study, tmp_path, monke
 def test_what_is_recorded_before_a_disk_is_full_stays(tmp_path, tiny_npz, monkeypatch):
     configs = resolve([tiny(tiny_npz, seed=i) for i in range(3)])
     with monkeypatch.context() as full:
-        full_after(full, 3 + 3)
+        full_after(full, 3 + 4)
         with pytest.raises(StorageError):
             train_all(configs, tmp_path, "s", executor="inline")
     assert list(results.recorded(tmp_path).values()) == ["done"]

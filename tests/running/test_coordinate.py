@@ -132,7 +132,7 @@ def test_files_come_before_the_record_and_weights_before_the_grades(job):
     alone = Job(job.configs[:1], "s")
     events = [event for event in perform(alone) if not isinstance(event, Steps)]
     kinds = [event.part if isinstance(event, FileOf) else "record" for event in events]
-    assert kinds == ["weights", "samples", "examples", "record"]
+    assert kinds == ["weights", "samples", "exhibits", "examples", "record"]
 
 
 def test_steps_add_up_to_those_of_the_study(job):

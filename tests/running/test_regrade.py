@@ -164,8 +164,13 @@ def test_changed_data_are_refused(folder):
 
 def test_a_kept_grading_joins_the_record_and_what_was_there_stays(folder):
     before = {record.run: record for record in results.records(folder)}
+    pictures = sorted([*folder.glob("samples/*"), *folder.glob("exhibits/*")])
+    shown = {path: path.read_bytes() for path in pictures}
+    for path in pictures:
+        path.unlink()  # as in a folder of before there were any
     request = Request(folder, gradings=["two_sample"])
     rows = regrade(request, keep=True)
+    assert {path: path.read_bytes() for path in pictures} == shown
     computed = figures(rows, "c2st_accuracy")
     assert computed and computed == recorded(folder, "c2st_accuracy")
     for record in results.records(folder):

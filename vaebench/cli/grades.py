@@ -35,7 +35,11 @@ SHOWN = ("run", "likelihood", "variant", "seed", *FIGURE)
     help='What to grade, see `vaebench list gradings`; with scalars: \'{name = "annealed", '
     "num_chains = 4}'. May be repeated. Default: as the runs were.",
 )
-@click.option("--keep", is_flag=True, help="Add the figures to the records of the runs.")
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Add the figures to the records of the runs, and draw their images again.",
+)
 @click.option("--budget", is_flag=True, help="Estimate how long it would take, and stop.")
 @click.option(
     "--out",

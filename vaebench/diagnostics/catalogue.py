@@ -11,6 +11,7 @@ from vaebench.core.hyper import Setting
 from vaebench.core.shown import markdown as as_markdown
 from vaebench.data.lookup import NAMES
 from vaebench.evaluation import GRADINGS
+from vaebench.evaluation.exhibits import EXHIBITS
 from vaebench.models import MODELS
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import POSTERIORS
@@ -68,6 +69,10 @@ def catalogue() -> dict[str, Table]:
                 "what": _summary(entry.grade),
             }
             for name, entry in GRADINGS.items()
+        ],
+        "exhibits": [
+            {"name": name, "source": entry.source, "what": _summary(entry.show)}
+            for name, entry in EXHIBITS.items()
         ],
         "schedules": [
             {

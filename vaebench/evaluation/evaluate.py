@@ -1,4 +1,4 @@
-"""Every grade of a stack of models, each with a fingerprint, and sample images of them."""
+"""Every grade of a stack of models, each with a fingerprint, and what there is to look at."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from vaebench.core.hyper import source_fingerprint
 from vaebench.core.user_code import is_users
 from vaebench.data import DRAWS
+from vaebench.evaluation.exhibits import Shown, exhibited
 from vaebench.evaluation.grading import (
     GRADINGS,
     Grade,
@@ -35,10 +36,11 @@ USUAL: Mapping[str, Mapping[str, float]] = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The grades of S runs, and sample images."""
+    """The grades of S runs, and what there is to look at."""
 
     grades: list[Grade]
     images: Tensor  # [S, n, P] means of p(x|z) for z from the prior
+    shown: list[Shown]
 
     @property
     def values(self) -> dict[str, list[float]]:
@@ -58,7 +60,7 @@ def evaluate(subject: Subject, gradings: Mapping[str, Mapping[str, float]] = USU
     grades = [grade for name, hyper in gradings.items() for grade in _graded(subject, name, hyper)]
     noise = with_own_streams(subject, "samples").noise
     images = prior_means(subject.model, noise, min(NUM_SHOWN, subject.num_images))
-    return Evaluation(grades, images.cpu())
+    return Evaluation(grades, images.cpu(), exhibited(subject))
 
 
 def _graded(subject: Subject, name: str, hyper: Mapping[str, float]) -> Iterator[Grade]:

@@ -6,17 +6,21 @@ import io
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vaebench.core.tiles import GAP, Pictures, image_of, side_by_side
 from vaebench.data import colour_axis
 
 MIN_SIDE = 512
-GAP = 0.5
-"""Intensity of the line, one pixel wide, between neighbouring images."""
 
-Pictures = NDArray[Any]
-"""[n, height, width, 1 or 3]."""
+
+def shades(x: Tensor, greys: tuple[float, float] = (0.0, 1.0)) -> NDArray[Any]:
+    """Intensities as bytes, from what is drawn black to what is drawn white, clipped beyond."""
+    black, white = greys
+    levels = (255 * ((x - black) / (white - black)).nan_to_num(0.0).clamp(0, 1)).round()
+    return levels.to(torch.uint8).numpy()
 
 
 def grid_png(
@@ -33,10 +37,8 @@ def grid_png(
     from PIL import Image, PngImagePlugin
 
     black, white = greys
-    x = ((images - black) / (white - black)).clamp(0, 1).numpy()
-    sheet = _tiled(_pictures(x.reshape(len(x), *image_shape)), gap=1)
-    pixels = np.round(255 * sheet).astype(np.uint8)
-    picture = Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0])
+    x = shades(images, greys).reshape(len(images), *image_shape)
+    picture = image_of(_tiled(pictures_of(x), gap=1))
     scale = -(-MIN_SIDE // max(picture.size))
     size = (picture.width * scale, picture.height * scale)
     stated = PngImagePlugin.PngInfo()
@@ -47,7 +49,7 @@ def grid_png(
     return buffer.getvalue()
 
 
-def _pictures(x: NDArray[Any]) -> Pictures:
+def pictures_of(x: NDArray[Any]) -> Pictures:
     """Images [n, *image_shape], each as one picture."""
     axis = colour_axis(x.shape[1:])
     if axis is not None and x.shape[1:][axis] == 3:
@@ -67,10 +69,6 @@ def _tiled(pictures: Pictures, gap: int) -> NDArray[Any]:
     num, height, width, channels = pictures.shape
     columns = min(num, max(1, round((num * height / width) ** 0.5)))
     rows = -(-num // columns)
-    tiles = np.full(
-        (rows * columns, height + gap, width + gap, channels), GAP, dtype=pictures.dtype
-    )
-    tiles[:num, :height, :width] = pictures
-    tiles = tiles.reshape(rows, columns, *tiles.shape[1:]).swapaxes(1, 2)
-    sheet = tiles.reshape(rows * (height + gap), columns * (width + gap), channels)
-    return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]
+    filled = np.full((rows * columns, height, width, channels), GAP, dtype=pictures.dtype)
+    filled[:num] = pictures
+    return side_by_side(filled.reshape(rows, columns, *filled.shape[1:]), gap)

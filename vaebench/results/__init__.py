@@ -2,6 +2,7 @@
 
 OUT/runs/ID.json      one record per run, named by the hash of its configuration
 OUT/samples/ID.png    images drawn from it
+OUT/exhibits/ID.npz   what else of it is kept to look at
 OUT/weights/ID.pt     its parameters, for another evaluation
 OUT/examples/ID.npz   what its figures are means of, for paired tests
 OUT/timings.json      the last quiet timing pass
@@ -12,6 +13,7 @@ OUT/records.lock      held while a record is changed
 OUT/index.sqlite      what the records of a large folder say, for fast reading; may be deleted
 """
 
+from vaebench.results.exhibits import About, Exhibit, exhibits, pack_exhibits
 from vaebench.results.export import export
 from vaebench.results.files import check_room, writable, write_atomically
 from vaebench.results.folder import (
@@ -55,6 +57,8 @@ from vaebench.results.tuning import Tuning, read_tuning, write_tuning
 
 __all__ = [
     "UNITS",
+    "About",
+    "Exhibit",
     "Labels",
     "Metric",
     "Record",
@@ -70,6 +74,7 @@ __all__ = [
     "digest",
     "encoded",
     "examples",
+    "exhibits",
     "export",
     "file_of",
     "frame",
@@ -78,6 +83,7 @@ __all__ = [
     "metric",
     "metrics",
     "pack_examples",
+    "pack_exhibits",
     "parts",
     "prepare",
     "read",

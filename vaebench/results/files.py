@@ -18,7 +18,7 @@ from vaebench.core.errors import InputError, StorageError
 ABANDONED_AFTER_S = 3600.0
 """Where there are no locks, a temporary file this old, or of a date this far ahead, belongs to no
 writer that still runs."""
-PARTS = ("runs", "samples", "weights", "examples")
+PARTS = ("runs", "samples", "exhibits", "weights", "examples")
 """The folders of a results folder."""
 FULL = "make room there, and give the same command again"
 LIMIT = "raise the limit, see `ulimit -n`"

@@ -23,7 +23,7 @@ from vaebench.results.lock import changing
 from vaebench.results.reading import ID, NewerRecordError, read_record, read_timings
 from vaebench.results.record import Metric, Record, Status
 
-SUFFIXES = dict(zip(PARTS, (".json", ".png", ".pt", ".npz"), strict=True))
+SUFFIXES = dict(zip(PARTS, (".json", ".png", ".npz", ".pt", ".npz"), strict=True))
 
 
 def prepare(out: Path) -> None:

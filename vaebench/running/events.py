@@ -24,7 +24,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class FileOf:
-    """A file that lies beside a run's record: its weights, samples or examples."""
+    """A file that lies beside a run's record: its weights, samples, exhibits or examples."""
 
     run: str
     part: str

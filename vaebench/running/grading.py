@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+from torch import Tensor
 
 from vaebench import results
 from vaebench.config import RunConfig
 from vaebench.config.build import subject
 from vaebench.data import Dataset
 from vaebench.evaluation import Evaluation, evaluate
-from vaebench.evaluation.images import grid_png
+from vaebench.evaluation.exhibits import Form
+from vaebench.evaluation.images import grid_png, pictures_of, shades
 from vaebench.models import VAE, select, weights
 from vaebench.results import Metric
 from vaebench.running.events import FileOf, OfJob
@@ -75,9 +80,46 @@ def lost(metrics: Sequence[Metric]) -> str:
 
 
 def files(run: str, evaluation: Evaluation, position: int, dataset: Dataset) -> Iterator[FileOf]:
-    """What lies beside a run's record: a sheet of images, if any, and single examples' values."""
+    """What lies beside a run's record: what there is to look at, and single examples' values."""
+    yield from pictures(run, evaluation, position, dataset)
+    examples = results.parts(evaluation.grades, position)
+    yield FileOf(run, "examples", results.pack_examples(examples))
+
+
+def pictures(run: str, evaluation: Evaluation, position: int, dataset: Dataset) -> Iterator[FileOf]:
+    """What there is to look at of a run: a sheet of drawn images, if any, and the exhibits."""
     if dataset.pictured:
         png = grid_png(evaluation.images[position], dataset.image_shape, dataset.greys)
         yield FileOf(run, "samples", png)
-    examples = results.parts(evaluation.grades, position)
-    yield FileOf(run, "examples", results.pack_examples(examples))
+    yield FileOf(run, "exhibits", results.pack_exhibits(exhibits(evaluation, position, dataset)))
+
+
+def exhibits(evaluation: Evaluation, position: int, dataset: Dataset) -> list[results.Exhibit]:
+    """What of one run of a graded stack is kept to look at, as it will be drawn."""
+    return [
+        results.Exhibit(
+            results.About(
+                name=shown.entry.name,
+                caption=shown.entry.caption,
+                form=_form(shown.entry.form, dataset),
+                row_names=shown.entry.row_names,
+            ),
+            _drawn(shown.x[position], shown.entry.form, dataset),
+        )
+        for shown in evaluation.shown
+    ]
+
+
+def _form(form: Form, dataset: Dataset) -> Literal["images", "lines", "columns"]:
+    if form == "columns":
+        return form
+    return "images" if dataset.pictured else "lines"
+
+
+def _drawn(x: Tensor, form: Form, dataset: Dataset) -> NDArray[Any]:
+    """Images as pictures in bytes [rows, columns, height, width, 1 or 3], numbers as they are."""
+    if form == "columns" or not dataset.pictured:
+        return x.numpy()
+    images = shades(x.flatten(0, 1), dataset.greys)
+    pictures = pictures_of(images.reshape(-1, *dataset.image_shape))
+    return pictures.reshape(*x.shape[:2], *pictures.shape[1:])

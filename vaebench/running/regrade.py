@@ -18,12 +18,14 @@ from vaebench.config import RunConfig, convert, evaluation_settings
 from vaebench.config.build import build_stack, load_data, subject
 from vaebench.core.errors import InputError, InputWarning, StorageError, near_match
 from vaebench.core.memory import within_memory
+from vaebench.data import Dataset
 from vaebench.evaluation import Evaluation, Subject, budget, evaluate
 from vaebench.models import VAE
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.priors import PRIORS
 from vaebench.results import Metric, Record
 from vaebench.running.environment import default_device
+from vaebench.running.grading import pictures
 from vaebench.running.plan import stacks
 
 TOO_LARGE = "an evaluation must fit into memory: take fewer samples or images"
@@ -46,7 +48,8 @@ class Request:
 def regrade(request: Request, *, keep: bool = False) -> list[dict[str, Any]]:
     """Grade recorded runs: a row per run and metric.
 
-    `keep`: the figures also go into the records, beside those that they have.
+    `keep`: the figures also go into the records, beside those that they have, and what there is to
+    look at into the folder.
 
     A run that cannot be graded, for its record, its data or its weights, is one row without a
     metric whose `trust` says why, and the others are graded. Raises InputError for a request that
@@ -66,31 +69,44 @@ def regrade(request: Request, *, keep: bool = False) -> list[dict[str, Any]]:
     for records, configs in _stacks(fit):
         try:
             with within_memory(TOO_LARGE):
-                evaluation = evaluate(*_graded(request, records, configs))
+                graded, wanted = _graded(request, records, configs)
+                evaluation = evaluate(graded, wanted)
         except InputError as error:
             if request.gradings or request.num_samples is not None:
                 raise  # the request's fault; else it is what these runs were graded by
             rows += [_refusal(record, str(error)) for record in records]
         else:
-            rows += _rows(request.folder, records, evaluation, keep)
+            rows += _rows(records, evaluation)
+            if keep:
+                rows += _kept(request.folder, records, evaluation, graded.dataset)
     return rows
 
 
-def _rows(
-    folder: Path, records: Sequence[Record], evaluation: Evaluation, keep: bool
+def _rows(records: Sequence[Record], evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The rows of a stack."""
+    return [
+        _row(record, metric)
+        for i, record in enumerate(records)
+        for metric in results.metrics(evaluation.grades, i)
+    ]
+
+
+def _kept(
+    folder: Path, records: Sequence[Record], evaluation: Evaluation, dataset: Dataset
 ) -> list[dict[str, Any]]:
-    """The rows of a stack; with `keep` its figures are added to the records too."""
+    """Add the figures of a stack to its records, with what there is to look at; a row for each
+    record that has changed meanwhile."""
     rows = []
     for i, record in enumerate(records):
         metrics = results.metrics(evaluation.grades, i)
-        rows += [_row(record, metric) for metric in metrics]
-        if keep:
-            try:
-                results.add(folder, record, metrics, results.parts(evaluation.grades, i))
-            except StorageError:
-                raise  # the next run's could not be written either
-            except InputError as error:  # the record has changed meanwhile
-                rows.append(_refusal(record, str(error)))
+        try:
+            results.add(folder, record, metrics, results.parts(evaluation.grades, i))
+            for file in pictures(record.run, evaluation, i, dataset):
+                results.write_part(folder, file.part, file.run, file.content)
+        except StorageError:
+            raise  # the next run's could not be written either
+        except InputError as error:  # the record has changed meanwhile
+            rows.append(_refusal(record, str(error)))
     return rows
 
 

@@ -20,13 +20,13 @@ def copies(images: Tensor, train: Images) -> Tensor:
     ratio a blurred image, near to many, is no copy, as it would be by the distance alone. A copy of
     what the training part holds twice is not found.
     """
-    rows = _two_nearest(images, train)
+    rows = two_nearest(images, train)
     nearest = train[rows.flatten()].unflatten(0, rows.shape)  # [n, 2, P]
     exact = (images[:, None] - nearest).double().square().sum(-1).sort(-1).values
     return NEARER**2 * exact[:, 0] < exact[:, 1]
 
 
-def _two_nearest(images: Tensor, train: Images) -> Tensor:
+def two_nearest(images: Tensor, train: Images) -> Tensor:
     """Rows of the two nearest training images of each image, up to rounding: [n, 2]."""
     ours = points(images)
     distances = images.new_full((2, len(images)), torch.inf)

@@ -1,0 +1,34 @@
+"""What is kept to look at is read as it was written, and a damaged file is named."""
+
+import numpy as np
+import pytest
+
+from vaebench import results
+from vaebench.core.errors import InputError
+
+RUN = "0123456789abcdef"
+IMAGES = results.Exhibit(
+    results.About(name="a", caption="<b>", form="images", row_names=("x", "y")),
+    np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 2, 2, 1),
+)
+LINES = results.Exhibit(
+    results.About(name="b", caption="c", form="lines"), np.ones((1, 2, 5), np.float32)
+)
+
+
+def test_exhibits_are_read_as_they_were_written(tmp_path):
+    assert results.exhibits(tmp_path, RUN) == []
+    results.prepare(tmp_path)
+    results.write_part(tmp_path, "exhibits", RUN, results.pack_exhibits([IMAGES, LINES]))
+    read = results.exhibits(tmp_path, RUN)
+    assert [one.about for one in read] == [IMAGES.about, LINES.about]
+    for one, written in zip(read, [IMAGES, LINES], strict=True):
+        assert one.x.dtype == written.x.dtype and np.array_equal(one.x, written.x)
+
+
+@pytest.mark.parametrize("cut", [0, 40, -30])
+def test_a_damaged_file_is_named(tmp_path, cut):
+    results.prepare(tmp_path)
+    results.write_part(tmp_path, "exhibits", RUN, results.pack_exhibits([IMAGES])[:cut])
+    with pytest.raises(InputError, match=rf"exhibits/{RUN}.npz must be"):
+        results.exhibits(tmp_path, RUN)
