@@ -189,7 +189,7 @@ def full_after(monkeypatch, num_files):
 
 @pytest.mark.parametrize("num_files", range(5))
 def test_a_disk_that_fills_up_stops_the_study_in_one_line(study, tmp_path, monkeypatch, num_files):
-    """Weights, images, exhibits, what figures are means of, the record: no run is said to have failed."""
+    """Weights, images, what figures are means of, the record: no run is said to have failed."""
     out = tmp_path / "out"
     with monkeypatch.context() as full:
         full_after(full, num_files)
