@@ -68,11 +68,13 @@ class Study:
     held_at: object
 
     def start(self):
-        """The process, when its worker holds the third run; and the worker."""
+        """The process, when its worker holds the third run and two are recorded; and the worker."""
         process = start(
             self.path, self.out, self.held_at, "--workers", "1", "--plugin", self.plugin
         )
-        return process, wait_until(lambda: number_in(self.held_at), process)
+        worker = wait_until(lambda: number_in(self.held_at), process)
+        wait_until(lambda: len(contents(self.out)) == 2, process)
+        return process, worker
 
     def complete(self):
         """A second run of the study, in this process."""
