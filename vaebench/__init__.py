@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which cannot resolve names o
     from vaebench.objectives import GradientOf as GradientOf
     from vaebench.objectives import SameAs as SameAs
     from vaebench.objectives import objective as objective
+    from vaebench.objectives.elsewhere import loss as loss
     from vaebench.ops import densities as densities
     from vaebench.ops.noise import normals as normals
     from vaebench.ops.noise import uniforms as uniforms
@@ -72,6 +73,7 @@ _HOMES = {
     "Limit": "core.about",
     "likelihood": "models.likelihoods",
     "load": "results",
+    "loss": "objectives.elsewhere",
     "model": "models.networks",
     "ModelConfig": "config",
     "normals": "ops.noise",

@@ -65,6 +65,21 @@ class Terms:
         return self.log_px_z.shape[0]
 
     @property
+    def size_of_data(self) -> int:
+        """N, the examples of the training part. Raises InputError where they were not said."""
+        if not self.num_examples:
+            raise InputError(
+                "an estimate of the aggregate posterior needs the size of the training part: give "
+                "num_examples=len(x_train)"
+            )
+        return self.num_examples
+
+    @property
+    def decoded(self) -> Tensor:
+        """The samples as the decoder was given them, through which log p(x|z) has its gradient."""
+        return self.z
+
+    @property
     def mu(self) -> Tensor:
         """The mean of q(z|x): [S, B, D]."""
         return self.q.mean

@@ -68,7 +68,7 @@ def beta_tc(t: Terms, *, alpha: Weight = 1.0, beta: Weight = 6.0, gamma: Weight 
     exactly -log N, constants that move the loss and not its gradient.
     """
     num_rows = t.shape[1]
-    log_weights = t.z.new_full((num_rows, num_rows), -math.log(t.num_examples * num_rows))
+    log_weights = t.z.new_full((num_rows, num_rows), -math.log(t.size_of_data * num_rows))
     return _decomposed(t, log_weights, alpha, beta, gamma)
 
 
@@ -111,7 +111,7 @@ def _stratified(t: Terms) -> Tensor:
 
     M = B - 1 others; the last is the neighbour before i, and has (N - M) / (N M).
     """
-    num_rows, num = t.shape[1], t.num_examples
+    num_rows, num = t.shape[1], t.size_of_data
     others = max(1, num_rows - 1)
     weights = torch.full((num_rows, num_rows), 1.0 / others, dtype=torch.float64)
     rows = torch.arange(num_rows)

@@ -42,8 +42,9 @@ def estimator(
     if t.drawn.log_qz_x_path is None and t.drawn.log_standard_normal is not None:
         t = replace(t, drawn=NOTHING_DRAWN)  # so that both densities have their gradient through z
     if t.z.requires_grad:
-        _mark_as_weighted(t.z)
-        t.z.register_hook(lambda gradient: gradient * (path / decoder)[..., None])
+        _mark_as_weighted(t.decoded)
+        shape = (*t.decoded.shape[:-1], 1)
+        t.decoded.register_hook(lambda gradient: gradient * (path / decoder).reshape(shape))
     # Densities that came with the draw have their gradient past z, where the hook is not.
     of_z = decoder if t.drawn.log_qz_x_path is None else path
     log_ratio = t.weighted_rate(t.log_ratio_path)
