@@ -71,14 +71,15 @@ class Interpreted:
     ) -> Block:
         if self.trace is None:
             first = scalars[0].with_state(state)
-            self.trace = trace_step(self.model, self.loss, some[0], noise, first)
+            x = next(some.microbatches(0, self.loss.num_microbatches))
+            self.trace = trace_step(self.model, self.loss, x, noise, first)
             self.take = interpreted(self.model, self.loss, self.descend, self.trace)
         return self.take(some, noise, scalars, state)
 
 
 def interpreted(model: VAE, loss: Loss, descend: Descent, trace: Trace) -> TakeBlock:
     """CompiledBlocks in any precision."""
-    return OneByOne(InterpretedStep(model, loss, trace), descend)
+    return OneByOne(InterpretedStep(model, loss, trace), descend, loss.num_microbatches)
 
 
 def graph_of(configs: Sequence[RunConfig], dtype: torch.dtype = torch.float64) -> Trace:

@@ -79,9 +79,26 @@ def check_ranked(evaluate: EvaluateConfig) -> None:
 
 def check_batch(config: RunConfig, objective: Objective) -> None:
     """Raises InputError for batches of one example where the objective compares examples."""
-    compares = objective.of_batch or objective.auxiliary is not None
-    if compares and config.train.batch_size < 2:
+    if objective.compares_examples and config.train.batch_size < 2:
         raise InputError(
             f"objective {objective.name!r} compares the examples of a batch: train.batch_size must "
             f"be at least 2; got {config.train.batch_size}"
+        )
+
+
+def check_accumulation(config: RunConfig, objective: Objective, likelihood: Likelihood) -> None:
+    """Raises InputError for microbatches where the loss of a step is no mean over examples."""
+    if config.train.accumulate == 1:
+        return
+    reasons = {
+        f"objective {objective.name!r} compares the examples of a batch": (
+            objective.compares_examples
+        ),
+        f"objective {objective.name!r} keeps a state that a whole batch moves": objective.state,
+        f"likelihood {likelihood.name!r} is fitted to a whole batch": likelihood.fitted,
+    }
+    for reason in (reason for reason, holds in reasons.items() if holds):
+        raise InputError(
+            f"train.accumulate needs a loss that is a mean over examples; {reason}: raise "
+            f"train.batch_size instead"
         )

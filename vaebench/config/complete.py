@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from vaebench.config.checks import (
+    check_accumulation,
     check_batch,
     check_combination,
     check_no_schedule,
@@ -122,6 +123,7 @@ def completed(config: RunConfig) -> RunConfig:
     check_output_bias(done.model, likelihood)
     check_ranked(done.evaluate)
     check_batch(done, objective)
+    check_accumulation(done, objective, likelihood)
     return done
 
 

@@ -75,8 +75,8 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def evaluations_per_step(self) -> int:
-        """Decoder evaluations of a training step: samples x batch size."""
-        return self.num_samples * self.train.batch_size
+        """Decoder evaluations of a training step: samples x examples."""
+        return self.num_samples * self.train.examples_per_step
 
     @property
     def settings(self) -> dict[str, str]:
@@ -108,7 +108,7 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 TRAIN_SCALARS = (
     *("learning_rate", "max_grad_norm", "weight_decay", "beta1", "beta2", "epsilon", "ema"),
-    *("patience", "keep"),
+    *("second_moment", "patience", "keep"),
 )
 """Settings of training in which the runs of one stack may differ."""
 

@@ -26,7 +26,7 @@ Positive = Annotated[float, Meta(gt=0.0, le=sys.float_info.max)]
 Binarisation = Literal["none", "dynamic", "threshold", "static"]
 
 
-ADDED = ("keep", "beta1", "beta2", "epsilon", "ema")
+ADDED = ("accumulate", "keep", "beta1", "beta2", "epsilon", "second_moment", "ema")
 """Settings of training that earlier runs did not have: they are part of a run's id, and of its
 settings, only where they are not at their defaults."""
 
@@ -129,6 +129,9 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     num_steps: Counted = 6000
     batch_size: Counted = 64
+    accumulate: Counted = 1
+    """Minibatches of a step, one after another: it moves by the mean of their gradients, as by one
+    of `accumulate` x `batch_size` examples, in the memory of one of `batch_size`."""
     learning_rate: Positive | Choice = 1e-3
     """A number, or a schedule over the steps of training."""
     max_grad_norm: Positive | None = None
@@ -141,6 +144,8 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Share of the old value in Adam's average of squared gradients."""
     epsilon: Annotated[float, Meta(ge=1e-30, le=1.0)] = 1e-8
     """What Adam adds to the root of that average."""
+    second_moment: Annotated[float, Meta(ge=0.0, le=sys.float_info.max)] = 0.0
+    """Where that average starts."""
     ema: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
     """Decay of a moving average of the weights, by which the run is graded, on the learning curve
     too: average = ema x average + (1 - ema) x weights after each step; 0: by the weights."""
@@ -157,6 +162,11 @@ class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     last where no point counts."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of matrix products in training; every grade is computed in float32."""
+
+    @property
+    def examples_per_step(self) -> int:
+        """The examples whose gradients a step averages."""
+        return self.accumulate * self.batch_size
 
     @property
     def left_out(self) -> list[str]:

@@ -183,10 +183,11 @@ def _resolved(
 ) -> RunConfig:
     """The configuration with its data's fingerprint; batch and network must fit the images."""
     fingerprint, num_images, image_shape = checked(config.data, config.likelihood.name)
-    if config.train.batch_size > num_images:
+    if config.train.examples_per_step > num_images:
+        accumulated = config.train.accumulate > 1
         raise InputError(
-            f"train.batch_size must be at most the {num_images} training images; "
-            f"got {config.train.batch_size}"
+            f"train.batch_size{' x train.accumulate' * accumulated} must be at most the "
+            f"{num_images} training images; got {config.train.examples_per_step}"
         )
     if reason := MODELS[config.model.name].refuses_images(image_shape, config.model.widths):
         raise InputError(f"model {config.model.name!r} is refused: {reason}")

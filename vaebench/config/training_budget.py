@@ -22,7 +22,7 @@ class TrainingBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     steps: AtLeastOne | None = None
     decoder_evaluations: AtLeastOne | None = None
-    """Steps x samples x batch size."""
+    """Steps x samples x examples of a step."""
     seconds: Positive | None = None
     """Steps x the time of a step, as a timing pass has recorded it: no clock decides a study."""
     timings: str = ""

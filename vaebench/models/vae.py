@@ -148,6 +148,8 @@ class VAE(nn.Module):
     def decode(self, z: Tensor, step: Noise | None = None) -> Tensor:
         """Each sample through its own run's decoder: [K, S, B, D] -> [K, S, B, n P]."""
         num_samples, _, num_rows, _ = z.shape
+        if step is not None:  # its layers have rows for all samples of the examples before
+            step = step.at(row=num_samples * step.first_row)
         out = self._outputs(self.decoder, z.transpose(0, 1).flatten(1, 2), step)
         return out.unflatten(1, (num_samples, num_rows)).transpose(0, 1)
 

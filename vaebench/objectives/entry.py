@@ -160,6 +160,11 @@ class Objective:
         """The first line of the docstring."""
         return (inspect.getdoc(self.loss) or "").partition("\n")[0]
 
+    @property
+    def compares_examples(self) -> bool:
+        """Whether what is trained on an example depends on the others of its minibatch."""
+        return self.of_batch or self.auxiliary is not None
+
     def is_bound_at(self, hyper: Mapping[str, float]) -> bool:
         """Whether the declared bound holds at these hyperparameters."""
         ranges = ((hyper[name], *limits) for name, limits in self.bound_for.items())

@@ -35,9 +35,16 @@ class Moments:
     averages: list[Tensor] = field(default_factory=list)
 
     @staticmethod
-    def of_zeros(values: Sequence[Tensor], averaged: bool = False) -> Moments:
-        """The moments before the first step. `averaged`: with averages of the values."""
+    def at_start(
+        values: Sequence[Tensor], averaged: bool = False, second_moments: Sequence[float] = (0.0,)
+    ) -> Moments:
+        """The moments before the first step: 0, the second those of each run, or one for all.
+
+        `averaged`: with averages of the values.
+        """
         first, second = ([torch.zeros_like(v) for v in values] for _ in range(2))
+        for moment in second:
+            moment += moment.new_tensor(second_moments).view(-1, *[1] * (moment.dim() - 1))
         averages = [v.clone() for v in values] if averaged else []
         return Moments(first, second, torch.zeros((), device=values[0].device), averages)
 

@@ -43,6 +43,8 @@ class Draw:
     sample: int
     row: int
     sizes: tuple[int, ...]
+    rows_on: int = 0
+    """Rows further on for each row that the noise of the step begins further on."""
 
     def at(self, noise: Any) -> Tensor:
         """The numbers for the step of `noise`."""
@@ -50,7 +52,8 @@ class Draw:
 
     def over(self, noise: Any, num_steps: int) -> Tensor:
         """The numbers for T steps from that of `noise` on: [T, ...]."""
-        place = noise.at(step=noise.step + self.steps_on, sample=self.sample, row=self.row)
+        row = self.row + self.rows_on * noise.first_row
+        place = noise.at(step=noise.step + self.steps_on, sample=self.sample, row=row)
         return self.make(place, num_steps, *self.sizes)
 
 

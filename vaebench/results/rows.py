@@ -135,9 +135,10 @@ def _step_ms(timing: Record) -> float | None:
 def _costs(record: Record, step_s: float) -> dict[str, list[float | None]]:
     """What training has taken by each point; NaN where the configuration does not say."""
     train = record.config.get("train")
-    batch_size = train.get("batch_size") if isinstance(train, dict) else None
+    settings = train if isinstance(train, dict) else {}
+    num_examples = settings.get("batch_size", math.nan) * settings.get("accumulate", 1)
     per_step = {
-        "decoder_evaluations": record.labels.num_samples * batch_size if batch_size else math.nan,
+        "decoder_evaluations": record.labels.num_samples * num_examples,
         "seconds": step_s,
     }
     return {

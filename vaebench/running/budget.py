@@ -15,7 +15,10 @@ from vaebench.running.recording import labels
 
 Timed = Mapping[tuple[str, ...], float]
 """Milliseconds of a step, by what it depends on."""
-DECISIVE = ("model.", "train.batch_size", "train.precision", "train.max_grad_norm", "plugin")
+DECISIVE = (
+    *("model.", "train.batch_size", "train.accumulate", "train.precision", "train.max_grad_norm"),
+    "plugin",
+)
 """Beginnings of the settings that the time of a step depends on."""
 
 

@@ -125,7 +125,7 @@ def _warmed_up(index: int, variant: Variant, device: str, make_blocks: MakeBlock
     lap = Lap(variant, model, endless(min(NUM_WARM_UP, at_once)), peak, num_steps=NUM_WARM_UP)
     _timed(lap, device)
     step_ms = _timed(lap, device) * len(configs)
-    per_epoch = steps_per_epoch(dataset, configs[0].train.batch_size)
+    per_epoch = steps_per_epoch(dataset, configs[0].train.examples_per_step)
     lap.num_steps = _whole_epochs(max(2, round(1e3 * ROUND_SECONDS / step_ms)), per_epoch)
     # Blocks of equal length, for with longer ones a round would end beyond its steps.
     num_blocks = -(-lap.num_steps // at_once)
@@ -202,7 +202,7 @@ def _record(lap: Lap, baseline: Lap, study: str, device: str, num_threads: int) 
         config={"runs": [c.id for c in lap.configs], "way": lap.variant.way},
         status="done",
         metrics=[
-            *_times(lap.times_ms, config.train.batch_size, protocol),
+            *_times(lap.times_ms, config.train.examples_per_step, protocol),
             metric("step_time_ratio", _ratio(lap, baseline), against),
             metric("peak_memory", lap.peak_mib, f"{stacked}, an eager step, per run"),
         ],
@@ -210,14 +210,14 @@ def _record(lap: Lap, baseline: Lap, study: str, device: str, num_threads: int) 
     )
 
 
-def _times(times_ms: Sequence[float], batch_size: int, protocol: str) -> list[Metric]:
+def _times(times_ms: Sequence[float], num_examples: int, protocol: str) -> list[Metric]:
     median = statistics.median(times_ms)
     q20, q80 = np.quantile(times_ms, (0.2, 0.8))
     return [
         metric("step_time", median, protocol),
         metric("step_time_q20", float(q20), protocol),
         metric("step_time_q80", float(q80), protocol),
-        metric("examples_per_s", 1e3 * batch_size / median, protocol),
+        metric("examples_per_s", 1e3 * num_examples / median, protocol),
     ]
 
 

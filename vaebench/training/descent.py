@@ -22,7 +22,7 @@ class StackAdam:
 
     def __init__(self, model: VAE, moments: Moments | None = None) -> None:
         self.parameters = list(model.parameters())
-        self.moments = moments or Moments.of_zeros([p.detach() for p in self.parameters])
+        self.moments = moments or Moments.at_start([p.detach() for p in self.parameters])
         self._place()
 
     def step(self, scalars: Sequence[AdamScalars]) -> None:
@@ -48,7 +48,7 @@ class Descent:
         limits: Tensor,
         moments: Moments | None = None,
     ) -> None:
-        """`moments`: those to go on from; None: zeros, without averages of weights."""
+        """`moments`: those to go on from; None: those at the start, without averages of weights."""
         self.model, self.adam, self.limits = model, adam, limits
         self.clips = bool(limits.isfinite().any())
         self.optimiser = StackAdam(model, moments)

@@ -117,11 +117,12 @@ def _first_step(
 ) -> Trial:
     first, place = configs[0], next(model.parameters())
     objective = OBJECTIVES[first.objective.name]
-    x = next(batches(configs, dataset, place))[0][:, : precision.examples]
+    x = next(next(batches(configs, dataset, place)).microbatches(0, first.train.accumulate))
     loss = loss_of(first, dataset)
     state = initial_state(objective, len(configs), place)
     of_step = scalars(configs, place)(0).with_state(state)
-    return Trial(model, x.to(place.dtype), streams(configs, "train"), loss, of_step)
+    x = x[:, : precision.examples].to(place.dtype)
+    return Trial(model, x, streams(configs, "train"), loss, of_step)
 
 
 def _last_step(first: Trial, configs: Sequence[RunConfig]) -> Trial:

@@ -58,7 +58,8 @@ def training_steps(
     limits = torch.tensor([c.train.max_grad_norm or math.inf for c in configs]).to(place)
     averaged = any(config.train.ema for config in configs)
     values = [parameter.detach() for parameter in model.parameters()]
-    moments = start.moments or Moments.of_zeros(values, averaged)
+    second = [config.train.second_moment for config in configs]
+    moments = start.moments or Moments.at_start(values, averaged, second)
     descent = Descent(model, adam_scalars(configs), limits, moments)
     take = make_blocks(model, loss, descent, first.train.num_steps - start.index)
     noise = streams(configs, "train")

@@ -22,7 +22,7 @@ ROWS_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Minibatches:
-    """The minibatches of T steps in a row, as row numbers into all images."""
+    """The minibatches of T steps in a row, as row numbers into all images; B examples a step."""
 
     first: int
     """The step of the first minibatch."""
@@ -36,17 +36,22 @@ class Minibatches:
 
     def __getitem__(self, step: int) -> Tensor:
         """One minibatch: [S, B, P]."""
-        rows = self.rows[step]
-        return self.images[rows.flatten()].unflatten(0, rows.shape)
+        (whole,) = self.microbatches(step, 1)
+        return whole
+
+    def microbatches(self, step: int, num: int) -> Iterator[Tensor]:
+        """One minibatch in equal parts, read one after another: [S, B / num, P] each."""
+        for rows in self.rows[step].chunk(num, dim=1):
+            yield self.images[rows.flatten()].unflatten(0, rows.shape)
 
     def part(self, start: int, stop: int) -> Minibatches:
         """The minibatches of some of the steps."""
         return Minibatches(self.first + start, self.images, self.rows[start:stop])
 
 
-def steps_per_epoch(dataset: Dataset, batch_size: int) -> int:
+def steps_per_epoch(dataset: Dataset, examples_per_step: int) -> int:
     """Whole minibatches of the training part."""
-    return len(dataset.train) // batch_size
+    return len(dataset.train) // examples_per_step
 
 
 def batches(
@@ -61,8 +66,8 @@ def batches(
     """
     train, first = configs[0].train, start
     images = dataset.observations("train").to(place)
-    epochs = _Epochs(images, streams(configs, "batches"), train.batch_size)
-    most_steps = max(1, ROWS_BYTES // (8 * len(configs) * train.batch_size))
+    epochs = _Epochs(images, streams(configs, "batches"), train.examples_per_step)
+    most_steps = max(1, ROWS_BYTES // (8 * len(configs) * train.examples_per_step))
     while first < train.num_steps:
         stop = min(train.num_steps, (first // at_once + 1) * at_once, first + most_steps)
         if images.are_drawn:

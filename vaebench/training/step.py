@@ -32,7 +32,8 @@ def loss_of(config: RunConfig, dataset: Dataset) -> Loss:
     """The loss of runs like this one on a data set."""
     objective, num_examples = OBJECTIVES[config.objective.name], len(dataset.train)
     kind = step_kind(config, dataset)
-    return Loss(objective, config.num_samples, num_examples, kind, general(config))
+    settings = config.num_samples, num_examples, config.train.accumulate
+    return Loss(objective, *settings, kind, general(config))
 
 
 def initial_state(objective: Objective, num_runs: int, place: Tensor) -> State:
@@ -59,10 +60,10 @@ class Averages:
     distortion: Tensor
 
 
-def averages(terms: Terms) -> Averages:
-    """Copy the numbers of terms as they are now."""
+def averages(measured: Measured) -> Averages:
+    """Copy the numbers that the curves show, as they are now."""
     with torch.no_grad():
-        return Averages(terms.kl_or_estimate.clone(), terms.distortion)
+        return Averages(measured.kl_or_estimate.clone(), measured.distortion)
 
 
 class Taken(NamedTuple):
@@ -84,6 +85,8 @@ class Loss:
     objective: Objective
     num_samples: int
     num_examples: int
+    num_microbatches: int
+    """Parts of a minibatch that are differentiated one after another."""
     kind: str
     """What all runs share that take the same steps, by which a compiled graph is found."""
     compiled: General

@@ -69,7 +69,7 @@ EDITS = [
     ('"beta_elbo"', '"Beta_ELBO"', "did you mean 'beta_elbo'?"),
     ('"bernoulli"', '"BERNOULLI"', "did you mean 'bernoulli'?"),
     # A key on another level, or of another name: answered with the names of its own level.
-    ("num_steps = 5", "num_step = 5", "- at 'train'; did you mean 'num_steps'? known: batch_size"),
+    ("num_steps = 5", "num_step = 5", "- at 'train'; did you mean 'num_steps'? known: accumulate"),
     ("num_steps = 5", "seed = 5", "- at 'train'; did you mean 'seed'?"),
     ("num_steps = 5", "num_samples = 5", "did you mean 'num_samples' or 'evaluate.num_samples'?"),
     ("likelihood =", "learning_rate = 1\nlikelihood =", "did you mean 'train.learning_rate'?"),

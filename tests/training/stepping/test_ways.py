@@ -19,10 +19,12 @@ pytestmark = OF_COMPILING
 NUM_STEPS = 8
 FELT = {
     "batch_size": (8, 8),
+    "accumulate": (3, 3),
     "learning_rate": (1e-2, {"name": "cosine", "start": 1e-2, "warm_up": 0.2}),
     "beta1": (0.5, 0.99),
     "beta2": (0.5, 0.99),
     "epsilon": (1e-4, 1e-2),
+    "second_moment": (1.0, 1e-4),
     "max_grad_norm": (0.5, 2.0),
     "weight_decay": (0.5, 0.1),
     "precision": ("bfloat16", "bfloat16"),
@@ -43,7 +45,7 @@ def test_a_way_is_imported_when_it_is_chosen():
     done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     modules = {name.split(".")[3] for name in done.stdout.split()}
-    assert modules == {"eager", "ways"}
+    assert modules == {"accumulated", "eager", "ways"}
     code = f"{IMPORTS}\nvaebench.training.stepping.ways.WAYS['compiled']()\n"
     code += "assert 'vaebench.training.stepping.compiled' in sys.modules"
     assert not subprocess.run([sys.executable, "-c", code], capture_output=True).returncode

@@ -204,7 +204,7 @@ def _row(
         "variant": name_of(config),
         "objective": config.objective.name,
         "num_samples": config.num_samples,
-        "batch_size": config.train.batch_size,
+        "batch_size": config.train.examples_per_step,
         "side": side,
         **empty,
         "status": "done",

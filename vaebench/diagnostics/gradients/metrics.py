@@ -19,7 +19,7 @@ Metric = dict[str, Any]
 
 def spread(ours: Moments, lap: Lap, mean: int) -> Iterator[Metric]:
     """Signal, noise and their cost; the mean gradient is the direction in column `mean`."""
-    num_evaluations = lap.config.num_samples * lap.config.train.batch_size
+    num_evaluations = lap.config.evaluations_per_step
     num_replicas = f"{int(ours.num.sum())} replicas"
     noise = estimate(ours, lambda s: s.noise)
     signal = estimate(ours, read.norm)

@@ -124,7 +124,7 @@ def _ascended(
 ) -> Tensor:
     """Adam on each number alone, its rate falling to 0 so that the noise of the steps dies out."""
     numbers = start.clone()
-    moments = Moments.of_zeros([numbers])
+    moments = Moments.at_start([numbers])
     for step in range(num_steps):
         gradient = _gradient(model, x, numbers, noise.at(step=step))
         moments.count.add_(1)

@@ -95,7 +95,7 @@ def _trained(train: Part) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     sizes = train.images.num_pixels, *WIDTHS, int(train.y.max()) + 1
     weights = [w for i in range(3) for w in _initial(sizes[i], sizes[i + 1], generator)]
-    moments = Moments.of_zeros(weights)
+    moments = Moments.at_start(weights)
     for _ in range(NUM_STEPS):
         rows = torch.randint(len(train), (BATCH_SIZE,), generator=generator)
         gradients = _gradients(train.images[rows], train.y[rows], weights)

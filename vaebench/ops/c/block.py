@@ -33,17 +33,19 @@ class Moved(NamedTuple):
     first: Tensor
     second: Tensor
     average: Tensor | None
+    sum: Tensor | None
+    """Room for the sum of gradients of one run, where a step has several parts."""
     is_main: bool
     """Whether its gradient counts for the norm, and is clipped."""
 
 
 class Results(NamedTuple):
-    """What a block of T steps writes: float32, dense."""
+    """What a block of T steps of A parts writes: float32, dense."""
 
     losses: Tensor  # [T, S]
     norms: Tensor  # [S] of the last step's gradients, before clipping
-    kl_or_estimate: Tensor  # [S, B] of the last step
-    distortion: Tensor  # [S, B] of the last step
+    kl_or_estimate: Tensor  # [S, A B] of the last step
+    distortion: Tensor  # [S, A B] of the last step
 
 
 class BlockInC:
@@ -78,8 +80,8 @@ class BlockInC:
     ) -> None:
         """Takes T steps of every run.
 
-        `inputs`: of the graph, [T, S, ...] each, 1 for T or S where there is one for all; of these
-        `minibatch` is filled with the `images` (`ops.c.images`) that `rows` [T, S, B] name, and
+        `inputs`: of the graph, [T, A, S, ...] each, 1 where there is one for all; of these
+        `minibatch` is filled with the `images` (`ops.c.images`) that `rows` [T, S, A, B] name, and
         `states` take what the last output has for the next step. `adam`: scalars of each run, for
         each step or one for all. `count`: steps before. Raises RuntimeError where PyTorch fails.
         """
@@ -92,6 +94,7 @@ class BlockInC:
             step=self.graph.step,
             done=self.graph.done,
             num_steps=len(rows),
+            num_parts=rows.shape[2],
             num_runs=self.num_runs,
             num_inputs=len(in_c),
             num_outputs=3 + len(self.moved) + bool(states),  # 3: loss, KL, distortion
@@ -103,7 +106,7 @@ class BlockInC:
             minibatch=minibatch,
             images=ctypes.addressof(images),
             rows=rows.data_ptr(),
-            batch=rows.shape[2],
+            batch=rows.shape[3],
             adam=of_adam.data_ptr(),
             adam_per_step=self.num_runs if len(adam) > 1 else 0,
             limits=ctypes.addressof(self.limits),
@@ -119,16 +122,16 @@ class BlockInC:
 
 
 def _input(values: Tensor) -> ctypes.Structure:
-    """An input of values [T, S, ...], dense from the third axis on."""
-    step, run = (
+    """An input of values [T, A, S, ...], dense from the fourth axis on."""
+    strides = (
         values.stride(axis) * values.element_size() if values.shape[axis] > 1 else 0
-        for axis in (0, 1)
+        for axis in range(3)
     )
-    return structure("Input")(values.data_ptr(), step, run)
+    return structure("Input")(values.data_ptr(), *strides)
 
 
 def _fields(moved: Moved) -> tuple[int, ...]:
     """The fields of `Parameter` in block.c."""
-    tensors = (moved.weight, moved.first, moved.second, moved.average)
+    tensors = (moved.weight, moved.first, moved.second, moved.average, moved.sum)
     places = (0 if t is None else t.data_ptr() for t in tensors)
     return *places, moved.weight[0].numel(), moved.is_main

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
@@ -18,6 +18,7 @@ from vaebench.training.descent import Descent
 from vaebench.training.minibatches import Minibatches
 from vaebench.training.scalars import Scalars, State
 from vaebench.training.step import Block, Loss, Measured, Taken, TakeStep, averages
+from vaebench.training.stepping.accumulated import accumulated
 
 
 class EagerStep:
@@ -55,6 +56,7 @@ class OneByOne:
 
     take: TakeStep
     descend: Descent
+    num_microbatches: int = 1
 
     def __call__(
         self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
@@ -62,15 +64,22 @@ class OneByOne:
         losses, norms = [], None
         for t, of_step in enumerate(scalars):
             here = noise.at(step=batches.first + t)
-            loss, measured, state = self.take(batches[t], here, of_step.with_state(state))
+            parts = batches.microbatches(t, self.num_microbatches)
+            loss, measured, state = self._taken(parts, here, of_step.with_state(state))
             norms = self.descend(here.step)
             losses.append(loss)
         return Block(torch.stack(losses), measured, norms, state)
 
+    def _taken(self, parts: Iterator[Tensor], noise: Noise, scalars: Scalars) -> Taken:
+        if self.num_microbatches == 1:
+            return self.take(next(parts), noise, scalars)
+        parameters = list(self.descend.model.parameters())
+        return accumulated(self.take, parts, noise, scalars, parameters)
+
 
 def eager(model: VAE, loss: Loss, descend: Descent, steps_left: int) -> OneByOne:
     """Operation by operation."""
-    return OneByOne(EagerStep(model, loss), descend)
+    return OneByOne(EagerStep(model, loss), descend, loss.num_microbatches)
 
 
 def drop(parameters: Sequence[Tensor]) -> None:

@@ -92,6 +92,9 @@ def _by_device(
     """The way for a CPU, or one CUDA graph for a model that is on a GPU."""
     if next(model.parameters()).device.type == "cpu":
         return on_cpu(model, loss, descend, steps_left)
+    if loss.num_microbatches > 1:
+        note(STEP, "eager: a CUDA graph takes one minibatch, and train.accumulate asks for several")
+        return eager(model, loss, descend, steps_left)
     try:
         from vaebench.training.stepping.cuda_graph import CapturedStep
     except ImportError as error:

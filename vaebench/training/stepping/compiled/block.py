@@ -35,7 +35,9 @@ class CompiledBlocks:
     def __init__(self, model: VAE, loss: Loss, descend: Descent, graph: Graph) -> None:
         self.model, self.graph, self.descend = model, graph, descend
         self.state_names, self.constants = loss.objective.state, loss.compiled.constants
+        self.num_parts = loss.num_microbatches
         numbers = sum(math.prod(draw.sizes) for draw in graph.draws) * model.num_runs
+        numbers *= self.num_parts
         self.at_once = max(1, NUMBERS_BYTES // max(1, 4 * numbers))
         self.tensors = [*model.parameters(), *model.buffers()]
         self._place()
@@ -56,24 +58,26 @@ class CompiledBlocks:
     def _place(self) -> None:
         """Look up where parameters and buffers lie."""
         self.places = addresses(self.tensors)
-        self.fixed = [t.detach()[None] for t in self.tensors]
-        shapes_of_a_run = [(t.dtype, t[0, :1].shape) for t in self.fixed]
+        self.fixed = [t.detach()[None, None] for t in self.tensors]
+        shapes_of_a_run = [(t.dtype, t[0, 0, :1].shape) for t in self.fixed]
         expected = [(t.dtype, t.shape) for t in self.graph.example[: len(shapes_of_a_run)]]
         assert shapes_of_a_run == expected, "the graph is that of another model"
         self.take = BlockInC(
             self.graph.code,
-            _moved(self.model, self.descend, self.graph.moved),
+            _moved(self.model, self.descend, self.graph.moved, self.num_parts > 1),
             self.descend.limits.tolist(),
         )
 
     def _take(
         self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
     ) -> Block:
-        num_steps, num_runs, batch = batches.rows.shape
+        rows = batches.rows.unflatten(2, (self.num_parts, -1)).contiguous()
+        num_steps, num_runs, _, batch = rows.shape
         like = self.fixed[0]
         state = {name: state[name].clone() for name in self.state_names}
-        x = like.new_empty(1, 1, batch, batches.images.num_pixels)  # filled anew for each step
-        numbers = [_drawn(draw, noise, num_steps).to(like) for draw in self.graph.draws]
+        x = like.new_empty(1, 1, 1, batch, batches.images.num_pixels)  # filled anew for each part
+        places = [noise.at(row=noise.first_row + part * batch) for part in range(self.num_parts)]
+        numbers = [_drawn(draw, places, num_steps).to(like) for draw in self.graph.draws]
         values = [_over_steps(series, like) for series in _series(scalars, self.constants, state)]
         inputs = [*self.fixed, x, *numbers, *values]
         num_hyper = len(self.constants) + _num_varying(scalars[0])
@@ -81,14 +85,14 @@ class CompiledBlocks:
         results = Results(
             like.new_empty(num_steps, num_runs),
             like.new_empty(num_runs),
-            *(like.new_empty(num_runs, batch) for _ in range(2)),
+            *(like.new_empty(num_runs, self.num_parts * batch) for _ in range(2)),
         )
         self.take(
             inputs,
             minibatch=len(self.fixed),
             states=range(first_state, first_state + len(state)),
             images=for_c(batches.images.stored, batches.images.reading),
-            rows=batches.rows.contiguous(),
+            rows=rows,
             adam=self.descend.adam_over(batches.steps),
             count=self.descend.moments.count.item(),
             results=results,
@@ -98,7 +102,7 @@ class CompiledBlocks:
         return Block(results.losses, measured, results.norms, state)
 
 
-def _moved(model: VAE, descend: Descent, moved: Sequence[bool]) -> list[Moved]:
+def _moved(model: VAE, descend: Descent, moved: Sequence[bool], with_sums: bool) -> list[Moved]:
     """The parameters that have gradients, with their moments and moving averages."""
     main = {id(p) for p in model.main_parameters()}
     moments = descend.moments
@@ -107,15 +111,22 @@ def _moved(model: VAE, descend: Descent, moved: Sequence[bool]) -> list[Moved]:
         model.parameters(), moments.first, moments.second, averages, moved, strict=True
     )
     return [
-        Moved(parameter.detach(), first, second, average, id(parameter) in main)
+        Moved(
+            *(parameter.detach(), first, second, average),
+            torch.empty_like(first[0]) if with_sums else None,
+            id(parameter) in main,
+        )
         for parameter, first, second, average, has_gradient in everything
         if has_gradient
     ]
 
 
-def _drawn(draw: Draw, noise: Noise, num_steps: int) -> Tensor:
-    """Random numbers of T steps: [T, S, ...]; those of one run at one step are contiguous."""
-    return draw.over(noise, num_steps).movedim(-3, 1).contiguous()  # from [T, (K,) S, B, D]
+def _drawn(draw: Draw, places: Sequence[Noise], num_steps: int) -> Tensor:
+    """Random numbers of T steps, each of parts that read at their places: [T, A, S, ...]; those of
+    a run in a part are contiguous."""
+    parts = [draw.over(noise, num_steps) for noise in places]  # [T, (K,) S, B, D]
+    together = torch.stack(parts, 1) if len(parts) > 1 else parts[0].unsqueeze(1)
+    return together.movedim(-3, 2).contiguous()
 
 
 def _series(
@@ -129,17 +140,17 @@ def _series(
 
 
 def _over_steps(values: Sequence[Scalar], like: Tensor) -> Tensor:
-    """[T, S, 1], with 1 in place of T or S where there is one for all."""
+    """[T, 1, S, 1], with 1 in place of T or S where there is one for all."""
     first = values[0]
     if isinstance(first, Tensor):
         if all(value is first for value in values):
-            return first[None]
+            return first[None, None]
         tensors = [value for value in values if isinstance(value, Tensor)]
         assert len(tensors) == len(values), "a trajectory is of one kind"
-        return torch.stack(tensors).contiguous()
+        return torch.stack(tensors)[:, None].contiguous()
     if all(value == first for value in values):
-        return like.new_full((1, 1, 1), first)
-    return torch.tensor(values).to(like)[:, None, None]
+        return like.new_full((1, 1, 1, 1), first)
+    return torch.tensor(values).to(like)[:, None, None, None]
 
 
 def _num_varying(scalars: Scalars) -> int:

@@ -24,6 +24,14 @@ class Drawn(Struct, frozen=True):
     sample: int
     row: int
     sizes: tuple[int, ...]
+    rows_on: int
+
+    @property
+    def draw(self) -> Draw:
+        """The draw with its function."""
+        return Draw(
+            DRAWS[self.make], self.steps_on, self.sample, self.row, self.sizes, self.rows_on
+        )
 
 
 class Shape(Struct, frozen=True):
@@ -44,7 +52,7 @@ class Entry(Struct, frozen=True):
     @property
     def draws(self) -> tuple[Draw, ...]:
         """The random numbers of a step."""
-        return tuple(Draw(DRAWS[d.make], d.steps_on, d.sample, d.row, d.sizes) for d in self.drawn)
+        return tuple(drawn.draw for drawn in self.drawn)
 
     @property
     def example(self) -> tuple[Tensor, ...]:
@@ -58,7 +66,9 @@ class Entry(Struct, frozen=True):
 def entry_of(trace: Trace, graph: str) -> Entry:
     """What is kept of a trace whose graph has a name."""
     name_of = {make: name for name, make in DRAWS.items()}
-    drawn = [Drawn(name_of[d.make], d.steps_on, d.sample, d.row, d.sizes) for d in trace.draws]
+    drawn = [
+        Drawn(name_of[d.make], d.steps_on, d.sample, d.row, d.sizes, d.rows_on) for d in trace.draws
+    ]
     shapes = [Shape(str(t.dtype).removeprefix("torch."), tuple(t.shape)) for t in trace.example]
     return Entry(graph, tuple(drawn), trace.moved, tuple(shapes))
 

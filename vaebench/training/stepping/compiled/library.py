@@ -95,7 +95,7 @@ def compile_graph(config: RunConfig, dataset: Dataset) -> Graph:
     objective = OBJECTIVES[config.objective.name]
     loss = loss_of(config, dataset)
     first = scalars_of(configs, place)(0).with_state(initial_state(objective, 1, place))
-    x = next(batches(configs, dataset, place))[0]
+    x = next(next(batches(configs, dataset, place)).microbatches(0, loss.num_microbatches))
     return compile_step(model, loss, x, streams(configs, "train"), first)
 
 

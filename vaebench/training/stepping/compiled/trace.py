@@ -109,12 +109,14 @@ def _replaced(scalars: Scalars, values: Iterator[Tensor]) -> Scalars:
 def _draws(
     step: _Step, tensors: Mapping[str, Tensor], x: Tensor, noise: Noise, scalars: Scalars
 ) -> tuple[Draw, ...]:
-    """The random numbers that a step draws."""
-    recording = Recording(noise.step, noise.keys)
-    copies = {name: t.detach().clone() for name, t in tensors.items()}
-    arguments = x, replace(noise, source=recording), scalars
-    torch.func.functional_call(step, copies, arguments)
-    return tuple(recording.draws)
+    """The random numbers that a step draws, recorded at its row of the noise and at the next."""
+    draws = []
+    for here in (noise, noise.at(row=noise.first_row + 1)):
+        recording = Recording(noise.step, noise.keys)
+        copies = {name: t.detach().clone() for name, t in tensors.items()}
+        torch.func.functional_call(step, copies, (x, replace(here, source=recording), scalars))
+        draws.append(recording.draws)
+    return tuple(replace(a, rows_on=b.row - a.row) for a, b in zip(*draws, strict=True))
 
 
 class _Step(nn.Module):

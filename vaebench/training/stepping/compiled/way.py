@@ -45,7 +45,8 @@ class Graphs:
         """
         if loss.kind not in self.made:
             first = scalars[0].with_state(state)
-            arguments = model, loss, batches[0], noise, first, self.native_products
+            x = next(batches.microbatches(0, loss.num_microbatches))
+            arguments = model, loss, x, noise, first, self.native_products
             try:
                 self.made[loss.kind] = compile_step(*arguments)
             except Exception as error:  # whatever an operation or a compiler raises
