@@ -161,6 +161,13 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session
+def expectations(session: nox.Session) -> None:
+    """Record what the suite gives for claims at the scale `cpu`: vaebench/reproduction/."""
+    install(session)
+    session.run("python", "-m", "benchmarks.reproduction.expectations", *session.posargs)
+
+
+@nox.session
 def compiling(session: nox.Session) -> None:
     """Measure what compiling a step saves and costs, in five minutes on a quiet machine."""
     install(session, "report")

@@ -13,7 +13,7 @@ from docs.draw_rooms import imports
 
 PACKAGE = Path(vaebench.__file__).parent
 LAYERS = [
-    *("cli", "diagnostics", "running", "training", "report", "results", "config"),
+    *("cli", "reproduction", "diagnostics", "running", "training", "report", "results", "config"),
     *("evaluation", "objectives", "models", "data", "ops", "core"),
 ]
 """From the top down: a module imports those to its right, or its own folder."""
@@ -84,7 +84,7 @@ def test_reading_a_study_imports_no_worker():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     rooms = {name.split(".")[1] for name in done.stdout.split() if name.startswith("vaebench.")}
     assert "config" in rooms
-    assert not rooms & {"cli", "diagnostics", "running", "training", "report"}
+    assert not rooms & {"cli", "reproduction", "diagnostics", "running", "training", "report"}
 
 
 def test_a_worker_imports_no_tables_and_reads_the_digits_without_scikit_learn():

@@ -13,6 +13,7 @@ from vaebench.cli import (
     machine,
     new,
     registry,
+    reproducing,
     studies,
     sweeps,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "main",
     "new",
     "registry",
+    "reproducing",
     "studies",
     "sweeps",
 ]

@@ -88,7 +88,13 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Study:
 
     Fields may be named with and without quotes: "train.learning_rate" and train.learning_rate.
     """
-    table = _opened(read_table(path))
+    return from_table(read_table(path), overrides, str(path))
+
+
+def from_table(table: dict[str, Any], overrides: Sequence[str], where: str) -> Study:
+    """The study of a table as a file has it, with overrides. Raises InputError that says `where`
+    the table is."""
+    table = _opened(table)
     for override in overrides:
         table = _overridden(table, override)
     try:
@@ -97,7 +103,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Study:
             table["sweep"] = written_long(section)
         study = convert(table, Study, places=[f"base.{name}" for name in FIELDS])
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{where}: {error}") from error
     _check_used(overrides, study.axes)
     return study
 

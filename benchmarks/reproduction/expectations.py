@@ -1,0 +1,64 @@
+"""Records what the suite itself gives for claims at the scale `cpu`: `nox -s expectations`.
+
+By other seeds than those that claims are judged by, so that no verdict holds a run against itself.
+`python -m benchmarks.reproduction.expectations [NAME ...]`: of some claims alone; the others keep
+what is recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vaebench.reproduction import Outcome, Scale, names, read_claim, reproduce
+from vaebench.reproduction.claim import EXPECTED, expectations, is_own
+
+SEEDS = (100, 101, 102)
+FOLDER = Path("results/runs/expectations")
+HEAD = "# Made by `nox -s expectations`: means over seeds 100 to 102, and their standard errors.\n"
+Figures = Mapping[str, Mapping[str, float]]
+
+
+def main(chosen: Sequence[str]) -> None:
+    """Train the claims that are chosen, or all, and write their figures."""
+    recorded: dict[str, Figures] = dict(expectations())
+    for claim in map(read_claim, chosen or names()):
+        if claim.cpu is not None and recording(claim.cpu):
+            tried = reproduce(claim, "cpu", FOLDER / claim.name, seeds=SEEDS, workers=1)
+            wanted = recording(claim.cpu)
+            recorded[claim.name] = figures([o for o in tried.outcomes if o.says in wanted])
+            EXPECTED.write_text(as_toml(recorded))
+
+
+def recording(scale: Scale) -> set[str]:
+    """The sentences of the statements whose figure is the suite's own."""
+    return {statement.says for statement in scale.statements if is_own(statement)}
+
+
+def figures(outcomes: Sequence[Outcome]) -> Figures:
+    """The mean over seeds of each statement, and its standard error."""
+    values = {outcome.says: np.array(list(outcome.values.values())) for outcome in outcomes}
+    return {
+        says: {"value": float(v.mean()), "spread": float(v.std(ddof=1) / len(v) ** 0.5)}
+        for says, v in values.items()
+    }
+
+
+def as_toml(recorded: Mapping[str, Figures]) -> str:
+    """The figures as TOML, a table for each claim. A text of JSON is one of TOML."""
+    lines = [HEAD]
+    for name, of_claim in sorted(recorded.items()):
+        lines += [f"\n[{name}]\n"]
+        lines += [
+            f"{json.dumps(says)} = {{ value = {f['value']!r}, spread = {f['spread']!r} }}\n"
+            for says, f in of_claim.items()
+        ]
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

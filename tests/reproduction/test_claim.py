@@ -1,0 +1,110 @@
+"""The claims that come with the suite, and how a claim's file is read."""
+
+import math
+
+import pytest
+
+from vaebench.config.study import expand
+from vaebench.core.errors import InputError
+from vaebench.reproduction import claim as files
+from vaebench.reproduction import names, read_claim
+from vaebench.reproduction.statements import Difference, Exact, Lower, Slope, Unbeaten, Value
+
+SMALL = """
+title = "t"
+source = "s"
+[study.base]
+objective = "elbo"
+[full]
+statements = [{ kind = "value", says = "v", published = 1.0 }]
+"""
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_claim_says_where_it_is_from_and_what_counts_as_equal(name):
+    claim = read_claim(name)
+    assert claim.title and claim.source
+    for scale in claim.scales:
+        for statement in claim.scale(scale).statements:
+            assert statement.says
+            if isinstance(statement, Value | Difference | Exact | Slope | Unbeaten):
+                assert statement.tolerance > 0.0 and statement.because
+            if not isinstance(statement, Slope):
+                assert statement.protocol
+
+
+@pytest.mark.parametrize("name", [n for n in names() if read_claim(n).cpu])
+def test_a_shorter_schedule_has_an_expectation(name):
+    """Its own, recorded, or a published one that holds for it."""
+    for statement in read_claim(name).scale("cpu").statements:
+        if isinstance(statement, Value | Difference):
+            assert statement.published is not None, statement.says
+            assert math.isfinite(statement.published)
+
+
+@pytest.mark.parametrize("name", [n for n in names() if not read_claim(n).lacks])
+def test_every_statement_has_runs_of_two_seeds(name):
+    """Else no verdict would have an interval."""
+    claim = read_claim(name)
+    for scale in claim.scales:
+        study = claim.study_at(scale)
+        if claim.scale(scale).gradients is not None:
+            assert len(claim.scale(scale).gradients.seeds) > 1
+            continue
+        assert len(study.axes["seed"]) > 1
+
+
+def test_the_statements_of_a_claim_select_runs_of_its_study():
+    """One claim in full: sigma-vae has the most kinds of selections, and digits for its data."""
+    from msgspec import to_builtins
+
+    from vaebench.reproduction.evidence import matches
+
+    claim = read_claim("sigma-vae")
+    configs = [to_builtins(config) for config in expand(claim.study_at("cpu"))]
+    num_seeds = len(claim.study_at("cpu").axes["seed"])
+    for statement in claim.scale("cpu").statements:
+        assert sum(matches(c, statement.of) for c in configs) == num_seeds
+        assert sum(matches(c, statement.others) for c in configs) % num_seeds == 0
+        assert any(matches(c, statement.others) for c in configs)
+
+
+def test_a_claim_of_ones_own_is_a_path(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(SMALL)
+    claim = read_claim(str(path))
+    assert (claim.name, claim.scales) == ("mine", ["full"])
+    assert claim.study_at("full", seeds=[3, 4]).axes == {"seed": [3, 4]}
+    with pytest.raises(InputError, match="it has full alone"):
+        claim.scale("cpu")
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (SMALL.replace("published", "publisht"), "publisht"),
+        (SMALL.replace('"value"', '"valu"'), "valu"),
+        (SMALL.replace('title = "t"', ""), "title"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(tmp_path, text, words):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"mine.toml: .*{words}"):
+        read_claim(str(path))
+
+
+def test_an_unknown_claim_is_answered_with_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'sigma-vae'"):
+        read_claim("sigma-vea")
+
+
+def test_expectations_fill_in_what_has_no_published_value():
+    own = Value(says="own", own=True)
+    published = Value(says="published", published=2.0)
+    sign = Lower(says="sign", of={}, minus={})
+    scale = files.Scale(statements=(own, published, sign))
+    expected = {s: {"value": 5.0, "spread": 0.1} for s in ("own", "published", "sign")}
+    filled = files.with_expectations(scale, expected).statements
+    assert [s.published for s in filled[:2]] == [5.0, 2.0]
+    assert (filled[0].spread, filled[2]) == (0.1, sign)
