@@ -66,7 +66,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, in two processes. `-- -m "not slow"`: without those that take long."""
-    install(session, "kernels,sweep,report,ray,slurm,export", "test")
+    install(session, "kernels,sweep,report,ray,slurm,export,tensorboard", "test")
     session.run("pytest", "-n", "2", *session.posargs)
 
 

@@ -50,6 +50,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which cannot resolve names o
     from vaebench.running.external import Entrant as Entrant
     from vaebench.running.external import evaluate as evaluate
     from vaebench.running.harness import run as run
+    from vaebench.running.listeners import Listener as Listener
+    from vaebench.running.listeners import listener as listener
 
 __version__ = "0.1.0"
 
@@ -72,6 +74,8 @@ _HOMES = {
     "InputError": "core.errors",
     "Limit": "core.about",
     "likelihood": "models.likelihoods",
+    "listener": "running.listeners",
+    "Listener": "running.listeners",
     "load": "results",
     "loss": "objectives.elsewhere",
     "model": "models.networks",

@@ -11,7 +11,8 @@ from matplotlib import rcParams
 from tests.report.test_tables import record
 from vaebench import results
 from vaebench.cli import main
-from vaebench.cli.show import print_table, progress_bar
+from vaebench.cli.progress import progress_bar
+from vaebench.cli.show import print_table
 from vaebench.config.schedules import SCHEDULES
 from vaebench.core.registry import Registry
 from vaebench.core.shown import markdown as as_markdown

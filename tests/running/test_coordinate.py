@@ -10,8 +10,10 @@ from vaebench.config.study import resolve
 from vaebench.running.coordinate import MAX_DEATHS, MAX_MACHINES, Account, carry_out
 from vaebench.running.events import Begun, Compiled, FileOf, Lost, Recorded, Steps
 from vaebench.running.job import Job
+from vaebench.running.meter import Meter
 from vaebench.running.perform import perform
 from vaebench.running.recording import failures
+from vaebench.training.stepping.ways import Stepping
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def out(tmp_path):
 
 
 def account(out, ended=()):
-    return Account(out, lambda steps: None, lambda ended: None, dict(ended))
+    return Account(out, dict(ended))
 
 
 def done(job):
@@ -102,14 +104,33 @@ def test_what_was_recorded_before_the_death_is_not_done_again(job, out):
 
 
 def test_a_graph_is_counted_and_a_worker_that_dies_of_one_costs_no_run(job, out):
-    ready = []
-    kept = Account(out, lambda steps: None, lambda ended: None, {}, lambda: ready.append(1))
-    graph = Job((), "s", graph_of=job.configs[0])
-    for event in (Begun(graph), Compiled()):
+    heard = []
+    kept = Account(out, {}, Meter(on_standing=heard.append), num_graphs=2)
+    graph = Job((), "s", graph_of=job.configs[0], stepping=Stepping("compiled", kind="k"))
+    for event in (Begun(graph), Compiled("k")):
         assert kept.take(event) == []
-    assert (ready, kept.at_work()) == ([1], "")
+    variant = job.configs[0].variant
+    said = [f"compiling {variant}: 0 of 2 graphs ready", ""]
+    assert [standing.compiling_words for standing in heard] == said
+    assert (heard[-1].graphs_ready, heard[-1].words, kept.at_work()) == (1, "0 runs done", "")
+    kept.take(Begun(graph))
     assert kept.take(Lost(graph, "killed by SIGKILL")) == []
-    assert kept.ended == {}
+    assert (kept.ended, kept.standing.compiling) == ({}, ())
+
+
+def test_where_the_runs_stand_is_said_at_each_change(job, out):
+    """Of five runs one is settled; two end, and the worker of the last two dies."""
+    heard, kept = [], Account(out, {job.configs[0].id: "diverged"}, num_runs=5)
+    kept.meter = Meter(on_standing=lambda standing: heard.append(standing.words))
+    first, second = Job(job.configs[1:3], "s"), Job(job.configs[3:], "s")
+    for event in (Begun(first), Begun(second), *done(first), Lost(second, "killed")):
+        kept.take(event)
+    assert heard == [
+        "0 of 5 runs done, 1 diverged; 2 at work",
+        "0 of 5 runs done, 1 diverged; 4 at work",
+        "2 of 5 runs done, 1 diverged; 2 at work",
+        "2 of 5 runs done, 1 diverged",
+    ]
 
 
 def test_what_is_settled_is_never_replaced(job, out):

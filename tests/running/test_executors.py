@@ -307,7 +307,7 @@ def with_fault(monkeypatch, code):
 def performed(out, configs, num_workers=1):
     """Have each run done as a job of its own on this machine; how each ended."""
     results.prepare(out)
-    account = Account(out, lambda steps: None, lambda ended: None, {})
+    account = Account(out, {})
     jobs = [Job((config,), "s") for config in configs]
     carry_out(jobs, lambda waiting: local.run_local(waiting, num_workers, Cluster()), account)
     return account.ended

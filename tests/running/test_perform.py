@@ -98,7 +98,7 @@ def test_a_graph_is_compiled_and_what_stops_it_is_the_runs_to_say(monkeypatch, j
 
     monkeypatch.setattr(compiled, "compile_graph", compile_graph)
     config = job.configs[0]
-    assert list(perform(Job((), "s", graph_of=config))) == [Compiled()]
+    assert list(perform(Job((), "s", graph_of=config))) == [Compiled("")]
     assert loaded == [(config, load_data(config.data).fingerprint)]
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from vaebench.config import parse
 from vaebench.config.sweep import Budget, SweepConfig
 from vaebench.results import Metric, Record, Training
+from vaebench.running.meter import UNSEEN
 from vaebench.running.recording import labels
 from vaebench.running.sweeps.clock import Clock
 from vaebench.running.sweeps.goals import USUAL, Goals, goals_of
@@ -122,7 +123,7 @@ def play(tuned, budget=None, place=None, goals=None):
     goals = goals or Goals((USUAL["nll"],), {}, {"nll": USUAL["nll"]})
     rounds = Rounds(place or Formula(), goals, amount(budget or Budget(trials=12)))
     while batches := [batch for one in tuned if (batch := rounds.ask(one)).contenders]:
-        rounds.play(batches, None, lambda steps: None)
+        rounds.play(batches, None, UNSEEN)
         rounds.tell(batches)
 
 

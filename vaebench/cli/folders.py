@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vaebench.cli.group import main, one_line
-from vaebench.cli.options import PATH, plugin_option
-from vaebench.cli.show import print_line, print_lines, print_table, progress_bar
+from vaebench.cli.options import PATH, plugin_option, quiet_option
+from vaebench.cli.show import print_line, print_lines, print_table
 from vaebench.core.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from vaebench.running.meter import Progress
 
 STATUSES = ("done", "diverged", "failed")
 LISTED = ("run", "status", "dataset", "likelihood", "variant", "seed", "nll", "reason")
@@ -38,6 +40,7 @@ NUM_POINTS = 10
 @click.option("--limit", default=50, show_default=True, help="Runs to list at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything, as JSON.")
 @plugin_option
+@quiet_option
 def runs(
     folder: Path,
     wanted: tuple[str, ...],
@@ -51,6 +54,7 @@ def runs(
     limit: int,
     as_json: bool,
     plugins: tuple[str, ...],
+    progress: Progress,
 ) -> None:
     """List the runs in FOLDER, show one, remove some, or do failed ones again.
 
@@ -71,7 +75,7 @@ def runs(
         return _prune(folder, list(chosen["run"]), yes)
     if retry:
         again = chosen if out else chosen[chosen["status"] == "failed"]
-        return _retry(folder, list(again["run"]), out or folder, workers, plugins)
+        return _retry(folder, list(again["run"]), out or folder, workers, plugins, progress)
     return _list(chosen, limit, as_json)
 
 
@@ -177,12 +181,13 @@ def _retry(
     out: Path,
     workers: int | None,
     plugins: tuple[str, ...],
+    progress: Progress,
 ) -> None:
     from vaebench.running.again import retry
 
     if not chosen:
         return print_line("no run to do again")
-    ended = retry(folder, chosen, out, plugins=plugins, workers=workers, progress=progress_bar)
+    ended = retry(folder, chosen, out, plugins=plugins, workers=workers, progress=progress)
     lost = sum(status != "done" for status in ended.values())
     print_line(f"{len(ended) - lost} of {len(ended)} runs done, recorded in {out}/runs")
     if lost:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vaebench.cli.group import main, say
-from vaebench.cli.options import PATH, plugin_option, toml_values
-from vaebench.cli.show import print_line, print_table, progress_bar
+from vaebench.cli.options import PATH, plugin_option, quiet_option, toml_values
+from vaebench.cli.show import print_line, print_table
 from vaebench.core.errors import InputError
 
 if TYPE_CHECKING:
+    from vaebench.running.meter import Progress
     from vaebench.running.regrade import Request
 
 FIGURE = ("metric", "value", "low", "high", "unit", "protocol", "trust")
@@ -47,6 +48,7 @@ SHOWN = ("run", "likelihood", "variant", "seed", *FIGURE)
     help="For runs: a folder for the rows. For a model: the results folder to record it in.",
 )
 @plugin_option
+@quiet_option
 def evaluate(
     target: Path,
     runs: tuple[str, ...],
@@ -56,6 +58,7 @@ def evaluate(
     budget: bool,
     out: Path | None,
     plugins: tuple[str, ...],
+    progress: Progress,
 ) -> None:
     """Grade the recorded runs of a folder again, or a model that a FILE.py defines."""
     from vaebench.core.plugins import load_plugins
@@ -66,14 +69,16 @@ def evaluate(
     if target.suffix == ".py":
         if runs or keep:
             raise InputError("--run and --keep are for recorded runs; a model is kept by --out")
-        _grade_model(target, samples, gradings, budget, out)
+        _grade_model(target, samples, gradings, budget, out, progress)
     else:
         from vaebench.running.regrade import Request
 
-        _grade_runs(Request(target, runs, samples, gradings), keep, budget, out)
+        _grade_runs(Request(target, runs, samples, gradings), keep, budget, out, progress)
 
 
-def _grade_runs(request: Request, keep: bool, budget: bool, out: Path | None) -> None:
+def _grade_runs(
+    request: Request, keep: bool, budget: bool, out: Path | None, progress: Progress
+) -> None:
     from vaebench import results
     from vaebench.running.regrade import estimate_seconds, regrade
 
@@ -81,8 +86,7 @@ def _grade_runs(request: Request, keep: bool, budget: bool, out: Path | None) ->
         return _show_budget(estimate_seconds(request))
     if out:
         results.writable(out)
-    with progress_bar("evaluating", 0):
-        rows = regrade(request, keep=keep)
+    rows = regrade(request, keep=keep, progress=progress)
     refused = [row for row in rows if not row["metric"]]
     usual = ("nll", "elbo")
     shown = [row for row in rows if row["metric"] in usual or (request.gradings and row["metric"])]
@@ -97,7 +101,12 @@ def _grade_runs(request: Request, keep: bool, budget: bool, out: Path | None) ->
 
 
 def _grade_model(
-    path: Path, samples: int | None, gradings: list[Any], budget: bool, out: Path | None
+    path: Path,
+    samples: int | None,
+    gradings: list[Any],
+    budget: bool,
+    out: Path | None,
+    progress: Progress,
 ) -> None:
     from vaebench.running.external import estimate_seconds, grade, read
 
@@ -105,7 +114,7 @@ def _grade_model(
     entrant = read(path, **settings, **({"gradings": gradings} if gradings else {}))
     if budget:
         return _show_budget(estimate_seconds(entrant))
-    with progress_bar("evaluating", 0):
+    with progress(f"grading {path.name}", 0):
         record = grade(entrant, out)
     figures = [{k: _cell(getattr(m, k)) for k in FIGURE} for m in record.metrics]
     print_table(record.labels.variant, figures)

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from vaebench.cli.progress import progress_for
+
 
 class PathName(click.Path):
     """A path that a file can have: no NUL, and no longer than the system takes."""
@@ -46,6 +48,29 @@ def plugin_option(command: Any) -> Any:
         callback=as_texts,
         metavar="FILE.py",
         help="A file with your own objectives, networks or others. May be repeated.",
+    )(command)
+
+
+def quiet_option(command: Any) -> Any:
+    """--quiet, which the command takes as `progress`: how it shows its progress."""
+    return click.option(
+        "-q",
+        "--quiet",
+        "progress",
+        is_flag=True,
+        callback=lambda context, option, quiet: progress_for(quiet),
+        help="Show no progress: results, warnings and errors alone.",
+    )(command)
+
+
+def listen_option(command: Any) -> Any:
+    """--listen, which the command takes as `listen`."""
+    return click.option(
+        "--listen",
+        multiple=True,
+        metavar="NAME[:TARGET]",
+        help="Send learning curves and grades elsewhere too while runs train: tensorboard:FOLDER, "
+        "trackio:PROJECT, or a listener of a --plugin. May be repeated.",
     )(command)
 
 
@@ -118,6 +143,8 @@ def study_options(command: Any) -> Any:
             help="Compile training steps: auto (where it pays), always or never.",
         ),
         plugin_option,
+        listen_option,
+        quiet_option,
     ):
         command = option(command)
     return command

@@ -11,7 +11,8 @@ import click
 
 from vaebench.cli.group import main
 from vaebench.cli.options import PATH
-from vaebench.cli.show import print_line, print_lines, print_table, progress_bar
+from vaebench.cli.progress import progress_bar
+from vaebench.cli.show import print_line, print_lines, print_table
 from vaebench.core.errors import InputError
 
 

@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING
 import click
 
 from vaebench.cli.group import main
-from vaebench.cli.options import PATH, plugin_option, set_option, study_options, whole_numbers
-from vaebench.cli.show import print_line, print_lines, print_table, progress_bar
+from vaebench.cli.options import (
+    PATH,
+    plugin_option,
+    quiet_option,
+    set_option,
+    study_options,
+    whole_numbers,
+)
+from vaebench.cli.show import print_line, print_lines, print_table
 from vaebench.core.collector import paused
 from vaebench.core.errors import InputError
 
 if TYPE_CHECKING:
     from vaebench.running.cluster import Cluster
+    from vaebench.running.meter import Progress
 
 
 @main.command()
@@ -34,6 +42,8 @@ def run(
     cluster: Cluster,
     compiles: str,
     plugins: tuple[str, ...],
+    listen: tuple[str, ...],
+    progress: Progress,
 ) -> None:
     """Train, evaluate and time every run of STUDY. Runs that OUT already holds are kept."""
     with paused():
@@ -41,23 +51,26 @@ def run(
         from vaebench.core.plugins import load_plugins
         from vaebench.running.budget import expanded, note
         from vaebench.running.harness import run_all
+        from vaebench.running.listeners import audience_of, opened
 
     load_plugins(plugins)
     read_study = read(study, overrides)
     configs = expanded(read_study)
     folder = out or Path("results/runs") / read_study.name
-    ended = run_all(
-        configs,
-        folder,
-        read_study.name,
-        executor=executor,
-        workers=workers,
-        cluster=cluster,
-        plugins=plugins,
-        compiles=compiles,
-        timings=timings,
-        progress=progress_bar,
-    )
+    with audience_of(opened(listen)) as audience:
+        ended = run_all(
+            configs,
+            folder,
+            read_study.name,
+            executor=executor,
+            workers=workers,
+            cluster=cluster,
+            plugins=plugins,
+            compiles=compiles,
+            timings=timings,
+            progress=progress,
+            audience=audience,
+        )
     note(folder, read_study, configs)
     lost = [run_id for run_id, status in ended.items() if status != "done"]
     print_line(f"{len(ended) - len(lost)} of {len(ended)} runs done, recorded in {folder}/runs")
@@ -132,6 +145,7 @@ def report(
 @click.option("--out", type=PATH, help="Default: results/runs/NAME-gradients.")
 @set_option
 @plugin_option
+@quiet_option
 def gradients(
     study: Path,
     samples: list[int],
@@ -140,6 +154,7 @@ def gradients(
     out: Path | None,
     overrides: tuple[str, ...],
     plugins: tuple[str, ...],
+    progress: Progress,
 ) -> None:
     """Measure bias, variance and signal-to-noise of each variant's gradient, against K and cost."""
     from vaebench import results
@@ -157,7 +172,7 @@ def gradients(
     planned = plan(read_study.name, read_configs(read_study, samples), samples, replicas, at)
     folder = out or Path("results/runs") / f"{read_study.name}-gradients"
     results.writable(folder)
-    with progress_bar(f"measuring {len(planned.variants)} variants", planned.num_cells) as meter:
+    with progress(f"measuring {len(planned.variants)} variants", planned.num_cells) as meter:
         rows = measure(planned, meter.on_steps)
     for title, lines in printable(rows):
         print_table(title, lines)

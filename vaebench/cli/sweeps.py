@@ -10,13 +10,14 @@ import click
 
 from vaebench.cli.group import main, one_line
 from vaebench.cli.options import PATH, study_options
-from vaebench.cli.show import print_line, print_lines, print_table, progress_bar
+from vaebench.cli.show import print_line, print_lines, print_table
 from vaebench.core.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from vaebench.running.cluster import Cluster
+    from vaebench.running.meter import Progress
 
 
 @main.command()
@@ -42,6 +43,8 @@ def sweep(
     cluster: Cluster,
     compiles: str,
     plugins: tuple[str, ...],
+    listen: tuple[str, ...],
+    progress: Progress,
     **budget: float | None,
 ) -> None:
     """Tune every variant of STUDY with the same budget, then compare tuned with untuned.
@@ -55,24 +58,27 @@ def sweep(
     from vaebench.config.study import read
     from vaebench.config.sweep import budget_of
     from vaebench.core.plugins import load_plugins
+    from vaebench.running.listeners import audience_of, opened
 
     load_plugins(plugins)
     read_study = read(study, overrides)
     folder = out or Path("results/runs") / read_study.name
-    trials = tune(
-        read_study,
-        folder,
-        budget_of(budget),
-        storage=storage,
-        executor=executor,
-        workers=workers,
-        cluster=cluster,
-        plugins=plugins,
-        compiles=compiles,
-        timings=timings,
-        figures=figures,
-        progress=progress_bar,
-    )
+    with audience_of(opened(listen)) as audience:
+        trials = tune(
+            read_study,
+            folder,
+            budget_of(budget),
+            storage=storage,
+            executor=executor,
+            workers=workers,
+            cluster=cluster,
+            plugins=plugins,
+            compiles=compiles,
+            timings=timings,
+            figures=figures,
+            progress=progress,
+            audience=audience,
+        )
     _say_lost(folder, trials)
     _show_tuned(folder)
 

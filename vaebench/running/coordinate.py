@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vaebench import results
+from vaebench.config import RunConfig
 from vaebench.results import Record
 from vaebench.running.events import Begun, Compiled, Event, FileOf, Lost, Recorded, Steps
 from vaebench.running.job import SETTLED, Job, divided, without
+from vaebench.running.listeners import NOBODY, Audience
+from vaebench.running.meter import UNSEEN, Meter
 from vaebench.running.recording import failures
+from vaebench.running.standing import Best, Standing
 
-OnSteps = Callable[[int], None]
-"""Called with the number of training steps done since the last call, summed over runs."""
 MAX_DEATHS = 3
 """Workers that may die with a run before it is recorded as failed."""
 MAX_MACHINES = 10
@@ -26,44 +28,88 @@ NUM_NAMED = 3
 
 @dataclass
 class Account:
-    """What has become of the runs of some jobs: it writes the folder, and counts."""
+    """What has become of the runs of some jobs: it writes the folder, counts and tells."""
 
     out: Path
-    on_steps: OnSteps
-    on_runs: Callable[[Mapping[str, results.Status]], None]
-    """Called as a job ends, with how each run has ended so far."""
     ended: dict[str, results.Status]
     """How each run has ended, by id; at the start those that are settled."""
-    on_graph: Callable[[], None] = lambda: None
-    """Called as a graph is ready."""
+    meter: Meter = UNSEEN
+    audience: Audience = NOBODY
+    num_runs: int | None = None
+    """Runs in all, those that are settled included; None where that is not known."""
+    num_graphs: int = 0
+    graphs_ready: int = 0
     running: list[Job] = field(default_factory=list)
+    compiling: dict[str, str] = field(default_factory=dict)
+    """The variant for which each kind of graph is being compiled."""
+    best: Best = field(default_factory=Best)
+    counts: Counter[str] = field(init=False)
+    """How many runs have ended how."""
+
+    def __post_init__(self) -> None:
+        self.counts = Counter(self.ended.values())
+
+    @property
+    def standing(self) -> Standing:
+        """Where the runs stand now."""
+        return Standing(
+            dict(self.counts),
+            self.num_runs,
+            at_work=len(self._left()),
+            compiling=tuple(self.compiling.values()),
+            graphs_ready=self.graphs_ready,
+            num_graphs=self.num_graphs,
+            best=tuple(self.best.sentences()),
+        )
 
     def take(self, event: Event) -> list[Job]:
         """Write or count what has happened; returns the jobs that are to follow after a loss."""
         match event:
-            case Steps(count):
-                self.on_steps(count)
+            case Steps(count, points):
+                self.meter.on_steps(count)
+                for run in points.keys() - self.ended.keys():
+                    self.audience.curve_point(run, points[run])
             case FileOf(run, part, content):
                 if self.ended.get(run) not in SETTLED:
                     results.write_part(self.out, part, run, content)
             case Recorded(record):
                 self._record(record)
-            case Compiled():
-                self.on_graph()
-            case Begun(job) if job.configs:  # else there is a graph to compile, and no run
-                self.running.append(job)
+            case Compiled(kind):
+                self._compiled(kind)
+            case Begun(job):
+                self._begun(job)
             case Lost(job, how, with_machine):
-                return self._lost(job, how, with_machine)
+                following = self._lost(job, how, with_machine)
+                self.meter.on_standing(self.standing)
+                return following
         return []
+
+    def _begun(self, job: Job) -> None:
+        if job.graph_of is not None:
+            self.compiling[job.stepping.kind] = job.graph_of.variant
+        else:
+            self.running.append(job)
+            for config in job.configs:
+                self.audience.run_started(config)
+        self.meter.on_standing(self.standing)
+
+    def _compiled(self, kind: str) -> None:
+        self.compiling.pop(kind, None)
+        self.graphs_ready += 1
+        self.meter.on_standing(self.standing)
 
     def _record(self, record: Record) -> None:
         if self.ended.get(record.run) in SETTLED:
             return  # of a worker that was thought dead, and was not
         results.write(self.out, record)
+        self.counts.update({record.status: 1})
+        self.counts.subtract([self.ended[record.run]] if record.run in self.ended else [])
         self.ended[record.run] = record.status
+        self.best.count(record)
+        self.audience.run_recorded(record)
         if over := [job for job in self.running if not without(job, self.ended).configs]:
             self.running = [job for job in self.running if job not in over]
-            self.on_runs(self.ended)
+            self.meter.on_standing(self.standing)
 
     def _lost(self, job: Job, how: str, with_machine: bool) -> list[Job]:
         """What follows after a worker died: its runs in halves, then alone, then as failed.
@@ -72,6 +118,7 @@ class Account:
         was lost too, they are done again as they were.
         """
         self.running = [other for other in self.running if other is not job]
+        self.compiling.pop(job.stepping.kind if job.graph_of else "", None)
         left = without(job, self.ended)
         if not left.configs:
             return []
@@ -83,13 +130,15 @@ class Account:
         reason = f"its worker died {MAX_DEATHS} times, the last time with this run alone ({how})"
         for event in failures(left, reason):
             self._record(event.record)
-        self.on_runs(self.ended)
         return []
+
+    def _left(self) -> list[RunConfig]:
+        """The runs that workers have begun and not ended."""
+        return [config for job in self.running for config in without(job, self.ended).configs]
 
     def at_work(self) -> str:
         """Which runs workers have begun and not ended, in words; "" where none."""
-        left = [config for job in self.running for config in without(job, self.ended).configs]
-        names = [f"{config.variant} seed {config.seed}" for config in left]
+        names = [f"{config.variant} seed {config.seed}" for config in self._left()]
         if not names:
             return ""
         more = f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else ""

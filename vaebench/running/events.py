@@ -6,7 +6,8 @@ was begun and which was lost with its worker.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vaebench.results import Record
@@ -20,6 +21,8 @@ class Steps:
     """Training steps that were done since the last such event, summed over runs."""
 
     count: int
+    points: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """The new point of the learning curve of each run, by the run's id."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,9 @@ class Lost:
 @dataclass(frozen=True)
 class Compiled:
     """A graph that stacks will call is on disk, or could not be made, as they will say."""
+
+    kind: str
+    """What the runs share that have this graph: see `training.kind`."""
 
 
 OfJob = Steps | FileOf | Recorded | Compiled

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,17 +16,17 @@ from vaebench.core.plugins import load_plugins
 from vaebench.core.sources import check_unchanged
 from vaebench.running.budget import expanded, note
 from vaebench.running.checks import check, check_folder, num_bytes
-from vaebench.running.choosing import COMPILE, Study, in_words
 from vaebench.running.cluster import NO_CLUSTER, Cluster
 from vaebench.running.coordinate import Account, carry_out
 from vaebench.running.environment import default_device, describe
 from vaebench.running.executors import EXECUTORS
-from vaebench.running.job import SETTLED, Job, Needs
-from vaebench.running.meter import Progress, counted, silent
-from vaebench.running.plan import DEFAULT_SIZE, StackPlan, plan, run_bytes
-from vaebench.running.schedule import schedule
+from vaebench.running.job import SETTLED
+from vaebench.running.listeners import NOBODY, Audience, Listener, audience_of
+from vaebench.running.meter import Progress, silent
+from vaebench.running.plan import DEFAULT_SIZE
+from vaebench.running.prepare import prepared, settled
 from vaebench.running.timing import Variant, timing_pass
-from vaebench.training.stepping.ways import STEP, Stepping, taken
+from vaebench.training.stepping.ways import STEP, taken
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,10 +43,12 @@ def run(
     plugins: Sequence[str] = (),
     compiles: str = "auto",
     timings: bool = True,
+    listeners: Sequence[Listener] = (),
 ) -> pd.DataFrame:
     """Run a study file, or a list of configurations, and return the rows of the results folder.
 
-    `data` takes the place of the study's own, as arrays do: see `vb.dataset`.
+    `data` takes the place of the study's own, as arrays do: see `vb.dataset`. `listeners` are told
+    what happens to each run: see `vb.listener`.
 
     Runs that `out` already holds are not run again. Raises InputError for anything that could not
     start; a run that diverges or fails is a row with its reason.
@@ -62,17 +63,19 @@ def run(
     else:
         replaced = {} if data is None else {"data": data}
         name, configs = "configs", resolve([replace(c, **replaced) for c in study_or_configs])
-    run_all(
-        configs,
-        folder,
-        name,
-        executor=executor,
-        workers=workers,
-        cluster=cluster,
-        plugins=plugins,
-        compiles=compiles,
-        timings=timings,
-    )
+    with audience_of(listeners) as audience:
+        run_all(
+            configs,
+            folder,
+            name,
+            executor=executor,
+            workers=workers,
+            cluster=cluster,
+            plugins=plugins,
+            compiles=compiles,
+            timings=timings,
+            audience=audience,
+        )
     if study is not None:
         note(folder, study, configs)
     return results.load(folder)
@@ -90,6 +93,7 @@ def run_all(
     compiles: str = "auto",
     timings: bool = True,
     progress: Progress = silent,
+    audience: Audience = NOBODY,
 ) -> dict[str, results.Status]:
     """Train and time a study, as the only process that writes to the folder: see `train_all`.
 
@@ -109,6 +113,7 @@ def run_all(
             plugins=plugins,
             compiles=compiles,
             progress=progress,
+            audience=audience,
         )
         if timings:
             time_all(configs, out, study, progress=progress)
@@ -126,48 +131,44 @@ def train_all(
     plugins: Sequence[str] = (),
     compiles: str = "auto",
     progress: Progress = silent,
+    audience: Audience = NOBODY,
 ) -> dict[str, results.Status]:
     """Train the runs that are not recorded yet. Returns how each of the study's runs ended.
 
-    A failed run counts as not recorded: what stopped it may be mended. The caller holds the
+    `audience`: the listeners that are told of each run. The caller holds the
     folder, by `results.alone`, where others may come to it.
     """
     check(configs, executor, workers, plugins, compiles)
     results.prepare(out)
-    ended = results.recorded(out)
-    settled = {c.id: ended[c.id] for c in configs if ended.get(c.id) in SETTLED}
-    pending = [c for c in configs if c.id not in settled]
+    ended = settled(configs, out)
+    pending = [config for config in configs if config.id not in ended]
     if not pending:
-        return settled
+        return ended
     results.check_room(out, num_bytes(pending))
     with _accounted(configs, out):
-        machine = EXECUTORS[executor].machine(workers, cluster)
-        whole = Study(configs, machine.device, machine.cores)
-        steppings = COMPILE[compiles](whole, results.records(out))
-        compiled = [key for key, stepping in steppings.items() if stepping.is_compiled]
-        chosen = plan(pending, machine, compiled)
-        files = tuple(str(Path(p).resolve()) for p in plugins)
-        stacks = _jobs(chosen, steppings, study, files, str(machine.device))
-        jobs = schedule(stacks, chosen.num_workers)
-        num_graphs = len(jobs) - len(stacks)
-        num_steps = sum(config.train.num_steps for config in pending)
-        words = f"training {len(pending)} runs: {chosen}; {in_words(configs, steppings)}"
-        with progress(words, num_steps) as meter:
-
-            def on_runs(ended: Mapping[str, results.Status]) -> None:
-                meter.on_runs(counted(ended, len(configs)))
-
-            ready = itertools.count(1)
-
-            def on_graph() -> None:
-                meter.on_runs(f"compiled {next(ready)} of {num_graphs} graphs")
-
-            if num_graphs:
-                meter.on_runs(f"compiling {num_graphs} graph{'s' if num_graphs > 1 else ''}")
+        work = prepared(
+            configs,
+            out,
+            study,
+            executor=executor,
+            workers=workers,
+            cluster=cluster,
+            plugins=plugins,
+            compiles=compiles,
+        )
+        with progress(str(work), work.num_steps) as meter:
             perform = EXECUTORS[executor].perform
             there = replace(cluster, out=str(out.resolve()))
-            account = Account(out, meter.on_steps, on_runs, settled, on_graph)
-            carry_out(jobs, lambda waiting: perform(waiting, chosen.num_workers, there), account)
+            account = Account(
+                out,
+                dict(work.settled),
+                meter,
+                audience,
+                num_runs=len(configs),
+                num_graphs=len(work.graphs),
+            )
+            num_workers = work.chosen.num_workers
+            carry_out(work.jobs, lambda waiting: perform(waiting, num_workers, there), account)
     return {config.id: account.ended[config.id] for config in configs}
 
 
@@ -216,29 +217,6 @@ def _accounted(configs: Sequence[RunConfig], out: Path) -> Iterator[None]:
         kept = sum(status in SETTLED for status in _ends(configs, out).values())
         interrupt.add_note(f"{kept} of {len(configs)} runs are recorded in {out}")
         raise
-
-
-def _jobs(
-    chosen: StackPlan,
-    steppings: Mapping[str, Stepping],
-    study: str,
-    plugins: tuple[str, ...],
-    device: str,
-) -> list[Job]:
-    """One job per stack."""
-    gpus = 0 if device == "cpu" else 1
-    return [
-        Job(
-            tuple(stack),
-            study,
-            plugins,
-            device,
-            Needs(chosen.num_threads, gpus, run_bytes(stack[0])),
-            steppings[stack[0].stack_key],
-            Path.cwd(),
-        )
-        for stack in chosen.stacks
-    ]
 
 
 def _variants(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:

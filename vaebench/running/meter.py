@@ -1,37 +1,31 @@
-"""How a study shows its progress: the callbacks, and the words for its runs."""
+"""What shows the progress of some work: two callbacks, of which the work knows no more."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
-from vaebench import results
-from vaebench.running.coordinate import OnSteps
+from vaebench.running.standing import Standing
+
+OnSteps = Callable[[int], None]
+"""Called with the number of training steps done since the last call, summed over runs."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Meter:
-    """Two callbacks that show progress: one for training steps, one for runs."""
+    """Two callbacks that show progress: one for training steps, one for where the work stands."""
 
-    on_steps: OnSteps
-    on_runs: Callable[[str], None]
-    """Called as a stack ends, with what has become of the study's runs so far."""
+    on_steps: OnSteps = lambda steps: None
+    on_standing: Callable[[Standing], None] = lambda standing: None
 
 
 Progress = Callable[[str, int], AbstractContextManager[Meter]]
 """(description of the work, its number of steps) -> a context with a Meter to report to."""
+UNSEEN = Meter()
 
 
 @contextmanager
 def silent(what: str, total: int) -> Iterator[Meter]:
     """A Progress that shows nothing."""
-    yield Meter(lambda steps: None, lambda words: None)
-
-
-def counted(ended: Mapping[str, results.Status], num_runs: int) -> str:
-    """How many runs ended how, in words."""
-    counts = Counter(ended.values())
-    rest = "".join(f", {counts[s]} {s}" for s in ("diverged", "failed") if counts[s])
-    return f"{counts['done']} of {num_runs} runs done{rest}"
+    yield UNSEEN

@@ -42,7 +42,7 @@ def perform(job: Job) -> Iterator[OfJob]:
         yield from _tried(job, set())
     else:
         _compile(job, job.graph_of)
-        yield Compiled()
+        yield Compiled(job.stepping.kind)
 
 
 def _compile(job: Job, config: RunConfig) -> None:
@@ -99,10 +99,12 @@ def _performed(job: Job) -> Iterator[OfJob]:
     steps = training(configs, dataset, device, way, start=start, until=job.until)
     while True:
         try:
-            yield Steps(next(steps))
+            advance = next(steps)
         except StopIteration as ended:
             trained: Trained = ended.value
             break
+        points = {job.configs[run].id: point for run, point in advance.points.items()}
+        yield Steps(advance.steps, points)
     for i, step in enumerate(trained.diverged_at):
         if step is not None:
             reason = f"the loss was not finite at step {step}"

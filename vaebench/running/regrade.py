@@ -26,7 +26,9 @@ from vaebench.models.priors import PRIORS
 from vaebench.results import Metric, Record
 from vaebench.running.environment import default_device
 from vaebench.running.grading import pictures
+from vaebench.running.meter import Progress, silent
 from vaebench.running.plan import stacks
+from vaebench.running.standing import Standing
 
 TOO_LARGE = "an evaluation must fit into memory: take fewer samples or images"
 Configured = tuple[Record, RunConfig]
@@ -45,7 +47,9 @@ class Request:
     """Names, or tables with scalars, as in a study; where there are none, those of the runs."""
 
 
-def regrade(request: Request, *, keep: bool = False) -> list[dict[str, Any]]:
+def regrade(
+    request: Request, *, keep: bool = False, progress: Progress = silent
+) -> list[dict[str, Any]]:
     """Grade recorded runs: a row per run and metric.
 
     `keep`: the figures also go into the records, beside those that they have, and what there is to
@@ -66,20 +70,30 @@ def regrade(request: Request, *, keep: bool = False) -> list[dict[str, Any]]:
         results.prepare(request.folder)
     fit, unfit = _parted(request.folder, records, keep)
     rows = [_refusal(record, reason) for record, reason in unfit]
-    for records, configs in _stacks(fit):
-        try:
-            with within_memory(TOO_LARGE):
-                graded, wanted = _graded(request, records, configs)
-                evaluation = evaluate(graded, wanted)
-        except InputError as error:
-            if request.gradings or request.num_samples is not None:
-                raise  # the request's fault; else it is what these runs were graded by
-            rows += [_refusal(record, str(error)) for record in records]
-        else:
-            rows += _rows(records, evaluation)
-            if keep:
-                rows += _kept(request.folder, records, evaluation, graded.dataset)
+    with progress(f"grading {len(fit)} runs", 0) as meter:
+        num_tried = len(unfit)
+        for records, configs in _stacks(fit):
+            rows += _rows_of_stack(request, records, configs, keep)
+            num_tried, refused = num_tried + len(records), sum(not row["metric"] for row in rows)
+            counts = {"done": num_tried - refused, "not graded": refused}
+            meter.on_standing(Standing(counts, len(fit) + len(unfit)))
     return rows
+
+
+def _rows_of_stack(
+    request: Request, records: Sequence[Record], configs: Sequence[RunConfig], keep: bool
+) -> list[dict[str, Any]]:
+    """The rows of runs that are graded side by side; one each where they cannot be graded."""
+    try:
+        with within_memory(TOO_LARGE):
+            graded, wanted = _graded(request, records, configs)
+            evaluation = evaluate(graded, wanted)
+    except InputError as error:
+        if request.gradings or request.num_samples is not None:
+            raise  # the request's fault; else it is what these runs were graded by
+        return [_refusal(record, str(error)) for record in records]
+    rows = _rows(records, evaluation)
+    return rows + (_kept(request.folder, records, evaluation, graded.dataset) if keep else [])
 
 
 def _rows(records: Sequence[Record], evaluation: Evaluation) -> list[dict[str, Any]]:

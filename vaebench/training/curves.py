@@ -117,6 +117,10 @@ class Log:
         self.steps_left -= self.every * len(runs) + not_taken
         return bool(gone) or step.index + 1 == self.until
 
+    def point(self, run: int) -> dict[str, float]:
+        """The last point of a run's curves."""
+        return {name: values[-1] for name, values in self.curves[run].items()}
+
     def goes_on(self, run: int) -> bool:
         """Whether a run has neither diverged nor run out of patience."""
         return run not in self.diverged_at and not self._is_out_of_patience(run)

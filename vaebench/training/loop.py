@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +37,16 @@ class Trained:
     """None for a run that diverged."""
     checkpoints: tuple[Checkpoint, ...] = ()
     """For each run of a stack that paused, what it goes on from; none for one that has ended."""
+
+
+@dataclass(frozen=True)
+class Advance:
+    """What training has done since it last said so."""
+
+    steps: int
+    """Steps, summed over runs; those that a leaving run does not take count as done."""
+    points: Mapping[int, Mapping[str, float]]
+    """The new point of the learning curve of each run, by its place in the stack."""
 
 
 def training_steps(
@@ -85,7 +95,7 @@ def train(
     steps = training(configs, dataset, device, make_blocks, start=start, until=until)
     while True:
         try:
-            on_steps(next(steps))
+            on_steps(next(steps).steps)
         except StopIteration as ended:
             return ended.value
 
@@ -98,7 +108,7 @@ def training(
     *,
     start: Sequence[Checkpoint] = (),
     until: int | None = None,
-) -> Generator[int, None, Trained]:
+) -> Generator[Advance, None, Trained]:
     """Train a stack to the end. A run that diverges or stops early leaves it; the others go on
     as if it had never been there. The model has the weights that each run keeps.
 
@@ -107,8 +117,7 @@ def training(
     others' numbers differ from those of a stack without a pause by rounding at most, and not at
     all where none left.
 
-    Yields the number of steps done since the last item, summed over runs; those that a leaving
-    run does not take count as done.
+    Yields at each point of the learning curve, and once more for steps after the last one.
     """
     start_of_outputs = outputs_at_mean(configs[0], dataset)
     model = build_stack(configs, dataset.image_shape, dataset.log_volume, start_of_outputs)
@@ -123,7 +132,7 @@ def training(
         for step in steps:
             left, leaves = log.steps_left, log.runs_leave(step, part, runs)
             if log.steps_left < left:
-                yield left - log.steps_left
+                yield Advance(left - log.steps_left, {run: log.point(run) for run in runs})
             progress = step.progress
             if leaves:
                 break
@@ -137,7 +146,7 @@ def training(
     paused = () if until is None else checkpoints(model, log, runs, progress)
     put_back(model, graded(part, progress), runs)
     if log.steps_left:  # those after the last point
-        yield log.steps_left
+        yield Advance(log.steps_left, {})
     log.finish(model)
     everyone = range(len(configs))
     diverged_at = tuple(log.diverged_at.get(run) for run in everyone)

@@ -27,7 +27,7 @@ from vaebench.diagnostics.gradients.replicas import (
 from vaebench.diagnostics.gradients.timing import Lap, race
 from vaebench.objectives.entry import Side
 from vaebench.ops.noise import Noise, key, normals
-from vaebench.running.coordinate import OnSteps
+from vaebench.running.meter import OnSteps
 from vaebench.training.isolation import check_isolated
 
 Row = dict[str, Any]

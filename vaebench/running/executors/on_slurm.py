@@ -101,7 +101,7 @@ def run_on_slurm(
 def perform_there(jobs: Sequence[Job], out: Path, cores: int) -> None:
     """What a task does: perform its jobs on the machine that it is on, and record them."""
     settled = {run: how for run in _runs(jobs) if (how := results.status(out, run)) in SETTLED}
-    account = Account(out, lambda steps: None, lambda ended: None, settled)
+    account = Account(out, settled)
     left = [part for job in jobs if (part := without(job, settled)).configs]
     if left:
         stacks, num_workers = _for_this_machine(left, this_machine(min(cores, num_cores())))

@@ -15,11 +15,13 @@ from vaebench import results
 from vaebench.config import RunConfig
 from vaebench.results import Record
 from vaebench.running.cluster import Cluster
-from vaebench.running.coordinate import Account, OnSteps, Session
+from vaebench.running.coordinate import Account, Session
 from vaebench.running.environment import default_device
 from vaebench.running.events import Event
 from vaebench.running.executors import EXECUTORS
 from vaebench.running.job import Conclude, Job, Needs, paused
+from vaebench.running.listeners import NOBODY, Audience
+from vaebench.running.meter import Meter
 from vaebench.running.plan import stacks
 from vaebench.running.schedule import schedule
 from vaebench.running.sweeps.judging import pausing
@@ -50,6 +52,7 @@ class Place:
     plugins: Sequence[str]
     conclude: Conclude
     """What workers do with runs that have come to their end."""
+    audience: Audience = NOBODY
 
     def of(self, stage: Stage) -> Path:
         """The results folder of a stage."""
@@ -61,7 +64,7 @@ class Place:
             results.prepare(self.of(stage))
 
     def train(
-        self, parts: Sequence[Part], session: Session, on_steps: OnSteps
+        self, parts: Sequence[Part], session: Session, meter: Meter
     ) -> list[dict[str, Record]]:
         """Train the runs of each part to the end of its stage, and read their records by id.
 
@@ -77,7 +80,7 @@ class Place:
                 for config in job.configs:
                     results.remove(self.of(stage), "runs", config.id)
             if jobs:
-                account = Account(self.of(stage), on_steps, lambda ended: None, {})
+                account = Account(self.of(stage), {}, meter, self.audience)
                 ordered = schedule(jobs, self.num_workers())
                 perform = functools.partial(self._perform, self.of(stage))
                 session.carry_out(ordered, perform, account)

@@ -15,7 +15,8 @@ from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
 from vaebench.report.training import ended
 from vaebench.results import Record
-from vaebench.running.coordinate import OnSteps, Session
+from vaebench.running.coordinate import Session
+from vaebench.running.meter import Meter
 from vaebench.running.sweeps.clock import Clock
 from vaebench.running.sweeps.goals import Goals
 from vaebench.running.sweeps.outcome import Amount, Cost, Outcome, cost_of, in_full
@@ -153,7 +154,7 @@ class Rounds:
             )
         return Contender(trial, runs, tuned.clock.step_ms(runs))
 
-    def play(self, batches: Sequence[Batch], session: Session, on_steps: OnSteps) -> None:
+    def play(self, batches: Sequence[Batch], session: Session, meter: Meter) -> None:
         """Train the trials of a round in stages; after each but the last, decide which go on.
 
         Trials of one variant are judged in the order of their slots, and when all have come to the
@@ -162,7 +163,7 @@ class Rounds:
         for index in range(max(len(batch.stages) for batch in batches)):
             playing = [batch for batch in batches if index < len(batch.stages)]
             parts = [batch.part(index) for batch in playing]
-            records = self.place.train(parts, session, on_steps)
+            records = self.place.train(parts, session, meter)
             for batch, of_batch in zip(playing, records, strict=True):
                 stage, is_last = batch.stages[index], index == len(batch.stages) - 1
                 for contender in batch.going():

@@ -19,6 +19,7 @@ from vaebench.config.sweep import Budget
 from vaebench.running.checks import check
 from vaebench.running.cluster import NO_CLUSTER, Cluster
 from vaebench.running.harness import time_all, train_all
+from vaebench.running.listeners import NOBODY, Audience
 from vaebench.running.meter import Progress, silent
 from vaebench.running.sweeps.clock import Clock
 from vaebench.running.sweeps.figures import folder_names, write_figures
@@ -32,6 +33,7 @@ from vaebench.running.sweeps.rounds import Batch, Rounds, Tuned
 from vaebench.running.sweeps.samplers import SAMPLERS, Sampling
 from vaebench.running.sweeps.search import Search
 from vaebench.running.sweeps.setting import Setting, made
+from vaebench.running.sweeps.standing import of_round, standing
 from vaebench.running.sweeps.steppings import Steppings
 from vaebench.running.sweeps.storage import (
     closing,
@@ -85,6 +87,7 @@ def sweep(
     timings: bool = True,
     figures: bool = False,
     progress: Progress = silent,
+    audience: Audience = NOBODY,
 ) -> pd.DataFrame:
     """Tune every variant of a study with the same budget; returns all trials, best first.
 
@@ -104,7 +107,8 @@ def sweep(
     database = open_database(url) if url else None
     results.prepare(out)
     conclude = functools.partial(judged, graded=planned.goals.graded)
-    place = Place(out / "trials", study.name, executor, workers, cluster, plugins, conclude)
+    folder = out / "trials"
+    place = Place(folder, study.name, executor, workers, cluster, plugins, conclude, audience)
     with results.alone(out), closing(database or open_journal(out / "sweep.journal")) as kept:
         with storing(url or str(out / "sweep.journal")):
             tuned = _searches(planned, kept, compiles)
@@ -125,6 +129,7 @@ def sweep(
                 compiles=compiles,
                 plugins=plugins,
                 progress=progress,
+                audience=audience,
             )
             if timings:
                 time_all(runs, out, study.name, progress=progress)
@@ -213,10 +218,13 @@ def _search(
         if batches:
             place.num_workers()  # refused, where there is no such place, before anything is said
         with progress(words, 0) as meter, place.session() as session:
+            target = planned.goals.targets[0]
+            stands = standing(tuned, target, planned.amount)
             while batches:
-                rounds.play(batches, session, meter.on_steps)
+                rounds.play(batches, session, of_round(stands, meter))
                 rounds.tell(batches)
-                meter.on_runs(_counted(tuned))
+                stands = standing(tuned, target, planned.amount)
+                meter.on_standing(stands)
                 batches = _asked(rounds, tuned)
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"{_counted(tuned)}, of {planned.amount} for each variant")

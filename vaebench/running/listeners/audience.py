@@ -1,0 +1,64 @@
+"""The listeners of a study, told one after another; one that raises is left out from then on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from vaebench.config import RunConfig
+from vaebench.core.errors import InputWarning, first_line
+from vaebench.results import Record
+from vaebench.running.listeners.entry import LISTENERS, Listener
+
+
+class Audience:
+    """Some listeners as one. No fault of theirs reaches the study: it is said once."""
+
+    def __init__(self, listeners: Iterable[Listener] = ()) -> None:
+        self._listeners = list(listeners)
+
+    def run_started(self, config: RunConfig) -> None:
+        """Tell all of them, as the other methods do."""
+        self._each(lambda listener: listener.run_started(config))
+
+    def curve_point(self, run: str, point: Mapping[str, float]) -> None:
+        self._each(lambda listener: listener.curve_point(run, point))
+
+    def run_recorded(self, record: Record) -> None:
+        self._each(lambda listener: listener.run_recorded(record))
+
+    def close(self) -> None:
+        self._each(lambda listener: listener.close())
+
+    def _each(self, tell: Callable[[Listener], None]) -> None:
+        for listener in [*self._listeners]:
+            try:
+                tell(listener)
+            except Exception as error:
+                self._listeners.remove(listener)
+                warnings.warn(
+                    f"the listener {type(listener).__name__} is left out from here on, the runs "
+                    f"are not: it raised {type(error).__name__}: {first_line(error)}",
+                    InputWarning,
+                    stacklevel=4,
+                )
+
+
+NOBODY = Audience()
+
+
+@contextmanager
+def audience_of(listeners: Iterable[Listener]) -> Iterator[Audience]:
+    """An audience of these listeners, which are closed at the end of this context."""
+    audience = Audience(listeners)
+    try:
+        yield audience
+    finally:
+        audience.close()
+
+
+def opened(texts: Sequence[str]) -> list[Listener]:
+    """The listeners that texts such as tensorboard:FOLDER name. Raises InputError."""
+    named = [text.partition(":") for text in texts]
+    return [LISTENERS[name](target) for name, _, target in named]
