@@ -52,6 +52,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which cannot resolve names o
     from vaebench.running.harness import run as run
     from vaebench.running.listeners import Listener as Listener
     from vaebench.running.listeners import listener as listener
+    from vaebench.running.trained import TrainedModel as TrainedModel
+    from vaebench.running.trained import load_model as load_model
 
 __version__ = "0.1.0"
 
@@ -77,6 +79,7 @@ _HOMES = {
     "listener": "running.listeners",
     "Listener": "running.listeners",
     "load": "results",
+    "load_model": "running.trained",
     "loss": "objectives.elsewhere",
     "model": "models.networks",
     "ModelConfig": "config",
@@ -95,6 +98,7 @@ _HOMES = {
     "Support": "models.likelihoods",
     "Terms": "models.terms",
     "TrainConfig": "config",
+    "TrainedModel": "running.trained",
     "uniforms": "ops.noise",
     "with_axis": "core.hyper",
 }

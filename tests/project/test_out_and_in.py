@@ -2,6 +2,9 @@
 
 import re
 
+import pytest
+
+import vaebench as vb
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs" / "out-and-in.md").read_text()
@@ -20,3 +23,26 @@ def test_the_loop_lowers_its_loss():
     first = float(names["loss"].detach())
     exec(loop, names)
     assert float(names["loss"].detach()) < first - 1.0
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """What the block that loads has bound, and the folder that it ran in, with the study's runs."""
+    folder, names = tmp_path_factory.mktemp("page"), {}
+    (study,), (block,) = (blocks(kind, "A trained model in Python") for kind in ("toml", "python"))
+    (folder / "small.toml").write_text(study)
+    vb.run(folder / "small.toml", folder / "small", executor="inline", timings=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        exec(block, names)
+    return names, folder
+
+
+def test_the_loaded_model_gives_the_shapes_that_are_written_beside(small):
+    names, _ = small
+    (block,) = blocks("python", "A trained model in Python")
+    written = re.findall(r"^(\w+).* = .*  # \[([\d, ]+)\]", block, re.MULTILINE)
+    assert len(written) == 7
+    for name, shape in written:
+        assert list(names[name].shape) == [int(n) for n in shape.split(",")], name
+    assert {"nll", "active_units"} <= set(names["figures"]["metric"])

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vaebench.core.errors import InputError
 from vaebench.data.arrays import fingerprint, is_binary
 from vaebench.data.images import Images, span, unit
 from vaebench.data.lookup import Stamp, find, stamp
-from vaebench.data.parts import PARTS, Part, PartName, Parts, split
+from vaebench.data.parts import PARTS, Part, PartName, Parts, alike, split
 from vaebench.data.request import Request
 from vaebench.data.scaling import standardised
 from vaebench.data.values import Values, are_intensities
@@ -92,6 +95,17 @@ class Dataset:
         set that all runs share, so that runs are compared on the same draws.
         """
         return self.observations(name, epoch).whole()
+
+    def tested_on(self, x: NDArray[Any]) -> Dataset:
+        """This data set with other examples as its test part, stored and read as its own are.
+
+        x is [N, *image_shape] or [N, P]. Raises InputError for numbers of another shape or kind.
+        """
+        stored = np.ascontiguousarray(x)
+        part = alike(self.train, stored, self.image_shape, self.values)
+        content = hashlib.sha256(f"{self.fingerprint} {stored.dtype.str} {stored.shape} ".encode())
+        content.update(stored.data)
+        return replace(self, test=part, fingerprint=content.hexdigest()[:16])
 
     def observations(self, name: PartName, epoch: int = 0) -> Images:
         """The same, drawn as they are read, a few at a time: an image has the same draws in any

@@ -17,6 +17,7 @@ from vaebench.data.arrays import Arrays, in_bytes, rows_at_once
 from vaebench.data.folder import read_in_place
 from vaebench.data.images import Images
 from vaebench.data.request import Request
+from vaebench.data.values import KINDS, Values, are_intensities
 from vaebench.ops.images import Reading
 from vaebench.ops.noise import Noise, key, permutations
 
@@ -108,6 +109,47 @@ def part_of(arrays: Arrays, name: PartName, rows: Rows | None = None) -> Part:
     """Some rows of a stored part, or all."""
     y, factors = (_integers(arrays.parts.get(f"{kind}_{name}"), rows) for kind in ("y", "factors"))
     return Part(_images(arrays, name, rows), y, factors)
+
+
+def alike(part: Part, x: NDArray[Any], image_shape: tuple[int, ...], values: Values | None) -> Part:
+    """Other examples [N, *image_shape] or [N, P] as a part that is read as another part is.
+
+    Raises InputError for numbers of another shape, type or kind.
+    """
+    num_pixels, like = math.prod(image_shape), part.images
+    if len(x) == 0 or x.shape[1:] not in (image_shape, (num_pixels,)):
+        raise InputError(
+            f"examples must have shape [N, {', '.join(map(str, image_shape))}], or [N, "
+            f"{num_pixels}]; got {tuple(x.shape)}"
+        )
+    reading = Reading(like.reading.white, scaling=like.reading.scaling)
+    if in_bytes(x.dtype) and like.stored.dtype == torch.uint8:
+        stored = torch.from_numpy(x.view(np.uint8).reshape(-1, num_pixels).copy())
+    else:
+        _check_numbers(x, like, values)
+        stored = torch.from_numpy(x.astype(np.float32).reshape(-1, num_pixels))
+    return Part(Images(stored, reading), None)
+
+
+def _check_numbers(x: NDArray[Any], like: Images, values: Values | None) -> None:
+    """Raises InputError for numbers that are not on the scale of the training part."""
+    intensities = are_intensities(values)
+    if x.dtype.kind not in ("f" if intensities else "biuf") or not np.isfinite(x).all():
+        stored = "bytes" if like.stored.dtype == torch.uint8 else "floats"
+        raise InputError(
+            f"examples must be finite numbers, stored as the training part is, in {stored}; got "
+            f"{x.dtype}: divide bytes by 255 to have intensities as floats"
+        )
+    if like.stored.dtype == torch.uint8 and intensities and not ((x >= 0) & (x <= 1)).all():
+        raise InputError(
+            f"examples in floats must be intensities in [0, 1], as the training part's are when "
+            f"they are read; got {x.min():g} to {x.max():g}: divide by {like.reading.white:g}"
+        )
+    if values is not None and not (right := KINDS[values].holds(x)).all():
+        raise InputError(
+            f"examples must be {KINDS[values].described}, as the training part's are; got "
+            f"{x[~right][0]:g}"
+        )
 
 
 def _integers(stored: NDArray[Any] | None, rows: Rows | None) -> Tensor | None:

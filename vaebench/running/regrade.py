@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,24 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
-from torch import Tensor
 
 from vaebench import results
-from vaebench.config import RunConfig, convert, evaluation_settings
-from vaebench.config.build import build_stack, load_data, subject
+from vaebench.config import RunConfig, evaluation_settings
+from vaebench.config.build import load_data, subject
 from vaebench.core.errors import InputError, InputWarning, StorageError, near_match
 from vaebench.core.memory import within_memory
 from vaebench.data import Dataset
 from vaebench.evaluation import Evaluation, Subject, budget, evaluate
-from vaebench.models import VAE
-from vaebench.models.likelihoods import LIKELIHOODS
-from vaebench.models.priors import PRIORS
 from vaebench.results import Metric, Record
-from vaebench.running.environment import default_device
 from vaebench.running.grading import pictures
 from vaebench.running.meter import Progress, silent
 from vaebench.running.plan import stacks
+from vaebench.running.restoring import configured, restored
 from vaebench.running.standing import Standing
 
 TOO_LARGE = "an evaluation must fit into memory: take fewer samples or images"
@@ -161,52 +155,13 @@ def _parted(
     fit, unfit = [], []
     for record in records:
         try:
-            fit.append((record, _checked(folder, record, keep)))
+            config = configured(folder, record)
+            if keep:
+                results.examples(folder, record.run)  # must be readable: the new ones join them
+            fit.append((record, config))
         except InputError as error:
             unfit.append((record, str(error)))
     return fit, unfit
-
-
-def _checked(folder: Path, record: Record, keep: bool) -> RunConfig:
-    """A run's configuration, once its weights are known to fit it and to be finite.
-
-    Raises InputError where anything that grading reads of the run is missing or damaged.
-    """
-    config: RunConfig = convert(record.config, RunConfig)
-    expected = _shapes(config)
-    weights = _weights(folder, record)
-    if {name: tuple(w.shape) for name, w in weights.items()} != expected:
-        raise InputError(
-            f"the weights of {record.run} must have the shapes of its configuration; they are "
-            f"another model's: delete its record and run it again"
-        )
-    if not all(w.isfinite().all() for w in weights.values()):
-        raise InputError(
-            f"the weights of {record.run} must be finite; they are not: delete its record and "
-            f"run it again"
-        )
-    if keep:
-        results.examples(folder, record.run)  # must be readable, as the new ones join them
-    return config
-
-
-def _shapes(config: RunConfig) -> dict[str, tuple[int, ...]]:
-    """The shapes of a run's weights, by name. Raises InputError where no model can be made."""
-    for registry, choice in ((LIKELIHOODS, config.likelihood), (PRIORS, config.prior)):
-        if missing := registry[choice.name].hyper.keys() - choice.hyper.keys():
-            raise InputError(f"its {choice.name!r} must have {', '.join(sorted(missing))}")
-    try:
-        return {name: tuple(w.shape) for name, w in _untrained([config]).state_dict().items()}
-    except InputError:
-        raise
-    except Exception as error:  # a damaged configuration may make the model raise anything
-        raise InputError(f"no model can be made of its configuration: {error!r}") from error
-
-
-def _untrained(configs: Sequence[RunConfig]) -> VAE:
-    """A model of these runs, to which weights are to be loaded."""
-    dataset = load_data(configs[0].data)
-    return build_stack(configs, dataset.image_shape, dataset.log_volume)
 
 
 def _stacks(runs: Sequence[Configured]) -> Iterator[tuple[list[Record], list[RunConfig]]]:
@@ -228,9 +183,7 @@ def _graded(
     if request.num_samples is not None:
         changes["num_samples"] = request.num_samples
     settings = evaluation_settings(msgspec.to_builtins(configs[0].evaluate) | changes)
-    model = _untrained(configs).to(default_device())
-    weights = [_weights(request.folder, record) for record in records]
-    model.load_state_dict({name: torch.cat([w[name] for w in weights]) for name in weights[0]})
+    model = restored(request.folder, records, configs)
     graded = subject(model, load_data(configs[0].data), configs)
     return replace(graded, num_samples=settings.num_samples), settings.wanted
 
@@ -249,15 +202,3 @@ def _row(record: Record, metric: Metric) -> dict[str, Any]:
         "study": record.study,
         **msgspec.structs.asdict(metric),
     }
-
-
-def _weights(folder: Path, record: Record) -> dict[str, Tensor]:
-    """The recorded weights of a run, by name. Raises InputError where the file is damaged."""
-    content = results.read_weights(folder, record)
-    try:
-        loaded = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-        return {str(name): weights.detach() for name, weights in loaded.items()}
-    except Exception as error:  # torch has no list of what a damaged file makes it raise
-        raise InputError(
-            f"the weights file of {record.run} is damaged: delete its record and run it again"
-        ) from error

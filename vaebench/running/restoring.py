@@ -1,0 +1,80 @@
+"""Recorded runs as models again, from their configuration and their weights."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vaebench import results
+from vaebench.config import RunConfig, convert
+from vaebench.config.build import build_stack, load_data
+from vaebench.core.errors import InputError
+from vaebench.models import VAE
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.priors import PRIORS
+from vaebench.results import Record
+from vaebench.running.environment import default_device
+
+
+def configured(folder: Path, record: Record) -> RunConfig:
+    """A run's configuration, once its weights are known to fit it and to be finite.
+
+    Raises InputError where weights or data are missing, or damaged.
+    """
+    config: RunConfig = convert(record.config, RunConfig)
+    expected = _shapes(config)
+    weights = _weights(folder, record)
+    if {name: tuple(w.shape) for name, w in weights.items()} != expected:
+        raise InputError(
+            f"the weights of {record.run} must have the shapes of its configuration; they are "
+            f"another model's: delete its record and run it again"
+        )
+    if not all(w.isfinite().all() for w in weights.values()):
+        raise InputError(
+            f"the weights of {record.run} must be finite; they are not: delete its record and "
+            f"run it again"
+        )
+    return config
+
+
+def restored(folder: Path, records: Sequence[Record], configs: Sequence[RunConfig]) -> VAE:
+    """The stack of these runs with their recorded weights, where models are by default."""
+    model = _untrained(configs).to(default_device())
+    weights = [_weights(folder, record) for record in records]
+    model.load_state_dict({name: torch.cat([w[name] for w in weights]) for name in weights[0]})
+    return model
+
+
+def _shapes(config: RunConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of a run's weights, by name. Raises InputError where no model can be made."""
+    for registry, choice in ((LIKELIHOODS, config.likelihood), (PRIORS, config.prior)):
+        if missing := registry[choice.name].hyper.keys() - choice.hyper.keys():
+            raise InputError(f"its {choice.name!r} must have {', '.join(sorted(missing))}")
+    try:
+        return {name: tuple(w.shape) for name, w in _untrained([config]).state_dict().items()}
+    except InputError:
+        raise
+    except Exception as error:  # a damaged configuration may make the model raise anything
+        raise InputError(f"no model can be made of its configuration: {error!r}") from error
+
+
+def _untrained(configs: Sequence[RunConfig]) -> VAE:
+    """A model of these runs, to which weights are to be loaded."""
+    dataset = load_data(configs[0].data)
+    return build_stack(configs, dataset.image_shape, dataset.log_volume)
+
+
+def _weights(folder: Path, record: Record) -> dict[str, Tensor]:
+    """The recorded weights of a run, by name. Raises InputError where the file is damaged."""
+    content = results.read_weights(folder, record)
+    try:
+        loaded = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        return {str(name): weights.detach() for name, weights in loaded.items()}
+    except Exception as error:  # torch has no list of what a damaged file makes it raise
+        raise InputError(
+            f"the weights file of {record.run} is damaged: delete its record and run it again"
+        ) from error

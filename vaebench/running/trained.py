@@ -1,0 +1,245 @@
+"""The trained model of one recorded run, as plain tensors without the axis of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from vaebench import results
+from vaebench.config import RunConfig, evaluation_settings
+from vaebench.config.build import load_data, subject
+from vaebench.core.errors import InputError
+from vaebench.core.plugins import load_plugins
+from vaebench.data import Dataset
+from vaebench.evaluation import Bounds, Subject, bounds, evaluate
+from vaebench.evaluation.codes.usage import posterior_mean
+from vaebench.models import VAE
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.posteriors import Drawing
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise, key
+from vaebench.results import Record
+from vaebench.running.restoring import configured, restored
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AT_ONCE = 1000
+"""Rows that go through a network at once."""
+NUM_NAMED = 5
+"""Runs that a message names, at most, where several are meant."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained VAE. B examples, K samples, D numbers of a code, P pixels, n numbers for a pixel.
+
+    Examples are arrays as the data set stores them, [B, *image_shape] or [B, P]: bytes, or floats;
+    scaling and binarisation are the run's. Images are given in the units of what is stored, bytes
+    as intensities in [0, 1]. What is drawn is a function of `seed`. Gradients flow through `decode`
+    and `mean_image` to codes that ask for them.
+    """
+
+    run: str
+    config: RunConfig
+    vae: VAE
+    dataset: Dataset
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The axes of a stored example."""
+        return self.dataset.image_shape
+
+    def observe(self, x: ArrayLike) -> Tensor:
+        """Examples as the model sees them, scaled and binarised: [B, P] float32.
+
+        Raises InputError for numbers of another shape or kind, as do all that take examples.
+        """
+        return self._tested_on(x).observe("test").to(self.vae.like)
+
+    def encode(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x): [B, D] each.
+
+        Raises InputError where the family has no formula for them, as flows: `draw` has samples.
+        """
+
+        def moments(rows: Tensor) -> Tensor:
+            q = self.vae.posterior(rows[None])
+            return torch.stack([q.mean[0], q.log_var[0]], 1)
+
+        try:
+            mu, log_var = _in_parts(moments, self.observe(x)).unbind(1)
+        except InputError as error:
+            raise InputError(f"{error}; draw(x, num_samples) gives samples") from None
+        return mu, log_var
+
+    def draw(self, x: ArrayLike, num_samples: int = 1, seed: int = 0) -> Tensor:
+        """Samples of q(z|x): [K, B, D]."""
+        drawing = Drawing(_noise(seed, "codes"), num_samples, densities)
+        return self.vae.posterior(self.observe(x)[None]).draw(drawing).z[:, 0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """What the likelihood takes, such as logits, of codes: [..., D] -> [..., n P]."""
+        return self._of_codes(self.vae.decode, z)
+
+    def mean_image(self, z: Tensor) -> Tensor:
+        """E[x|z] of codes: [..., D] -> [..., *image_shape]. Counts are those of examples whose
+        pixels have one count on average, where the library size is taken as known."""
+        return self._images(self._of_codes(self.vae.mean_image, z))
+
+    def reconstruct(self, x: ArrayLike, seed: int = 0) -> Tensor:
+        """E[x|z] at the mean code of each example, of samples where it has no formula:
+        [B, *image_shape]. A library size that is taken as known is the example's."""
+
+        def means(rows: Tensor) -> Tensor:
+            mean = posterior_mean(self.vae.posterior(rows[None]), _noise(seed, "reconstructions"))
+            return self.vae.mean_image(mean[None], rows[None])[0, 0]
+
+        return self._images(_in_parts(means, self.observe(x)))
+
+    def sample(self, num: int, seed: int = 0) -> Tensor:
+        """E[x|z] for codes drawn from the prior: [num, *image_shape]."""
+        z = self.vae.prior().sample(_noise(seed, "samples"), num, self.vae.latent)
+        return self.mean_image(z[0].to(self.vae.like))
+
+    def traverse(
+        self, x: ArrayLike, values: Sequence[float], dimensions: Sequence[int] | None = None
+    ) -> Tensor:
+        """E[x|z] where single numbers of the mean code of the first example are replaced.
+
+        [dimensions, values, *image_shape]; every dimension where none are named. Raises InputError
+        for a dimension that is not there.
+        """
+        mean = posterior_mean(self.vae.posterior(self.observe(x)[None, :1]), _noise(0, "codes"))
+        code = mean[0, 0]
+        chosen = range(len(code)) if dimensions is None else dimensions
+        if wrong := [d for d in chosen if not 0 <= d < len(code)]:
+            raise InputError(f"dimensions must be from 0 to {len(code) - 1}; got {wrong[0]}")
+        paths = code.repeat(len(chosen), len(values), 1)
+        for row, dimension in enumerate(chosen):
+            paths[row, :, dimension] = torch.as_tensor(values).to(code)
+        return self.mean_image(paths)
+
+    def bounds(self, x: ArrayLike, num_samples: int = 100, seed: int = 0) -> Bounds:
+        """ELBO, importance-weighted NLL and their parts for each example, in nats: [B] each."""
+        rows, noise = self.observe(x), _noise(seed, "bounds")
+        values = bounds(self.vae, rows, noise, num_samples=num_samples)
+        return Bounds(*(value[0] for value in vars(values).values()))
+
+    def grade(
+        self,
+        x: ArrayLike,
+        gradings: Sequence[Any] = ("likelihood",),
+        num_samples: int | None = None,
+    ) -> pd.DataFrame:
+        """Figures of gradings with these examples as the test part, a row for each metric.
+
+        Names, or tables with scalars as in a study; K is the run's where none is given. They draw
+        what the run's own evaluation drew. Raises InputError for a grading that refuses.
+        """
+        import pandas as pd
+
+        settings = msgspec.to_builtins(self.config.evaluate) | {"gradings": list(gradings)}
+        if num_samples is not None:
+            settings["num_samples"] = num_samples
+        evaluate_by = evaluation_settings(settings)
+        graded: Subject = subject(self.vae, self._tested_on(x), [self.config])
+        graded = replace(graded, num_samples=evaluate_by.num_samples)
+        evaluation = evaluate(graded, evaluate_by.wanted)
+        metrics = results.metrics(evaluation.grades, 0)
+        return pd.DataFrame([msgspec.structs.asdict(metric) for metric in metrics])
+
+    def _tested_on(self, x: ArrayLike) -> Dataset:
+        """The data set with other test examples. Raises InputError."""
+        import numpy as np
+
+        dataset = self.dataset.tested_on(np.asarray(x))
+        observed = dataset.observations("test")
+        LIKELIHOODS[self.config.likelihood.name].check_support(observed, "what is given")
+        return dataset
+
+    def _of_codes(self, function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+        """Apply a function of codes [K, S, B, D] to codes [..., D]. Raises InputError."""
+        width = self.vae.family.posterior.code_width(self.vae.latent)
+        if z.shape[-1:] != (width,):
+            raise InputError(f"codes must be [..., {width}]; got {tuple(z.shape)}")
+        rows = z.reshape(-1, width).to(self.vae.like)
+        out = _in_parts(lambda part: function(part[None, None])[0, 0], rows)
+        return out.view(*z.shape[:-1], -1)
+
+    def _images(self, means: Tensor) -> Tensor:
+        """Images [..., P] in the units of what is stored: [..., *image_shape]."""
+        scaling = self.dataset.train.images.to(means).reading.scaling
+        if scaling is not None:
+            means = means * scaling.scale + scaling.shift
+        return means.unflatten(-1, self.image_shape)
+
+
+def load_model(
+    folder: str | Path, run: str | Sequence[str], *, plugins: Sequence[str] = ()
+) -> TrainedModel:
+    """The trained model of one run of a results folder.
+
+    `run`: its id, the beginning of it, or conditions that hold of it alone, in the words of
+    `vaebench runs`: ["objective=iwae", "seed=0"]. `plugins`: files of your own that it was made
+    with. Raises InputError where there is no such run, or several, and where it has no weights.
+    """
+    load_plugins(plugins)
+    record = recorded_run(Path(folder), run)
+    config = configured(Path(folder), record)
+    model = restored(Path(folder), [record], [config]).requires_grad_(False)
+    return TrainedModel(record.run, config, model, load_data(config.data))
+
+
+def recorded_run(folder: Path, run: str | Sequence[str]) -> Record:
+    """The one finished run that is meant: see `load_model`. Raises InputError."""
+    texts = [run] if isinstance(run, str) else list(run)
+    done = results.selected(folder, results.conditions(["status=done"]))
+    if len(texts) == 1 and not set(texts[0]) & set("=<>!"):
+        chosen = [name for name in done["run"] if name.startswith(texts[0])]
+        if not chosen:
+            raise InputError(
+                f"no finished run {texts[0]!r} in {folder}; `vaebench runs {folder}` lists the "
+                f"{len(done)} that there are"
+            )
+    else:
+        wanted = results.conditions([*texts, "status=done"])
+        chosen = list(results.selected(folder, wanted)["run"])
+        if not chosen:
+            raise InputError(
+                f"no finished run of {folder} has {' '.join(texts)}; `vaebench runs {folder}` "
+                f"lists what there is"
+            )
+    if len(chosen) > 1:
+        raise InputError(f"{' '.join(texts)!r} is each of {_named(done, chosen)}: say which")
+    record = results.read(folder, chosen[0])
+    if not record.config:
+        raise InputError(
+            f"{record.run} is a model from elsewhere, of which no weights are recorded: load it "
+            f"where it was trained"
+        )
+    return record
+
+
+def _named(done: pd.DataFrame, chosen: Sequence[str]) -> str:
+    """Some runs by id, variant and seed."""
+    rows = done.set_index("run").loc[list(chosen[:NUM_NAMED])]
+    words = [f"{run} ({row['variant']}, seed {row['seed']})" for run, row in rows.iterrows()]
+    more = len(chosen) - len(words)
+    return ", ".join(words) + (f" and {more} more" if more else "")
+
+
+def _noise(seed: int, purpose: str) -> Noise:
+    return Noise((key(seed, purpose),))
+
+
+def _in_parts(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """A function of rows, some of them at a time."""
+    return torch.cat([function(part) for part in rows.split(AT_ONCE)])
