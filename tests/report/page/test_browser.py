@@ -2,10 +2,13 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.report.page.test_render import page_of
+from tests.report.page.test_sheets import exhibit
 from tests.report.test_tables import RECORDS
+from vaebench import results
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
@@ -14,12 +17,21 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium"),
 ]
+EXHIBITS = [
+    exhibit(np.zeros((2, 3, 4, 4, 1), np.uint8), "images", "original", "back", name="strips"),
+    exhibit(np.zeros((2, 3, 4, 4, 3), np.uint8), name="sheet"),
+    exhibit(np.ones((2, 3, 5), np.float32), "lines", "original", "back", name="lines"),
+    exhibit(np.ones((1, 2, 5), np.float32), "columns", "mean", name="columns"),
+]
 PHONE, DESK = 380, 1400
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
+    results.prepare(folder)
+    for one in RECORDS:
+        results.write_part(folder, "exhibits", one.run, results.pack_exhibits(EXHIBITS))
     page_of(folder, RECORDS)
     return (folder / "report" / "report.html").as_uri()
 

@@ -15,9 +15,9 @@ NUM_DRAWN = 10
 
 
 @exhibit(
-    caption="Above what is drawn from the model, below the training example that is nearest to it "
-    "by squared distance. Pairs that are alike to the detail are copies, not samples; a blurred "
-    "example is near to many and copies none.",
+    caption="What is drawn from the model, and the training example that is nearest to each by "
+    "squared distance. Pairs that are alike to the detail are copies, not samples; what is blurred "
+    "is near to many and copies none.",
     source="Kingma & Welling 2014; Yoon et al. 2023",
     fits=can_be_seen,
     row_names=("sample", "nearest in training"),

@@ -13,8 +13,8 @@ NUM_EXAMPLES = 10
 
 
 @exhibit(
-    caption="Above a test example, below what the model gives back: the mean of p(x|z) at the "
-    "posterior mean. Sharp copies alone are no good model: see the rate that they cost.",
+    caption="Test examples, and what the model gives back of each: the mean of p(x|z) at the "
+    "posterior mean. Sharp copies alone make no good model: see the rate that they cost.",
     source="Kingma & Welling 2014",
     fits=can_be_seen,
     row_names=("original", "reconstruction"),

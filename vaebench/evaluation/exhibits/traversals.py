@@ -17,9 +17,9 @@ REACH = (0.02, 0.98)
 
 
 @exhibit(
-    caption="In each row one dimension of a test example's code moves through the values that the "
-    "data take, the others stay; the dimensions that vary most come first. A row that does not "
-    "change is a dimension that the decoder ignores.",
+    caption="In each row, or panel, one dimension of a test example's code moves through the "
+    "values that the data take, the others stay; the dimensions that vary most come first. What "
+    "does not change is a dimension that the decoder ignores.",
     source="Higgins et al. 2017, figure 2",
     fits=can_be_seen,
 )

@@ -5,7 +5,8 @@ answer.py    which variant is best, and how sure that is, in words
 rankings.py  the tables
 points.py    the rounded numbers that charts show, once for all of them
 charts.py    the charts that show them
-pictures.py  images of the runs
+pictures.py  which runs are seen, and in which galleries
+sheets.py    how what is seen of a run is drawn
 provenance.py what was run, where and on what
 """
 

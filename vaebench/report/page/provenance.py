@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,8 @@ class Member:
     run: str
     seed: int
     status: str
-    nll: str
+    score: float
+    """Its NLL; NaN where it has none."""
     steps: str
     reason: str
 
@@ -74,16 +76,12 @@ def members(
             run,
             int(seed),
             status,
-            _number(scores.get(run)),
+            float(scores.get(run, math.nan)),
             "" if pd.isna(steps) else str(steps),
             _last_line(reason),
         )
         by_place.setdefault(places[tuple(keys)], []).append(member)
     return {place: sorted(ones, key=lambda one: one.seed) for place, ones in by_place.items()}
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or value != value else f"{value:.2f}"
 
 
 def _last_line(reason: object) -> str:

@@ -18,7 +18,7 @@ from vaebench.core.shown import plain
 from vaebench.report.evidence import Evidence
 from vaebench.report.page.answer import answers
 from vaebench.report.page.charts import CONFIG, bundle, charts
-from vaebench.report.page.pictures import pictures
+from vaebench.report.page.pictures import AT_ONCE, album
 from vaebench.report.page.points import PLACE, Points, points, variants
 from vaebench.report.page.provenance import environments, made, members
 from vaebench.report.page.rankings import rankings
@@ -34,7 +34,7 @@ ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 
 def render(evidence: Evidence) -> str:
     """The page as HTML. It needs no other file, and its policy lets it load none."""
-    lines, samples = variants(evidence.table), partial(results.samples, evidence.folder)
+    lines = variants(evidence.table)
     by_name, by_keys = (_places(lines, columns) for columns in (["space", "name"], KEYS))
     shown = points(evidence.table, evidence.rows, evidence.curves, evidence.examples)
     of_variant = members(evidence.runs, evidence.rows, by_keys)
@@ -53,7 +53,13 @@ def render(evidence: Evidence) -> str:
             rankings=rankings(evidence.table, evidence.beside, evidence.reference, by_name),
             charts=charts(shown),
             colours=shown.colours,
-            album=pictures(of_variant, list(lines.sort_values("place")[PLACE]), samples),
+            album=album(
+                of_variant,
+                lines.sort_values("place")["space"].to_dict(),
+                partial(results.samples, evidence.folder),
+                partial(results.exhibits, evidence.folder),
+            ),
+            at_once=AT_ONCE,
             complaints=evidence.complaints,
             made=made(
                 {space: run.config for space, run in evidence.firsts.items()}, evidence.titles
