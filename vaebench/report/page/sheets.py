@@ -21,6 +21,7 @@ LOGARITHMIC = 30.0
 """The ratio of the largest to the least of positive figures from which an axis is logarithmic."""
 
 Numbers = NDArray[Any]
+NOTHING = Markup("")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Part:
     label: str
     image: str = ""
     """A data URL."""
-    svg: Markup = Markup("")
+    svg: Markup = NOTHING
 
     @property
     def size(self) -> int:
@@ -74,11 +75,11 @@ def lines(x: Numbers) -> Markup:
     upwards = _placed(x, low, high, HEIGHT)
     panels = [
         Markup('<svg class="panel" viewBox="0 0 {} {}" aria-hidden="true">{}</svg>').format(
-            WIDTH, HEIGHT, Markup("").join(_polyline(across, line, i, len(ys)) for i, line in ys)
+            WIDTH, HEIGHT, NOTHING.join(_polyline(across, line, i, len(ys)) for i, line in ys)
         )
         for ys in (list(enumerate(panel)) for panel in upwards)
     ]
-    return Markup("").join(panels)
+    return NOTHING.join(panels)
 
 
 def _polyline(x: Numbers, y: Numbers, place: int, num: int) -> Markup:
@@ -94,7 +95,7 @@ def _polyline(x: Numbers, y: Numbers, place: int, num: int) -> Markup:
 def columns(x: Numbers, names: Sequence[str]) -> Markup:
     """A square for each figure [figures, data and model, columns]: the data across, the model
     upwards, a point for each column, and the diagonal."""
-    return Markup("").join(
+    return NOTHING.join(
         _square(name, *of_both) for name, of_both in zip(names, x.astype(float), strict=True)
     )
 
@@ -110,7 +111,7 @@ def _square(name: str, data: Numbers, model: Numbers) -> Markup:
     if is_log:
         low, high, data, model = (np.log(v) for v in (low, high, data, model))
     xs, ys = _placed(data, high, low, WIDTH), _placed(model, low, high, WIDTH)
-    dots = Markup("").join(
+    dots = NOTHING.join(
         Markup('<circle cx="{:.4g}" cy="{:.4g}" r="2.4"/>').format(a, b)
         for a, b in zip(xs, ys, strict=True)
     )
