@@ -85,7 +85,9 @@ def album(
     """What is to be seen of the variants, as long as there is room; `spaces`: their observation
     spaces by their places on the page, the best first."""
     taken: dict[tuple[str, str], list[tuple[str, Picture]]] = {}
-    missing, left_out, room = [], [], MOST_BYTES
+    missing: list[int] = []
+    left_out: list[int] = []
+    room = MOST_BYTES
     for variant, space in spaces.items():
         if left_out:
             left_out.append(variant)

@@ -55,7 +55,7 @@ def render(evidence: Evidence) -> str:
             colours=shown.colours,
             album=album(
                 of_variant,
-                lines.sort_values("place")["space"].to_dict(),
+                dict(lines.sort_values("place")[[PLACE, "space"]].itertuples(index=False)),
                 partial(results.samples, evidence.folder),
                 partial(results.exhibits, evidence.folder),
             ),

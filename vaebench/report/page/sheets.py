@@ -109,7 +109,7 @@ def _square(name: str, data: Numbers, model: Numbers) -> Markup:
     low, high = float(both.min()), float(both.max())
     is_log = low > 0 and high > LOGARITHMIC * low
     if is_log:
-        low, high, data, model = (np.log(v) for v in (low, high, data, model))
+        low, high, data, model = np.log(low), np.log(high), np.log(data), np.log(model)
     xs, ys = _placed(data, high, low, WIDTH), _placed(model, low, high, WIDTH)
     dots = NOTHING.join(
         Markup('<circle cx="{:.4g}" cy="{:.4g}" r="2.4"/>').format(a, b)
