@@ -44,10 +44,15 @@ def list_(kind: str | None, as_json: bool, as_markdown: bool, plugins: tuple[str
 @main.command()
 @click.argument("names", nargs=-1)
 @click.option("--kind", type=click.Choice(KINDS_WITH_FACTS), help="Only entries of one kind.")
+@click.option("--posterior", metavar="NAME", help="Objectives with this posterior: hierarchical.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plugin_option
 def certify(
-    names: tuple[str, ...], kind: str | None, as_json: bool, plugins: tuple[str, ...]
+    names: tuple[str, ...],
+    kind: str | None,
+    posterior: str | None,
+    as_json: bool,
+    plugins: tuple[str, ...],
 ) -> None:
     """Check what entries declare (all, or those NAMED) against exact answers.
 
@@ -59,7 +64,7 @@ def certify(
     from vaebench.diagnostics.certify import covered, derivation
 
     load_plugins(plugins)
-    findings, steps = check(names, kind), derivation()
+    findings, steps = check(names, kind, posterior), derivation()
     # What fails comes first, then remarks.
     findings.sort(key=lambda finding: (not finding.fails, finding.holds))
     rows = {

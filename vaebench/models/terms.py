@@ -253,7 +253,7 @@ def compute_terms(
     `ops.densities`.
     """
     step = noise if training else None
-    q, prior = model.posterior(x, step, **posterior_hyper), model.prior()
+    q, prior = model.posterior(x, step, **posterior_hyper), model.prior(step)
     if not _is_standard(prior):
         wanted = "kl"
     draw = q.draw(Drawing(noise, num_samples, operations, relaxed=training, wanted=wanted))

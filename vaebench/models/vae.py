@@ -6,8 +6,9 @@ Shapes: x [S, B, P], z [K, S, B, D], decoder output [K, S, B, n P], n numbers fo
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -18,12 +19,14 @@ from vaebench.core.hyper import Scalar
 from vaebench.core.user_code import call
 from vaebench.models.likelihoods import Likelihood
 from vaebench.models.likelihoods.counts import library_size
+from vaebench.models.networks.between import networks_between
 from vaebench.models.networks.entry import MODELS
 from vaebench.models.networks.layers import StackedLinear, widest
-from vaebench.models.networks.side_by_side import outputs
+from vaebench.models.networks.side_by_side import of_samples, outputs
 from vaebench.models.networks.sizes import ImageShape, Networks, Sizes
 from vaebench.models.posteriors import POSTERIORS, Distribution, Latent, Posterior
-from vaebench.models.posteriors.entry import Layers
+from vaebench.models.posteriors.conditionals import Conditionals, conditionals
+from vaebench.models.posteriors.entry import Direction, Layers
 from vaebench.models.priors import PRIORS, BoundPrior, Prior, PriorShape
 from vaebench.models.stack import select
 from vaebench.ops.noise import Noise
@@ -42,12 +45,25 @@ class Family:
     auxiliary: Callable[[int, Layers], nn.Module] | None = None
     """(width of a code, layers) -> a network that the objective trains beside the model."""
 
+    @property
+    def num_decoded(self) -> int:
+        """Numbers of a code that the decoder sees, its first ones: of layers one, or all."""
+        if self.prior.layered and not self.latent.layer_skip:
+            return self.latent.layers[0]
+        return self.posterior.code_width(self.latent)
+
+    @property
+    def directions(self) -> set[Direction]:
+        """The networks between layers of latents that posterior and prior are made of."""
+        of_prior: Direction | None = "down" if self.prior.layered else None
+        return {way for way in (self.posterior.conditionals, of_prior) if way}
+
     def sizes(self, image_shape: ImageShape) -> Sizes:
         """What the networks between such images, its codes and its likelihood take and give."""
         return Sizes(
             image_shape,
             self.posterior.num_inputs(self.latent),
-            self.posterior.code_width(self.latent),
+            self.num_decoded,
             self.likelihood.outputs_per_pixel,
         )
 
@@ -58,12 +74,14 @@ class VAE(nn.Module):
     `likelihood_hyper` and `prior_hyper` are the configured scalars of likelihood and prior.
     `bfloat16`: in training, encoder and decoder multiply in it, and give their numbers in float32.
     `by_library`: p(x|z) takes the library size of x as known, see `counts.library_size`.
+    `between`: networks up and down between neighbouring layers of latents, where there are any.
     """
 
     def __init__(
         self,
         networks: Networks,
         family: Family,
+        between: Sequence[Networks],
         layers: Layers,
         learned_prior: Mapping[str, Tensor],
         likelihood_hyper: Mapping[str, Scalar],
@@ -82,6 +100,9 @@ class VAE(nn.Module):
         make_network, make_auxiliary = family.posterior.network, family.auxiliary
         self.network = make_network(latent, layers) if make_network else None
         self.auxiliary = make_auxiliary(width, layers) if make_auxiliary else None
+        up, down = ([pair[side] for pair in between] for side in range(2))
+        self.up = nn.ModuleList(up if "up" in family.directions else ())
+        self.down = nn.ModuleList(down if "down" in family.directions else ())
         self.learned = nn.ParameterDict(
             {name: torch.full((self.num_runs, 1), v) for name, v in likelihood.learned.items()}
         )
@@ -115,21 +136,43 @@ class VAE(nn.Module):
         named = self.named_parameters()
         return (p for name, p in named if not name.startswith("auxiliary."))
 
+    def posterior_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of q(z|x) beside the encoder's, without those that p(z) shares."""
+        shared = self.family.prior.layered
+        for part in (self.network, self.up, None if shared else self.down):
+            yield from part.parameters() if part is not None else ()
+
+    def prior_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of p(z)."""
+        yield from self.learned_prior.parameters()
+        yield from self.down.parameters() if self.family.prior.layered else ()
+
     def posterior(self, x: Tensor, step: Noise | None = None, **hyper: Scalar) -> Distribution:
         """q(z|x): [S, B, P] -> a distribution over codes [S, B, D].
 
         `step`, here and below: the random numbers of a training step; None in evaluation.
         """
-        return self.distribution(self.encoded(x, step), **hyper)
+        return self.distribution(self.encoded(x, step), step, **hyper)
 
     def encoded(self, x: Tensor, step: Noise | None = None) -> Tensor:
         """The encoder's numbers, from which q(z|x) is made: [S, B, P] -> [S, B, R]."""
         return self._outputs(self.encoder, call(self.likelihood.encoder_input, x), step)
 
-    def distribution(self, numbers: Tensor, **hyper: Scalar) -> Distribution:
+    def distribution(
+        self, numbers: Tensor, step: Noise | None = None, **hyper: Scalar
+    ) -> Distribution:
         """q(z|x) of the encoder's numbers [S, B, R]."""
-        make = self.family.posterior.distribution
-        return make(numbers, self.latent, self.network, **hyper)
+        entry = self.family.posterior
+        networks = {"up": self.up, "down": self.down}
+        network = (
+            self._conditionals(networks[entry.conditionals], step)
+            if entry.conditionals
+            else self.network
+        )
+        return entry.distribution(numbers, self.latent, network, **hyper)
+
+    def _conditionals(self, networks: Iterable[nn.Module], step: Noise | None) -> Conditionals:
+        return conditionals(tuple(networks), self.latent.layers, step)
 
     def _outputs(self, network: nn.Module, inputs: Tensor, step: Noise | None) -> Tensor:
         """The outputs of encoder or decoder, in the precision of their inputs."""
@@ -139,19 +182,19 @@ class VAE(nn.Module):
             out = outputs(network, inputs, step)
         return out.to(inputs.dtype)
 
-    def prior(self) -> BoundPrior:
+    def prior(self, step: Noise | None = None) -> BoundPrior:
         """p(z) with its parameters as they are now."""
         entry = self.family.prior
         parameters = call(entry.prepare, self.posterior, dict(self.learned_prior.items()))
-        return BoundPrior(entry, {**parameters, **self.prior_hyper.values(self.like)})
+        layers = {"layers": self._conditionals(self.down, step)} if entry.layered else {}
+        return BoundPrior(entry, {**parameters, **layers, **self.prior_hyper.values(self.like)})
 
     def decode(self, z: Tensor, step: Noise | None = None) -> Tensor:
         """Each sample through its own run's decoder: [K, S, B, D] -> [K, S, B, n P]."""
-        num_samples, _, num_rows, _ = z.shape
         if step is not None:  # its layers have rows for all samples of the examples before
-            step = step.at(row=num_samples * step.first_row)
-        out = self._outputs(self.decoder, z.transpose(0, 1).flatten(1, 2), step)
-        return out.unflatten(1, (num_samples, num_rows)).transpose(0, 1)
+            step = step.at(row=len(z) * step.first_row)
+        seen = z if self.family.num_decoded == z.shape[-1] else z[..., : self.family.num_decoded]
+        return of_samples(partial(self._outputs, self.decoder, step=step), seen)
 
     def log_px_z(self, x: Tensor, z: Tensor, *, step: Noise | None = None) -> Tensor:
         """log p(x|z) in nats: [S, B, P], [K, S, B, D] -> [K, S, B].
@@ -255,6 +298,7 @@ def build(
 
     sizes = family.sizes(image_shape)._replace(outputs_at_mean=outputs_at_mean)
     networks = MODELS[name].build(sizes, widths, model_hyper, noises)
+    between = _between(family, model_hyper if family.latent.layer_model == name else {}, noises)
     shape = PriorShape(family.latent, sizes.pixels, family.num_components)
     learned_prior = {
         # A copy: normals are kept for the next who reads them, and training moves these in place.
@@ -262,7 +306,27 @@ def build(
         for i, (parameter, make) in enumerate(family.prior.learned.items())
     }
     scalars = likelihood_hyper, prior_hyper
-    return VAE(networks, family, layers, learned_prior, *scalars, log_volume, bfloat16, by_library)
+    return VAE(
+        networks,
+        family,
+        between,
+        layers,
+        learned_prior,
+        *scalars,
+        log_volume,
+        bfloat16,
+        by_library,
+    )
+
+
+def _between(
+    family: Family, hyper: Mapping[str, Any], noises: Iterator[Noise]
+) -> Sequence[Networks]:
+    """The networks between neighbouring layers of latents, where posterior or prior has layers."""
+    if not family.directions:
+        return ()
+    latent = family.latent
+    return networks_between(latent.layer_model, latent.layers, latent.widths_between, hyper, noises)
 
 
 PRIOR_STEP = 1 << 20

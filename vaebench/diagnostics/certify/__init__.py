@@ -18,6 +18,7 @@ from vaebench.diagnostics.certify.model import check_model
 from vaebench.diagnostics.certify.objectives import extremes
 from vaebench.diagnostics.certify.objectives.aggregate_posterior import check_aggregate
 from vaebench.diagnostics.certify.objectives.facts import check_objective
+from vaebench.diagnostics.certify.objectives.layers import check_layers
 from vaebench.diagnostics.certify.posterior import check_posterior
 from vaebench.diagnostics.certify.prior import check_prior
 from vaebench.models import MODELS
@@ -38,12 +39,29 @@ CHECKS: dict[str, tuple[Registry[Any], tuple[Check, ...]]] = {
 """Each registry whose entries declare facts, and what checks them, by kind."""
 
 
-def certify(names: Sequence[str] = (), kind: str | None = None) -> list[Finding]:
+WITH_POSTERIOR: dict[str, Check] = {"hierarchical": check_layers}
+"""What checks objectives with another posterior than the usual one, by its name."""
+
+
+def certify(
+    names: Sequence[str] = (), kind: str | None = None, posterior: str | None = None
+) -> list[Finding]:
     """Every declared fact of the named entries, or of all; of one kind or of all.
 
-    Raises InputError for an unknown name. Whatever an entry raises is a finding that fails.
+    `posterior`: only those of objectives, with this posterior. Raises InputError for an unknown
+    name. Whatever an entry raises is a finding that fails.
     """
-    chosen = [CHECKS[kind]] if kind else [*CHECKS.values()]
+    if posterior is not None and posterior not in WITH_POSTERIOR:
+        raise InputError(
+            f"objectives are certified with a posterior whose answers are exact; "
+            f"{near_match(posterior, WITH_POSTERIOR)}"
+        )
+    if posterior is not None and kind not in (None, "objectives"):
+        raise InputError(f"a posterior is for objectives; got kind {kind!r}: leave one out")
+    checks_of = CHECKS
+    if posterior is not None:
+        checks_of = {"objectives": (OBJECTIVES, (WITH_POSTERIOR[posterior],))}
+    chosen = [checks_of[kind]] if kind else [*checks_of.values()]
     known = [name for registry, _ in chosen for name in registry]
     for name in names:
         if name not in known:
@@ -79,10 +97,12 @@ def _findings(check: Check, name: str, entry: Any) -> Iterator[Finding]:
 
 __all__ = [
     "CHECKS",
+    "WITH_POSTERIOR",
     "Finding",
     "Step",
     "certify",
     "check_aggregate",
+    "check_layers",
     "check_likelihood",
     "check_model",
     "check_objective",

@@ -203,7 +203,7 @@ def _check_gradients(entry: Prior) -> Iterator[Finding]:
     """The gradient in z is the derivative, far out too; trained parameters have a gradient."""
     case = prior_case(entry, KL_DIM)
     z = (case.sample(FEW) * (1.0 if entry.discrete else FAR))[None].requires_grad_()
-    learned = dict(case.model.learned_prior.items())
+    learned = dict([*case.model.learned_prior.items(), *case.model.down.named_parameters()])
     total = case.bound.log_prob(z).sum()
     if total.requires_grad:
         slopes = torch.autograd.grad(total, [z, *learned.values()], materialize_grads=True)

@@ -89,11 +89,10 @@ def gradients(model: VAE, point: Point, config: RunConfig, noise: Noise) -> dict
 
 def parameters(model: VAE) -> dict[Side, list[nn.Parameter]]:
     """The parameters of q(z|x) (encoder, posterior network) and of p(x, z) (all others)."""
-    encoder = [model.encoder, *([model.network] if model.network else [])]
-    decoder = [model.decoder, model.learned, model.learned_prior]
+    decoder = [p for part in (model.decoder, model.learned) for p in part.parameters()]
     return {
-        "encoder": [p for part in encoder for p in part.parameters()],
-        "decoder": [p for part in decoder for p in part.parameters()],
+        "encoder": [*model.encoder.parameters(), *model.posterior_parameters()],
+        "decoder": [*decoder, *model.prior_parameters()],
     }
 
 

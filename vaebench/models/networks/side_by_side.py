@@ -129,6 +129,14 @@ def outputs(network: nn.Module, rows: Tensor, step: Noise | None) -> Tensor:
     return out
 
 
+def of_samples(network: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """Each sample through its own run's network, [S, n, in] -> [S, n, out]: [K, S, B, in] ->
+    [K, S, B, out]."""
+    num_samples, _, num_rows, _ = z.shape
+    out = network(z.transpose(0, 1).flatten(1, 2))
+    return out.unflatten(1, (num_samples, num_rows)).transpose(0, 1)
+
+
 def _apart(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
     """The tensors of each run. Of one run they are views, whose gradients are not copied; those
     without a gradient may be written into."""

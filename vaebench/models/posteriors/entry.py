@@ -29,6 +29,25 @@ class Latent:
     """Values of each categorical variable."""
     flow_steps: int = 2
     """Maps that a flow posterior is composed of."""
+    layer_dims: tuple[int, ...] = ()
+    """Dimensions of each layer of a hierarchy, that beside the images first; none: two halves."""
+    layer_widths: tuple[tuple[int, ...], ...] = ()
+    """Hidden widths of the networks between each two neighbouring layers; none: affine maps."""
+    layer_model: str = "mlp"
+    """The registered model that those networks are the encoder and decoder of."""
+    layer_skip: bool = False
+    """Whether the decoder sees all layers of a hierarchy, and not the first alone."""
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """D_1, ..., D_L: the dimensions of each layer of a hierarchy. They add up to D."""
+        halves = (self.dim - self.dim // 2, self.dim // 2)
+        return self.layer_dims or tuple(filter(None, halves))
+
+    @property
+    def widths_between(self) -> tuple[tuple[int, ...], ...]:
+        """The hidden widths between layer l and l + 1, for each l below L."""
+        return self.layer_widths or ((),) * (len(self.layers) - 1)
 
 
 Wanted = Literal["kl", "log_qz_x", "log_qz_x_path"]
@@ -59,6 +78,7 @@ class Draw(NamedTuple):
     log_qz_x_path: Tensor | None = None  # [K, S, B] with gradient through z alone
     log_standard_normal: Tensor | None = None  # [K, S, B] log N(z; 0, I)
     kl_to_standard_normal: Tensor | None = None  # [S, B]
+    mean: Tensor | None = None  # [K, S, B, D] E[z_l | the layer that z_l was drawn from], by layer
 
 
 class Distribution(Protocol):
@@ -89,6 +109,8 @@ class Distribution(Protocol):
 
 Layers = Callable[[int, int], nn.Module]
 """Makes the next affine layer of S runs: (inputs, outputs) -> layer."""
+Direction = Literal["up", "down"]
+"""From the images to the top layer of latents, or back."""
 
 
 def _one_per_dimension(latent: Latent) -> int:
@@ -109,6 +131,9 @@ class Posterior:
     """Numbers per code z, as the decoder sees it."""
     network: Callable[[Latent, Layers], nn.Module] | None = None
     """Trained parts beside the encoder, where the family has any."""
+    conditionals: Direction | None = None
+    """Of a family over layers: it is given, as its network, the `Conditionals` that lead up from
+    layer to layer, or those that lead down."""
     discrete: bool = False
     """A family over one-hot codes; otherwise over real ones."""
     closed_form_kl_to: tuple[str, ...] = ()
@@ -138,6 +163,7 @@ def posterior(
     num_inputs: Callable[[Latent], int],
     code_width: Callable[[Latent], int] = _one_per_dimension,
     network: Callable[[Latent, Layers], nn.Module] | None = None,
+    conditionals: Direction | None = None,
     discrete: bool = False,
     closed_form_kl_to: tuple[str, ...] = (),
     about: About = NOTHING,
@@ -155,6 +181,7 @@ def posterior(
             num_inputs=num_inputs,
             code_width=code_width,
             network=network,
+            conditionals=conditionals,
             discrete=discrete,
             closed_form_kl_to=closed_form_kl_to,
             about=about,

@@ -58,6 +58,9 @@ class Prior:
     """(encode, learned) -> the tensors of one step, for a prior that the encoder makes."""
     prepared: tuple[str, ...] = ()
     """Names of the parameters that `prepare` makes, where they differ from the learned ones."""
+    layered: bool = False
+    """A prior over layers: the decoder sees the first, or all where `Latent.layer_skip`, and the
+    functions are given `layers`, the `Conditionals` that lead down from layer to layer."""
     discrete: bool = False
     """A prior over one-hot codes; otherwise over real ones."""
     unit_inputs: bool = False
@@ -69,7 +72,8 @@ class Prior:
     def hyper(self) -> dict[str, Hyper]:
         """What the user may set: parameters of the log-density that the model does not supply."""
         declared = hyperparameters(self.log_prob)
-        return {n: declared[n] for n in declared if n not in (*self.learned, *self.prepared)}
+        supplied = (*self.learned, *self.prepared, *(["layers"] if self.layered else []))
+        return {name: hyper for name, hyper in declared.items() if name not in supplied}
 
     def check(self) -> None:
         """Raises InputError where the declaration does not fit the function."""
@@ -121,6 +125,7 @@ def prior(
     learned: Mapping[str, Callable[[Noise, PriorShape], Tensor]] = {},
     prepare: Callable[[Encode, Mapping[str, Tensor]], Mapping[str, Any]] = _unchanged,
     prepared: tuple[str, ...] = (),
+    layered: bool = False,
     discrete: bool = False,
     unit_inputs: bool = False,
     about: About = NOTHING,
@@ -141,6 +146,7 @@ def prior(
             learned=learned,
             prepare=prepare,
             prepared=prepared,
+            layered=layered,
             discrete=discrete,
             unit_inputs=unit_inputs,
             about=about,

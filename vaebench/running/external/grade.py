@@ -108,7 +108,7 @@ def _bound(prior: Choice | TorchDistribution) -> BoundPrior:
     if isinstance(prior, TorchDistribution):
         return from_torch(prior)
     entry = PRIORS[prior.name]
-    if entry.learned or entry.discrete:
+    if entry.learned or entry.layered or entry.discrete:
         raise InputError(
             f"prior {prior.name!r} is trained or discrete, which a model from elsewhere cannot "
             f"hand over by name: give a torch.distributions object over z"

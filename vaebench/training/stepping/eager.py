@@ -33,7 +33,8 @@ class EagerStep:
         self.model, self.loss, self.operations = model, loss, operations
         self.parameters = list(model.parameters())
         self.draws: Wanted = "kl"
-        self.moves = model.network is not None or len(model.learned_prior) > 0
+        densities = (*model.posterior_parameters(), *model.prior_parameters())
+        self.moves = len(densities) > 0
 
     def __call__(self, x: Tensor, noise: Noise, scalars: Scalars) -> Taken:
         drop(self.parameters)

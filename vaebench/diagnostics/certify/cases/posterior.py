@@ -41,13 +41,12 @@ class PosteriorCase:
 
     @cached_property
     def q(self) -> Distribution:
-        return self.family.distribution(self.numbers, self.latent, self.model.network, **self.hyper)
+        return self.model.distribution(self.numbers, None, **self.hyper)
 
     @property
     def parameters(self) -> list[Tensor]:
         """The tensors that q depends on: the numbers, and the weights of any network."""
-        network = self.model.network
-        return [self.numbers, *(network.parameters() if network else ())]
+        return [self.numbers, *self.model.posterior_parameters()]
 
     def draw(self, num_samples: int) -> tuple[Tensor, Tensor]:
         """True samples, and log q(z|x) of each."""

@@ -17,6 +17,9 @@ NUM_POINTS, NUM_ON_AXIS, NUM_SQUARED = 60_001, 6_001, 409
 third of them, the middle is still one, where many a density has its kink."""
 NEAREST, FARTHEST = 1e-8, 1e12
 """Distances from the centre of an unbounded interval between which a density is resolved."""
+NEGLIGIBLE = 1e-40
+"""The last term of an integral near 1 below which nothing beyond it counts: where an inner integral
+is so small, it need not decay within its grid."""
 END = 25.0
 """1 / (1 + exp(-25)) is the last number near 1 whose distance from 1 float64 knows to 5 digits."""
 
@@ -59,7 +62,7 @@ def _beyond(terms: Tensor) -> Tensor:
     """
     steps = max(1, terms.shape[-1] // 20)
     last, before = terms[..., -1], terms[..., -1 - steps]
-    ratio = torch.where(last == 0, 0.0, (last / before).abs().pow(1.0 / steps))
+    ratio = torch.where(last.abs() < NEGLIGIBLE, 0.0, (last / before).abs().pow(1.0 / steps))
     return torch.where(ratio < 1.0, last * ratio / (1.0 - ratio), math.inf)
 
 

@@ -58,8 +58,10 @@ def check(objective: Objective) -> Iterator[Finding]:
 
 
 def weights(model: VAE, side: Side) -> list[nn.Parameter]:
-    """The parameters of q(z|x), or of p(x|z)."""
-    return list((model.encoder if side == "encoder" else model.decoder).parameters())
+    """The parameters of q(z|x), or of p(x, z)."""
+    if side == "encoder":
+        return [*model.encoder.parameters(), *model.posterior_parameters()]
+    return [*model.decoder.parameters(), *model.prior_parameters()]
 
 
 def sign(objective: Objective, side: Side) -> int:

@@ -1,0 +1,84 @@
+"""Posteriors over layers of latents: z is z_1, ..., z_L side by side, z_1 beside the images."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from vaebench.models.posteriors.conditionals import Conditionals
+from vaebench.models.posteriors.entry import Draw, Drawing, Latent, no_formula, posterior
+from vaebench.models.posteriors.gaussian import DiagonalGaussian
+from vaebench.ops import densities
+from vaebench.ops.noise import normals
+
+
+@dataclass(frozen=True)
+class BottomUp:
+    """q(z|x) = q(z_1|x) q(z_2|z_1) ... q(z_L|z_L-1), diagonal Gaussians."""
+
+    first: DiagonalGaussian
+    upwards: Conditionals
+
+    def draw(self, drawing: Drawing) -> Draw:
+        sizes = drawing.num_samples, self.num_examples, sum(self.upwards.dims)
+        eps = self.upwards.split(normals(drawing.noise, *sizes).to(self.first.mu))
+        laws, layers = [self.first], [_sample(self.first, eps[0])]
+        for law_above, noise in zip(self.upwards.of_pairs, eps[1:], strict=True):
+            laws.append(law_above(layers[-1]))
+            layers.append(_sample(laws[-1], noise))
+        log_q = sum_of([law.log_prob(z) for law, z in zip(laws, layers, strict=True)])
+        means = [law.mu.expand_as(z) for law, z in zip(laws, layers, strict=True)]
+        return Draw(torch.cat(layers, -1), log_qz_x=log_q, mean=torch.cat(means, -1))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return sum_of(self.log_prob_of_layers(z))
+
+    def log_prob_of_layers(self, z: Tensor) -> list[Tensor]:
+        """log q(z_1|x), log q(z_2|z_1), ...: [K, S, B, D] -> [K, S, B] for each layer."""
+        parts = self.upwards.split(z)
+        each = zip(self.upwards.of_pairs, itertools.pairwise(parts), strict=True)
+        above = [law(below).log_prob(layer) for law, (below, layer) in each]
+        return [self.first.log_prob(parts[0]), *above]
+
+    def stopped(self) -> BottomUp:
+        return BottomUp(self.first.stopped(), self.upwards.stopped())
+
+    @property
+    def num_examples(self) -> int:
+        return self.first.num_examples
+
+    @property
+    def mean(self) -> Tensor:
+        _refuse("its mean")
+
+    @property
+    def log_var(self) -> Tensor:
+        _refuse("its variance")
+
+
+def _sample(law: DiagonalGaussian, eps: Tensor) -> Tensor:
+    return densities.reparameterise(law.mu, law.log_var, eps)
+
+
+def sum_of(log_probs: list[Tensor]) -> Tensor:
+    """The sum of the log-densities of layers: [K, S, B]."""
+    return torch.stack(log_probs).sum(0)
+
+
+def _refuse(what: str) -> NoReturn:
+    instead = "choose an objective that samples the rate, as elbo_mc, or one layer of latents"
+    raise no_formula("hierarchical", what, instead)
+
+
+@posterior(
+    source="Burda et al. 2016, eq. 6, the layers of the recognition model",
+    num_inputs=lambda latent: 2 * latent.layers[0],
+    conditionals="up",
+)
+def hierarchical(numbers: Tensor, latent: Latent, network: Conditionals) -> BottomUp:
+    """Layers of latents, each a diagonal Gaussian given the layer below; the first given x."""
+    return BottomUp(DiagonalGaussian(*numbers.chunk(2, -1)), network)
