@@ -12,6 +12,7 @@ from vaebench.models import MODELS
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.likelihoods.real import MIN_LOG_SIGMA
 from vaebench.models.posteriors import POSTERIORS, Drawing, Latent
+from vaebench.models.posteriors.conditionals import Conditionals
 from vaebench.models.posteriors.flows import MaskedNetworks
 from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES
@@ -157,6 +158,17 @@ class Affine(nn.Module):
         self.bias = nn.Parameter(torch.zeros(S, 1, num_outputs))
 
 
+ONE_LAYER = Conditionals((), (LATENT.dim,))
+
+
+def one_layer_and_diagonal():
+    return drawn(posterior("hierarchical", MEANS_AND_LOG_VARS, ONE_LAYER)), diagonal()
+
+
+def one_layer_and_standard():
+    return log_pz("hierarchical", layers=ONE_LAYER), log_pz("standard_normal")
+
+
 def iaf_and_diagonal():
     network = MaskedNetworks(LATENT, Affine).double()
     for last in network.out:
@@ -215,6 +227,8 @@ PROOFS = {
     ("full_gaussian", "diagonal_gaussian"): (full_and_diagonal, EXACT),
     ("planar_flow", "diagonal_gaussian"): (planar_and_diagonal, EXACT),
     ("iaf", "diagonal_gaussian"): (iaf_and_diagonal, EXACT),
+    ("hierarchical", "diagonal_gaussian"): (one_layer_and_diagonal, EXACT),
+    ("hierarchical", "standard_normal"): (one_layer_and_standard, EXACT),
     ("gumbel_softmax", "categorical"): (gumbel_softmax_and_categorical, EXACT),
     ("mixture_of_gaussians", "standard_normal"): (mixture_and_standard_normal, EXACT),
     ("vamp", "mixture_of_gaussians"): (vamp_and_mixture, EXACT),

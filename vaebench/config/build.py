@@ -15,6 +15,7 @@ from vaebench.evaluation import Graded, Subject
 from vaebench.models import MODELS, VAE, Family, ImageShape, build
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.networks import trial
+from vaebench.models.networks.between import sizes_between
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES
@@ -90,6 +91,11 @@ def check_networks(config: RunConfig, image_shape: ImageShape) -> None:
     if is_users(entry.networks):
         sizes = family_of(config).sizes(image_shape)
         trial.check(entry, sizes, model.widths, model.hyper)
+    between = MODELS[model.layer_model]
+    if model.layer_dims and is_users(between.networks):
+        hyper = model.hyper if model.layer_model == model.name else {}
+        for sizes, widths in zip(sizes_between(model.layer_dims), model.layer_widths, strict=True):
+            trial.check(between, sizes, widths, hyper)
 
 
 def _stacked(choices: Sequence[Choice]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from vaebench.config.checks import (
     check_ranked,
 )
 from vaebench.config.convert import convert, long_form
+from vaebench.config.layers import completed_layers
 from vaebench.config.places import CHOICES
 from vaebench.config.run_config import RunConfig
 from vaebench.config.schedules import SCHEDULES
@@ -109,7 +110,7 @@ def completed(config: RunConfig) -> RunConfig:
     check_no_schedule("prior", config.prior)
     done = msgspec.structs.replace(
         config,
-        model=_completed_model(config.model),
+        model=completed_layers(_completed_model(config.model), posterior, prior),
         train=_completed_training(config.train),
         objective=completed_choice("objective", config.objective, objective.hyper),
         likelihood=completed_choice("likelihood", config.likelihood, likelihood.hyper),
@@ -170,6 +171,7 @@ def functions_of(config: RunConfig) -> list[Callable[..., Any]]:
         *(GRADINGS[name].grade for name in config.evaluate.wanted),
         POSTERIORS[config.posterior.name].distribution,
         MODELS[config.model.name].networks,
+        *([MODELS[config.model.layer_model].networks] if config.model.layer_dims else []),
         *(SCHEDULES[value.name].value for value in scalars if isinstance(value, Choice)),
     ]
 

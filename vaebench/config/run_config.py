@@ -84,8 +84,9 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         # Without what earlier records do not have.
         model = msgspec.structs.replace(self.model, hyper=_decisive(self.model))
         settings = flat(model=model, train=self.train, evaluate=self.evaluate)
-        for name in self.train.left_out:
-            del settings[f"train.{name}"]
+        for section, fields in (("train", self.train), ("model", self.model)):
+            for name in fields.left_out:
+                del settings[f"{section}.{name}"]
         return settings | ({"plugin": self.plugin} if self.plugin else {})
 
     @property
@@ -99,6 +100,8 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """A hash that runs share where they differ only in seed and scalars, so can be stacked."""
         shape = msgspec.to_builtins(self)
         shape["train"] = shape["train"] | dict.fromkeys(TRAIN_SCALARS, 0)
+        for name in self.model.left_out:
+            del shape["model"][name]
         counts = {n: self.objective.hyper[n] for n in OBJECTIVES[self.objective.name].counts}
         for name in ("objective", "likelihood", "posterior", "prior"):
             shape[name] = shape[name]["name"]
@@ -130,7 +133,8 @@ def _train_identity(train: TrainConfig) -> dict[str, Any]:
 def _model_identity(model: ModelConfig) -> dict[str, Any]:
     """The model as it enters the id: see `_decisive`."""
     identity: dict[str, Any] = msgspec.to_builtins(model)
-    del identity["hyper"]
+    for name in ("hyper", *model.left_out):
+        del identity[name]
     hyper = _decisive(model)
     return identity | ({"hyper": hyper} if hyper else {})
 

@@ -115,13 +115,39 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Maps of a flow posterior."""
     num_components: AtLeastOne = 10
     """Components of a mixture prior."""
+    layer_dims: tuple[AtLeastOne, ...] = ()
+    """Dimensions of the layers of a hierarchical posterior or prior, the one beside the images
+    first; they add up to latent_dim. None: two halves of it."""
+    layer_widths: tuple[tuple[AtLeastOne, ...], ...] = ()
+    """Hidden widths of the networks between each two layers, the lowest two first; none: `widths`
+    each."""
+    layer_model: str = "mlp"
+    """The model that these networks are encoder and decoder of, with the hyperparameters of the
+    model itself where it is the same one, else with its defaults."""
+    layer_skip: bool = False
+    """Whether the decoder sees all layers, and not that beside the images alone."""
     hyper: dict[str, bool | int | float | str] = {}
     """The hyperparameters that the model declares, written beside the fields above."""
 
     @property
     def latent(self) -> Latent:
         """The sizes of the code."""
-        return Latent(self.latent_dim, self.num_classes, self.flow_steps)
+        return Latent(
+            self.latent_dim,
+            self.num_classes,
+            self.flow_steps,
+            self.layer_dims,
+            self.layer_widths,
+            self.layer_model,
+            self.layer_skip,
+        )
+
+    @property
+    def left_out(self) -> list[str]:
+        """The settings of layers that are at their defaults: runs of one layer had ids before."""
+        usual = ModelConfig()
+        layered = [name for name in self.__struct_fields__ if name.startswith("layer_")]
+        return [name for name in layered if getattr(self, name) == getattr(usual, name)]
 
 
 class TrainConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -218,7 +244,8 @@ def _fields(section: Struct) -> Iterator[tuple[str, Any]]:
 
 def _word(value: Any) -> str:
     words = value if isinstance(value, tuple) else (value,)
-    return ",".join(map(str, words)).replace(" ", "")
+    inner = ("-".join(map(str, word)) if isinstance(word, tuple) else str(word) for word in words)
+    return ",".join(inner).replace(" ", "")
 
 
 def digest(table: dict[str, Any]) -> str:

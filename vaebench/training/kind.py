@@ -37,6 +37,9 @@ def step_kind(config: RunConfig, dataset: Dataset) -> str:
     Seeds, scalars and schedules, the number of steps and the images themselves make no other kind.
     """
     objective, constants = general(config)
+    model = msgspec.to_builtins(config.model)
+    for name in config.model.left_out:
+        del model[name]
     return digest(
         {
             "objective": [objective.name, *constants, *config.objective.hyper],
@@ -44,7 +47,7 @@ def step_kind(config: RunConfig, dataset: Dataset) -> str:
             "posterior": [config.posterior.name, *config.posterior.hyper],
             "prior": config.prior.name,
             "likelihood": config.likelihood.name,
-            "model": msgspec.to_builtins(config.model),
+            "model": model,
             "num_samples": config.num_samples,
             "batch_size": config.train.batch_size,
             "precision": config.train.precision,

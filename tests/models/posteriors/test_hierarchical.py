@@ -132,9 +132,9 @@ def moments(model):
         weight, bias, variance = affine(network)
         above = len(weight)
         lower = weight.T @ covariance[:above]  # [D_l, all layers above]
-        own = weight.T @ covariance[:above, :above] @ weight + variance.diag()
+        layer = weight.T @ covariance[:above, :above] @ weight + variance.diag()
         means = torch.cat([means[:above] @ weight + bias, means])
-        covariance = torch.cat([torch.cat([own, lower], 1), torch.cat([lower.T, covariance], 1)])
+        covariance = torch.cat([torch.cat([layer, lower], 1), torch.cat([lower.T, covariance], 1)])
     return means, covariance
 
 

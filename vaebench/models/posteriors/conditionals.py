@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -27,19 +28,24 @@ class Conditional:
     """[S, n, D of the neighbour] -> means and log-variances side by side [S, n, 2 D]."""
     step: Noise | None = None
     """The random numbers of a training step, where its layers draw; None in evaluation."""
+    first_row: int = 0
+    """The row of that noise from which on the layers of this network draw."""
     is_stopped: bool = False
     """Whether its parameters are without gradient."""
 
     def __call__(self, neighbour: Tensor) -> DiagonalGaussian:
         """The law of the layer given samples of its neighbour, [K, S, B, D'] -> [K, S, B, D]."""
-        mu, log_var = of_samples(self._numbers, neighbour).chunk(2, -1)
+        step = self.step
+        if step is not None:  # its layers have rows for all samples of the examples before
+            step = step.at(row=self.first_row + len(neighbour) * step.first_row)
+        mu, log_var = of_samples(partial(self._numbers, step=step), neighbour).chunk(2, -1)
         return DiagonalGaussian(mu, log_var)
 
-    def _numbers(self, rows: Tensor) -> Tensor:
+    def _numbers(self, rows: Tensor, step: Noise | None) -> Tensor:
         if not self.is_stopped:
-            return outputs(self.network, rows, self.step)
+            return outputs(self.network, rows, step)
         stopped = {name: p.detach() for name, p in self.network.named_parameters()}
-        of_step = (self.step,) if isinstance(self.network, StackedNetwork) else ()
+        of_step = (step,) if isinstance(self.network, StackedNetwork) else ()
         out: Tensor = torch.func.functional_call(self.network, stopped, (rows, *of_step))
         return out
 
@@ -66,6 +72,5 @@ def conditionals(
     networks: Sequence[nn.Module], dims: tuple[int, ...], step: Noise | None
 ) -> Conditionals:
     """The laws that these networks give in a step, or in evaluation; one for each two layers."""
-    steps = [step and step.at(row=ROWS_APART * i) for i in range(1, len(networks) + 1)]
-    of_pairs = (Conditional(*pair) for pair in zip(networks, steps, strict=True))
+    of_pairs = (Conditional(net, step, ROWS_APART * i) for i, net in enumerate(networks, 1))
     return Conditionals(tuple(of_pairs), dims)

@@ -132,7 +132,7 @@ class Posterior:
     network: Callable[[Latent, Layers], nn.Module] | None = None
     """Trained parts beside the encoder, where the family has any."""
     conditionals: Direction | None = None
-    """Of a family over layers: it is given, as its network, the `Conditionals` that lead up from
+    """Which `Conditionals` a family over layers is given as its network: those that lead up from
     layer to layer, or those that lead down."""
     discrete: bool = False
     """A family over one-hot codes; otherwise over real ones."""

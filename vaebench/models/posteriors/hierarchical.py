@@ -9,6 +9,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
+from vaebench.core.about import About, Limit
 from vaebench.models.posteriors.conditionals import Conditionals
 from vaebench.models.posteriors.entry import Draw, Drawing, Latent, no_formula, posterior
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
@@ -78,6 +79,14 @@ def _refuse(what: str) -> NoReturn:
     source="Burda et al. 2016, eq. 6, the layers of the recognition model",
     num_inputs=lambda latent: 2 * latent.layers[0],
     conditionals="up",
+    about=About(
+        formula=r"q(z|x) = q(z_1|x) \prod_{l=1}^{L-1} q(z_{l+1}|z_l), \qquad "
+        r"q(z_{l+1}|z_l) = \mathcal N(\mu_l(z_l), \operatorname{diag} \sigma_l^2(z_l))",
+        wrong_when="Where the loss needs the KL in closed form, as `elbo`: there is none. The path "
+        "of estimators such as `dreg` leads through all layers.",
+        cost="a network for each two layers, and a pass through it for log q(z|x) at other codes",
+        limits=(Limit("diagonal_gaussian", "there is one layer"),),
+    ),
 )
 def hierarchical(numbers: Tensor, latent: Latent, network: Conditionals) -> BottomUp:
     """Layers of latents, each a diagonal Gaussian given the layer below; the first given x."""

@@ -7,6 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
+from vaebench.core.about import About, Limit
 from vaebench.models.posteriors import Latent
 from vaebench.models.posteriors.conditionals import Conditionals
 from vaebench.models.posteriors.hierarchical import sum_of
@@ -29,6 +30,13 @@ def _sample(noise: Noise, num_rows: int, latent: Latent, *, layers: Conditionals
     source="Burda et al. 2016, eq. 5, the layers of the generative model",
     sample=_sample,
     layered=True,
+    about=About(
+        formula=r"p(z) = p(z_L) \prod_{l=1}^{L-1} p(z_l|z_{l+1}), \qquad p(z_L) = \mathcal N(0, I)",
+        wrong_when="Where upper layers say nothing of those below, as in many trained "
+        "hierarchies: one layer then has the same bound for less. Look at the rate of each layer.",
+        cost="a network for each two layers; the decoder sees z_1, or all with `layer_skip`",
+        limits=(Limit("standard_normal", "there is one layer"),),
+    ),
 )
 def hierarchical(z: Tensor, *, layers: Conditionals) -> Tensor:
     """Layers of latents, each a diagonal Gaussian given the layer above; the top one N(0, I)."""

@@ -94,12 +94,12 @@ def _set_decoder(model: VAE, noise: Noise, dim: int) -> None:
 def _set_posterior(model: VAE, wrong: float, dims: Sequence[int]) -> None:
     """Bayes' rule layer by layer: each is N(c, I) before the layer below it, or x, is seen."""
     seen = (_decoder_law(model), *_laws(model.down))
-    for law, given, centre in zip(_posterior_laws(model), seen, _centres(model), strict=True):
-        weight, precision = given.weight[0], (-given.log_var[0, 0]).exp()
+    for law, law_below, centre in zip(_posterior_laws(model), seen, _centres(model), strict=True):
+        weight, precision = law_below.weight[0], (-law_below.log_var[0, 0]).exp()
         variance = 1.0 / (1.0 + (weight.square() * precision).sum(1))
         gain = (weight * precision).T * variance  # [in, out]
         law.weight.copy_(gain[None] * (1.0 - 0.5 * wrong))
-        law.bias.copy_(centre - (centre @ weight + given.bias[0, 0]) @ gain + 0.4 * wrong)
+        law.bias.copy_(centre - (centre @ weight + law_below.bias[0, 0]) @ gain + 0.4 * wrong)
         law.log_var.copy_(variance.log() + 0.6 * wrong)
 
 
@@ -176,7 +176,7 @@ def exact_elbo(model: VAE, x: Tensor) -> Tensor:
 
 
 def _moments(model: VAE, x: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Of the layers under q: means [S, B, D_l], covariances [S, D_l, D_l], and the covariances of
+    """The moments of the layers under q: means [S, B, D_l], covariances [S, D_l, D_l], and those of
     each layer with the one above it [S, D_l, D_l+1], from the second entry on."""
     first, *others = _posterior_laws(model)
     means, covariances = [x @ first.weight + first.bias], [_diagonal_matrix(first.log_var)]

@@ -1,0 +1,69 @@
+"""The layers of a hierarchy in a study: completed, part of a run's id, and refused in one line."""
+
+import pytest
+
+from tests.support.runs import tiny
+from vaebench.core.errors import InputError
+
+LAYERED = {"objective": "elbo_mc", "posterior": "hierarchical", "prior": "hierarchical"}
+
+
+def layered(**model):
+    return tiny(**LAYERED, model=model)
+
+
+def test_layers_are_completed_from_the_code_or_the_code_from_the_layers():
+    halves, stated = layered(latent_dim=5, widths=[7]), layered(layer_dims=[8, 4, 2], widths=[7])
+    assert halves.model.layer_dims == (3, 2)
+    assert halves.model.layer_widths == ((7,),)
+    assert stated.model.latent_dim == 14
+    assert stated.model.layer_widths == ((7,), (7,))
+    assert layered(layer_dims=[8, 4], layer_model="linear").model.layer_widths == ((),)
+    assert tiny(**LAYERED, model={"latent_dim": 1}).model.layer_dims == (1,)
+
+
+def test_layers_are_part_of_the_id_and_the_settings_where_there_are_any():
+    configs = [
+        layered(layer_dims=[8, 4]),
+        layered(layer_dims=[4, 8]),
+        layered(layer_dims=[8, 4], layer_widths=[[16, 8]]),
+        layered(layer_dims=[8, 4], layer_skip=True),
+        layered(layer_dims=[8, 4], layer_model="linear"),
+    ]
+    assert len({config.id for config in configs}) == len(configs)
+    assert len({config.stack_key for config in configs}) == len(configs)
+    assert configs[2].settings["model.layer_widths"] == "16-8"
+    assert not [name for name in tiny().settings if "layer" in name]
+
+
+REFUSED = {
+    "widths for another number of layers": (
+        {"layer_dims": [8, 4, 2], "layer_widths": [[16]]},
+        r"widths of 2 networks, one between each two of the layers \[8, 4, 2\]; got 1",
+    ),
+    "a layer of width 0": ({"layer_dims": [8, 0]}, r">= 1 - at 'model.layer_dims\[1\]'; got 0"),
+    "another sum": ({"layer_dims": [8, 4], "latent_dim": 10}, r"sum of .*\[8, 4\]; got 10: leave"),
+    "one number for widths": ({"layer_widths": [16]}, r"'model.layer_widths\[0\]'; got 16: write"),
+    "images": (
+        {"layer_model": "conv"},
+        "'conv' is refused between layers of 4 and 4: it needs ima",
+    ),
+    "widths of linear": (
+        {"layer_model": "linear", "layer_widths": [[3]]},
+        "'linear' is refused between .* no hidden layers",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_layers_that_do_not_fit_are_refused(what):
+    model, message = REFUSED[what]
+    with pytest.raises(InputError, match=message):
+        layered(**model)
+
+
+def test_layers_without_a_hierarchy_and_a_closed_form_that_is_none_are_refused():
+    with pytest.raises(InputError, match=r"model\.layer_skip is for .* have one layer: remove it"):
+        tiny(model={"layer_skip": True})
+    with pytest.raises(InputError, match=r"'elbo' is refused: KL.* no closed form .*hierarchical"):
+        tiny(**LAYERED | {"objective": "elbo"})

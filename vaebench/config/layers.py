@@ -1,0 +1,81 @@
+"""The layers of a hierarchy of latents in a configuration, completed and checked."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+
+from vaebench.config.sections import ModelConfig
+from vaebench.core.errors import InputError
+from vaebench.core.hyper import complete
+from vaebench.models import MODELS
+from vaebench.models.posteriors import POSTERIORS, Posterior
+from vaebench.models.priors import PRIORS, Prior
+
+
+def completed_layers(model: ModelConfig, posterior: Posterior, prior: Prior) -> ModelConfig:
+    """The model with the dimensions of its layers and the widths of the networks between them.
+
+    Raises InputError for layers that no posterior or prior has, dimensions that are not those of
+    the code, and networks that do not fit the layers.
+    """
+    if not (posterior.conditionals or prior.layered):
+        _check_no_layers(model, posterior, prior)
+        return model
+    dims = model.latent.layers
+    if model.latent_dim not in (sum(dims), ModelConfig().latent_dim):
+        raise InputError(
+            f"model.latent_dim must be the sum of model.layer_dims {list(dims)}; got "
+            f"{model.latent_dim}: leave it out"
+        )
+    widths = model.layer_widths or _usual_widths(model, len(dims) - 1)
+    done = msgspec.structs.replace(
+        model, latent_dim=sum(dims), layer_dims=dims, layer_widths=widths
+    )
+    _check_networks(done)
+    return done
+
+
+def _check_no_layers(model: ModelConfig, posterior: Posterior, prior: Prior) -> None:
+    usual = [name for name in model.__struct_fields__ if name.startswith("layer_")]
+    for name in usual:
+        if name not in model.left_out:
+            layered = [n for n, entry in POSTERIORS.items() if entry.conditionals]
+            priors = [n for n, entry in PRIORS.items() if entry.layered]
+            raise InputError(
+                f"model.{name} is for posterior {' or '.join(map(repr, layered))} or prior "
+                f"{' or '.join(map(repr, priors))}; posterior {posterior.name!r} and prior "
+                f"{prior.name!r} have one layer: remove it, or choose them"
+            )
+
+
+def _usual_widths(model: ModelConfig, num_networks: int) -> tuple[tuple[int, ...], ...]:
+    """The widths of the model itself, where the networks between layers take such."""
+    entry = MODELS[model.layer_model]
+    fit = entry.takes_widths and not entry.refuses_widths(model.widths)
+    return (model.widths if fit else (),) * num_networks
+
+
+def _check_networks(model: ModelConfig) -> None:
+    entry, what = MODELS[model.layer_model], f"model.layer_model {model.layer_model!r}"
+    dims, widths = model.layer_dims, model.layer_widths
+    if len(widths) != len(dims) - 1:
+        raise InputError(
+            f"model.layer_widths must have the widths of {len(dims) - 1} networks, one between "
+            f"each two of the layers {list(dims)}; got {len(widths)}: {_shown(widths)}"
+        )
+    if model.layer_model != model.name:
+        complete(what, entry.hyper, {})
+    for (lower, upper), of_pair in zip(itertools.pairwise(dims), widths, strict=True):
+        where = f"between layers of {lower} and {upper}"
+        if of_pair and not entry.takes_widths:
+            raise InputError(
+                f"{what} takes no widths; got {list(of_pair)} {where}: leave layer_widths out"
+            )
+        if reason := entry.refuses_widths(of_pair) or entry.refuses_images((lower,), of_pair):
+            raise InputError(f"{what} is refused {where}: {reason}")
+
+
+def _shown(widths: tuple[tuple[int, ...], ...]) -> str:
+    return str([list(of_pair) for of_pair in widths])
