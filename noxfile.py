@@ -32,6 +32,12 @@ def install(session: nox.Session, extras: str = "", *groups: str) -> None:
     session.install("-c", "constraints.txt", "-e", f".[{extras}]" if extras else ".", *packages)
 
 
+EXECUTED = [
+    *("jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace"),
+    "--ExecutePreprocessor.record_timing=False",
+]
+NO_ADVERTISEMENT = {"NO_MKDOCS_2_WARNING": "1"}
+"""Material otherwise prints, with every build, what its makers do next."""
 COMMITTED = ("--format", "csv,md,png")
 """What results/reference/ holds of a report: not the page, which is above a megabyte."""
 
@@ -66,7 +72,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, in two processes. `-- -m "not slow"`: without those that take long."""
-    install(session, "kernels,sweep,report,ray,slurm,export,tensorboard", "test")
+    install(session, "kernels,sweep,report,ray,slurm,export,tensorboard", "test", "docs")
     session.run("pytest", "-n", "2", *session.posargs)
 
 
@@ -223,11 +229,24 @@ def objectives(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write docs/registry.md, the table of all that is registered, and draw the rooms."""
-    install(session)
+    """Build the site, site/index.html, and write again what of docs/ is made: tables, numbers."""
+    install(session, "", "docs")
     with Path("docs/registry.md").open("w") as page:
         session.run("vaebench", "list", "--markdown", stdout=page)
     session.run("python", "docs/draw_rooms.py")
+    session.run("python", "-m", "docs.site.reference")
+    session.run("python", "-m", "mkdocs", "build", "--strict", "--quiet", env=NO_ADVERTISEMENT)
+
+
+@nox.session
+def notebook(session: nox.Session) -> None:
+    """Run docs/first-results.ipynb, in a folder of its own, and keep what its cells show."""
+    install(session, "report", "notebook")
+    kept, place = Path("docs/first-results.ipynb"), Path(session.create_tmp())
+    shutil.copy(kept, place)
+    with session.chdir(place):
+        session.run(*EXECUTED, kept.name)
+    shutil.copy(place / kept.name, kept)
 
 
 @nox.session

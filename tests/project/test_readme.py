@@ -1,10 +1,6 @@
 """The README is true: its table is the committed one in brief, and what it tells to write works."""
 
 import re
-import subprocess
-import sys
-
-import pytest
 
 from benchmarks.update_readme import REFERENCE, brief_table, with_table
 from tests.support import ROOT
@@ -39,20 +35,3 @@ def test_the_study_can_be_run(tmp_path, tiny_npz):
     path.write_text(block("toml", "mine"))
     sized = [f"base.data.name={tiny_npz}", "base.train.batch_size=8"]
     assert len(expand(read(path, sized))) == 20
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", ["certify", "list"])
-def test_the_plugin_is_the_whole_file(tmp_path, command):
-    path = tmp_path / "mine.py"
-    path.write_text(block("python", "@vb.objective"))
-    mine = ["scaled_rate", "laplace_prior", "logistic"]
-    names = mine if command == "certify" else []
-    done = subprocess.run(
-        [sys.executable, "-m", "vaebench", command, *names, "--plugin", str(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert all(name in done.stdout for name in mine)
-    assert "FAILS" not in done.stdout

@@ -108,8 +108,8 @@ def _drawn_class(logits: Tensor, u: Tensor) -> Tensor:
     about=About(
         formula=r"\log p(x|z) = \sum_{p=1}^{P} \log \sum_{c=1}^{5} \pi_{pc} \left( "
         r"F\left( \frac{x_p + \frac{1}{510} - m_{pc}}{s_{pc}} \right) - F\left( "
-        r"\frac{x_p - \frac{1}{510} - m_{pc}}{s_{pc}} \right) \right), \qquad F "
-        r"\text{ as for discretised\_logistic}",
+        r"\frac{x_p - \frac{1}{510} - m_{pc}}{s_{pc}} \right) \right), \qquad F(t) "
+        r"= \frac{1}{1 + e^{-t}}, \text{ with tails at 0 and 1 as for one component}",
         wrong_when="Beside PixelCNN++ on colour images: here the channels of a pixel are "
         "independent given z.",
         limits=(Limit("discretised_logistic", "all components are alike"),),
