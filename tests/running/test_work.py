@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.support.runs import tiny
+import vaebench as vb
+from tests.support.networks import plain, registered  # noqa: F401  # a fixture
+from tests.support.runs import small, tiny
 from vaebench.config.build import build_stack, load_data
+from vaebench.objectives import OBJECTIVES
 from vaebench.running import work
 from vaebench.running.work import Operations, step_work
 from vaebench.training.loop import training_steps
@@ -39,6 +42,45 @@ def test_products_are_those_that_pytorch_counts(model):
     with FlopCounterMode(display=False) as counted:
         next(steps)
     assert step_work(config).flops == counted.get_total_flops()
+
+
+@pytest.fixture
+def counted_anew(monkeypatch):
+    monkeypatch.setattr(work, "_counted", {})
+
+
+def test_a_network_of_the_users_is_counted_as_it_is(registered, counted_anew):  # noqa: F811
+    """Layer by layer as a built-in one of its sizes; what draws finds the generator as it was."""
+    registered(plain)
+    drawn = torch.random.get_rng_state()
+    own, built_in = (
+        step_work(tiny(model={"latent_dim": 2, **more}))
+        for more in ({"name": "plain", "width": 8}, {"widths": [8]})
+    )
+    assert own.flops == own.product_flops == built_in.flops
+    assert 0.9 < own.num_bytes / built_in.num_bytes < 1.3
+    assert torch.equal(drawn, torch.random.get_rng_state())
+
+
+def test_other_functions_of_the_users_are_left_to_workers(counted_anew):
+    """A plain ELBO on the same network and minibatch is counted in their place."""
+
+    @vb.objective(source="this test", bound="none")
+    def leaves(t: vb.Terms):
+        raise AssertionError("called by the coordinator")
+
+    try:
+        own, usual = (step_work(tiny(objective=name, num_samples=3)) for name in ("leaves", "elbo"))
+        assert own == usual
+    finally:
+        del OBJECTIVES._entries["leaves"]
+
+
+def test_convolutions_that_compiled_steps_leave_to_pytorch_are_told_apart():
+    """Those of `conv` are taken as products, those of 3x3 are not."""
+    convolutions, residual = (step_work(tiny(model=small(name))) for name in ("conv", "resnet"))
+    assert convolutions.product_flops == convolutions.flops
+    assert 0 < residual.product_flops < residual.flops / 2
 
 
 def test_more_samples_and_larger_minibatches_are_more_work():

@@ -158,6 +158,12 @@ def plugin_fingerprint(config: RunConfig) -> str:
 
 def functions_of(config: RunConfig) -> list[Callable[..., Any]]:
     """The registered functions that a run is made of."""
+    gradings = [GRADINGS[name].grade for name in config.evaluate.wanted]
+    return [*functions_of_steps(config), *gradings]
+
+
+def functions_of_steps(config: RunConfig) -> list[Callable[..., Any]]:
+    """The registered functions that the training steps of a run are made of."""
     scalars = [
         *config.objective.hyper.values(),
         *config.posterior.hyper.values(),
@@ -168,7 +174,6 @@ def functions_of(config: RunConfig) -> list[Callable[..., Any]]:
         OBJECTIVES[config.objective.name].loss,
         LIKELIHOODS[config.likelihood.name].log_prob,
         PRIORS[config.prior.name].log_prob,
-        *(GRADINGS[name].grade for name in config.evaluate.wanted),
         POSTERIORS[config.posterior.name].distribution,
         MODELS[config.model.name].networks,
         *([MODELS[config.model.layer_model].networks] if config.model.layer_dims else []),

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import torch
 from msgspec.structs import replace
 
-from vaebench.config import Choice, ModelConfig, RunConfig, TrainConfig
+from vaebench.config import RunConfig
 from vaebench.config.build import load_data
 from vaebench.core.errors import first_line
 from vaebench.core.registry import Registry
-from vaebench.core.user_code import is_users
-from vaebench.models.networks.entry import MODELS
 from vaebench.results import Record
 from vaebench.running.plan import DEFAULT_SIZE
 from vaebench.running.work import StepWork, step_work
@@ -31,7 +29,8 @@ SAVED_PER_STEP = 4.3e-4
 SAVED_PER_ELEMENT = 1.9e-10
 SAVED_PER_FLOP = 7.6e-12
 """Seconds of one core that a compiled step saves against an eager one: for each step of a stack,
-for each number that the operations of a run write, for each operation of its products."""
+for each number that the operations of a run write, for each operation of its products. Convolutions
+that compiled steps leave to PyTorch count by the numbers that they write."""
 COMPILING_S, LOADING_S = 5.3, 0.03
 """Seconds of one core until a graph can be called: compiled, and found on disk.
 `nox -s compiling` measures all five: results/reference/compiling."""
@@ -47,6 +46,7 @@ class Work:
     stack_steps: int = 0
     elements: int = 0
     flops: int = 0
+    product_flops: int = 0
 
     def and_of(self, num_runs: int, num_steps: int, step: StepWork) -> Work:
         """This work with that of more runs, which take so many steps each."""
@@ -56,12 +56,13 @@ class Work:
             self.stack_steps + -(-num_runs // DEFAULT_SIZE) * num_steps,
             self.elements + num_runs * num_steps * step.elements,
             self.flops + num_runs * num_steps * step.flops,
+            self.product_flops + num_runs * num_steps * step.product_flops,
         )
 
     @property
     def saved_s(self) -> float:
         """Seconds of one core that compiled steps save."""
-        of_runs = SAVED_PER_ELEMENT * self.elements + SAVED_PER_FLOP * self.flops
+        of_runs = SAVED_PER_ELEMENT * self.elements + SAVED_PER_FLOP * self.product_flops
         return SAVED_PER_STEP * self.stack_steps + of_runs
 
     def __str__(self) -> str:
@@ -194,7 +195,7 @@ def _works(study: Study) -> dict[str, Work]:
     works: dict[str, Work] = {}
     for first, *others in _groups(study).values():
         try:
-            step = step_work(_without_plugins(first))
+            step = step_work(first)
         except Exception as error:
             LOG.warning("no step of %s could be counted: %s", first.variant, first_line(error))
             continue
@@ -208,23 +209,6 @@ def graphs_on_disk(kinds: Iterable[str]) -> set[str]:
     from vaebench.training.stepping.compiled import graph_key, is_on_disk
 
     return {kind for kind in kinds if is_on_disk(graph_key(kind))}
-
-
-def _without_plugins(config: RunConfig) -> RunConfig:
-    """A run like this without functions of the user's, which only workers call: a plain ELBO."""
-    if not config.plugin:
-        return config
-    model = config.model
-    if is_users(MODELS[model.name].networks):
-        model = replace(model, name="mlp", widths=ModelConfig().widths, hyper={})
-    plain = {
-        "objective": Choice("elbo"),
-        "likelihood": Choice("bernoulli"),
-        "posterior": Choice("diagonal_gaussian"),
-        "prior": Choice("standard_normal"),
-    }
-    train = replace(config.train, learning_rate=TrainConfig().learning_rate)
-    return replace(config, **plain, model=model, train=train, rate_weight=1.0, plugin="")
 
 
 def _recorded(records: Iterable[Record]) -> dict[str, str]:

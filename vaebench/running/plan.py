@@ -53,19 +53,15 @@ def plan(
 ) -> StackPlan:
     """How to train these runs; in stacks of the default size where no step can be counted.
 
-    A step that fails is left to the worker, which records it. Functions of the user's are called by
-    workers alone: what they do to their process must not happen to this one. `compiled`: the keys
-    of stacks whose steps are, which take one thread.
+    A step that fails is left to the worker, which records it. `compiled`: the keys of stacks whose
+    steps are, which take one thread.
     """
-    default = stacks(configs)
-    uncounted = StackPlan(default, min(machine.num_workers, len(default)))
-    if any(config.plugin for config in configs):
-        return uncounted
     try:
         return _counted(configs, machine, compiled)
     except Exception as error:
         LOG.warning("no step could be counted: %s", error)
-        return uncounted
+        default = stacks(configs)
+        return StackPlan(default, min(machine.num_workers, len(default)))
 
 
 def _counted(
@@ -83,9 +79,7 @@ def _counted(
 
 
 def run_bytes(config: RunConfig) -> int:
-    """Bytes of memory that a run takes; 0 where they are not counted: see `plan`."""
-    if config.plugin:
-        return 0
+    """Bytes of memory that a run takes; 0 where they cannot be counted."""
     try:
         return step_work(config).num_bytes
     except Exception:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from msgspec.structs import replace
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vaebench.config import RunConfig
+from vaebench.config import Choice, RunConfig, TrainConfig
 from vaebench.config.build import build_stack, load_data
+from vaebench.config.complete import functions_of_steps
 from vaebench.core.memory import PeakBytes
+from vaebench.core.user_code import is_users
+from vaebench.models import MODELS
 from vaebench.training.loop import training_steps
 
 
@@ -22,6 +26,8 @@ class StepWork:
 
     flops: int
     """Floating-point operations of its matrix products and convolutions."""
+    product_flops: int
+    """Those of its products, and of the convolutions that compiled steps take as products."""
     elements: int
     """Numbers that all its other operations write."""
     num_bytes: int
@@ -31,10 +37,15 @@ class StepWork:
 
 def step_work(config: RunConfig) -> StepWork:
     """The work of a training step: the same for all runs with one stack key that average their
-    weights, and for all that do not."""
+    weights, and for all that do not.
+
+    Of the user's functions only networks are called, which were tried when the study was read. For
+    others, which workers alone call, a plain ELBO on the same network stands.
+    """
     key = config.stack_key, config.train.ema > 0
     if key not in _counted:
-        _counted[key] = _count(config)
+        with torch.random.fork_rng(devices=[]):  # who draws from it is to find it as it was
+            _counted[key] = _count(_with_users_networks_alone(config))
     return _counted[key]
 
 
@@ -54,7 +65,21 @@ def _count(config: RunConfig) -> StepWork:
     with Operations() as counted:
         next(steps)
     held = (4 if config.train.ema else 3) * weights
-    return StepWork(counted.flops, counted.elements, held + memory.peak)
+    return StepWork(counted.flops, counted.product_flops, counted.elements, held + memory.peak)
+
+
+def _with_users_networks_alone(config: RunConfig) -> RunConfig:
+    networks = MODELS[config.model.name].networks
+    if not any(is_users(part) for part in functions_of_steps(config) if part is not networks):
+        return config
+    plain = {
+        "objective": Choice("elbo"),
+        "likelihood": Choice("bernoulli"),
+        "posterior": Choice("diagonal_gaussian"),
+        "prior": Choice("standard_normal"),
+    }
+    train = replace(config.train, learning_rate=TrainConfig().learning_rate)
+    return replace(config, **plain, train=train, rate_weight=1.0)
 
 
 class Operations(TorchDispatchMode):
@@ -63,9 +88,13 @@ class Operations(TorchDispatchMode):
     def __init__(self) -> None:
         from torch.utils.flop_counter import flop_registry  # imports Triton where it is installed
 
+        # What compiled steps are made of is imported where they are counted.
+        from vaebench.training.stepping.compiled.convolutions import is_by_product
+
         super().__init__()
+        self.is_by_product = is_by_product
         self.flops_of = flop_registry
-        self.flops = self.elements = 0
+        self.flops = self.product_flops = self.elements = 0
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -77,7 +106,9 @@ class Operations(TorchDispatchMode):
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         if flops := self.flops_of.get(func._overloadpacket):
-            self.flops += flops(*args, **kwargs, out_val=out)
+            number = flops(*args, **kwargs, out_val=out)
+            self.flops += number
+            self.product_flops += number if self.is_by_product(func, args) else 0
         elif not func.is_view:
             self.elements += sum(t.numel() for t in tree_leaves(out) if isinstance(t, Tensor))
         return out

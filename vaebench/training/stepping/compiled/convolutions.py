@@ -86,6 +86,19 @@ def replacements(product: Product) -> dict[Any, Any]:
     return {aten.convolution.default: convolution, aten.convolution_backward.default: backward}
 
 
+def is_by_product(operation: Any, arguments: Sequence[Any]) -> bool:
+    """Whether compiled steps take an operation of PyTorch's as a product of theirs: a convolution
+    where `replacements` does, any other product."""
+    aten = torch.ops.aten
+    if operation == aten.convolution.default:
+        x, weight, _, stride, padding, dilation, transposed, _, groups = arguments
+    elif operation == aten.convolution_backward.default:
+        _, x, weight, _, stride, padding, dilation, transposed, _, groups, _ = arguments
+    else:
+        return True
+    return _is_ours(x, weight, stride, padding, dilation, groups, transposed)
+
+
 def _is_ours(
     x: Tensor,
     weight: Tensor,
