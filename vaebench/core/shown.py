@@ -23,9 +23,10 @@ def plain(words: object) -> str:
     That is control characters, the direction of text, what cannot be seen, and half of a surrogate
     pair, which stands for a byte of a file name.
     """
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(words)
-    )
+    text = str(words)
+    if text.isprintable():  # as nearly all are
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def markdown(words: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from vaebench.report.spaces import SPACE, TITLE, titles
 from vaebench.report.standings import KEYS, RANKED_BY, Examples, used
 from vaebench.report.tables import summarise
 from vaebench.report.time_to_target import ELBO, performance_profiles, time_to_target
-from vaebench.results.rows import COSTS
+from vaebench.results.points import COSTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +44,8 @@ class Evidence:
     firsts: Mapping[str, results.Record]
     """The record of a run of each observation space."""
     titles: Mapping[str, str]
+    findings: Mapping[str, Sequence[clinic.Finding]]
+    """What the clinic finds wrong with runs, by their ids."""
     target: float | None = None
     """The validation ELBO to reach; None: what half of the variants reach."""
     reference: str | None = None
@@ -92,13 +94,22 @@ class Evidence:
     @cached_property
     def complaints(self) -> list[clinic.Complaint]:
         """What the clinic says of the runs."""
-        return diagnosed(self.folder, self.runs, self.titles, self.examples)
+        return clinic.complaints(self.findings, clinic.names_of(self.runs, self.titles))
 
 
 def gather(folder: Path, target: float | None = None, reference: str | None = None) -> Evidence:
-    """Read a results folder. Raises InputError where there are no results, or a line has two runs
-    of one seed."""
-    rows, examples = results.load(folder), examples_of(folder)
+    """Read a results folder, once. Raises InputError where there are no results, or a line has two
+    runs of one seed."""
+    examples = examples_of(folder)
+    findings: dict[str, list[clinic.Finding]] = {}
+
+    def diagnose(record: results.Record) -> None:
+        if wrong := clinic.explain(clinic.Case(record, examples(record.run))):
+            findings[record.run] = wrong
+
+    rows, curves = results.load_with_curves(
+        folder, ("step", ELBO, *COSTS), ("run", "steps", "num_steps"), diagnose
+    )
     drawn = rows[rows["metric"].isin(DRAWN)]
     runs = _runs(rows)
     rows = used(rows)  # a large folder's columns of settings are too much to hold all the time
@@ -106,9 +117,19 @@ def gather(folder: Path, target: float | None = None, reference: str | None = No
     names = titles(firsts)
     table = summarise(rows, examples)
     table.insert(1, TITLE, table[SPACE].map(names))
-    curves = results.curves(folder, ("step", ELBO, *COSTS), ("run", "steps", "num_steps"))
     return Evidence(
-        folder, table, rows, drawn, runs, curves, examples, firsts, names, target, reference
+        folder=folder,
+        table=table,
+        rows=rows,
+        drawn=drawn,
+        runs=runs,
+        curves=curves,
+        examples=examples,
+        firsts=firsts,
+        titles=names,
+        findings=findings,
+        target=target,
+        reference=reference,
     )
 
 
@@ -119,7 +140,8 @@ def titles_of(folder: Path, rows: pd.DataFrame) -> dict[str, str]:
 
 def examples_of(folder: Path) -> Examples:
     """A function that gives what is kept of a run's examples, and reads each file once."""
-    return functools.cache(functools.partial(results.examples, folder))
+    read, kept = functools.cache(results.examples), results.kept(folder, "examples")
+    return lambda run: read(folder, run) if run in kept else {}
 
 
 def diagnosed(
@@ -127,7 +149,12 @@ def diagnosed(
 ) -> list[clinic.Complaint]:
     """What the clinic says of the runs of a folder; `names` are the titles of its spaces."""
     of_runs = clinic.names_of(runs, names)
-    return clinic.complaints(results.records(folder), examples, of_runs, clinic.explain)
+    findings = {
+        record.run: clinic.explain(clinic.Case(record, examples(record.run)))
+        for record in results.records(folder)
+        if record.run in of_runs
+    }
+    return clinic.complaints(findings, of_runs)
 
 
 def first_runs(folder: Path, runs: pd.DataFrame) -> dict[str, results.Record]:

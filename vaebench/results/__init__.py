@@ -22,6 +22,7 @@ from vaebench.results.folder import (
     encoded,
     examples,
     file_of,
+    kept,
     pack_examples,
     prepare,
     read,
@@ -40,6 +41,7 @@ from vaebench.results.folder import (
 )
 from vaebench.results.lock import alone, changing
 from vaebench.results.merging import merge
+from vaebench.results.points import curves, load_with_curves
 from vaebench.results.record import (
     UNITS,
     Labels,
@@ -51,7 +53,7 @@ from vaebench.results.record import (
     metrics,
     parts,
 )
-from vaebench.results.rows import curves, frame, load
+from vaebench.results.rows import frame, load
 from vaebench.results.selection import conditions, selected
 from vaebench.results.tuning import Tuning, read_tuning, write_tuning
 
@@ -78,7 +80,9 @@ __all__ = [
     "export",
     "file_of",
     "frame",
+    "kept",
     "load",
+    "load_with_curves",
     "merge",
     "metric",
     "metrics",

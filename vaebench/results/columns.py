@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+
+Texts = Callable[..., "pd.DataFrame"]
+"""What makes a table of lines, by the names of its columns: `text_columns` or the like."""
 
 
 class Pooled:
@@ -53,7 +56,7 @@ class Numbers:
         for name, of_name in values.items():
             if name not in self.values:
                 self.values[name] = array("d", self.length * (math.nan,))
-            self.values[name].extend(map(_number, of_name))
+            self.values[name].extend(_numbers(of_name))
         self.length += length
         for column in self.values.values():
             column.extend((self.length - len(column)) * (math.nan,))
@@ -71,9 +74,25 @@ def text_columns(lines: Any, columns: Any = None) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.DataFrame(lines, columns=columns)
-    texts = [name for name in table if isinstance(table[name].dtype, pd.StringDtype)]
+    texts = [name for name in table if _is_text(table[name])]
     return table.astype(dict.fromkeys(texts, pd.StringDtype("python", na_value=np.nan)))
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+def category_columns(lines: Any, columns: Any = None) -> pd.DataFrame:
+    """The same table with texts as categories, in the order of the texts."""
+    table = text_columns(lines, columns)
+    texts = [name for name in table if _is_text(table[name])]
+    return table.astype(dict.fromkeys(texts, "category"))
+
+
+def _is_text(column: pd.Series) -> bool:
+    import pandas as pd
+
+    return isinstance(column.dtype, pd.StringDtype)
+
+
+def _numbers(values: Sequence[float | None]) -> Iterable[float]:
+    """The numbers, NaN for None."""
+    if None in values:
+        return [math.nan if value is None else value for value in values]
+    return cast("Sequence[float]", values)

@@ -93,6 +93,14 @@ def pack_examples(values: Mapping[str, NDArray[Any]]) -> bytes:
     return buffer.getvalue()
 
 
+def kept(out: Path, part: str) -> frozenset[str]:
+    """The runs, by their ids, that have a part beside their record."""
+    try:
+        return frozenset(name.partition(".")[0] for name in os.listdir(out / part))
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+
+
 def examples(out: str | Path, run: str) -> dict[str, NDArray[Any]]:
     """What figures of a run are means of, by metric: a value for each example.
 

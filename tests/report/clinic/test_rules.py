@@ -202,7 +202,7 @@ def test_complaints_count_runs_and_keep_to_the_order_of_names():
     records = [msgspec.structs.replace(sick, run=f"{i:016x}") for i in range(3)]
     records.append(msgspec.structs.replace(case().record, run=f"{3:016x}"))
     names = {one.run: ("T", "b" if i < 1 else "a") for i, one in enumerate(records)}
-    every = complaints(records, lambda run: {}, names, explain)
+    every = complaints({one.run: explain(Case(one)) for one in records}, names)
     assert [(one.variant, one.name, one.extent) for one in every] == [
         ("b", "posterior collapse", "1 of 1 run"),
         ("a", "posterior collapse", "2 of 3 runs"),

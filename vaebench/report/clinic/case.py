@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vaebench.results import Record
+from vaebench.results import Metric, Record
 
 Array = NDArray[np.float64]
 
@@ -31,38 +32,46 @@ class Case:
     record: Record
     parts: Mapping[str, Array] = field(default_factory=dict)
     """By metric: the values of examples, or of dimensions."""
+    _curves: dict[str, Array] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def is_done(self) -> bool:
         """Whether there are figures to judge it by."""
         return self.record.status == "done"
 
+    @cached_property
+    def figures(self) -> Mapping[str, Metric]:
+        """The metrics of the run, by their names."""
+        return {metric.metric: metric for metric in self.record.metrics}
+
     def figure(self, name: str) -> float:
         """A metric of the run; NaN where it was not graded."""
-        values = (m.value for m in self.record.metrics if m.metric == name)
-        value = next(values, None)
-        return math.nan if value is None else value
+        return self._number(name, "value")
 
     def reference(self, name: str) -> float:
         """What real data score by a metric; NaN where that is not known."""
-        values = (m.reference for m in self.record.metrics if m.metric == name)
-        value = next(values, None)
+        return self._number(name, "reference")
+
+    def _number(self, name: str, field: str) -> float:
+        value = getattr(self.figures.get(name), field, None)
         return math.nan if value is None else value
 
     def doubt(self, name: str) -> str:
         """Why a metric is not to be trusted; "" where it is."""
-        return next((m.trust for m in self.record.metrics if m.metric == name), "")
+        return self.figures[name].trust if name in self.figures else ""
 
     def curve(self, name: str) -> Array:
         """A learning curve [points], NaN where a point has no value; empty where there is none."""
-        values = self.record.curves.get(name, [])
-        return np.array([math.nan if v is None else v for v in values], dtype=float)
+        if name not in self._curves:
+            values = self.record.curves.get(name, [])
+            self._curves[name] = np.array(values, dtype=float)  # which makes NaN of None
+        return self._curves[name]
 
     def setting(self, *path: str) -> Any:
         """A value of the run's configuration by its place; None where there is none."""
         value: Any = self.record.config
         for name in path:
-            value = value.get(name) if isinstance(value, Mapping) else None
+            value = value.get(name) if isinstance(value, dict) else None
         return value
 
     @property

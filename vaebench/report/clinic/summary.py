@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vaebench.report.clinic.case import Case, Finding
+from vaebench.report.clinic.case import Finding
 from vaebench.report.labels import display_names
 from vaebench.report.spaces import SPACE
-from vaebench.report.standings import Examples
-from vaebench.results import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,20 +33,16 @@ class Complaint:
 
 
 def complaints(
-    records: Iterable[Record],
-    examples: Examples,
-    names: Mapping[str, Name],
-    explain: Callable[[Case], list[Finding]],
+    findings: Mapping[str, Sequence[Finding]], names: Mapping[str, Name]
 ) -> list[Complaint]:
     """Gather what is wrong with runs: the same things of one variant together, in the order of the
     names. Runs without a name are left out."""
     firsts: dict[tuple[Name, str], Finding] = {}
     counts: Counter[tuple[Name, str]] = Counter()
-    for record in records:
-        if record.run in names:
-            for finding in explain(Case(record, examples(record.run))):
-                firsts.setdefault((names[record.run], finding.name), finding)
-                counts[names[record.run], finding.name] += 1
+    for run, wrong in findings.items():
+        for finding in wrong if run in names else ():
+            firsts.setdefault((names[run], finding.name), finding)
+            counts[names[run], finding.name] += 1
     num_runs, places = Counter(names.values()), {n: i for i, n in enumerate(names.values())}
     return [
         Complaint(

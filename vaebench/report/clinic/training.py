@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 import numpy as np
 
 from vaebench.report.clinic.case import Array, Case, Finding
@@ -59,16 +61,24 @@ def _growth(curve: Array) -> float:
     return float(abs(curve[-1]) / max(float(np.median(np.abs(curve))), 1e-12))
 
 
+def _has_whole_curve(case: Case) -> bool:
+    """Whether the validation ELBO of a run that is done has enough points, and a value at each."""
+    elbo = case.curve("valid_elbo_nats")
+    return case.is_done and len(elbo) >= FEWEST_POINTS and bool(np.isfinite(elbo).all())
+
+
 def not_converged(case: Case) -> Finding | None:
     """The validation ELBO was still rising when training ended."""
     elbo, steps = case.curve("valid_elbo_nats"), case.curve("step")
-    if not case.is_done or len(elbo) < FEWEST_POINTS or not np.isfinite(elbo).all():
+    if not _has_whole_curve(case):
         return None
     late = max(2, round(LATE * len(elbo)))
-    middle, end = (float(np.median(elbo[i : i + late])) for i in (-2 * late, len(elbo) - late))
+    middle, end = median(elbo[-2 * late : -late].tolist()), median(elbo[-late:].tolist())
     gained, whole = end - middle, float(elbo.max() - elbo.min())
-    noise = float(np.median(np.abs(np.diff(elbo[-late:]))))
-    if not (gained > STILL_RISING * whole and gained > 2.0 * noise):
+    if not gained > STILL_RISING * whole:
+        return None
+    noise = median(np.abs(np.diff(elbo[-late:])).tolist())
+    if not gained > 2.0 * noise:
         return None
     return Finding(
         "training ended too early",
@@ -81,15 +91,16 @@ def not_converged(case: Case) -> Finding | None:
 def overfitted(case: Case) -> Finding | None:
     """The validation ELBO fell while training went on, and the last weights were kept."""
     elbo, steps = case.curve("valid_elbo_nats"), case.curve("step")
-    if not case.is_done or len(elbo) < FEWEST_POINTS or not np.isfinite(elbo).all():
+    if not _has_whole_curve(case):
         return None
     best = int(elbo.argmax())
     training = case.record.training
     end = len(elbo) - 1 if training is None else int((steps <= training.kept).sum()) - 1
-    fall, whole = float(elbo[best] - elbo[end]), float(elbo.max() - elbo[: best + 1].min())
+    fall, whole = float(elbo[best] - elbo[end]), float(elbo[best] - elbo[: best + 1].min())
+    if not (best < end and fall >= max(FALL_NATS, FALL_SHARE * whole)):
+        return None
     trained = -(case.curve("rate_nats") + case.curve("distortion_nats"))
-    falls = best < end and fall >= max(FALL_NATS, FALL_SHARE * whole)
-    if not (falls and trained[end] > trained[best]):
+    if not trained[end] > trained[best]:
         return None
     return Finding(
         "overfitting",

@@ -47,7 +47,7 @@ def render(evidence: Evidence) -> str:
             style=Markup(_read("page.css")),
             scripts={name: Markup(text) for name, text in scripts.items()},
             title=", ".join(evidence.runs["study"].unique()),
-            runs=evidence.runs["status"],
+            runs=evidence.runs["status"].astype(str),
             variants=lines,
             answers=answers(evidence.table, evidence.pairs, _seconds(lines, evidence.runs)),
             rankings=rankings(evidence.table, evidence.beside, evidence.reference, by_name),
