@@ -167,6 +167,13 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session
+def reproduce(session: nox.Session) -> None:
+    """Try published claims, or some: `-- NAME NAME=full`. Verdicts, and docs/reproduction.md."""
+    install(session)
+    session.run("python", "-m", "benchmarks.reproduction", *session.posargs)
+
+
+@nox.session
 def expectations(session: nox.Session) -> None:
     """Record what the suite gives for claims at the scale `cpu`: vaebench/reproduction/."""
     install(session)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vaebench.reproduction import Outcome, Scale, names, read_claim, reproduce
-from vaebench.reproduction.claim import EXPECTED, expectations, is_own
+from vaebench.reproduction.claim import EXPECTED, expectations, is_expected
 
 SEEDS = (100, 101, 102)
 FOLDER = Path("results/runs/expectations")
@@ -36,7 +36,7 @@ def main(chosen: Sequence[str]) -> None:
 
 def recording(scale: Scale) -> set[str]:
     """The sentences of the statements whose figure is the suite's own."""
-    return {statement.says for statement in scale.statements if is_own(statement)}
+    return {statement.says for statement in scale.statements if is_expected(statement)}
 
 
 def figures(outcomes: Sequence[Outcome]) -> Figures:

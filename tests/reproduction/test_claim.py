@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from tests.support import ROOT
 from vaebench.config.study import expand
 from vaebench.core.errors import InputError
 from vaebench.reproduction import claim as files
@@ -100,11 +101,21 @@ def test_an_unknown_claim_is_answered_with_the_nearest():
 
 
 def test_expectations_fill_in_what_has_no_published_value():
-    own = Value(says="own", own=True)
+    past = Value(says="past", expected=True)
     published = Value(says="published", published=2.0)
     sign = Lower(says="sign", of={}, minus={})
-    scale = files.Scale(statements=(own, published, sign))
-    expected = {s: {"value": 5.0, "spread": 0.1} for s in ("own", "published", "sign")}
+    scale = files.Scale(statements=(past, published, sign))
+    expected = {s: {"value": 5.0, "spread": 0.1} for s in ("past", "published", "sign")}
     filled = files.with_expectations(scale, expected).statements
     assert [s.published for s in filled[:2]] == [5.0, 2.0]
     assert (filled[0].spread, filled[2]) == (0.1, sign)
+
+
+def test_the_claim_on_the_page_is_one(tmp_path):
+    text = (ROOT / "docs" / "reproduction.md").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(text.partition("```toml\n")[2].partition("```")[0])
+    claim = read_claim(str(path))
+    assert claim.scales == ["cpu", "full"]
+    for scale in claim.scales:
+        assert len(expand(claim.study_at(scale))) == 3

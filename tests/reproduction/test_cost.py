@@ -3,7 +3,8 @@
 import pytest
 
 from tests.support.runs import run_config
-from vaebench.reproduction.cost import Core, duration, run_s, total_s
+from vaebench.reproduction import cost, read_claim
+from vaebench.reproduction.cost import Core, Foretold, duration, foretold, run_s, total_s
 from vaebench.running.choosing import SAVED_PER_STEP
 from vaebench.running.work import step_work
 
@@ -33,3 +34,29 @@ def test_runs_of_a_stack_share_the_dispatch_of_its_steps():
     core = Core(1e9, 1e9)
     expected = 100 * SAVED_PER_STEP + 3 * run_s(configs[0], core)
     assert total_s(configs, core) == pytest.approx(expected)
+
+
+def test_the_list_fetches_no_data_and_says_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path))
+    monkeypatch.setattr(cost, "names", lambda: ["altosaar-mean-field", "ladder-vae", "sigma-vae"])
+    monkeypatch.setattr("vaebench.data.lookup._cache", lambda: tmp_path)
+    static, lacking, digits = foretold(Core(1e10, 1e9))
+    assert (static.cpu_s, static.full_s) == (None, None)
+    assert static.needs.startswith("binarized_mnist.npz, which is fetched")
+    assert lacking.needs.startswith("the suite lacks a convolutional ladder")
+    assert digits.cpu_s > 0.0
+    assert digits.full_s is None  # it is of MNIST
+    assert digits.words["full"] == "-"
+
+
+def test_a_measurement_of_gradients_costs_its_replicas():
+    claim = read_claim("snr-slope-linear")
+    small, large = (cost.claim_s(claim, scale, Core(1e10, 1e9)) for scale in claim.scales)
+    wanted = claim.cpu.gradients, claim.full.gradients
+    work = [len(g.seeds) * g.replicas for g in wanted]
+    assert large / small == pytest.approx(work[1] / work[0], rel=0.05)
+
+
+def test_a_line_of_the_list_is_in_words():
+    line = Foretold("n", "t", 120.0, None, "")
+    assert line.words == {"name": "n", "claim": "t", "cpu": "2 min", "full": "-", "needs": ""}

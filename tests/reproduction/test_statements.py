@@ -6,7 +6,10 @@ import msgspec
 import pytest
 from scipy import stats
 
+from tests.support import SHARED_DATA
+from vaebench.data import load
 from vaebench.reproduction import Evidence, Verdict, judge, overall
+from vaebench.reproduction.evidence import PUBLISHED
 from vaebench.reproduction.statements import (
     Difference,
     Exact,
@@ -102,8 +105,21 @@ def test_what_cannot_be_compared_says_why(evidence, reason):
     assert (outcome.published, outcome.ours) == (100.0, None)
 
 
+def test_other_data_than_were_published_are_not_comparable():
+    seen = {"data": {"name": "mnist", "fingerprint": "0" * 16}}
+    other = of(*(msgspec.structs.replace(r, config=r.config | seen) for r in PAIR.records))
+    assert "saw another mnist than was published" in judge(value(100.0), other).reason
+
+
+@pytest.mark.parametrize("name, fingerprint", PUBLISHED.items())
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="needs the published files")
+def test_published_data_have_their_fingerprints(monkeypatch, name, fingerprint):
+    monkeypatch.setenv("VAEBENCH_DATA", str(SHARED_DATA))
+    assert load(name, "none").fingerprint == fingerprint
+
+
 def test_an_expectation_that_nobody_recorded_is_not_comparable():
-    outcome = judge(value(None, own=True), PAIR)
+    outcome = judge(value(None, expected=True), PAIR)
     assert outcome.verdict == Verdict.NOT_COMPARABLE
     assert "no expectation is recorded" in outcome.reason
     assert (outcome.ours, outcome.difference) == (pytest.approx(100.0), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -75,6 +76,8 @@ def _list(as_json: bool) -> None:
 
     lines = foretold()
     if as_json:
-        click.echo(json.dumps(lines, indent=1))
-    else:
-        print_table("claims, and what they cost on one core of this machine", lines)
+        click.echo(json.dumps([dataclasses.asdict(line) for line in lines], indent=1))
+        return
+    print_table(
+        "claims, and what they cost on one core of this machine", [line.words for line in lines]
+    )

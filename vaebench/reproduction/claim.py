@@ -48,8 +48,8 @@ class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     title: str
     source: str
     """Paper and table, or repository@commit and file."""
-    study: dict[str, Any]
-    """A study as its file has it, without a name."""
+    study: dict[str, Any] = {}
+    """A study as its file has it, without a name; empty where the suite lacks what it needs."""
     full: Scale
     cpu: Scale | None = None
     differs: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ def with_expectations(scale: Scale, expected: Mapping[str, Mapping[str, float]])
     """The scale with the suite's own figures in the statements that are held against them."""
 
     def filled(statement: Kind) -> Kind:
-        if not is_own(statement) or statement.says not in expected:
+        if not is_expected(statement) or statement.says not in expected:
             return statement
         figure = expected[statement.says]
         return replace(statement, published=figure["value"], spread=figure["spread"])
@@ -122,6 +122,6 @@ def with_expectations(scale: Scale, expected: Mapping[str, Mapping[str, float]])
     return replace(scale, statements=tuple(map(filled, scale.statements)))
 
 
-def is_own(statement: Kind) -> bool:
+def is_expected(statement: Kind) -> bool:
     """Whether the statement is held against what the suite itself gave before."""
-    return isinstance(statement, Value | Difference) and statement.own
+    return isinstance(statement, Value | Difference) and statement.expected

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from vaebench.config import RunConfig
+from vaebench.config import RunConfig, value_at
 from vaebench.config.build import build_stack, load_data
-from vaebench.config.study import expand
-from vaebench.core.errors import InputError, first_line
+from vaebench.config.study import Study, expand
 from vaebench.core.timing import threads
+from vaebench.data.lookup import stored_files
+from vaebench.data.publishers import SOURCES
 from vaebench.reproduction.claim import Claim, ScaleName, names, read_claim
 from vaebench.running.choosing import SAVED_PER_STEP
 from vaebench.running.plan import stacks
@@ -67,7 +68,7 @@ def run_s(config: RunConfig, core: Core) -> float:
 
 
 def claim_s(claim: Claim, scale: ScaleName, core: Core) -> float:
-    """Seconds of one core for a claim at a scale. Raises InputError where data cannot be had."""
+    """Seconds of one core for a claim at a scale."""
     study, measured = claim.study_at(scale), claim.scale(scale).gradients
     if measured is None:
         return total_s(expand(study), core)
@@ -89,25 +90,48 @@ def total_s(configs: Sequence[RunConfig], core: Core) -> float:
     return seconds
 
 
-def foretold(core: Core | None = None) -> list[Mapping[str, str]]:
-    """A line for each claim: its title, what each scale costs, and what it needs or lacks."""
+@dataclass(frozen=True)
+class Foretold:
+    """A claim with the seconds of one core that its scales take; None where that is not known."""
+
+    name: str
+    title: str
+    cpu_s: float | None
+    full_s: float | None
+    needs: str
+    """What it needs beside time, or why a cost is not known."""
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The line of a table."""
+        costs = {"cpu": self.cpu_s, "full": self.full_s}
+        shown = {name: "-" if s is None else duration(s) for name, s in costs.items()}
+        return {"name": self.name, "claim": self.title, **shown, "needs": self.needs}
+
+
+def foretold(core: Core | None = None) -> list[Foretold]:
+    """Every claim of the suite with its costs. Fetches no data."""
     core = core or this_core()
-    return [_line(read_claim(name), core) for name in names()]
+    return [_of_claim(read_claim(name), core) for name in names()]
 
 
-def _line(claim: Claim, core: Core) -> dict[str, str]:
-    costs = {scale: _cost(claim, scale, core) for scale in ("cpu", "full")}
-    needs = f"lacks: {claim.lacks}" if claim.lacks else claim.needs
-    return {"name": claim.name, "claim": claim.title, **costs, "needs": needs}
+def _of_claim(claim: Claim, core: Core) -> Foretold:
+    if claim.lacks:
+        return Foretold(claim.name, claim.title, None, None, f"the suite lacks {claim.lacks}")
+    costs: dict[ScaleName, float] = {}
+    needs = claim.needs
+    for scale in claim.scales:
+        if missing := _missing(claim.study_at(scale)):
+            needs = f"{missing}.npz, which is fetched or put into $VAEBENCH_DATA"
+        else:
+            costs[scale] = claim_s(claim, scale, core)
+    return Foretold(claim.name, claim.title, costs.get("cpu"), costs.get("full"), needs)
 
 
-def _cost(claim: Claim, scale: ScaleName, core: Core) -> str:
-    if claim.lacks or scale not in claim.scales:
-        return "-"
-    try:
-        return duration(claim_s(claim, scale, core))
-    except InputError as error:
-        return first_line(error)
+def _missing(study: Study) -> str:
+    """The name of the study's published data set where it is not on this machine; else ""."""
+    name = str(value_at(study.base, "data.name"))
+    return name if name in SOURCES and not stored_files(name) else ""
 
 
 def duration(seconds: float) -> str:

@@ -15,6 +15,9 @@ GradientRow = Mapping[str, Any]
 Selection = dict[str, Any]
 """Values by their place in a run's configuration, as `{objective = "iwae", num_samples = 5}`."""
 
+PUBLISHED = {"mnist": "399f6831a588b2df", "binarized_mnist": "c824adaab97a3672"}
+"""Fingerprints of the data that claims are of, as their publishers have them."""
+
 
 class NotComparableError(Exception):
     """Why a statement cannot be judged by what there is."""
@@ -32,8 +35,8 @@ def by_seed(
 ) -> dict[int, float]:
     """The figure of each selected run, by seed.
 
-    Raises NotComparableError where there are no such runs, one of them did not end well, lacks the
-    figure, or has it by another protocol.
+    Raises NotComparableError where there are no such runs, one of them did not end well, saw other
+    data than were published, lacks the figure, or has it by another protocol.
     """
     chosen = [record for record in records if matches(record.config, of)]
     if not chosen:
@@ -86,6 +89,9 @@ def _figure(record: Record, name: str, protocol: str) -> float:
     if record.status != "done":
         why = (record.reason.strip().splitlines() or ["no reason is recorded"])[-1]
         raise NotComparableError(f"{run} {record.status}: {why}")
+    data = record.config.get("data", {})
+    if data.get("fingerprint") != PUBLISHED.get(data.get("name"), data.get("fingerprint")):
+        raise NotComparableError(f"{run} saw another {data['name']} than was published")
     figure = next((m for m in record.metrics if m.metric == name), None)
     if figure is None or figure.value is None:
         raise NotComparableError(f"{run} has no {name}")

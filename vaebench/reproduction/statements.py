@@ -80,7 +80,7 @@ class Value(Statement, frozen=True, kw_only=True, tag="value"):
     """The mean figure of some runs is the published one."""
 
     of: Selection = {}
-    own: bool = False
+    expected: bool = False
     """Held against what the suite itself gave before: `published` is filled in."""
     published: float | None = None
     spread: float = 0.0
@@ -96,7 +96,7 @@ class Difference(Statement, frozen=True, kw_only=True, tag="difference"):
 
     of: Selection
     minus: Selection
-    own: bool = False
+    expected: bool = False
     published: float | None = None
     spread: float = 0.0
 

@@ -1,0 +1,60 @@
+"""The kept verdicts, against the claims as they are now, and the page that is made of them."""
+
+import tomllib
+
+import pytest
+
+from benchmarks.reproduction.expectations import as_toml, figures
+from benchmarks.reproduction.page import KEPT, PAGE, page, verdicts
+from vaebench.reproduction import Outcome, Verdict, overall, read_claim
+from vaebench.reproduction.statements import Lower, Unbeaten, against, over
+
+
+def test_the_page_is_made_of_the_verdicts():
+    assert PAGE.read_text() == page(), "run `python -m benchmarks.reproduction.page`"
+
+
+@pytest.mark.parametrize("done", verdicts(), ids=lambda done: f"{done.claim}-{done.scale}")
+def test_a_kept_verdict_is_what_its_numbers_say(done):
+    """By the claim as it is now: a tolerance that is moved afterwards is seen."""
+    statements = {s.says: s for s in read_claim(done.claim).scale(done.scale).statements}
+    assert [o.says for o in done.outcomes] == list(statements)
+    assert overall(done.outcomes) == done.verdict
+    for outcome in done.outcomes:
+        statement = statements[outcome.says]
+        values = {int(seed): value for seed, value in outcome.values.items()}
+        if isinstance(statement, Unbeaten):
+            # Its numbers are those of the rival that the verdict rests on, at a level of its own.
+            beaten, safe = outcome.high < -statement.tolerance, outcome.low >= -statement.tolerance
+            assert (outcome.verdict == Verdict.NOT_REPRODUCED) == beaten
+            assert (outcome.verdict == Verdict.REPRODUCED) == safe
+            continue
+        if isinstance(statement, Lower):
+            assert over(values).high == pytest.approx(outcome.high)
+            assert (outcome.high < 0.0) == (outcome.verdict == Verdict.REPRODUCED)
+            continue
+        spread = getattr(statement, "spread", 0.0)
+        again = against(statement, values, outcome.published, spread)
+        assert again.verdict == outcome.verdict
+        assert (again.low, again.high) == pytest.approx((outcome.low, outcome.high))
+        if getattr(statement, "expected", False):
+            assert statement.published == outcome.published
+
+
+def test_a_verdict_has_its_badge_and_results_beside_it():
+    for done in verdicts():
+        folder = KEPT / f"{done.claim}-{done.scale}"
+        assert f">{done.verdict}</text>" in (folder / "badge.svg").read_text()
+        assert (folder / ".eval_results" / f"{done.claim}.yaml").is_file()
+
+
+def test_expectations_are_means_with_their_standard_errors():
+    outcome = Outcome(
+        says='a "b", c = 1',
+        verdict=Verdict.NOT_COMPARABLE,
+        reason="",
+        values={"100": 1.0, "101": 3.0},
+    )
+    recorded = {"mine": figures([outcome])}
+    assert recorded == {"mine": {'a "b", c = 1': {"value": 2.0, "spread": 1.0}}}
+    assert tomllib.loads(as_toml(recorded)) == recorded
