@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from benchmarks.reproduction.page import KEPT, PAGE, page
-from vaebench.cli.show import progress_bar
+from vaebench.cli.progress import progress_bar
 from vaebench.reproduction import names, read_claim, reproduce
 from vaebench.reproduction.claim import ScaleName
 from vaebench.reproduction.files import write_files

@@ -44,9 +44,7 @@ def table(tried: list[Reproduction]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for done in tried:
         times = f"{duration(done.wall_s)} | {duration(done.processor_s)}"
-        folder = f"../results/reference/reproduction/{done.claim}-{done.scale}"
-        badge = f"![{done.verdict}]({folder}/badge.svg)"
-        yield f"| {done.title} | {times} | {badge} |"
+        yield f"| {done.title}, {done.scale} | {times} | **{done.verdict}** |"
     machines = {f"{d.environment['processor']}, torch {d.environment['torch']}" for d in tried}
     yield f"\nOn: {'; '.join(sorted(machines))}.\n"
 
