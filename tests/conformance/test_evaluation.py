@@ -14,6 +14,7 @@ from vaebench.evaluation import Subject, evaluate, with_own_streams
 from vaebench.evaluation.likelihood.bounds import bounds
 from vaebench.models import select
 from vaebench.models.posteriors import POSTERIORS, Drawing
+from vaebench.models.priors import PRIORS
 from vaebench.models.terms import compute_terms
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, uniforms
@@ -102,6 +103,13 @@ BY_FORMULA = {"collapsed", "rate_per_dimension"}
 """
 
 
+def of_layers(posterior, prior):
+    """Figures of each of two layers: rates where q and p have them, the use of layers of either."""
+    entries = POSTERIORS[posterior].conditionals, PRIORS[prior].layered
+    names = ["active", "collapsed"] * any(entries) + ["rate"] * all(entries)
+    return {f"{name}_layer_{i}" for name in names for i in (1, 2)}
+
+
 @pytest.mark.parametrize(("posterior", "prior"), pairs())
 def test_every_family_gets_every_figure(posterior, prior):
     objective = "elbo" if POSTERIORS[posterior].discrete else "elbo_mc"
@@ -114,7 +122,7 @@ def test_every_family_gets_every_figure(posterior, prior):
     one = Subject(select(model, [1]), dataset, key, num_samples=3, num_images=40)
     alone = {metric.metric: metric.value for metric in results.metrics(evaluate(one).grades, 0)}
     computed = {metric.metric: metric for metric in results.metrics(stacked, 1)}
-    assert computed.keys() == alone.keys() == FIGURES
+    assert computed.keys() == alone.keys() == FIGURES | of_layers(posterior, prior)
     for name, metric in computed.items():
         if metric.value is None:
             assert name in BY_FORMULA and "no formula" in metric.trust and alone[name] is None

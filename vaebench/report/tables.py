@@ -36,6 +36,8 @@ COLUMNS = {
     "approximation_gap": ("approximation gap (nats)", 2),
     "amortisation_gap": ("amortisation gap (nats)", 2),
     "active_units": ("active units", 1),
+    **{f"rate_layer_{i}": (f"rate of layer {i} (nats)", 2) for i in range(1, 5)},
+    **{f"active_layer_{i}": (f"active in layer {i}", 1) for i in range(1, 5)},
     "mutual_information": ("mutual information (nats)", 2),
     "mig": ("MIG", 3),
     "mse": ("MSE", 4),

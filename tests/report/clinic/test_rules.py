@@ -92,6 +92,17 @@ def test_collapse_says_since_when_and_on_which_side_of_the_warm_up():
     assert "after the warm-up ended" in named(ill)["posterior collapse"].evidence
 
 
+def test_a_layer_above_the_first_that_carries_nothing_is_dead():
+    def of_layers(*rates):
+        named_rates = ((f"rate_layer_{i}", rate) for i, rate in enumerate(rates, 1))
+        return [(name, Metric(name, rate, "nats", None)) for name, rate in named_rates]
+
+    evidence = named(case(extra=of_layers(4.5, 0.5, 0.01)))["dead layers of latents"].evidence
+    assert "Of the 3 layers, layer 3 carries less than 0.1 nats" in evidence
+    assert "they carry 4.5, 0.5, 0.01" in evidence
+    assert not named(case(extra=of_layers(0.01, 4.0, 1.0)))  # upwards, the first may be below 0
+
+
 SCALE = "rate weighed on another scale than the likelihood"
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from vaebench.core.about import About
 from vaebench.core.errors import InputError
 from vaebench.evaluation.chunks import bytes_for, rows_within
+from vaebench.evaluation.codes.layers import of_layers
 from vaebench.evaluation.grading import Grade, Graded, Subject, grading
 from vaebench.models.posteriors import Distribution, Drawing
 from vaebench.models.priors import BoundPrior
@@ -21,8 +22,9 @@ ACTIVE = 0.01
 """A dimension is active where the variance of its posterior mean over the data is above this."""
 EPSILON, DELTA = 0.01, 0.01
 """A dimension is collapsed where its KL is below EPSILON nats for all but a share of DELTA."""
-NUM_MEAN_SAMPLES = 16
-"""Samples that the posterior mean of a flow is taken over, as it has no formula."""
+NUM_MEAN_SAMPLES = 64
+"""Samples that a posterior mean without a formula is taken over, as of a flow. Two halves of them
+tell what varies over the data from what varies from sample to sample."""
 MEAN = f"posterior mean (of {NUM_MEAN_SAMPLES} samples where it has no formula)"
 
 
@@ -32,7 +34,7 @@ NO_FORMULA = "the KL of posterior and prior has no formula for each dimension"
 class Used(NamedTuple):
     """What the posteriors of N images in S runs show of the use of the latent space."""
 
-    mu: Tensor  # [S, N, D] posterior means
+    halves: tuple[Tensor, Tensor]  # [S, N, D] posterior means, each from half of the samples
     kl: Tensor | None  # [S, N, D] KL[q(z_d|x) || p(z_d)], None where it has no formula
     error: Tensor  # [S] squared error of E[x|z] at the posterior mean, per pixel
 
@@ -48,12 +50,14 @@ class Used(NamedTuple):
 )
 def latent(subject: Subject) -> list[Grade]:
     """Active and collapsed dimensions, the rate of each, and what the posterior mean gives back."""
-    used = reconstructed(subject.model, subject.observed("test"), subject.noise)
+    x = subject.observed("test")
+    used = reconstructed(subject.model, x, subject.noise)
     active = f"test, variance of the {MEAN} > {ACTIVE}"
     return [
-        Grade("active_units", active_units(used.mu), active),
+        Grade("active_units", active_units(*used.halves), active),
         Grade("mse", used.error, f"test, x against E[x|z] at the {MEAN}, per pixel"),
         *_of_dimensions(subject.model.num_runs, used.kl),
+        *of_layers(subject.model, x, subject.noise, is_active(*used.halves)),
     ]
 
 
@@ -78,17 +82,23 @@ def _of_dimensions(num_runs: int, kl: Tensor | None) -> list[Grade]:
     ]
 
 
-def active_units(mu: Tensor) -> Tensor:
+def active_units(mu: Tensor, again: Tensor | None = None) -> Tensor:
     """Dimensions whose posterior mean varies over the data by more than 0.01: [S, N, D] -> [S].
 
-    Burda et al. 2016, section 5.2: Var_x(E_q[z]) > 0.01.
+    Burda et al. 2016, section 5.2: Var_x(E_q[z]) > 0.01. `again`: see `is_active`.
     """
-    return is_active(mu).sum(-1)
+    return is_active(mu, again).sum(-1)
 
 
-def is_active(mu: Tensor) -> Tensor:
-    """Which dimensions are active, see `active_units`: [S, N, D] -> bool [S, D]."""
-    return mu.var(dim=1) > ACTIVE
+def is_active(mu: Tensor, again: Tensor | None = None) -> Tensor:
+    """Which dimensions are active, see `active_units`: [S, N, D] -> bool [S, D].
+
+    `again`: the means from other samples, where they are of samples: the covariance of both is the
+    variance of the exact means in expectation, and what varies from sample to sample is not in it.
+    """
+    again = mu if again is None else again
+    products = (mu - mu.mean(1, keepdim=True)) * (again - again.mean(1, keepdim=True))
+    return products.sum(1) / (mu.shape[1] - 1) > ACTIVE
 
 
 def collapsed(kl: Tensor) -> Tensor:
@@ -114,19 +124,21 @@ def reconstructed(model: Graded, x: Tensor, noise: Noise) -> Used:
         used(x[first : first + num_rows], noise.at(row=first))
         for first in range(0, len(x), num_rows)
     ]
-    mu, kl, errors = zip(*parts, strict=True)
+    halves, kl, errors = zip(*parts, strict=True)
+    first, second = (torch.cat(of_half, 1) for of_half in zip(*halves, strict=True))
     split = [part for part in kl if part is not None]
     error = torch.stack(errors).sum(0) / x.numel()
-    return Used(torch.cat(mu, 1), torch.cat(split, 1) if split else None, error)
+    return Used((first, second), torch.cat(split, 1) if split else None, error)
 
 
 def _used(model: Graded, prior: BoundPrior, x: Tensor, noise: Noise) -> Used:
     """The same for one chunk of images, its error summed, not averaged."""
     stacked = x.expand(model.num_runs, *x.shape)
     q = model.posterior(stacked)
-    mu = posterior_mean(q, noise)
+    halves = _halves(q, noise)
+    mu = 0.5 * (halves[0] + halves[1])
     error = (x - model.mean_image(mu[None], stacked)[0]).square().sum((-1, -2))
-    return Used(mu, prior.kl_per_dimension(q), error)
+    return Used(halves, prior.kl_per_dimension(q), error)
 
 
 @torch.no_grad()
@@ -147,7 +159,18 @@ def posterior_means(model: Graded, x: Tensor, noise: Noise) -> Tensor:
 
 def posterior_mean(q: Distribution, noise: Noise) -> Tensor:
     """The mean of q(z|x), of samples where there is no formula: [S, B, D]."""
+    first, second = _halves(q, noise)
+    return 0.5 * (first + second)
+
+
+def _halves(q: Distribution, noise: Noise) -> tuple[Tensor, Tensor]:
+    """The mean of q(z|x) twice, or from each half of the samples where there is no formula.
+
+    A layer counts by its mean given the layer that it is drawn from, which varies less.
+    """
     try:
-        return q.mean
+        return q.mean, q.mean
     except InputError:
-        return q.draw(Drawing(noise, NUM_MEAN_SAMPLES, densities)).z.mean(0)
+        draw = q.draw(Drawing(noise, NUM_MEAN_SAMPLES, densities))
+        first, second = (draw.z if draw.mean is None else draw.mean).chunk(2)
+        return first.mean(0), second.mean(0)

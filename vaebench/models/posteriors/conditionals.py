@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +67,14 @@ class Conditionals:
         """The same laws, their parameters without gradient."""
         of_pairs = tuple(replace(law, is_stopped=True) for law in self.of_pairs)
         return replace(self, of_pairs=of_pairs)
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A posterior over layers."""
+
+    def log_prob_of_layers(self, z: Tensor) -> list[Tensor]:
+        """log q of each layer given those that it is drawn from: [K, S, B, D] -> [K, S, B] each."""
 
 
 def conditionals(

@@ -58,15 +58,21 @@ class Prior:
     """(encode, learned) -> the tensors of one step, for a prior that the encoder makes."""
     prepared: tuple[str, ...] = ()
     """Names of the parameters that `prepare` makes, where they differ from the learned ones."""
-    layered: bool = False
-    """A prior over layers: the decoder sees the first, or all where `Latent.layer_skip`, and the
-    functions are given `layers`, the `Conditionals` that lead down from layer to layer."""
+    log_prob_of_layers: Callable[..., list[Tensor]] | None = None
+    """(z, **parameters) -> log p(z_l|z_l+1) [K, S, B] of each layer, for a prior over layers: the
+    decoder sees the first, or all where `Latent.layer_skip`, and the functions are given `layers`,
+    the `Conditionals` that lead down from layer to layer."""
     discrete: bool = False
     """A prior over one-hot codes; otherwise over real ones."""
     unit_inputs: bool = False
     """It is made from posteriors of images in [0, 1], so the data must lie in that range."""
     about: About = NOTHING
     """What the documentation says of it beside these facts."""
+
+    @property
+    def layered(self) -> bool:
+        """Whether it is a prior over layers."""
+        return self.log_prob_of_layers is not None
 
     @property
     def hyper(self) -> dict[str, Hyper]:
@@ -98,6 +104,11 @@ class BoundPrior:
         """log p(z): [K, S, B, D] -> [K, S, B]."""
         return call(self.entry.log_prob, z, **self.parameters)
 
+    def log_prob_of_layers(self, z: Tensor) -> list[Tensor] | None:
+        """log p(z_l|z_l+1) of each layer [K, S, B], or None for a prior of one layer."""
+        of_layers = self.entry.log_prob_of_layers
+        return None if of_layers is None else call(of_layers, z, **self.parameters)
+
     def sample(self, noise: Noise, num_rows: int, latent: Latent) -> Tensor:
         """Codes: [S, n, D]."""
         return call(self.entry.sample, noise, num_rows, latent, **self.parameters)
@@ -125,7 +136,7 @@ def prior(
     learned: Mapping[str, Callable[[Noise, PriorShape], Tensor]] = {},
     prepare: Callable[[Encode, Mapping[str, Tensor]], Mapping[str, Any]] = _unchanged,
     prepared: tuple[str, ...] = (),
-    layered: bool = False,
+    log_prob_of_layers: Callable[..., list[Tensor]] | None = None,
     discrete: bool = False,
     unit_inputs: bool = False,
     about: About = NOTHING,
@@ -146,7 +157,7 @@ def prior(
             learned=learned,
             prepare=prepare,
             prepared=prepared,
-            layered=layered,
+            log_prob_of_layers=log_prob_of_layers,
             discrete=discrete,
             unit_inputs=unit_inputs,
             about=about,

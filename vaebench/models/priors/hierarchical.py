@@ -26,10 +26,18 @@ def _sample(noise: Noise, num_rows: int, latent: Latent, *, layers: Conditionals
     return torch.cat(z, -1)[0]
 
 
+def _log_prob_of_layers(z: Tensor, *, layers: Conditionals) -> list[Tensor]:
+    """log p(z_1|z_2), ..., log p(z_L): [K, S, B, D] -> [K, S, B] for each layer."""
+    parts = layers.split(z)
+    each = zip(layers.of_pairs, itertools.pairwise(parts), strict=True)
+    below = [law(above).log_prob(layer) for law, (layer, above) in each]
+    return [*below, densities.standard_normal_log_prob(parts[-1])]
+
+
 @prior(
     source="Burda et al. 2016, eq. 5, the layers of the generative model",
     sample=_sample,
-    layered=True,
+    log_prob_of_layers=_log_prob_of_layers,
     about=About(
         formula=r"p(z) = p(z_L) \prod_{l=1}^{L-1} p(z_l|z_{l+1}), \qquad p(z_L) = \mathcal N(0, I)",
         wrong_when="Where upper layers say nothing of those below, as in many trained "
@@ -40,12 +48,4 @@ def _sample(noise: Noise, num_rows: int, latent: Latent, *, layers: Conditionals
 )
 def hierarchical(z: Tensor, *, layers: Conditionals) -> Tensor:
     """Layers of latents, each a diagonal Gaussian given the layer above; the top one N(0, I)."""
-    return sum_of(log_prob_of_layers(z, layers))
-
-
-def log_prob_of_layers(z: Tensor, layers: Conditionals) -> list[Tensor]:
-    """log p(z_1|z_2), ..., log p(z_L): [K, S, B, D] -> [K, S, B] for each layer."""
-    parts = layers.split(z)
-    each = zip(layers.of_pairs, itertools.pairwise(parts), strict=True)
-    below = [law(above).log_prob(layer) for law, (layer, above) in each]
-    return [*below, densities.standard_normal_log_prob(parts[-1])]
+    return sum_of(_log_prob_of_layers(z, layers=layers))

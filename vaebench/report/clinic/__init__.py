@@ -10,6 +10,7 @@ summary.py   what the rules say of all runs of a folder
 from vaebench.report.clinic.case import Case, Finding, Rule
 from vaebench.report.clinic.codes import (
     amortisation_gap,
+    dead_layers,
     posterior_collapse,
     unused_dimensions,
     weight_on_another_scale,
@@ -25,6 +26,7 @@ RULES: tuple[Rule, ...] = (
     posterior_collapse,
     weight_on_another_scale,
     unused_dimensions,
+    dead_layers,
     amortisation_gap,
     memorised,
     doubted_nll,

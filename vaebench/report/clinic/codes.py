@@ -163,6 +163,24 @@ def unused_dimensions(case: Case) -> Finding | None:
     )
 
 
+def dead_layers(case: Case) -> Finding | None:
+    """Layers of a hierarchy above the first carry nothing, while the code carries something."""
+    rates = {}
+    while not math.isnan(rate := case.figure(f"rate_layer_{len(rates) + 1}")):
+        rates[len(rates) + 1] = rate
+    dead = [str(i) for i, rate in rates.items() if i > 1 and abs(rate) < EMPTY]
+    if not (case.is_done and dead and case.figure("rate") >= EMPTY):
+        return None
+    every = ", ".join(f"{rate:.2g}" for rate in rates.values())
+    return Finding(
+        "dead layers of latents",
+        f"Of the {len(rates)} layers, layer {some_of(dead, MOST_NAMED)} carries less than {EMPTY} "
+        f"nats; from the images up they carry {every}.",
+        "one layer less, which has the same bound for less; or, if it is wanted, "
+        "model.layer_skip, a warm-up of the rate's weight, or an objective of more samples",
+    )
+
+
 def amortisation_gap(case: Case) -> Finding | None:
     """The encoder, not the family of posteriors, keeps the ELBO from log p(x)."""
     amortisation, family = case.figure("amortisation_gap"), case.figure("approximation_gap")
