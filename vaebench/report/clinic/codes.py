@@ -165,7 +165,7 @@ def unused_dimensions(case: Case) -> Finding | None:
 
 def dead_layers(case: Case) -> Finding | None:
     """Layers of a hierarchy above the first carry nothing, while the code carries something."""
-    rates = {}
+    rates: dict[int, float] = {}
     while not math.isnan(rate := case.figure(f"rate_layer_{len(rates) + 1}")):
         rates[len(rates) + 1] = rate
     dead = [str(i) for i, rate in rates.items() if i > 1 and abs(rate) < EMPTY]
