@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which cannot resolve names o
     from vaebench.ops.noise import uniforms as uniforms
     from vaebench.results import examples as examples
     from vaebench.results import load as load
+    from vaebench.running.bundle import export as export
     from vaebench.running.external import Entrant as Entrant
     from vaebench.running.external import evaluate as evaluate
     from vaebench.running.harness import run as run
@@ -68,6 +69,7 @@ _HOMES = {
     "evaluate": "running.external",
     "EvaluateConfig": "config",
     "examples": "results",
+    "export": "running.bundle",
     "exhibit": "evaluation.exhibits",
     "Grade": "evaluation",
     "GradientOf": "objectives",

@@ -1,11 +1,14 @@
 """docs/out-and-in.md: its blocks do what the page says."""
 
 import re
+import shlex
+import sys
 
 import pytest
 
 import vaebench as vb
 from tests.support import ROOT
+from tests.test_cli import call
 
 PAGE = (ROOT / "docs" / "out-and-in.md").read_text()
 
@@ -46,3 +49,18 @@ def test_the_loaded_model_gives_the_shapes_that_are_written_beside(small):
     for name, shape in written:
         assert list(names[name].shape) == [int(n) for n in shape.split(",")], name
     assert {"nll", "active_units"} <= set(names["figures"]["metric"])
+
+
+def test_the_written_model_gives_the_shapes_that_are_written_beside(small, monkeypatch):
+    _, folder = small
+    monkeypatch.chdir(folder)
+    ((command,), (block,)) = (
+        blocks(kind, "A trained model as plain PyTorch") for kind in ("sh", "python")
+    )
+    done = call(*shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    names = {}
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    exec(block, names)
+    del sys.modules["model"]
+    assert names["logits"].shape == (4, 64) and names["samples"].shape == (16, 64)

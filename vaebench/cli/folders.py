@@ -89,6 +89,22 @@ def export(folder: Path, rows: Path) -> None:
     print_line(f"{results.export(folder, rows)} rows in {rows}")
 
 
+@main.command("export-model")
+@click.argument("folder", type=PATH)
+@click.argument("run", nargs=-1, required=True, metavar="ID|NAME=VALUE...")
+@click.option("--out", type=PATH, required=True, help="The folder to write.")
+@plugin_option
+def export_model(folder: Path, run: tuple[str, ...], out: Path, plugins: tuple[str, ...]) -> None:
+    """Write the trained model of one run of FOLDER as plain PyTorch, which needs no vaebench.
+
+    The run by its id, the beginning of it, or conditions that hold of it alone: objective=iwae
+    seed=0.
+    """
+    from vaebench.running.bundle import export as export_run
+
+    print_line(export_run(folder, run, out, plugins=plugins))
+
+
 @main.command()
 @click.argument("folders", type=PATH, nargs=-1, required=True, metavar="FOLDER...")
 @click.option("--out", type=PATH, required=True, help="The folder to put all runs in.")

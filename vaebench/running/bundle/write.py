@@ -1,0 +1,244 @@
+"""Writes a trained run as a folder of plain PyTorch, and checks what is written."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from vaebench import results
+from vaebench.core.errors import InputError
+from vaebench.models import VAE
+from vaebench.models.likelihoods.outputs import identity
+from vaebench.running.bundle.distributions import posterior_body, prior_body
+from vaebench.running.bundle.one_run import Applied, one_run
+from vaebench.running.bundle.source import Source, held, indented
+from vaebench.running.environment import describe
+from vaebench.running.trained import TrainedModel, load_model
+
+FORMAT = 1
+NUM_CHECKED = 16
+"""Examples on which what is written is compared with the run."""
+TOLERANCE = 1e-6
+"""How far an output in float64 may be from the run's, relative to those above 1."""
+PAGE = '''\
+"""Run {run}: {described}, as plain PyTorch.
+
+`load()` gives encoder, decoder and prior; model.json says what their numbers mean. Written by
+vaebench {version}; needs torch and safetensors alone.
+"""
+
+from math import inf, nan  # noqa: F401
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, distributions, nn
+
+{classes}
+def encoder() -> nn.Module:
+    """Examples [B, {pixels}] -> the numbers of q(z|x) [B, {numbers}]."""
+    return {encoder}
+
+
+def decoder() -> nn.Module:
+    """Codes [B, {width}] -> what p(x|z) is made of [B, {outputs}]."""
+    return {decoder}
+
+
+def mean() -> nn.Module:
+    """What the decoder gives -> the mean of p(x|z) [B, {pixels}]."""
+    return {mean}
+
+
+def posterior(numbers: Tensor) -> distributions.Distribution:
+    """q(z|x) of the encoder's numbers, over codes."""
+{posterior}
+
+class Prior(nn.Module):
+    """p(z): call it for a torch.distributions object over codes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+{tensors}
+    def forward(self) -> distributions.Distribution:
+{prior}
+
+class Model(nn.Module):
+    """The networks of the run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.mean = encoder(), decoder(), mean()
+        self.prior = Prior()
+
+    def posterior(self, x: Tensor) -> distributions.Distribution:
+        """q(z|x) of examples [B, {pixels}], scaled and binarised as model.json says."""
+        return posterior(self.encoder(x))
+
+
+def load(folder: str | Path = Path(__file__).parent, device: str = "cpu") -> Model:
+    """The trained model, fit to be evaluated."""
+    model = Model().to(device)
+    model.load_state_dict(load_file(Path(folder) / "weights.safetensors", device=device))
+    return model.eval()
+'''
+
+
+def export(
+    folder: str | Path, run: str | Sequence[str], out: str | Path, *, plugins: Sequence[str] = ()
+) -> Path:
+    """Write the trained model of one run as plain PyTorch to the folder `out`, and return it.
+
+    `run` and `plugins`: as `load_model` has them. What is written is loaded again and compared with
+    the run in float64 before it is kept. Raises InputError for a run that cannot be loaded, and for
+    networks, a posterior or a prior that cannot be written, with the reason.
+    """
+    try:
+        from safetensors.torch import save
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "a model is written by safetensors, which is not installed: install the extra, "
+            ".[export]"
+        ) from error
+    trained = load_model(folder, run, plugins=plugins)
+    record = results.read(Path(folder), trained.run)
+    with torch.random.fork_rng(devices=[]):  # new layers draw their first weights
+        labels = record.labels
+        page, weights = written(
+            trained, f"{labels.variant}, {labels.likelihood}, seed {labels.seed}"
+        )
+        check(page, weights, trained)
+    target = Path(out)
+    results.writable(target)
+    results.write_atomically(target / "weights.safetensors", save(weights))
+    results.write_atomically(target / "model.json", results.encoded(meaning(trained, record)))
+    results.write_atomically(target / "model.py", page.encode())
+    return target
+
+
+def written(trained: TrainedModel, described: str) -> tuple[str, dict[str, Tensor]]:
+    """The file model.py, which begins with a description of the run, and the tensors that it
+    loads, by name. Raises InputError."""
+    model, source = trained.vae, Source()
+    networks = {
+        "encoder": _after(model.likelihood.encoder_input, one_run(model.encoder)),
+        "decoder": one_run(model.decoder),
+        "mean": _mean(model),
+    }
+    made = {name: source.expression(part, f"{name}.") for name, part in networks.items()}
+    prior, tensors = prior_body(model)
+    registered = [held(name, tensor) for name, tensor in tensors.items()]
+    page = PAGE.format(
+        run=trained.run,
+        described=described,
+        version=describe("cpu")["vaebench"],
+        classes="".join(f"\n{text}\n" for text in source.classes.values()),
+        pixels=trained.dataset.num_pixels,
+        numbers=model.family.posterior.num_inputs(model.latent),
+        width=model.family.posterior.code_width(model.latent),
+        outputs=trained.dataset.num_pixels * model.likelihood.outputs_per_pixel,
+        **{name: indented(expression).lstrip() for name, expression in made.items()},
+        posterior=indented(posterior_body(model)),
+        tensors=indented(indented("".join(registered))),
+        prior=indented(indented(prior)),
+    )
+    weights = source.tensors | {f"prior.{name}": tensor for name, tensor in tensors.items()}
+    return page, {name: tensor.contiguous().clone() for name, tensor in weights.items()}
+
+
+def _after(function: Any, network: nn.Module) -> nn.Module:
+    """A network of what a function makes of its input."""
+    return network if function is identity else nn.Sequential(Applied(function, "Read"), network)
+
+
+def _mean(model: VAE) -> nn.Module:
+    """The mean of p(x|z) as a module."""
+    function = model.likelihood.mean
+    return nn.Identity() if function is identity else Applied(function, "Mean")
+
+
+def meaning(trained: TrainedModel, record: results.Record) -> dict[str, Any]:
+    """What model.json says."""
+    model, data = trained.vae, trained.dataset
+    entry = model.likelihood
+    scalars = {
+        **model.likelihood_hyper.values(model.like),
+        **dict(model.learned.items()),
+        **model.fitted.values(model.like),
+    }
+    scaling = data.train.images.reading.scaling
+    return {
+        "format": FORMAT,
+        "run": trained.run,
+        "example": {
+            "data": record.labels.dataset,
+            "fingerprint": data.fingerprint,
+            "stored_axes": list(data.image_shape),
+            "rows": "stored axes flattened row-major, the last one fastest",
+            "values": data.values or "intensities: bytes are divided by 255",
+            "binarisation": data.binarisation,
+            "dequantised": "(k + u) / 256, u uniform" if data.dequantised else None,
+            "standardised": None
+            if scaling is None
+            else {
+                "rule": "(x - shift) / scale",
+                "shift": scaling.shift.tolist(),
+                "scale": scaling.scale.tolist(),
+            },
+            "library_size": "added to the first P outputs: log(sum of x / P)"
+            if data.by_library
+            else None,
+        },
+        "posterior": model.family.posterior.name,
+        "prior": model.family.prior.name,
+        "likelihood": {
+            "name": entry.name,
+            "outputs_per_pixel": entry.outputs_per_pixel,
+            "scalars": {name: float(value) for name, value in scalars.items()},
+            "meaning": inspect.getdoc(entry.log_prob),
+        },
+        "config": msgspec.to_builtins(trained.config),
+        "made_with": describe("cpu"),
+    }
+
+
+@torch.no_grad()
+def check(page: str, weights: Mapping[str, Tensor], trained: TrainedModel) -> None:
+    """Raises InputError where what is written gives other numbers than the run."""
+    names: dict[str, Any] = {"__file__": "model.py"}
+    exec(compile(page, "model.py", "exec"), names)
+    written_model = names["Model"]().double().eval()
+    written_model.load_state_dict({name: tensor.double() for name, tensor in weights.items()})
+    model = trained.vae.of_run(0).double()
+    x = trained.dataset.observations("test")[:NUM_CHECKED].to(model.like)
+    z = names["posterior"](written_model.encoder(x)).sample()
+    pairs = {
+        "encoder": (written_model.encoder(x), model.encoded(x[None])[0]),
+        "decoder": (written_model.decoder(z), model.decode(z[None, None])[0, 0]),
+        "mean": (written_model.mean(written_model.decoder(z)), _mean_of(model, z)),
+        "log p(z)": (
+            written_model.prior().log_prob(z),
+            model.prior().log_prob(z[None, None])[0, 0],
+        ),
+    }
+    for what, (computed, expected) in pairs.items():
+        error = (computed - expected).abs() / expected.abs().clamp_min(1.0)
+        if not bool(error.max() < TOLERANCE):
+            raise InputError(
+                f"the {what} of {trained.run} cannot be written as plain PyTorch: it would be off "
+                f"by {float(error.max()):.1g}, as where a layer draws, or keeps what it has seen"
+            )
+
+
+def _log_pz(model: VAE, z: Tensor) -> Tensor:
+    return model.prior().log_prob(z[None, None])[0, 0]
+
+
+def _mean_of(model: VAE, z: Tensor) -> Tensor:
+    return model.mean_image(z[None, None])[0, 0]
