@@ -18,7 +18,7 @@ from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
 from vaebench.models import MODELS
 from vaebench.models.likelihoods import LIKELIHOODS
-from vaebench.running.bundle.distributions import POSTERIORS
+from vaebench.running.bundle.distributions import POSTERIORS, PRIORS
 from vaebench.running.bundle.write import check, written
 from vaebench.running.harness import train_all
 from vaebench.running.trained import TrainedModel
@@ -62,7 +62,10 @@ def test_every_network_leaves_as_layers_of_torch(name):
     )
 
 
-@pytest.mark.parametrize("posterior, prior", [p for p in pairs() if p[0] in POSTERIORS])
+FAMILIES = [pair for pair in pairs() if pair[0] in POSTERIORS and pair[1] in PRIORS]
+
+
+@pytest.mark.parametrize("posterior, prior", FAMILIES)
 def test_every_family_leaves_as_distributions_of_torch(posterior, prior):
     trained = of(objective=sampled(posterior), posterior=posterior, prior=prior)
     model, x = bundled(trained), trained.dataset.observe("test")[:7]
@@ -93,10 +96,11 @@ def test_a_network_of_the_users_leaves_too(registered, function):
 REFUSED = [
     ({"model": {"name": "deciding", "latent_dim": 2}}, "Deciding cannot be written as plain PyT"),
     ({"objective": "elbo_mc", "posterior": "iaf"}, "posterior 'iaf' has no torch.distributions"),
+    ({"objective": "elbo_mc", "prior": "hierarchical"}, "prior 'hierarchical' has no torch.dist"),
 ]
 
 
-@pytest.mark.parametrize("fields, message", REFUSED, ids=["network", "posterior"])
+@pytest.mark.parametrize("fields, message", REFUSED, ids=["network", "posterior", "prior"])
 def test_what_cannot_leave_is_refused_by_name(registered, fields, message):
     registered(OF_USERS["deciding"])
     with pytest.raises(InputError, match=message):
