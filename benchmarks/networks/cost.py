@@ -4,6 +4,7 @@ A network as a user writes it, trained in stacks by the suite, eagerly and compi
 PyTorch loop over the same modules, run after run: data in one tensor, batches by index, binary
 cross-entropy on logits and the KL in closed form, gradients by autograd, fused Adam. Built-in
 models stand beside the modules that they are. Ways take turns on one thread; medians over rounds.
+Lines that the file has are kept, so that a call that was stopped goes on: remove it to start anew.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.networks.modules import own_mlp
+import vaebench as vb
+from benchmarks.networks.modules import dropping, normed, plain, strided
 from vaebench.config import RunConfig, parse
 from vaebench.config.build import build_stack, family_of
 from vaebench.data import Dataset, Images, Part
@@ -66,19 +68,23 @@ class Case:
         return MODELS[self.model].networks(sizes, **self.hyper)
 
 
+for network in (plain, normed, dropping, strided):
+    vb.model()(network)
+
 SMALL, LARGE = Size((8, 8), 8, 64), Size((28, 28), 20, 128)
 COLOUR = Size((32, 32, 3), 32, 64)
 CASES = {
-    "mlp 64-128-8": Case("mlp", SMALL, {"widths": [128]}, partial(own_mlp, width=128)),
-    "own module 64-128-8": Case("own_mlp", SMALL),
-    "own module 64-128-8, batch normalisation": Case("own_normed", SMALL),
-    "own module 64-128-8, dropout": Case("own_dropout", SMALL),
-    "own convolutions 8x8": Case("own_conv", SMALL),
-    "mlp 784-400-20": Case("mlp", LARGE, {"widths": [400]}, partial(own_mlp, width=400)),
-    "own module 784-400-20": Case("own_mlp", LARGE, {"width": 400}),
-    "own convolutions 28x28": Case("own_conv", LARGE, stacks=(1, 4)),
+    "mlp 64-128-8": Case("mlp", SMALL, {"widths": [128]}, partial(plain, width=128)),
+    "own module 64-128-8": Case("plain", SMALL, {"width": 128}),
+    "own module 64-128-8, batch normalisation": Case("normed", SMALL, {"width": 128}),
+    "own module 64-128-8, dropout": Case("dropping", SMALL, {"width": 128, "dropout": 0.1}),
+    "own convolutions 8x8": Case("strided", SMALL),
+    "mlp 784-400-20": Case("mlp", LARGE, {"widths": [400]}, partial(plain, width=400)),
+    "own module 784-400-20": Case("plain", LARGE, {"width": 400}),
+    "own convolutions 28x28": Case("strided", LARGE, stacks=(1, 4)),
     "resnet 32x32x3": Case("resnet", COLOUR, {"channels": 16}, stacks=(1, 2)),
 }
+LINES = [(name, num_runs) for name, case in CASES.items() for num_runs in case.stacks]
 
 
 def config_of(case: Case, seed: int) -> RunConfig:
@@ -114,12 +120,12 @@ def suite(case: Case, num_runs: int, way: MakeBlocks) -> TakeSteps:
     return take
 
 
-def plain(case: Case, num_runs: int) -> TakeSteps:
+def loops(case: Case, num_runs: int) -> TakeSteps:
     """Run after run, each all its steps, by plain PyTorch."""
-    loops = [_plain_run(case, seed) for seed in range(num_runs)]
+    of_runs = [_plain_run(case, seed) for seed in range(num_runs)]
 
     def take(num_steps: int) -> int:
-        for loop in loops:
+        for loop in of_runs:
             for _ in range(num_steps):
                 next(loop)
         return num_steps
@@ -161,7 +167,7 @@ def _plain_step(
 def measured(case: Case, num_runs: int, seconds: float, num_rounds: int) -> dict[str, float]:
     """Milliseconds of a step, for each run, by way: medians over rounds of all ways in turn."""
     ways = {
-        "plain PyTorch": plain(case, num_runs),
+        "plain PyTorch": loops(case, num_runs),
         "eager": suite(case, num_runs, never()),
         "compiled": suite(case, num_runs, always()),
     }
@@ -177,6 +183,23 @@ def measured(case: Case, num_runs: int, seconds: float, num_rounds: int) -> dict
     return {name: statistics.median(r[name] for r in rounds) for name in ways}
 
 
+class Table:
+    """The file of the medians, in the order of LINES, written anew with each line."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        known: list[Any] = pd.read_csv(file).to_dict("records") if file.exists() else []
+        self.rows: dict[tuple[str, int], Any] = {(r["network"], r["runs"]): r for r in known}
+
+    def put(self, name: str, num_runs: int, of_way: dict[str, float]) -> None:
+        """Add a line."""
+        self.rows[name, num_runs] = {"network": name, "runs": num_runs, **of_way}
+        ordered = [self.rows[line] for line in LINES if line in self.rows]
+        made = self.file.with_suffix(".part")
+        pd.DataFrame(ordered).to_csv(made, index=False, float_format="%.4g")
+        made.replace(self.file)
+
+
 def _milliseconds(take: TakeSteps, num_steps: int) -> float:
     start = time.perf_counter()
     taken = take(num_steps)
@@ -185,7 +208,7 @@ def _milliseconds(take: TakeSteps, num_steps: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("results/runs/networks"))
     parser.add_argument("--only", help="Cases with this word in their names.", default="")
     parser.add_argument("--seconds", type=float, default=0.1, help="Of each way in a round.")
     parser.add_argument("--rounds", type=int, default=5)
@@ -193,15 +216,13 @@ def main() -> None:
     if not SETTINGS.items() <= os.environ.items():  # which libraries read when they are loaded
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **SETTINGS})
     torch.set_num_threads(1)
-    rows = []
-    chosen = {name: case for name, case in CASES.items() if arguments.only in name}
-    for name, num_runs in ((name, n) for name, case in chosen.items() for n in case.stacks):
-        of_way = measured(chosen[name], num_runs, arguments.seconds, arguments.rounds)
-        rows.append({"network": name, "runs": num_runs, **of_way})
-        print(rows[-1], flush=True)
-    if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(rows).to_csv(arguments.out / "cost.csv", index=False, float_format="%.4g")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    table = Table(arguments.out / "cost.csv")
+    for name, num_runs in LINES:
+        if arguments.only in name and (name, num_runs) not in table.rows:
+            of_way = measured(CASES[name], num_runs, arguments.seconds, arguments.rounds)
+            table.put(name, num_runs, of_way)
+            print(name, num_runs, of_way, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Networks of one run as a user writes them; plain PyTorch trains the same modules."""
+"""Networks of one run as a user writes them: what plain PyTorch is raced with, and tests train.
+
+Importing this registers nothing; `vb.model()` registers a function under its name.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from torch import nn
 
 import vaebench as vb
 
+Networks = tuple[nn.Module, nn.Module]
 
-@vb.model()
-def own_mlp(sizes: vb.Sizes, *, width: int = 128) -> tuple[nn.Module, nn.Module]:
+
+def plain(sizes: vb.Sizes, *, width: int = 8) -> Networks:
     """One hidden layer, the network of `mlp`."""
     encoder = nn.Sequential(
         nn.Flatten(), nn.Linear(sizes.pixels, width), nn.ReLU(), nn.Linear(width, sizes.posterior)
@@ -17,12 +21,12 @@ def own_mlp(sizes: vb.Sizes, *, width: int = 128) -> tuple[nn.Module, nn.Module]
     return encoder, decoder
 
 
-@vb.model()
-def own_normed(sizes: vb.Sizes, *, width: int = 128) -> tuple[nn.Module, nn.Module]:
-    """Batch normalisation in both networks."""
+def normed(sizes: vb.Sizes, *, width: int = 8) -> Networks:
+    """Batch normalisation in both networks. A bias before it would have no gradient but rounding,
+    which Adam makes large."""
     encoder = nn.Sequential(
         nn.Flatten(),
-        nn.Linear(sizes.pixels, width, bias=False),
+        nn.LazyLinear(width, bias=False),
         nn.BatchNorm1d(width),
         nn.ReLU(),
         nn.Linear(width, sizes.posterior),
@@ -36,24 +40,22 @@ def own_normed(sizes: vb.Sizes, *, width: int = 128) -> tuple[nn.Module, nn.Modu
     return encoder, decoder
 
 
-@vb.model()
-def own_dropout(sizes: vb.Sizes, *, width: int = 128) -> tuple[nn.Module, nn.Module]:
+def dropping(sizes: vb.Sizes, *, width: int = 16, dropout: float = 0.3) -> Networks:
     """Dropout in both networks."""
     encoder = nn.Sequential(
         nn.Flatten(),
         nn.Linear(sizes.pixels, width),
         nn.ReLU(),
-        nn.Dropout(0.1),
+        nn.Dropout(dropout),
         nn.Linear(width, sizes.posterior),
     )
     decoder = nn.Sequential(
-        nn.Linear(sizes.code, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, sizes.out)
+        nn.Linear(sizes.code, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, sizes.out)
     )
     return encoder, decoder
 
 
-@vb.model()
-def own_conv(sizes: vb.Sizes, *, channels: int = 16) -> tuple[nn.Module, nn.Module]:
+def strided(sizes: vb.Sizes, *, channels: int = 16) -> Networks:
     """Two strided convolutions and back, the network of `conv`."""
     inputs, height, width = sizes.shape
     small = 2 * channels, height // 4, width // 4

@@ -8,51 +8,9 @@ from typing import Any
 import pytest
 from torch import nn
 
+from benchmarks.networks.modules import dropping, normed, plain
 from vaebench.models.networks import MODELS, Model, Networks, Sizes
 from vaebench.models.networks.entry import model as register
-
-
-def plain(sizes: Sizes, *, width: int = 8) -> Networks:
-    """One hidden layer."""
-    encoder = nn.Sequential(
-        nn.Flatten(), nn.Linear(sizes.pixels, width), nn.ReLU(), nn.Linear(width, sizes.posterior)
-    )
-    decoder = nn.Sequential(nn.Linear(sizes.code, width), nn.Tanh(), nn.Linear(width, sizes.out))
-    return encoder, decoder
-
-
-def normed(sizes: Sizes, *, width: int = 8) -> Networks:
-    """Batch normalisation in both networks. A bias before it would have no gradient but rounding,
-    which Adam makes large."""
-    encoder = nn.Sequential(
-        nn.Flatten(),
-        nn.LazyLinear(width, bias=False),
-        nn.BatchNorm1d(width),
-        nn.ReLU(),
-        nn.Linear(width, sizes.posterior),
-    )
-    decoder = nn.Sequential(
-        nn.Linear(sizes.code, width, bias=False),
-        nn.BatchNorm1d(width),
-        nn.ReLU(),
-        nn.Linear(width, sizes.out),
-    )
-    return encoder, decoder
-
-
-def dropping(sizes: Sizes, *, dropout: float = 0.3) -> Networks:
-    """Dropout in both networks."""
-    encoder = nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(sizes.pixels, 16),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(16, sizes.posterior),
-    )
-    decoder = nn.Sequential(
-        nn.Linear(sizes.code, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, sizes.out)
-    )
-    return encoder, decoder
 
 
 def convolving(sizes: Sizes, *, channels: int = 4) -> Networks:
