@@ -11,6 +11,7 @@ from tests.support.runs import steps_of, tiny
 from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
 from vaebench.data import load
+from vaebench.ops import c
 
 RANDOM = np.random.default_rng(2)
 BYTES = RANDOM.integers(0, 256, (60, 4, 4)).astype(np.uint8)
@@ -42,6 +43,25 @@ def test_a_folder_is_the_data_set_that_its_npz_is(tmp_path, dtype, binarisation)
         assert torch.equal(mapped.observe(part, 3), packed.observe(part, 3))
         assert torch.equal(getattr(mapped, part).y, getattr(packed, part).y)
     assert mapped.greys == packed.greys
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64, np.float64, np.float16])
+def test_numbers_of_any_type_are_read_as_those_in_memory(tmp_path, monkeypatch, dtype, native):
+    """Where they lie, in C and by PyTorch; float64 rounds to float32 and no otherwise."""
+    if not native:
+        monkeypatch.setattr(c, "library", lambda: None)
+    x = RANDOM.integers(-100, 100, (60, 3, 5)) * (1.1 if np.issubdtype(dtype, np.floating) else 1)
+    arrays = {"x_train": x.astype(dtype)[:50], "x_test": x.astype(dtype)[50:]}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    packed, mapped = (
+        load(path, "none", values="real", standardise=True)
+        for path in (str(tmp_path / "mine.npz"), written(tmp_path / "mine", **arrays))
+    )
+    in_place = mapped.train.images.stored.dtype == torch.from_numpy(arrays["x_test"]).dtype
+    assert in_place == (dtype != np.float16)
+    for part in ("train", "valid", "test"):
+        assert torch.equal(mapped.observe(part), packed.observe(part))
 
 
 def test_training_reads_the_same_minibatches(tmp_path):

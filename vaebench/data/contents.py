@@ -70,7 +70,7 @@ def check_fits(where: str, arrays: Mapping[str, Sized]) -> None:
         raise InputError(
             f"{where} must fit into memory: unpacked it has {_size(stored)}, and {_size(tensors)} "
             f"as the images and labels that are worked with; {_size(free)} are free: store fewer "
-            f"or smaller images, or a folder of .npy files in uint8 or float32, read where they lie"
+            f"or smaller images, or a folder of .npy files, which are read where they lie"
         )
 
 

@@ -1,7 +1,7 @@
 """A folder of .npy files as a data set: x_train.npy, x_test.npy and the like, read where they lie.
 
-Images in uint8, bool or float32 are mapped into memory, not copied there, so that a data set may be
-larger than memory.
+Images are mapped into memory, not copied there, and become float32 a few at a time when they are
+read, so that a data set may be larger than memory.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ from vaebench.core.errors import InputError, first_line
 from vaebench.data.contents import check_fits, check_names, is_part
 
 SUFFIX = ".npy"
+IN_PLACE = (
+    *(np.uint8, np.bool_, np.int8, np.int16, np.int32, np.int64),
+    *(np.float32, np.float64),
+)
+"""The types of numbers that are read as they lie in a file, in the order of the machine's bytes."""
 
 
 def read_folder(folder: Path, has_test: bool) -> dict[str, NDArray[Any]]:
@@ -32,7 +37,7 @@ def read_folder(folder: Path, has_test: bool) -> dict[str, NDArray[Any]]:
 
 def read_in_place(x: NDArray[Any]) -> bool:
     """Whether a mapped array has numbers that are read as they lie in the file."""
-    plain = x.dtype in (np.uint8, np.bool_, np.float32) and x.flags.c_contiguous
+    plain = x.dtype in IN_PLACE and x.flags.c_contiguous
     return isinstance(x, np.memmap) and plain and x.ndim > 1
 
 

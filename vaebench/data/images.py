@@ -21,7 +21,9 @@ class Images:
     `images[rows]` reads some of them, by a slice or by their numbers: [n, P], a copy in float32.
     """
 
-    stored: Tensor  # [N, P] uint8 or float32; more than N where the reading has an order
+    stored: (
+        Tensor  # [N, P] bytes, whole numbers or floats; more than N where the reading has an order
+    )
     reading: Reading = AS_INTENSITIES
     dtype: torch.dtype = torch.float32
     """The precision of what is read."""
@@ -72,7 +74,7 @@ class Images:
         """The least and the greatest intensity, of which nothing is drawn."""
         if self.reading.order is None and self.reading.scaling is None:
             low, high = self.stored.aminmax()
-            return low / self.reading.white, high / self.reading.white
+            return low.float() / self.reading.white, high.float() / self.reading.white
         lows, highs = zip(
             *(rows.aminmax() for rows in self.observed(GREY, None).chunks()), strict=True
         )

@@ -80,16 +80,16 @@ def for_c(stored: Tensor, reading: Reading) -> in_c.ImagesInC:
 def read(stored: Tensor, reading: Reading, rows: Tensor) -> Tensor:
     """The observations of some images: [n, P] float32, never memory of what is stored.
 
-    `stored`: [N, P] dense, uint8 or of floats, which stay in their precision. `rows`: [n], int64,
-    on the same device.
+    `stored`: [N, P] dense, of bytes, whole numbers or floats. `rows`: [n], int64, on the same
+    device.
     """
-    in_float32 = stored.dtype in (torch.uint8, torch.float32)
-    if stored.is_cpu and in_float32 and stored.is_contiguous() and c.library():
+    is_dense = stored.is_cpu and stored.is_contiguous()
+    if is_dense and stored.dtype in in_c.TYPES and c.library():
         return in_c.read(for_c(stored, reading), rows)
-    x = stored.index_select(0, rows if reading.order is None else reading.order[rows])
+    x = stored.index_select(0, rows if reading.order is None else reading.order[rows]).float()
     if stored.dtype == torch.uint8:
         # By a tensor: a GPU would multiply by the reciprocal of a number, with other last digits.
-        x = x.float().div_(torch.full((), reading.white, device=stored.device))
+        x = x.div_(torch.full((), reading.white, device=stored.device))
     if reading.scaling is not None:
         x = x.sub(reading.scaling.shift).div_(reading.scaling.scale)
     drawn = reading.noise if reading.rule.draws else None

@@ -9,16 +9,29 @@
 
 enum { GREY, THRESHOLD, BINARISED, DEQUANTISED }; /* the rules, by their numbers in ops/images.py */
 
+enum { UINT8, INT8, INT16, INT32, INT64, FLOAT32 = 6, FLOAT64 }; /* TYPES in images.py */
+
+#define CONVERTED(type)                                                                            \
+    for (int64_t i = 0; i < pixels; i++) out[i] = (float)((const type *)images->stored)[first + i]; \
+    break
+
 /* Stored numbers: a division is exact to the last bit, and faster than a table. */
 static void numbers(const Images *images, int64_t row, float *restrict out) {
-    int64_t pixels = images->pixels;
-    if (!images->is_bytes) {
-        memcpy(out, (const float *)images->stored + row * pixels, (size_t)pixels * sizeof *out);
-        return;
-    }
-    const uint8_t *bytes = (const uint8_t *)images->stored + row * pixels;
+    int64_t pixels = images->pixels, first = row * pixels;
     float white = (float)images->white;
-    for (int64_t i = 0; i < pixels; i++) out[i] = (float)bytes[i] / white;
+    switch (images->type) {
+    case UINT8: {
+        const uint8_t *bytes = (const uint8_t *)images->stored + first;
+        for (int64_t i = 0; i < pixels; i++) out[i] = (float)bytes[i] / white;
+        break;
+    }
+    case INT8: CONVERTED(int8_t);
+    case INT16: CONVERTED(int16_t);
+    case INT32: CONVERTED(int32_t);
+    case INT64: CONVERTED(int64_t);
+    case FLOAT64: CONVERTED(double);
+    default: memcpy(out, (const float *)images->stored + first, (size_t)pixels * sizeof *out);
+    }
 }
 
 /* An image before anything is drawn. */

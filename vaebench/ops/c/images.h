@@ -8,7 +8,7 @@
 /* Images [N, P], and how they are read: ops/images.py. */
 typedef struct {
     const void *stored;
-    int64_t is_bytes; /* else float32 */
+    int64_t type; /* of a number: TYPES in images.py */
     int64_t pixels;
     int64_t rule;
     int64_t key, epoch; /* of what is drawn: the stream, and the step in it */

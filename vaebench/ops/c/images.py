@@ -11,6 +11,16 @@ from torch import Tensor
 from vaebench.ops import c
 from vaebench.ops.c.declarations import structure
 
+TYPES = {
+    torch.uint8: 0,
+    torch.int8: 1,
+    torch.int16: 2,
+    torch.int32: 3,
+    torch.int64: 4,
+    torch.float32: 6,
+    torch.float64: 7,
+}
+"""The types of stored numbers, as PyTorch numbers them."""
 ImagesInC = ctypes.Structure
 """`Images` of images.h."""
 
@@ -36,12 +46,12 @@ def images_in_c(
 ) -> ImagesInC:
     """`Images` of images.h, which must not outlive the tensors.
 
-    `stored`: [N, P] dense, uint8 or float32.
+    `stored`: [N, P] dense, of a type in TYPES.
     """
     assert stored.is_contiguous(), "rows lie one after the other"
     return structure("Images")(
         stored=stored.data_ptr(),
-        is_bytes=stored.dtype == torch.uint8,
+        type=TYPES[stored.dtype],
         pixels=stored.shape[1],
         rule=rule,
         key=key,
