@@ -10,15 +10,14 @@ from tests.support import SHARED_DATA
 from vaebench.data import load
 from vaebench.reproduction import Evidence, Verdict, judge, overall
 from vaebench.reproduction.evidence import PUBLISHED
+from vaebench.reproduction.rule import Outcome, over
 from vaebench.reproduction.statements import (
     Difference,
     Exact,
     Lower,
-    Outcome,
     Slope,
     Unbeaten,
     Value,
-    over,
 )
 from vaebench.results import Labels, Metric, Record
 

@@ -5,10 +5,11 @@ and what counts as equal. `reproduce` trains the study through the same harness 
 `judge` makes a verdict of its records: reproduced, not reproduced, or not comparable.
 """
 
+from vaebench.reproduction.attempt import reproduce
 from vaebench.reproduction.claim import Claim, Scale, names, read_claim
 from vaebench.reproduction.evidence import Evidence
-from vaebench.reproduction.reproduce import reproduce
-from vaebench.reproduction.statements import Outcome, Verdict, judge
+from vaebench.reproduction.rule import Outcome, Verdict
+from vaebench.reproduction.statements import judge
 from vaebench.reproduction.verdict import Reproduction, overall
 
 __all__ = [

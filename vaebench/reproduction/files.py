@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from vaebench import results
-from vaebench.reproduction.statements import Outcome, Verdict
+from vaebench.reproduction.rule import Outcome, Verdict
 from vaebench.reproduction.verdict import Reproduction
 
 COLOURS = {

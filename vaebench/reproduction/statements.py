@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from scipy import special
 
-from vaebench.report.statistics.crossed_design import ALPHA, ends, over_seeds
+from vaebench.report.statistics.crossed_design import ALPHA
 from vaebench.reproduction.evidence import (
     Evidence,
     NotComparableError,
@@ -26,38 +24,7 @@ from vaebench.reproduction.evidence import (
     variants,
 )
 from vaebench.reproduction.exact import EXACT
-
-
-class Verdict(StrEnum):
-    """What is said of a statement, and of a claim."""
-
-    REPRODUCED = "reproduced"
-    NOT_REPRODUCED = "not reproduced"
-    NOT_COMPARABLE = "not comparable"
-
-
-class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one statement. None where there is no such number."""
-
-    says: str
-    verdict: Verdict
-    reason: str
-    published: float | None = None
-    ours: float | None = None
-    difference: float | None = None
-    low: float | None = None
-    """Ends of the 95% interval of the difference."""
-    high: float | None = None
-    values: dict[str, float] = {}
-    """What the mean is over, by seed."""
-
-
-class Interval(NamedTuple):
-    """A mean over seeds with the ends of its interval."""
-
-    mean: float
-    low: float
-    high: float
+from vaebench.reproduction.rule import Interval, Outcome, Verdict, finite, of_sign, over, within
 
 
 class Statement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -113,7 +80,7 @@ class Lower(Statement, frozen=True, kw_only=True, tag="lower"):
     def outcome(self, evidence: Evidence) -> Outcome:
         differences = _differences(self, evidence)
         interval = over(differences)
-        verdict, reason = _of_sign(interval)
+        verdict, reason = of_sign(interval)
         return _outcome(self, verdict, reason, interval, differences, published=None)
 
 
@@ -212,38 +179,10 @@ def against(
         none = Interval(math.nan, math.nan, math.nan)
         return _outcome(statement, Verdict.NOT_COMPARABLE, reason, none, figures, None)
     interval = over({seed: value - published for seed, value in figures.items()}, spread=spread)
-    verdict, reason = _within(interval, statement.tolerance)
+    verdict, reason = within(interval, statement.tolerance)
     if statement.because:
         reason = f"{reason}: {statement.because}"
     return _outcome(statement, verdict, reason, interval, figures, published)
-
-
-def over(values: Mapping[int, float], alpha: float = ALPHA, spread: float = 0.0) -> Interval:
-    """The mean over seeds with its interval by Student's t, to which a known error is added."""
-    if len(values) < 2:
-        raise NotComparableError("one seed has no interval: there must be two at least")
-    of_seeds = over_seeds(np.array(list(values.values())))
-    low, _ = ends(of_seeds, alpha)
-    mean, half = float(of_seeds.mean), float(of_seeds.mean - low)
-    half = math.hypot(half, float(special.ndtri(1.0 - alpha / 2.0)) * spread)
-    return Interval(mean, mean - half, mean + half)
-
-
-def _within(interval: Interval, tolerance: float) -> tuple[Verdict, str]:
-    """Whether all, none or a part of the interval is within +- tolerance."""
-    if -tolerance <= interval.low and interval.high <= tolerance:
-        return Verdict.REPRODUCED, f"within {tolerance:g}"
-    if interval.low > tolerance or interval.high < -tolerance:
-        return Verdict.NOT_REPRODUCED, f"beyond {tolerance:g}"
-    return Verdict.NOT_COMPARABLE, f"more seeds would tell whether it is within {tolerance:g}"
-
-
-def _of_sign(interval: Interval) -> tuple[Verdict, str]:
-    if interval.high < 0.0:
-        return Verdict.REPRODUCED, "lower"
-    if interval.low > 0.0:
-        return Verdict.NOT_REPRODUCED, "higher"
-    return Verdict.NOT_COMPARABLE, "more seeds would tell whether it is lower"
 
 
 def _differences(statement: Difference | Lower, evidence: Evidence) -> dict[int, float]:
@@ -266,13 +205,8 @@ def _outcome(
         reason=reason,
         published=published,
         ours=float(np.mean(list(values.values()))),
-        difference=_number(interval.mean),
-        low=_number(interval.low),
-        high=_number(interval.high),
+        difference=finite(interval.mean),
+        low=finite(interval.low),
+        high=finite(interval.high),
         values={str(seed): value for seed, value in values.items()},
     )
-
-
-def _number(value: float) -> float | None:
-    """The value, as JSON has it."""
-    return value if math.isfinite(value) else None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from vaebench.reproduction.statements import Outcome, Verdict
+from vaebench.reproduction.rule import Outcome, Verdict
 
 WORST = (Verdict.NOT_REPRODUCED, Verdict.NOT_COMPARABLE, Verdict.REPRODUCED)
 """A claim has the first of these that one of its statements has."""

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import datetime
 import json
-import resource
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from vaebench import results
-from vaebench.config import RunConfig
+from vaebench.config import digest
 from vaebench.config.study import Study, expand
 from vaebench.diagnostics.gradients import measure, plan, read_configs
 from vaebench.reproduction.claim import Claim, Gradients, ScaleName
 from vaebench.reproduction.evidence import Evidence, GradientRow
-from vaebench.reproduction.statements import Kind, Outcome, Verdict, judge
+from vaebench.reproduction.rule import Outcome, Verdict
+from vaebench.reproduction.spent import accounted, spent
+from vaebench.reproduction.statements import Kind, judge
 from vaebench.reproduction.verdict import Reproduction, overall
+from vaebench.results import Record
 from vaebench.running.environment import default_device, describe
 from vaebench.running.harness import run_all
 from vaebench.running.meter import Progress, silent
@@ -44,33 +45,27 @@ def reproduce(
     if claim.lacks:
         return _concluded(claim, scale, [_lacking(s, claim.lacks) for s in statements])
     study, measured = claim.study_at(scale, seeds), claim.scale(scale).gradients
-    configs: list[RunConfig] = []
-    if measured is None:
-        configs = expand(study)
-        with _accounted(out):
-            run_all(
-                configs,
-                out,
-                study.name,
-                executor=executor,
-                workers=workers,
-                timings=False,
-                progress=progress,
-            )
-        ids = [config.id for config in configs]
-        by_id = {record.run: record for record in results.records(out)}
-        evidence = Evidence(records=[by_id[run] for run in ids])
-    else:
-        ids = []
-        with _accounted(out):
+    with accounted(out):
+        if measured is None:
+            how = {"executor": executor, "workers": workers, "progress": progress}
+            evidence = Evidence(records=_trained(study, out, **how))
+        else:
             evidence = Evidence(gradients=_measured(study, measured, out, progress))
-    return _concluded(claim, scale, [judge(s, evidence) for s in statements], ids, out)
+    return _concluded(claim, scale, [judge(s, evidence) for s in statements], evidence, out)
+
+
+def _trained(study: Study, out: Path, **how: Any) -> list[Record]:
+    """The records of the study's runs, those that ended badly too."""
+    configs = expand(study)
+    run_all(configs, out, study.name, timings=False, **how)
+    by_id = {record.run: record for record in results.records(out)}
+    return [by_id[config.id] for config in configs]
 
 
 def _measured(
     study: Study, wanted: Gradients, out: Path, progress: Progress
 ) -> Mapping[int, Sequence[GradientRow]]:
-    """The gradients' figures by seed, each kept in a file as soon as it is there."""
+    """The gradients' figures by seed, each kept in a file of its plan as soon as it is there."""
     results.writable(out)
     return {seed: _of_seed(study, wanted, seed, out, progress) for seed in wanted.seeds}
 
@@ -78,17 +73,20 @@ def _measured(
 def _of_seed(
     study: Study, wanted: Gradients, seed: int, out: Path, progress: Progress
 ) -> list[dict[str, Any]]:
-    path = out / f"gradients-{seed}.json"
-    if path.is_file():
-        rows: list[dict[str, Any]] = json.loads(path.read_text())
-        return rows
     seeded = replace(study, base={**study.base, "seed": seed})
     configs = read_configs(seeded, list(wanted.samples))
     planned = plan(study.name, configs, wanted.samples, wanted.replicas, wanted.at)
+    path = out / f"gradients-{digest(to_builtins(planned))}.json"
+    if path.is_file():
+        rows: list[dict[str, Any]] = json.loads(path.read_text())
+        return rows
     with progress(f"measuring gradients of seed {seed}", planned.num_cells) as meter:
         rows = measure(planned, meter.on_steps)
     results.write_atomically(path, json.dumps(rows, indent=1).encode())
     return rows
+
+
+NO_EVIDENCE = Evidence()
 
 
 def _lacking(statement: Kind, lacks: str) -> Outcome:
@@ -104,10 +102,10 @@ def _concluded(
     claim: Claim,
     scale: str,
     outcomes: Sequence[Outcome],
-    runs: Sequence[str] = (),
+    evidence: Evidence = NO_EVIDENCE,
     out: Path | None = None,
 ) -> Reproduction:
-    spent = {} if out is None else _spent(out)
+    took = {} if out is None else spent(out)
     return Reproduction(
         claim=claim.name,
         title=claim.title,
@@ -117,40 +115,9 @@ def _concluded(
         source=claim.source,
         differs=claim.differs,
         hub=claim.hub,
-        runs=tuple(runs),
-        wall_s=spent.get("wall_s", 0.0),
-        processor_s=spent.get("processor_s", 0.0),
+        runs=tuple(record.run for record in evidence.records),
+        wall_s=took.get("wall_s", 0.0),
+        processor_s=took.get("processor_s", 0.0),
         environment=describe(str(default_device())),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )
-
-
-# ------------------------------------------------------------------ what it took
-
-
-def _spent(out: Path) -> dict[str, float]:
-    """Seconds of all calls so far."""
-    path = out / "spent.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-@contextmanager
-def _accounted(out: Path) -> Iterator[None]:
-    """Add the seconds of this call to those of the calls before it, interrupted or not."""
-    started, processors = time.monotonic(), _processor_s()
-    try:
-        yield
-    finally:
-        if out.is_dir():
-            before = _spent(out)
-            spent = {
-                "wall_s": before.get("wall_s", 0.0) + time.monotonic() - started,
-                "processor_s": before.get("processor_s", 0.0) + _processor_s() - processors,
-            }
-            results.write_atomically(out / "spent.json", json.dumps(spent).encode())
-
-
-def _processor_s() -> float:
-    """Seconds of processors that this process and its ended children have had."""
-    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
