@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-import os
-import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from docs.site.reference import results_of
-from vaebench.config import RunConfig
-from vaebench.config.schedules import SCHEDULES
 from vaebench.core.hyper import Hyper, Setting
 from vaebench.core.registry import Registry
 from vaebench.core.shown import markdown
@@ -115,7 +108,11 @@ def navigation() -> list[dict[str, Any]]:
     return [
         {"All on one page": "registry.md"},
         *(
-            {kind.plural.capitalize(): [{name: _uri(kind, name)} for name in sorted(kind.registry)]}
+            {
+                kind.plural.capitalize(): [
+                    {name: uri_of(kind, name)} for name in sorted(kind.registry)
+                ]
+            }
             for kind in KINDS
         ),
     ]
@@ -125,43 +122,14 @@ def pages() -> dict[str, str]:
     """Where in the site -> the page, for each entry of each kind."""
     rows = catalogue()
     return {
-        _uri(kind, row["name"]): "\n\n".join(_sections(kind, kind.registry[row["name"]], row))
+        uri_of(kind, row["name"]): "\n\n".join(_sections(kind, kind.registry[row["name"]], row))
         for kind in KINDS
         for row in rows[kind.plural]
     }
 
 
-NAME = re.compile(r"(```.*?\n```|\[[^\]]*\]|^#.*?$)|`(\w+)`(?!`)", re.DOTALL | re.MULTILINE)
-"""A name in backticks that stands in no block of code, link or heading."""
-
-
-@functools.cache
-def _pages_of_names() -> dict[str, str]:
-    """The names that mean an entry wherever they stand, and its page.
-
-    Not so names of two entries, of hyperparameters, and of fields of a configuration.
-    """
-    every = [(name, _uri(kind, name)) for kind in KINDS for name in kind.registry]
-    entries = [entry for kind in KINDS for entry in kind.registry.values()]
-    others = {name for entry in entries for name in entry.hyper}
-    others |= {*RunConfig.__struct_fields__, *SCHEDULES}
-    counts = Counter(name for name, _ in every)
-    return {name: uri for name, uri in every if counts[name] == 1 and name not in others}
-
-
-def with_names_linked(text: str, page: str) -> str:
-    """The text of a page, where the name of an entry leads to its page."""
-
-    def linked(match: re.Match[str]) -> str:
-        uri = _pages_of_names().get(match[2] or "")
-        if uri is None or uri == page:
-            return match[0]
-        return f"[`{match[2]}`]({os.path.relpath(uri, PurePosixPath(page).parent)})"
-
-    return NAME.sub(linked, text)
-
-
-def _uri(kind: Kind, name: str) -> str:
+def uri_of(kind: Kind, name: str) -> str:
+    """Where the page of an entry stands in the site."""
     return f"entries/{kind.plural}/{name}.md"
 
 

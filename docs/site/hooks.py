@@ -8,7 +8,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from docs.site import entries, links, notebooks
+from docs.site import entries, links, names, notebooks, reference
 
 NOTEBOOK = Path("docs/first-results.ipynb")
 
@@ -34,5 +34,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(text: str, page: Any, **others: Any) -> str:
-    """Links as they are in the site, and names of entries that lead to their pages."""
-    return entries.with_names_linked(links.within_site(text, page.file.src_uri), page.file.src_uri)
+    """Links as they are in the site, names of entries that lead to their pages, plain numbers."""
+    uri = page.file.src_uri
+    if uri == "registry.md":
+        text = names.indexed(text)
+    return names.linked_in(links.within_site(reference.without_marks(text), uri), uri)

@@ -54,6 +54,11 @@ def with_numbers(text: str) -> str:
     return NUMBER.sub(lambda match: f"{match[1]}{number(match[2])}{match[4]}", text)
 
 
+def without_marks(text: str) -> str:
+    """A page with its numbers alone, without what they were read from."""
+    return NUMBER.sub(lambda match: match[3], text)
+
+
 def results_of(plural: str, name: str) -> str:
     """The variants of the reference results that an entry is part of, as a table; or ""."""
     lines = [

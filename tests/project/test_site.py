@@ -7,7 +7,7 @@ import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
-from docs.site import entries, formulas, reference
+from docs.site import entries, formulas, names, reference
 from tests.support import ROOT
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -60,6 +60,7 @@ def test_the_numbers_of_a_page_are_those_of_the_reference_results(page, monkeypa
     monkeypatch.chdir(ROOT)
     text = page.read_text()
     assert reference.with_numbers(text) == text, "run `nox -s docs`"
+    assert not re.search(r"^ *<!--=", text, re.MULTILINE), "a comment that begins a line ends it"
 
 
 def test_a_number_needs_one_row(monkeypatch):
@@ -78,5 +79,11 @@ def test_every_page_is_in_the_navigation():
 
 def test_names_of_entries_lead_to_their_pages():
     text = "`elbo` and `beta`, [`iwae`](x.md)\n\n```toml\n`elbo`\n```\n"
-    linked = entries.with_names_linked(text, "kernels/cpu.md")
+    linked = names.linked_in(text, "kernels/cpu.md")
     assert linked == text.replace("`elbo` and", "[`elbo`](../entries/objectives/elbo.md) and")
+
+
+def test_the_registry_leads_to_the_page_of_each_entry():
+    text = names.indexed((ROOT / "docs" / "registry.md").read_text())
+    for kind, name in NAMES:
+        assert f"| [{name}](entries/{kind.plural}/{name}.md) |" in text

@@ -55,9 +55,13 @@ def inline_commands(page: Path) -> list[list[str]]:
 
 
 def transcripts(page: Path) -> list[tuple[list[str], str]]:
-    """The console blocks that show what a command prints: its words, and the output."""
+    """The console blocks of one command with what it prints: its words, and the output."""
     parts = (block.text.partition("\n") for block in blocks(page, "console"))
-    return [(*_words(first.removeprefix("$ ")), out) for first, _, out in parts if out.strip()]
+    return [
+        (*_words(first.removeprefix("$ ")), output)
+        for first, _, output in parts
+        if output.strip() and "$ " not in output
+    ]
 
 
 def _typed(block: Block) -> str:
