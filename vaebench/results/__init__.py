@@ -13,6 +13,15 @@ OUT/records.lock      held while a record is changed
 OUT/index.sqlite      what the records of a large folder say, for fast reading; may be deleted
 """
 
+from vaebench.results.companions import (
+    FRONT,
+    GRADIENTS,
+    KERNELS,
+    TRIALS,
+    benchmarks,
+    rows_beside,
+    trials,
+)
 from vaebench.results.exhibits import About, Exhibit, exhibits, pack_exhibits
 from vaebench.results.export import export
 from vaebench.results.files import check_room, writable, write_atomically
@@ -58,6 +67,10 @@ from vaebench.results.selection import conditions, selected
 from vaebench.results.tuning import Tuning, read_tuning, write_tuning
 
 __all__ = [
+    "FRONT",
+    "GRADIENTS",
+    "KERNELS",
+    "TRIALS",
     "UNITS",
     "About",
     "Exhibit",
@@ -69,6 +82,7 @@ __all__ = [
     "Tuning",
     "add",
     "alone",
+    "benchmarks",
     "changing",
     "check_room",
     "conditions",
@@ -96,10 +110,12 @@ __all__ = [
     "recorded",
     "records",
     "remove",
+    "rows_beside",
     "samples",
     "selected",
     "status",
     "timings",
+    "trials",
     "writable",
     "write",
     "write_atomically",

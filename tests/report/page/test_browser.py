@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from tests.report.page.test_companions import TRIALS, gradient, timed
 from tests.report.page.test_render import page_of
 from tests.report.page.test_sheets import exhibit
 from tests.report.test_tables import RECORDS
@@ -23,6 +24,7 @@ EXHIBITS = [
     exhibit(np.ones((2, 3, 5), np.float32), "lines", "original", "back", name="lines"),
     exhibit(np.ones((1, 2, 5), np.float32), "columns", "mean", name="columns"),
 ]
+HOSTILE = "</script><img src=x onerror=alert(1)>"
 PHONE, DESK = 380, 1400
 
 
@@ -32,6 +34,12 @@ def address(tmp_path_factory):
     results.prepare(folder)
     for one in RECORDS:
         results.write_part(folder, "exhibits", one.run, results.pack_exhibits(EXHIBITS))
+    TRIALS.to_csv(folder / "trials.csv", index=False)
+    TRIALS.iloc[[0, 3]].to_csv(folder / "pareto.csv", index=False)
+    sides = ("encoder", "decoder")
+    rows = [gradient(HOSTILE, k, float(k), side=side) for k in (1, 4) for side in sides]
+    results.write_rows(folder, "gradients", rows)
+    results.write_rows(folder, "kernels-cpu", timed("kl", "1x1x8x2", "cpu", 2.0, 1.0, 4.0))
     page_of(folder, RECORDS)
     return (folder / "report" / "report.html").as_uri()
 
@@ -80,6 +88,14 @@ def test_charts_are_drawn_without_a_word_and_all_can_use_the_page(opened, addres
     assert page.said == []
     assert [url for url in page.asked if not url.startswith("data:")] == [address]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    titles = page.locator(".charts figcaption strong").all_inner_texts()
+    assert titles[-5:] == [
+        "The search.",
+        "The front of two targets.",
+        "Signal-to-noise of the encoder's gradient.",
+        "Signal-to-noise of the decoder's gradient.",
+        "Time of the fused operations.",
+    ]
     violations = axe.Axe().run(page).response["violations"]
     assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in violations] == []
 

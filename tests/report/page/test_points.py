@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vaebench.report.clinic.codes import UNUSED
 from vaebench.report.page import points as module
 from vaebench.report.page.points import MOST_DRAWN, PALETTE, points, variants
 
@@ -35,6 +36,7 @@ def rows_of(names, seeds=2, **metrics):
                 "seed": seed,
                 "metric": metric,
                 "value": value + seed,
+                "trust": "",
             }
             for name in names
             for seed in range(seeds)
@@ -74,6 +76,28 @@ def test_dimensions_are_sorted_in_each_run_and_then_averaged():
     rows = rows_of(["a"], nll=1.0)
     rates = points(table_of(["a"]), rows, pd.DataFrame(), examples).tables["dimensions"]["rate"]
     assert rates.to_list() == [3.0, 1.0]
+
+
+def test_a_dimension_is_used_that_carries_what_the_clinic_asks_for():
+    kept = {"a 0": np.array([UNUSED, 4.0, 0.0]), "a 1": np.array([2.0, 0.9 * UNUSED, 0.0])}
+
+    def examples(run):
+        return {"rate_per_dimension by dimension": kept[run]}
+
+    (line,) = (
+        points(table_of(["a"]), rows_of(["a"], nll=1.0), pd.DataFrame(), examples)
+        .tables["units"]
+        .to_dict("records")
+    )
+    assert line == {"v": 0, "used": 1.5, "dimensions": 3.0}
+
+
+def test_a_run_is_doubted_whose_nll_is():
+    rows = rows_of(["a"], rate=1.0, distortion=2.0, nll=3.0, elbo=-4.0, khat_high=0.5)
+    rows.loc[(rows["metric"] == "nll") & (rows["seed"] == 1), "trust"] = "k-hat above 0.7"
+    rows.loc[(rows["metric"] == "rate") & (rows["seed"] == 0), "trust"] = "of no matter"
+    runs = points(table_of(["a"]), rows, pd.DataFrame(), no_examples).tables["runs"]
+    assert runs["doubted"].tolist() == [0, 1] and runs["minus_elbo"].tolist() == [4.0, 3.0]
 
 
 def test_only_the_best_are_drawn_and_fewer_have_a_colour():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vaebench.core.shown import plain
+from vaebench.report.clinic.codes import UNUSED
 from vaebench.report.labels import display_names
 from vaebench.report.spaces import SPACE
-from vaebench.report.standings import KEYS, RANKED_BY, Examples
+from vaebench.report.standings import KEYS, RANKED_BY, Array, Examples
 from vaebench.report.statistics.intervals import half_width
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Points:
     """Each variant: `space`, `name`, and the `colour` by which legends call it."""
     tables: Mapping[str, pd.DataFrame]
     """The points of each kind of chart, by its name, with the PLACE of their variants."""
+    others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Those of charts of no variant, by name, with the `label` of their line."""
 
     def of_space(self, name: str, space: str) -> pd.DataFrame:
         """The points of one kind in one observation space, with the names of their variants."""
@@ -58,22 +61,31 @@ class Points:
 
 
 def points(
-    table: pd.DataFrame, rows: pd.DataFrame, curves: pd.DataFrame, examples: Examples
+    table: pd.DataFrame,
+    rows: pd.DataFrame,
+    curves: pd.DataFrame,
+    examples: Examples,
+    others: Mapping[str, pd.DataFrame] = {},
 ) -> Points:
-    """Collect the points of the best variants of each observation space of the summary."""
+    """Collect the points of the best variants of each observation space of the summary.
+
+    `others`: the points of charts of no variant.
+    """
     every = variants(table)
     drawn = every[every["place"] <= MOST_DRAWN]
     runs = rows[rows["seed"].notna()].drop_duplicates("run")[[*KEYS, "run"]]
     of_run = runs.merge(drawn, on=KEYS).set_index("run")[PLACE]
+    rates = _rates(of_run, examples)
     tables = {
         "curves": _curves(curves, of_run),
         "runs": _runs(rows, of_run),
         "costs": _costs(drawn),
-        "dimensions": _dimensions(of_run, examples),
+        "dimensions": _dimensions(rates),
+        "units": _units(rates),
     }
     named = every[["space", "name", "colour"]]
     named = named.assign(name=named["name"].map(plain), colour=named["colour"].map(plain))
-    return Points(named, {name: _rounded(one) for name, one in tables.items()})
+    return Points(named, *({n: _rounded(one) for n, one in t.items()} for t in (tables, others)))
 
 
 def variants(table: pd.DataFrame) -> pd.DataFrame:
@@ -104,13 +116,16 @@ def _curves(curves: pd.DataFrame, of_run: pd.Series) -> pd.DataFrame:
 
 
 def _runs(rows: pd.DataFrame, of_run: pd.Series) -> pd.DataFrame:
-    """Rate, distortion and NLL of each run."""
-    shown = ["rate", "distortion", RANKED_BY]
+    """Rate, distortion, bounds and how far they are to be trusted, of each run."""
+    shown = ["rate", "distortion", RANKED_BY, "elbo", "khat_high", "ess"]
     graded = rows[rows["metric"].isin(shown) & rows["run"].isin(of_run.index)]
     wide = graded.pivot(index="run", columns="metric", values="value").reindex(columns=shown)
     wide[PLACE] = of_run.reindex(wide.index)
     seeds = graded.drop_duplicates("run").set_index("run")["seed"].astype(int)
-    return wide.assign(seed=seeds).dropna(subset=["rate", "distortion"]).reset_index(drop=True)
+    doubts = graded[graded["metric"] == RANKED_BY].set_index("run")["trust"].fillna("") != ""
+    doubted = doubts.reindex(wide.index, fill_value=False).astype(int)
+    wide = wide.assign(seed=seeds, doubted=doubted, minus_elbo=-wide.pop("elbo"))
+    return wide.dropna(subset=["rate", "distortion"]).reset_index(drop=True)
 
 
 def _costs(drawn: pd.DataFrame) -> pd.DataFrame:
@@ -128,21 +143,42 @@ def _costs(drawn: pd.DataFrame) -> pd.DataFrame:
     return by_time.assign(front=front.astype(int)).drop(columns="space")
 
 
-def _dimensions(of_run: pd.Series, examples: Examples) -> pd.DataFrame:
-    """The rate of each dimension of the code, the largest first, as the mean over seeds."""
-    import pandas as pd
-
-    by_variant: dict[int, list[Any]] = {}
+def _rates(of_run: pd.Series, examples: Examples) -> dict[int, Array]:
+    """The rate of each dimension of the code in the runs of each variant, the largest of a run
+    first: [runs, D] by place."""
+    by_variant: dict[int, list[Array]] = {}
     for run, place in of_run.items():
         rates = examples(str(run)).get("rate_per_dimension by dimension")
         if rates is not None:
             by_variant.setdefault(int(place), []).append(np.sort(rates)[::-1])
+    return {place: np.stack(kept) for place, kept in by_variant.items()}
+
+
+def _dimensions(rates: Mapping[int, Array]) -> pd.DataFrame:
+    """The rate of each dimension, as the mean over seeds."""
+    import pandas as pd
+
     lines = [
         {PLACE: place, "dimension": i + 1, "rate": rate}
-        for place, kept in by_variant.items()
-        for i, rate in enumerate(np.mean(kept, axis=0).tolist())
+        for place, kept in rates.items()
+        for i, rate in enumerate(kept.mean(0).tolist())
     ]
     return pd.DataFrame(lines, columns=[PLACE, "dimension", "rate"])
+
+
+def _units(rates: Mapping[int, Array]) -> pd.DataFrame:
+    """How many dimensions carry something, as the mean over seeds, and how many there are."""
+    import pandas as pd
+
+    lines = [
+        {
+            PLACE: place,
+            "used": float((kept >= UNUSED).sum(1).mean()),
+            "dimensions": float(kept.shape[1]),
+        }
+        for place, kept in sorted(rates.items())
+    ]
+    return pd.DataFrame(lines, columns=[PLACE, "used", "dimensions"])
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:

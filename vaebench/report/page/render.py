@@ -17,7 +17,8 @@ from vaebench import results
 from vaebench.core.shown import plain
 from vaebench.report.evidence import Evidence
 from vaebench.report.page.answer import answers
-from vaebench.report.page.charts import CONFIG, bundle, charts
+from vaebench.report.page.charts import CONFIG, bundle, charts, other_charts
+from vaebench.report.page.companions import companions, refusals
 from vaebench.report.page.pictures import AT_ONCE, album
 from vaebench.report.page.points import PLACE, Points, points, variants
 from vaebench.report.page.provenance import environments, made, members
@@ -27,6 +28,8 @@ from vaebench.report.standings import KEYS
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_REFUSED = 30
+"""Refused combinations that are named."""
 TEMPLATES = "templates"
 ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 """Characters of JSON that could end a script, as JSON may write them too."""
@@ -36,7 +39,8 @@ def render(evidence: Evidence) -> str:
     """The page as HTML. It needs no other file, and its policy lets it load none."""
     lines = variants(evidence.table)
     by_name, by_keys = (_places(lines, columns) for columns in (["space", "name"], KEYS))
-    shown = points(evidence.table, evidence.rows, evidence.curves, evidence.examples)
+    others = companions(evidence)
+    shown = points(evidence.table, evidence.rows, evidence.curves, evidence.examples, others)
     of_variant = members(evidence.runs, evidence.rows, by_keys)
     scripts = {"bundle": bundle(), "script": _read("page.js"), "data": _data(shown)}
     return (
@@ -52,6 +56,7 @@ def render(evidence: Evidence) -> str:
             answers=answers(evidence.table, evidence.pairs, _seconds(lines, evidence.runs)),
             rankings=rankings(evidence.table, evidence.beside, evidence.reference, by_name),
             charts=charts(shown),
+            other_charts=other_charts(shown),
             colours=shown.colours,
             album=album(
                 of_variant,
@@ -60,11 +65,16 @@ def render(evidence: Evidence) -> str:
                 partial(results.exhibits, evidence.folder),
             ),
             at_once=AT_ONCE,
+            most_refused=MOST_REFUSED,
             complaints=evidence.complaints,
             made=made(
                 {space: run.config for space, run in evidence.firsts.items()}, evidence.titles
             ),
             members=of_variant,
+            refused=refusals(
+                results.trials(evidence.folder),
+                results.rows_beside(evidence.folder, results.GRADIENTS),
+            ),
             environments=environments(evidence.runs),
             command=evidence.command,
             titles=evidence.titles,
@@ -103,7 +113,10 @@ def _data(shown: Points) -> str:
     content = {
         "config": CONFIG,
         "variants": shown.variants.to_dict("list"),
-        "tables": {name: json.loads(_columns(table)) for name, table in shown.tables.items()},
+        "tables": {
+            name: json.loads(_columns(table))
+            for name, table in {**shown.tables, **shown.others}.items()
+        },
     }
     text = json.dumps(content, separators=(",", ":"))
     return "".join(ESCAPED.get(c, c) for c in text)

@@ -53,14 +53,15 @@ function pick(name) {
   for (const view of VIEWS.values()) view.signal("picked", picked).runAsync();
 }
 
-// The points of one kind in one observation space, each with the name and colour of its variant.
+// The points of one kind: those of one observation space, each with the name and colour of its
+// variant, or all, where they are of no variant.
 function pointsOf(kind, space) {
   const table = DATA.tables[kind], { variants } = DATA, columns = Object.keys(table);
   const rows = [];
-  for (let i = 0; i < table.v.length; i++) {
-    const variant = table.v[i];
-    if (variants.space[variant] !== space) continue;
-    const row = { name: variants.name[variant], colour: variants.colour[variant] };
+  for (let i = 0; i < table[columns[0]].length; i++) {
+    const variant = table.v?.[i];
+    if (table.v && variants.space[variant] !== space) continue;
+    const row = table.v ? { name: variants.name[variant], colour: variants.colour[variant] } : {};
     for (const column of columns) row[column] = table[column][i];
     rows.push(row);
   }
@@ -75,6 +76,7 @@ function look() {
     ...DATA.config,
     background: "transparent",
     axis: { ...DATA.config.axis, ...text, gridColor: line, domainColor: soft, tickColor: soft },
+    legend: { ...DATA.config.legend, ...text },
   };
 }
 
