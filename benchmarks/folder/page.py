@@ -1,6 +1,6 @@
 """How long the page of 2,000 synthetic runs takes, and how large it is.
 
-`python -m benchmarks.folder.page` writes the records with their examples and images of random dots
+`python -m benchmarks.folder.page` writes the records with examples and pictures of random dots
 to a folder that it removes, makes the page, and exits with status 1 where it takes longer or is
 larger than MOST_S and MOST_BYTES.
 """
@@ -33,6 +33,7 @@ def main() -> None:
         generator = np.random.default_rng(0)
         for record in records(NUM_RUNS):
             results.write_part(folder, "samples", record.run, _dots(generator))
+            results.write_part(folder, "exhibits", record.run, _exhibits(generator))
         start = time.perf_counter()
         _, (page,) = write_report(folder, folder / "report", formats=["html"])
         seconds, size = time.perf_counter() - start, page.stat().st_size
@@ -46,6 +47,21 @@ def _dots(generator: np.random.Generator) -> bytes:
     dots = generator.integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
     Image.fromarray(dots).save(buffer, format="png")
     return buffer.getvalue()
+
+
+def _exhibits(generator: np.random.Generator) -> bytes:
+    """Reconstructions and traversals of digits, as dots."""
+    shapes = {"reconstructions": (2, 10, 8, 8, 1), "traversals": (8, 7, 8, 8, 1)}
+    names = {"reconstructions": ("original", "reconstruction")}
+    return results.pack_exhibits(
+        [
+            results.Exhibit(
+                results.About(name=name, caption="-", form="images", row_names=names.get(name, ())),
+                generator.integers(0, 256, shape, dtype=np.uint8),
+            )
+            for name, shape in shapes.items()
+        ]
+    )
 
 
 if __name__ == "__main__":

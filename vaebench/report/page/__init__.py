@@ -4,7 +4,8 @@ templates/   what the page looks like: HTML, style and a script of its own
 answer.py    which variant is best, and how sure that is, in words
 rankings.py  the tables
 points.py    the rounded numbers that charts show, once for all of them
-charts.py    the charts that show them
+companions.py those of what other commands left in the folder
+charts/      the charts that show them
 pictures.py  which runs are seen, and in which galleries
 sheets.py    how what is seen of a run is drawn
 provenance.py what was run, where and on what
