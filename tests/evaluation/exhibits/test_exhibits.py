@@ -12,7 +12,7 @@ from vaebench.evaluation.exhibits.manifold import SIDE, plane
 from vaebench.evaluation.exhibits.marginals import count_checks, moments
 from vaebench.evaluation.exhibits.neighbours import nearest, neighbours
 from vaebench.evaluation.exhibits.reconstructions import reconstructions
-from vaebench.evaluation.exhibits.traversals import REACH, classes, lines, traversals
+from vaebench.evaluation.exhibits.traversals import REACH, classes, line, traversals
 from vaebench.evaluation.grading import with_own_streams
 from vaebench.evaluation.samples.drawn import prior_means
 from vaebench.models.likelihoods import LIKELIHOODS
@@ -54,29 +54,44 @@ def test_a_model_that_gives_all_back_reconstructs_exactly():
 
 def test_a_traversal_moves_one_dimension_over_its_reach_and_keeps_the_rest():
     """The codes are the examples, so what is drawn is the path itself."""
-    spread = X * torch.tensor([1.0, 4.0, 2.0, 3.0])
+    spread = X * torch.tensor([1.0, 9.0, 3.0, 27.0])
     paths = traversals(subject(x=spread))[0]
-    order = spread[:30].var(0).argsort(descending=True).tolist()
-    assert order[0] == 1
-    for path, moved in zip(paths, order, strict=True):
+    for path, moved in zip(paths, [3, 1, 2, 0], strict=True):
         low, high = spread[:30, moved].quantile(torch.tensor(REACH))
         torch.testing.assert_close(path[:, moved], torch.linspace(0, 1, 7) * (high - low) + low)
         still = [i for i in range(NUM_PIXELS) if i != moved]
         assert torch.equal(path[:, still], spread[:1, still].expand(7, -1))
 
 
-def test_at_most_eight_dimensions_of_a_code_of_any_width():
-    for width, num in ((1, 1), (8, 8), (50, 8)):
-        codes = normals(Noise((1, 2)), 1, 20, width)[0]
-        assert lines(codes).shape == (2, num, 7, width)
+def test_what_the_decoder_ignores_comes_last_however_much_it_varies():
+    """As the upper layers of a code whose lowest alone is decoded."""
+    heard = torch.tensor([0.0, 1.0, 0.0, 0.0])
+    paths = traversals(subject(identity(decode=lambda z: z * heard, sigma=1.0), x=9.0 * X))[0]
+    assert paths[0, :, 1].unique().numel() == 7
+    assert paths[1:].var(1).max() == 0.0
+
+
+def test_at_most_eight_dimensions_of_a_code_are_drawn():
+    x = normals(Noise((1,)), 1, 90, 12)[0, 0]
+    model = replace(identity(12, sigma=1.0), num_outputs=12)
+    wide = Subject(model, replace(data(x=x), image_shape=(3, 4)), Noise((5,)))
+    assert traversals(wide).shape == (1, 8, 7, 12)
+
+
+def test_runs_may_move_different_dimensions():
+    codes = torch.arange(12.0).reshape(2, 3, 2)
+    path = line(codes, torch.tensor([1, 0]))
+    assert torch.equal(path[0, :, 0], codes[0, :1, 0].expand(7)) and path[0, :, 1].diff().min() > 0
+    assert torch.equal(path[1, :, 1], codes[1, :1, 1].expand(7)) and path[1, :, 0].diff().min() > 0
 
 
 def test_a_discrete_variable_takes_each_class_in_turn():
-    """Two variables of three classes, of which the second varies more."""
     codes = torch.tensor([[[0.1, 0.7, 0.2, 1.0, 0.0, 0.0], [0.1, 0.7, 0.2, 0.0, 0.0, 1.0]]])
-    first, second = classes(codes, 3)[0].unflatten(-1, (2, 3)).argmax(-1).tolist()
-    assert first == [[1, 0], [1, 1], [1, 2]]
-    assert second == [[0, 0], [1, 0], [2, 0]]
+    moved = [
+        classes(3, codes, torch.tensor([i]))[0].unflatten(-1, (2, 3)).argmax(-1).tolist()
+        for i in range(2)
+    ]
+    assert moved == [[[0, 0], [1, 0], [2, 0]], [[1, 0], [1, 1], [1, 2]]]
 
 
 def test_the_nearest_training_example_is_the_one_that_a_sample_was_moved_from():
