@@ -71,9 +71,9 @@ def outputs_at_mean(config: RunConfig, dataset: Dataset) -> Tensor | None:
     drawn = dataset.binarisation == "dynamic"
     images = dataset.train.images if drawn else dataset.observations("train")
     sums = torch.stack([chunk.double().sum(0) for chunk in images.chunks()]).sum(0)
-    num = len(images)
+    num = float(len(images))
     if dataset.by_library:
-        num = sum(library_size(chunk.double()).sum() for chunk in images.chunks())
+        num = sum(float(library_size(chunk.double()).sum()) for chunk in images.chunks())
     return outputs_at((sums / num).float())
 
 
