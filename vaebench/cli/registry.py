@@ -44,7 +44,9 @@ def list_(kind: str | None, as_json: bool, as_markdown: bool, plugins: tuple[str
 @main.command()
 @click.argument("names", nargs=-1)
 @click.option("--kind", type=click.Choice(KINDS_WITH_FACTS), help="Only entries of one kind.")
-@click.option("--posterior", metavar="NAME", help="Objectives with this posterior: hierarchical.")
+@click.option(
+    "--posterior", metavar="NAME", help="Objectives, with layers of latents: hierarchical, ladder."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plugin_option
 def certify(
