@@ -99,14 +99,14 @@ def test_all_pairs_of_entries_meet():
 
 def test_what_the_registries_allow_is_what_has_formulas():
     """A longer list of refusals would make the test above pass with less."""
-    real = {"diagonal_gaussian", "full_gaussian", "planar_flow", "iaf"}
-    priors = {"standard_normal", "mixture_of_gaussians", "vamp"}
+    real = {"diagonal_gaussian", "full_gaussian", "planar_flow", "iaf", "hierarchical", "ladder"}
+    priors = {"standard_normal", "mixture_of_gaussians", "vamp", "hierarchical"}
     discrete = {"categorical", "gumbel_softmax"}
     over_codes = {"uniform_categorical", "learned_categorical"}
     any_real = set(itertools.product(real, priors)) - {("planar_flow", "vamp")}
     any_codes = set(itertools.product(discrete, over_codes))
     gaussian = {(q, "standard_normal") for q in ("diagonal_gaussian", "full_gaussian")}
-    closed = gaussian | any_codes
+    closed = gaussian | any_codes | {("ladder", "hierarchical")}
     of_density = any_real | {(q, p) for q, p in any_codes if q == "categorical"}
     no_planar = {(q, p) for q, p in any_real if q != "planar_flow"}
     by_dimension = {("diagonal_gaussian", "standard_normal")} | any_codes
