@@ -176,9 +176,9 @@ class TrainedModel:
 
     def _images(self, means: Tensor) -> Tensor:
         """Images [..., P] in the units of what is stored: [..., *image_shape]."""
-        scaling = self.dataset.train.images.to(means).reading.scaling
+        scaling = self.dataset.train.images.reading.scaling
         if scaling is not None:
-            means = means * scaling.scale + scaling.shift
+            means = means * scaling.scale.to(means) + scaling.shift.to(means)
         return means.unflatten(-1, self.image_shape)
 
 

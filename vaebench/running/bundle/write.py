@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,7 @@ def export(
             ".[export]"
         ) from error
     trained = load_model(folder, run, plugins=plugins)
+    trained = replace(trained, vae=trained.vae.cpu())
     record = results.read(Path(folder), trained.run)
     with torch.random.fork_rng(devices=[]):  # new layers draw their first weights
         labels = record.labels
@@ -181,7 +183,8 @@ def meaning(trained: TrainedModel, record: results.Record) -> dict[str, Any]:
             "fingerprint": data.fingerprint,
             "stored_axes": list(data.image_shape),
             "rows": "stored axes flattened row-major, the last one fastest",
-            "values": data.values or "intensities: bytes are divided by 255",
+            "values": data.values
+            or f"intensities: bytes are divided by {data.train.images.reading.white:g}",
             "binarisation": data.binarisation,
             "dequantised": "(k + u) / 256, u uniform" if data.dequantised else None,
             "standardised": None
