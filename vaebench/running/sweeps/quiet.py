@@ -15,11 +15,13 @@ def quiet() -> Iterator[None]:
     """Without Optuna's warnings of what is experimental, that lost trials are infinite, and, in its
     log, that figures lack panels."""
     verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(verbosity, optuna.logging.ERROR))
+    if is_loud := verbosity < optuna.logging.ERROR:  # setting it empties caches of all loggers
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             warnings.filterwarnings("ignore", category=UserWarning, module="optuna")
             yield
     finally:
-        optuna.logging.set_verbosity(verbosity)
+        if is_loud:
+            optuna.logging.set_verbosity(verbosity)

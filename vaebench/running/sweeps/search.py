@@ -9,7 +9,7 @@ to the same end, with any storage.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from vaebench.running.sweeps.outcome import Outcome
 from vaebench.running.sweeps.pruners import Pruning
 from vaebench.running.sweeps.quiet import quiet
-from vaebench.running.sweeps.samplers import Sampling
+from vaebench.running.sweeps.samplers import TOLD, Sampling
 from vaebench.running.sweeps.space import Params
 
 BATCH, SLOT = "batch", "slot"
@@ -72,6 +72,8 @@ class Search:
                 pruner=pruning.pruner,
             )
             self.memory.add_trials(kept[:first])
+        self.leader = leader(self.memory, self.told)
+        """The best in the first target so far."""
 
     @property
     def told(self) -> list[FrozenTrial]:
@@ -126,7 +128,9 @@ class Search:
         state = TrialState.PRUNED if pruned else TrialState.COMPLETE
         with quiet():
             self.memory.tell(trial.asked, None if pruned else list(outcome.values), state)
-        self._store(self.memory.get_trials(deepcopy=False)[trial.slot])
+        ended = self.memory.get_trials(deepcopy=False)[trial.slot]
+        self.leader = leader(self.memory, [*filter(None, [self.leader]), ended])
+        self._store(ended)
 
     def _added(self, trial: FrozenTrial) -> optuna.Trial:
         """A trial that begins in memory."""
@@ -156,7 +160,6 @@ class Search:
         return storage.get_trial_id_from_study_id_trial_number(self.stored._study_id, number)
 
 
-TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
 LATER = ("completed_rung_", "constraints")
 """How system attributes begin that trials get after they were asked."""
 
@@ -188,13 +191,8 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
 def best(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that no other beats in every target, of those that were not lost and keep all
     limits: best in the first target first, of equal ones the earliest."""
-    maximised = [d == optuna.study.StudyDirection.MAXIMIZE for d in study.directions]
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    losses = {
-        t.number: tuple(-v if high else v for high, v in zip(maximised, t.values, strict=True))
-        for t in trials
-        if _is_fair(t)
-    }
+    losses = {t.number: _losses(study, t) for t in trials if _is_fair(t)}
     front: list[int] = []
     for number in sorted(losses, key=lambda number: (losses[number], number)):
         mine = losses[number]
@@ -203,6 +201,18 @@ def best(study: optuna.Study) -> list[FrozenTrial]:
             front.append(number)
     by_number = {t.number: t for t in trials}
     return [by_number[number] for number in front]
+
+
+def leader(study: optuna.Study, trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
+    """The first of the `best` of these trials; None where there is none."""
+    fair = (t for t in trials if t.state == TrialState.COMPLETE and _is_fair(t))
+    return min(fair, key=lambda t: (_losses(study, t), t.number), default=None)
+
+
+def _losses(study: optuna.Study, trial: FrozenTrial) -> tuple[float, ...]:
+    """The values of a trial, the less the better."""
+    high = (d == optuna.study.StudyDirection.MAXIMIZE for d in study.directions)
+    return tuple(-v if is_high else v for is_high, v in zip(high, trial.values, strict=True))
 
 
 def _is_fair(trial: FrozenTrial) -> bool:

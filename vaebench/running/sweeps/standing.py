@@ -11,13 +11,12 @@ from vaebench.running.standing import Standing
 from vaebench.running.sweeps.goals import Goal
 from vaebench.running.sweeps.outcome import Amount
 from vaebench.running.sweeps.rounds import Tuned
-from vaebench.running.sweeps.search import best
 
 
 def standing(tuned: Sequence[Tuned], target: Goal, amount: Amount) -> Standing:
     """How the trials of all variants ended, and the best of each by a target."""
     counts = Counter(str(t.user_attrs["status"]) for one in tuned for t in one.search.told)
-    chosen = [(one, front[0]) for one in tuned if (front := best(one.search.memory))]
+    chosen = [(one, leader) for one in tuned if (leader := one.search.leader)]
     return Standing(
         counts,
         amount.trials * len(tuned) if amount.trials else None,
