@@ -1,4 +1,4 @@
-"""The five constants by which `--compile auto` chooses: `nox -s compiling` calls this.
+"""The constants by which `--compile auto` chooses and `--dry-run` foretells: `nox -s compiling`.
 
 Savings: for each case a stack of one run and one of ten train eagerly and compiled, all four by
 turns on one thread, in seconds of the process; a line through the medians of what compiled steps
@@ -133,24 +133,31 @@ def milliseconds(loop: Iterator[Step[Progress]], seconds: float) -> float:
     return 1e3 * spent / num_steps
 
 
-def fitted(table: pd.DataFrame) -> dict[str, float]:
-    """Seconds saved per step of a stack, per element and per operation of a product."""
-    work = np.stack([1 / table["runs"], table["elements"], table["flops"]], -1)
-    saved = 1e-3 * table["saved"].to_numpy()
-    scale = saved.mean() / work.mean(0)
+def work_of(table: pd.DataFrame) -> np.ndarray:
+    """What each line does per step and run: its share of a step of a stack, elements, operations
+    of products."""
+    return np.stack([1 / table["runs"], table["elements"], table["flops"]], -1)
+
+
+def fitted(table: pd.DataFrame, column: str, name: str) -> dict[str, float]:
+    """Seconds of a column per step of a stack, per element and per operation of a product."""
+    work, seconds = work_of(table), 1e-3 * table[column].to_numpy()
+    scale = seconds.mean() / work.mean(0)
 
     def errors(logarithms: np.ndarray) -> np.ndarray:
-        return np.log(work @ (scale * np.exp(logarithms)) / saved)
+        return np.log(work @ (scale * np.exp(logarithms)) / seconds)
 
     constants = scale * np.exp(least_squares(errors, np.zeros(3)).x)
-    names = "SAVED_PER_STEP", "SAVED_PER_ELEMENT", "SAVED_PER_FLOP"
+    names = (f"{name}_PER_{unit}" for unit in ("STEP", "ELEMENT", "FLOP"))
     return dict(zip(names, constants.tolist(), strict=True))
 
 
 def constants_of(savings: pd.DataFrame, costs: pd.DataFrame) -> dict[str, float]:
     """The constants of vaebench/running/choosing.py, by name, in seconds."""
     medians = costs[["compiling", "loading"]].median()
-    return fitted(savings) | {f"{part.upper()}_S": float(medians[part]) for part in medians.index}
+    costs_of_graph = {f"{part.upper()}_S": float(medians[part]) for part in medians.index}
+    saved, taken = fitted(savings, "saved", "SAVED"), fitted(savings, "compiled", "TAKEN")
+    return saved | taken | costs_of_graph
 
 
 def first_step(case: str, file: str) -> None:
@@ -204,13 +211,14 @@ def page(out: Path) -> str:
     """The figures and the constants that follow from them, as Markdown."""
     table, seconds = (pd.read_csv(out / f"{name}.csv") for name in ("savings", "costs"))
     constants = constants_of(table, seconds)
-    work = np.stack([1 / table["runs"], table["elements"], table["flops"]], -1)
-    table["by the constants"] = 1e3 * work @ list(constants.values())[:3]
+    saved, taken = (1e3 * work_of(table) @ list(constants.values())[i : i + 3] for i in (0, 3))
+    table["saved, by the constants"], table["eager, by the constants"] = saved, saved + taken
     named = pd.DataFrame(constants.items(), columns=["constant of running/choosing.py", "value"])
     machine = ", ".join(f"{k} {v}" for k, v in describe("cpu").items())
     parts = [
-        "# What compiling a step saves, and what it costs",
-        "Made by `nox -s compiling`. Milliseconds per step and run, seconds of one core per graph.",
+        "# What a step takes, what compiling it saves, and what that costs",
+        "Made by `nox -s compiling`. Milliseconds per step and run, seconds of one core per graph. "
+        "`--compile auto` chooses by SAVED, COMPILING and LOADING; `--dry-run` foretells by all.",
         *(part.to_markdown(index=False, floatfmt=".3g") for part in (named, table, seconds)),
         machine,
     ]

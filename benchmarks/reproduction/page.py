@@ -6,8 +6,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from vaebench.core.shown import duration
 from vaebench.reproduction import Claim, Outcome, Reproduction, names, read_claim
-from vaebench.reproduction.cost import duration
 from vaebench.reproduction.files import read_verdict
 
 ROOT = Path(__file__).parents[2]

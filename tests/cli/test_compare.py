@@ -17,7 +17,7 @@ def test_pairs_as_json(tmp_path):
         results.write(tmp_path, one)
     done = CliRunner().invoke(main, ["compare", str(tmp_path), "--json", "--against", "elbo"])
     assert done.exit_code == 1, "one is worse than the reference"
-    pairs = json.loads(done.output)
+    pairs = json.loads(done.output)["comparisons"]
     table = comparisons(results.load(tmp_path), against="elbo")
     assert [pair["worse"] for pair in pairs] == table["worse"].to_list()
     lost = next(pair for pair in pairs if pair["verdict"] == "are not compared")

@@ -41,7 +41,7 @@ def test_a_folder_that_is_not_there_is_usage(two, tmp_path):
 
 def test_json_is_one_object(two):
     stated = json.loads(CliRunner().invoke(main, ["diff", *two, "--json"]).stdout)
-    assert set(stated) == {"before", "after", "comparisons", "step_times", "notes"}
+    assert set(stated) == {"schema", "before", "after", "comparisons", "step_times", "notes"}
     assert [line["is_worse"] for line in stated["comparisons"]] == [True, False]
 
 

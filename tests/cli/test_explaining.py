@@ -26,7 +26,7 @@ def test_a_folder_and_one_of_its_runs(tmp_path):
     assert "elbo: posterior collapse (1 of 2 runs)" in of_all.output
     assert "(1 of 1 run)" in explained(tmp_path, SICK).output
     assert explained(tmp_path, WELL).output == "no rule finds anything wrong with 1 run\n"
-    (one,) = json.loads(explained(tmp_path, "--json").output)
+    (one,) = json.loads(explained(tmp_path, "--json").output)["complaints"]
     assert one["name"] == "posterior collapse" and one["advice"]
 
 

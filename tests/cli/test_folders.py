@@ -62,7 +62,7 @@ def failed(folder):
 
 
 def listed(folder, *wanted):
-    return {row["run"] for row in json.loads(said("runs", folder, *wanted, "--json"))}
+    return {row["run"] for row in json.loads(said("runs", folder, *wanted, "--json"))["runs"]}
 
 
 def test_runs_are_listed_and_counted_the_lost_ones_first(folder):
@@ -123,7 +123,7 @@ def test_one_run_is_shown_with_all_that_is_known_of_it(folder):
     assert "no such luck" in output and "train.num_steps = 12" in output
     assert "valid_elbo_nats" in output
     shown = json.loads(said("runs", folder, "--show", run, "--json"))
-    assert shown["run"] == run and shown["command"] in output
+    assert shown["record"]["run"] == run and shown["command"] in output
 
 
 def test_the_shown_command_does_the_run_again_alone(folder):

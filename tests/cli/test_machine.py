@@ -23,17 +23,40 @@ def lines(*options):
     return done.stdout.splitlines()
 
 
+def stated(*options):
+    return json.loads("\n".join(lines("--json", *options)))
+
+
 def by_name():
-    return dict(line.split(": ", 1) for line in lines())
+    return {line["name"]: line["value"] for line in stated()["installed"]}
 
 
-def test_each_line_is_a_name_with_what_is_known_of_it(kept):
-    said = by_name()
-    assert said == json.loads("\n".join(lines("--json")))
-    assert {"torch", "triton", "C++ compiler", "device"} <= said.keys()
-    assert said["compiled code"].startswith(f"{len(cache.files())} files in {cache.root()}, ")
-    assert said["compiled code"].endswith(" of 512 MB")
-    assert kept in cache.files(), "nothing is deleted unasked"
+def test_words_and_json_say_the_same(kept):
+    said = lines()
+    of = stated()
+    for line in of["installed"]:
+        assert f"{line['name']}: {line['value']}" in said
+    assert {"torch", "triton", "C++ compiler", "device"} <= by_name().keys()
+    compiled, _ = of["caches"]
+    files = cache.files()
+    assert (compiled["folder"], compiled["files"]) == (str(cache.root()), len(files))
+    assert compiled["bytes"] == sum(path.stat().st_size for path in files)
+    assert any(line.split()[:3] == ["compiled", "code", str(len(files))] for line in said)
+    assert any(" of 512 MB" in line for line in said)
+    assert kept in files, "nothing is deleted unasked"
+
+
+def test_data_sets_are_where_they_are_found(kept, tmp_path, monkeypatch):
+    (tmp_path / "mnist.npz").write_text("")
+    monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path))
+    found = {line["name"]: line["found"] for line in stated()["data"]}
+    assert found["mnist"] == str(tmp_path / "mnist.npz")
+    assert found["digits"].endswith("digits.csv.gz")
+    assert found["shapes"] == "computed"
+    assert found["fashion_mnist"].startswith("not here: fetched at first use")
+    monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path / "none"))
+    (missing,) = (line for line in stated()["data"] if line["name"] == "mnist")
+    assert missing["found"].startswith("no: $VAEBENCH_DATA must name the folder")
 
 
 def test_why_steps_are_not_compiled_is_said(kept, monkeypatch):

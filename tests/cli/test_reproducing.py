@@ -10,6 +10,7 @@ from vaebench.results import records
 CLAIM = """
 title = "tiny"
 source = "made up"
+hub = "none"
 differs = ["it is not trained to the end"]
 
 [study.base]
@@ -58,7 +59,7 @@ def test_a_claim_is_trained_judged_and_not_trained_again(claim, tmp_path):
     assert verdict["verdict"] == "reproduced"
     assert verdict["outcomes"][0]["values"].keys() == {"0", "1"}
     assert verdict["wall_s"] > 0.0
-    assert json.loads((out / "verdict.json").read_text()) == verdict
+    assert json.loads((out / "verdict.json").read_text()).items() <= verdict.items()
     assert written == [(out / "runs" / f"{r.run}.json").stat().st_mtime_ns for r in records(out)]
     assert len(written) == 2
 

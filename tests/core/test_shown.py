@@ -15,8 +15,8 @@ from vaebench.cli.progress import progress_bar
 from vaebench.cli.show import print_table
 from vaebench.config.schedules import SCHEDULES
 from vaebench.core.registry import Registry
+from vaebench.core.shown import duration, plain
 from vaebench.core.shown import markdown as as_markdown
-from vaebench.core.shown import plain
 from vaebench.diagnostics import catalogue
 from vaebench.objectives import OBJECTIVES
 from vaebench.report import lettering
@@ -207,3 +207,11 @@ def test_a_report_of_hostile_names_has_its_figures_and_no_warning(tmp_path, font
     words = CliRunner().invoke(main, ["compare", str(tmp_path)]).output
     assert not STEERING & {*done.output, *words}
     assert plain(HOSTILE["terminal"]) in words
+
+
+@pytest.mark.parametrize(
+    "seconds, words",
+    [(0.4, "0.4 s"), (89.0, "89 s"), (120.0, "2 min"), (7200.0, "2 h"), (864000.0, "10 days")],
+)
+def test_durations_are_in_the_unit_that_people_would_say(seconds, words):
+    assert duration(seconds) == words

@@ -61,7 +61,7 @@ def amat(array):
 def published(tmp_path, monkeypatch):
     """A publisher on the local disk: a data set of 28x28 binary images in either format."""
     images = (np.random.default_rng(0).random((20, 28, 28)) < 0.3).astype(np.uint8)
-    monkeypatch.setattr(lookup, "_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(lookup, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.delenv("VAEBENCH_DATA", raising=False)
 
     def publish(name, encode, parse, checksum=None):

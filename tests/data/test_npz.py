@@ -221,7 +221,7 @@ def test_a_cache_on_a_full_disk_keeps_nothing(tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     cache.mkdir()
     monkeypatch.delenv("VAEBENCH_DATA", raising=False)
-    monkeypatch.setattr(lookup, "_cache", lambda: cache)
+    monkeypatch.setattr(lookup, "cache_folder", lambda: cache)
     monkeypatch.setattr("pooch.retrieve", lambda *args, **more: os.devnull)
     source = publishers.Source(dict.fromkeys(("x_train", "x_test"), ("", "")), lambda content: X)
     monkeypatch.setitem(lookup.SOURCES, "mnist", source)

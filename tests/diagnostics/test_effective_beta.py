@@ -102,9 +102,9 @@ def command(*arguments):
 def test_command_prints_json_or_a_table():
     arguments = ("--reduction", "mean", "--image-size", "3x64x64", "--sigma", 1)
     done = command(*arguments, "--kl-weight", 0.00025, "--json")
-    assert json.loads(done.stdout)["beta"] == pytest.approx(1.536)
+    assert json.loads(done.stdout)["translation"][0]["beta"] == pytest.approx(1.536)
     back = command(*arguments, "--beta", 1.536, "--json")
-    assert json.loads(back.stdout)["kl_weight"] == pytest.approx(0.00025)
+    assert json.loads(back.stdout)["translation"][0]["kl_weight"] == pytest.approx(0.00025)
     assert "0.707107" in command().stdout
     assert command("--loss", "bce").stdout.split()[:3] == ["kl_weight", "beta", "factor"]
 

@@ -245,7 +245,7 @@ def test_a_file_that_cannot_be_opened_is_one_line(study, monkeypatch):
 
 def test_a_download_that_finds_no_room_leaves_nothing(tmp_path, monkeypatch):
     pooch = pytest.importorskip("pooch")
-    monkeypatch.setattr(lookup, "_cache", lambda: tmp_path)
+    monkeypatch.setattr(lookup, "cache_folder", lambda: tmp_path)
     (tmp_path / "x").write_bytes(b"")
     monkeypatch.setattr(pooch, "retrieve", lambda *args, **kwargs: str(tmp_path / "x"))
     source = publishers.Source({"x_train": ("", "")}, lambda content: content)

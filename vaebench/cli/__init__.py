@@ -7,6 +7,7 @@ stay inside the commands, so that --help is immediate.
 
 from vaebench.cli import (
     comparing,
+    completion,
     explaining,
     folders,
     grades,
@@ -21,6 +22,7 @@ from vaebench.cli.group import main
 
 __all__ = [
     "comparing",
+    "completion",
     "explaining",
     "folders",
     "grades",

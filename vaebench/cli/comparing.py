@@ -7,25 +7,42 @@ from pathlib import Path
 
 import click
 
+from vaebench.cli.as_json import print_json
 from vaebench.cli.group import main
-from vaebench.cli.options import PATH
-from vaebench.cli.show import print_line, print_lines
+from vaebench.cli.options import PATH, json_option
+from vaebench.cli.show import print_lines
 
 
 @main.command()
 @click.argument("folder", type=PATH)
-@click.option("--metric", default="nll", show_default=True, help="Metric to compare.")
-@click.option("--margin", type=float, help="The smallest difference that matters to you.")
+@click.option(
+    "--metric",
+    default="nll",
+    show_default=True,
+    metavar="NAME",
+    help="The figure by which variants are compared, as the report names it: nll, elbo, frechet...",
+)
+@click.option(
+    "--margin",
+    type=float,
+    metavar="DIFFERENCE",
+    help="The smallest difference that matters to you, in the metric's unit: what is surely less "
+    "counts as equal.",
+)
 @click.option(
     "--against",
     metavar="VARIANT",
-    help="Compare with this variant, not with the best; exit 1 where another is worse than it.",
+    help="Compare all others with this variant, by its name in the report, not with the best. "
+    "The exit status is then 1 where another is worse.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each pair instead.")
+@json_option
 def compare(
     folder: Path, metric: str, margin: float | None, against: str | None, as_json: bool
 ) -> None:
-    """Say how the variants in FOLDER differ, paired by seed and example, in words.
+    """Say which variants differ, and by how much.
+
+    The variants in FOLDER are compared in pairs, seed by seed and example by example, with
+    intervals of 95%, all pairs of an observation space allowed for (Holm).
 
     With --against VARIANT the exit status is 1 where another variant is worse than that one by more
     than the margin, or lost a larger part of its runs.
@@ -44,7 +61,7 @@ def compare(
         rows = results.load(folder)  # with all the names that could be meant
     table = comparisons(rows, examples, metric, margin, against)
     if as_json:
-        print_line(table.to_json(orient="records"))
+        print_json(comparisons=table)
     else:
         names = titles_of(folder, rows)
         print_lines(in_words(titled(table, names)))
@@ -64,28 +81,30 @@ def compare(
     "metrics",
     multiple=True,
     metavar="NAME",
-    help="Metric to compare. May be repeated. Default: those of the ranking that both have.",
+    help="A figure by which variants are compared. May be repeated. Default: those of the report's "
+    "table that both folders have.",
 )
 @click.option(
     "--margin",
     type=float,
     default=0.0,
     show_default=True,
-    help="How much worse is borne, in each metric's unit.",
+    metavar="DIFFERENCE",
+    help="How much worse a variant may be without counting as worse, in each metric's unit.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print everything, as a JSON object.")
+@json_option
 def diff(before: Path, after: Path, metrics: tuple[str, ...], margin: float, as_json: bool) -> None:
-    """Say how the variants of results folder AFTER differ from the same ones in BEFORE.
+    """Say what changed between two results folders.
 
-    The folders may be of two versions, machines, or of before and after a change. The exit status
-    is 1 where a variant is worse in AFTER by more than the margin, or lost a larger part of its
-    runs, and 0 else.
+    Each variant in BEFORE is compared with itself in AFTER. The folders may be of two versions,
+    machines, or of before and after a change. The exit status is 1 where a variant is worse in
+    AFTER by more than the margin, or lost a larger part of its runs, and 0 else.
     """
     from vaebench.report import diff as folders
 
     differences = folders.differences(before, after, metrics, margin)
     if as_json:
-        print_line(folders.as_json(differences))
+        print_json(**folders.parts(differences))
     else:
         print_lines(folders.in_words(differences))
     if differences.any_worse:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
 
 import click
 
+from vaebench.cli.as_json import print_json
+from vaebench.cli.completion import runs_of
 from vaebench.cli.group import main
-from vaebench.cli.options import PATH
+from vaebench.cli.options import PATH, json_option
 from vaebench.cli.show import print_line
 
 
 @main.command()
 @click.argument("folder", type=PATH)
-@click.argument("run", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects.")
+@click.argument("run", required=False, shell_complete=runs_of)
+@json_option
 def explain(folder: Path, run: str | None, as_json: bool) -> None:
-    """Say what went wrong with the runs in FOLDER, or with one RUN, and what to try."""
+    """Say what went wrong with runs, and what to try.
+
+    Rules read the recorded figures and curves of the runs in FOLDER, or of one RUN: a collapsed
+    posterior, a KL weight on another scale than the likelihood, memorised images, divergence and
+    the like, each with its evidence. RUN is an id, as `vaebench runs` lists them.
+    """
     from vaebench import results
     from vaebench.report import diagnosed, examples_of, first_runs
     from vaebench.report.spaces import titles
@@ -30,7 +35,7 @@ def explain(folder: Path, run: str | None, as_json: bool) -> None:
         runs = runs[runs["run"] == run]
     complaints = diagnosed(folder, runs, names, examples_of(folder))
     if as_json:
-        print_line(json.dumps([dataclasses.asdict(one) for one in complaints]))
+        print_json(complaints=complaints)
         return
     for one in complaints:
         print_line(f"{one.title}: {one.variant}: {one.name} ({one.extent})")

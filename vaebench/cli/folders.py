@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vaebench.cli.as_json import print_json
+from vaebench.cli.completion import runs_of
 from vaebench.cli.group import main, one_line
-from vaebench.cli.options import PATH, plugin_option, quiet_option
+from vaebench.cli.options import PATH, json_option, plugin_option, quiet_option, workers_option
 from vaebench.cli.show import print_line, print_lines, print_table
 from vaebench.core.errors import InputError
 
@@ -30,15 +32,35 @@ NUM_POINTS = 10
 @main.command()
 @click.argument("folder", type=PATH)
 @click.argument("wanted", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--status", type=click.Choice(STATUSES), help="Only runs that ended so.")
-@click.option("--show", metavar="ID", help="One run: settings, figures, curves, why it was lost.")
-@click.option("--prune", is_flag=True, help="Remove the runs, with all of their files.")
-@click.option("--retry", is_flag=True, help="Do the failed ones again; with --out, all of them.")
-@click.option("--yes", is_flag=True, help="Remove without asking.")
-@click.option("--out", type=PATH, help="With --retry: another folder, for runs of their own.")
-@click.option("--workers", type=int, help="With --retry: processes. Default: one per core.")
-@click.option("--limit", default=50, show_default=True, help="Runs to list at most.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything, as JSON.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only the runs that ended in this way.")
+@click.option(
+    "--show",
+    metavar="ID",
+    shell_complete=runs_of,
+    help="Show all of one run: settings, figures, curves, why it was lost, and the command that "
+    "does it again.",
+)
+@click.option(
+    "--prune", is_flag=True, help="Remove the chosen runs with all of their files, once you agree."
+)
+@click.option(
+    "--retry",
+    is_flag=True,
+    help="Train the chosen runs that failed once more; with --out, all chosen ones, there.",
+)
+@click.option("--yes", is_flag=True, help="With --prune: remove without asking.")
+@click.option(
+    "--out", type=PATH, help="With --retry: another results folder, which gets the new runs."
+)
+@workers_option
+@click.option(
+    "--limit",
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="How many runs are listed at most, lost ones first.",
+)
+@json_option
 @plugin_option
 @quiet_option
 def runs(
@@ -56,10 +78,10 @@ def runs(
     plugins: tuple[str, ...],
     progress: Progress,
 ) -> None:
-    """List the runs in FOLDER, show one, remove some, or do failed ones again.
+    """List runs; show, remove or retry some.
 
-    Conditions choose among them, by any column, setting or metric: objective=iwae 'beta>2'
-    'nll<90' train.learning_rate=1e-3.
+    FOLDER is a results folder. Conditions NAME=VALUE choose among its runs, by any column, setting
+    or metric, with = != < > <= or >=: objective=iwae 'beta>2' 'nll<90' train.learning_rate=1e-3.
     """
     from vaebench import results
 
@@ -67,6 +89,8 @@ def runs(
         raise InputError("give one of --show, --prune and --retry; got several")
     if (out or workers) and not retry:
         raise InputError("--out and --workers are for --retry")
+    if as_json and (prune or retry):
+        raise InputError("--json is for lists of runs, and for --show")
     if show:
         return _show(folder, show, as_json)
     texts = [*wanted, *([f"status={status}"] if status else [])]
@@ -83,7 +107,11 @@ def runs(
 @click.argument("folder", type=PATH)
 @click.argument("rows", type=PATH, metavar="ROWS.parquet|.csv")
 def export(folder: Path, rows: Path) -> None:
-    """Write every row of FOLDER to a file, with hyperparameters as typed columns."""
+    """Write all figures of a folder to one file.
+
+    It has a row for each figure of each run in FOLDER, for pandas or a spreadsheet. ROWS ends in
+    .parquet or .csv. Hyperparameters are columns with types.
+    """
     from vaebench import results
 
     print_line(f"{results.export(folder, rows)} rows in {rows}")
@@ -91,13 +119,14 @@ def export(folder: Path, rows: Path) -> None:
 
 @main.command("export-model")
 @click.argument("folder", type=PATH)
-@click.argument("run", nargs=-1, required=True, metavar="ID|NAME=VALUE...")
-@click.option("--out", type=PATH, required=True, help="The folder to write.")
+@click.argument("run", nargs=-1, required=True, metavar="ID|NAME=VALUE...", shell_complete=runs_of)
+@click.option("--out", type=PATH, required=True, help="The folder that the model is written to.")
 @plugin_option
 def export_model(folder: Path, run: tuple[str, ...], out: Path, plugins: tuple[str, ...]) -> None:
-    """Write the trained model of one run of FOLDER as plain PyTorch, which needs no vaebench.
+    """Write the trained model of one run.
 
-    The run by its id, the beginning of it, or conditions that hold of it alone: objective=iwae
+    It is plain PyTorch, which needs no vaebench. FOLDER is a results folder; the run is named by
+    its ID, the beginning of that, or conditions NAME=VALUE that hold of it alone: objective=iwae
     seed=0.
     """
     from vaebench.running.bundle import export as export_run
@@ -107,9 +136,15 @@ def export_model(folder: Path, run: tuple[str, ...], out: Path, plugins: tuple[s
 
 @main.command()
 @click.argument("folders", type=PATH, nargs=-1, required=True, metavar="FOLDER...")
-@click.option("--out", type=PATH, required=True, help="The folder to put all runs in.")
+@click.option(
+    "--out", type=PATH, required=True, help="The results folder that all runs are put in."
+)
 def merge(folders: tuple[Path, ...], out: Path) -> None:
-    """Put the runs of several results folders, as of several machines, into one."""
+    """Put the runs of several folders into one.
+
+    Each FOLDER is a results folder, perhaps of another machine. A run that is in two of them must
+    be the same in both.
+    """
     from vaebench import results
     from vaebench.running.recording import protocol_of
 
@@ -121,7 +156,7 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 def _list(chosen: pd.DataFrame, limit: int, as_json: bool) -> None:
     """Print the runs, those that were lost first."""
     if as_json:
-        return print_line(chosen.to_json(orient="records"))
+        return print_json(runs=chosen)
     order = chosen["status"].map(STATUSES.index)
     columns = [name for name in LISTED if name in chosen]
     by = [*(name for name in columns[2:6])]
@@ -153,7 +188,7 @@ def _show(folder: Path, run: str, as_json: bool) -> None:
     record = results.read(folder, run)
     again = command(folder, record)
     if as_json:
-        print_line(json.dumps({**json.loads(results.encoded(record)), "command": again}))
+        print_json(record=record, command=again)
         return
     labels = record.labels
     print_line(f"{record.run}: {labels.variant}, {labels.likelihood}, seed {labels.seed}")

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vaebench.cli.as_json import print_json
+from vaebench.cli.completion import names_of, runs_of
 from vaebench.cli.group import main, say
-from vaebench.cli.options import PATH, plugin_option, quiet_option, toml_values
-from vaebench.cli.show import print_line, print_table
+from vaebench.cli.options import (
+    PATH,
+    json_option,
+    plugin_option,
+    quiet_option,
+    toml_values,
+)
+from vaebench.cli.show import print_lines, print_table
 from vaebench.core.errors import InputError
+from vaebench.core.shown import duration
 
 if TYPE_CHECKING:
     from vaebench.running.meter import Progress
@@ -23,9 +32,20 @@ SHOWN = ("run", "likelihood", "variant", "seed", *FIGURE)
 
 @main.command()
 @click.argument("target", type=PATH)
-@click.option("--run", "runs", multiple=True, metavar="ID", help="Only this run. May be repeated.")
 @click.option(
-    "--samples", type=int, help="K of the NLL. Default: K of the runs, or 100 for a model."
+    "--run",
+    "runs",
+    multiple=True,
+    metavar="ID",
+    shell_complete=runs_of,
+    help="Grade only this run of the folder. May be repeated.",
+)
+@click.option(
+    "--samples",
+    type=int,
+    metavar="K",
+    help="Samples of z for each example's NLL: more are slower and closer to log p(x). Default: as "
+    "many as the runs had, and 100 for a model.",
 )
 @click.option(
     "--grading",
@@ -33,22 +53,26 @@ SHOWN = ("run", "likelihood", "variant", "seed", *FIGURE)
     multiple=True,
     callback=toml_values,
     metavar="NAME",
-    help='What to grade, see `vaebench list gradings`; with scalars: \'{name = "annealed", '
-    "num_chains = 4}'. May be repeated. Default: as the runs were.",
+    shell_complete=names_of("gradings"),
+    help="What to grade: a name of `vaebench list gradings`, or one with its settings, "
+    "'{name = \"annealed\", num_chains = 4}'. May be repeated. Default: what the runs were graded "
+    "by.",
 )
 @click.option(
     "--keep",
     is_flag=True,
     help="Add the figures to the records of the runs, and draw their images again.",
 )
-@click.option("--budget", is_flag=True, help="Estimate how long it would take, and stop.")
+@click.option("--budget", is_flag=True, help="Estimate how long each grading would take, and stop.")
 @click.option(
     "--out",
     type=PATH,
-    help="For runs: a folder for the rows. For a model: the results folder to record it in.",
+    help="For runs: a folder that gets all figures as rows of JSON. For a model: the results "
+    "folder that it is recorded in, to be compared with the runs there.",
 )
 @plugin_option
 @quiet_option
+@json_option
 def evaluate(
     target: Path,
     runs: tuple[str, ...],
@@ -59,8 +83,13 @@ def evaluate(
     out: Path | None,
     plugins: tuple[str, ...],
     progress: Progress,
+    as_json: bool,
 ) -> None:
-    """Grade the recorded runs of a folder again, or a model that a FILE.py defines."""
+    """Grade recorded runs again, or a model of yours.
+
+    TARGET is a results folder, whose runs are graded from their weights, or a FILE.py that defines
+    the model (docs/evaluation.md).
+    """
     from vaebench.core.plugins import load_plugins
 
     load_plugins(plugins)
@@ -69,30 +98,39 @@ def evaluate(
     if target.suffix == ".py":
         if runs or keep:
             raise InputError("--run and --keep are for recorded runs; a model is kept by --out")
-        _grade_model(target, samples, gradings, budget, out, progress)
+        _grade_model(target, samples, gradings, budget, out, progress, as_json)
     else:
         from vaebench.running.regrade import Request
 
-        _grade_runs(Request(target, runs, samples, gradings), keep, budget, out, progress)
+        _grade_runs(Request(target, runs, samples, gradings), keep, budget, out, progress, as_json)
 
 
 def _grade_runs(
-    request: Request, keep: bool, budget: bool, out: Path | None, progress: Progress
+    request: Request,
+    keep: bool,
+    budget: bool,
+    out: Path | None,
+    progress: Progress,
+    as_json: bool,
 ) -> None:
     from vaebench import results
     from vaebench.running.regrade import estimate_seconds, regrade
 
     if budget:
-        return _show_budget(estimate_seconds(request))
+        return _show_budget(estimate_seconds(request), as_json)
     if out:
         results.writable(out)
     rows = regrade(request, keep=keep, progress=progress)
     refused = [row for row in rows if not row["metric"]]
-    usual = ("nll", "elbo")
-    shown = [row for row in rows if row["metric"] in usual or (request.gradings and row["metric"])]
-    print_table("", [{k: _cell(row[k]) for k in SHOWN} for row in shown])
-    if out:
-        print_line(results.write_rows(out, "evaluation", rows))
+    files = [results.write_rows(out, "evaluation", rows)] if out else []
+    if as_json:
+        why = [{"run": row["run"], "reason": row["trust"]} for row in refused]
+        print_json(figures=[row for row in rows if row["metric"]], refused=why, files=files)
+    else:
+        chosen = {row["metric"] for row in rows} if request.gradings else {"nll", "elbo"}
+        shown = [row for row in rows if row["metric"] and row["metric"] in chosen]
+        print_table("", [{k: _cell(row[k]) for k in SHOWN} for row in shown])
+        print_lines(files)
     for row in refused:
         say(f"not graded: {row['run']}: {row['trust']}")
     if refused:
@@ -107,33 +145,33 @@ def _grade_model(
     budget: bool,
     out: Path | None,
     progress: Progress,
+    as_json: bool,
 ) -> None:
     from vaebench.running.external import estimate_seconds, grade, read
 
     settings: dict[str, Any] = {} if samples is None else {"num_samples": samples}
     entrant = read(path, **settings, **({"gradings": gradings} if gradings else {}))
     if budget:
-        return _show_budget(estimate_seconds(entrant))
+        return _show_budget(estimate_seconds(entrant), as_json)
     with progress(f"grading {path.name}", 0):
         record = grade(entrant, out)
+    files = [out / "runs" / f"{record.run}.json"] if out else []
+    if as_json:
+        return print_json(figures=record.metrics, files=files)
     figures = [{k: _cell(getattr(m, k)) for k in FIGURE} for m in record.metrics]
     print_table(record.labels.variant, figures)
-    if out:
-        print_line(out / "runs" / f"{record.run}.json")
-    return None
+    return print_lines(files)
 
 
-def _show_budget(seconds: dict[str, float]) -> None:
+def _show_budget(seconds: dict[str, float], as_json: bool) -> None:
     """Print the time that each grading is estimated to take, and the sum."""
+    if as_json:
+        return print_json(budget=[{"grading": n, "seconds": s} for n, s in seconds.items()])
     lines = [*seconds.items(), ("in all", sum(seconds.values()))]
-    print_table("estimated", [{"grading": name, "time": _time(value)} for name, value in lines])
+    return print_table("estimated", [{"grading": n, "time": duration(s)} for n, s in lines])
 
 
 def _cell(value: object) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.1f} min"

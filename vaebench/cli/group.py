@@ -81,7 +81,23 @@ def one_line(message: str) -> str:
     return f"{shown[:MAX_HALF]} [...] {shown[-MAX_HALF:]}"
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+WELCOME = """\
+Which objective for a variational autoencoder, on your data? Begin here:
+  vaebench new study mine           a commented study: data, variants, seeds
+  vaebench run mine.toml --dry-run  what it would train, and about how long that takes
+  vaebench run mine.toml            train, grade and time all of it; then: vaebench report FOLDER
+  vaebench list                     what there is to choose from; all commands: vaebench --help
+"""
+
+
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__)
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Benchmark and ablation suite for the objectives of variational autoencoders."""
+    if context.invoked_subcommand is None:
+        click.echo(WELCOME, nl=False)

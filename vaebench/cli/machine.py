@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -10,34 +9,60 @@ from typing import Any
 
 import click
 
+from vaebench.cli.as_json import print_json
 from vaebench.cli.group import main
-from vaebench.cli.options import PATH
-from vaebench.cli.show import print_line, print_lines, print_table
+from vaebench.cli.options import PATH, json_option
+from vaebench.cli.show import print_lines, print_table
 
 
 @main.command()
 @click.option(
-    "--prune", is_flag=True, help="Delete all compiled code; what is needed is made again."
+    "--prune",
+    is_flag=True,
+    help="Delete all compiled code, which is made again where it is needed. Data sets stay.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def doctor(prune: bool, as_json: bool) -> None:
-    """Say what is installed, what the cache of compiled code holds, and whether steps compile."""
-    from vaebench.core import cache
-    from vaebench.diagnostics.installation import installation
+    """Say what is installed here, and where caches are.
 
-    deleted = {"deleted": f"{cache.prune()} files"} if prune else {}
-    lines = installation() | deleted
+    Compilers, torch, triton and device; whether training steps compile, and why not; how large the
+    caches are; where each data set is found. Give it first where something does not work.
+    """
+    from vaebench.core import cache
+    from vaebench.diagnostics.installation import caches, data_sets, installation
+
+    deleted = cache.prune() if prune else 0
+    installed = [{"name": name, "value": value} for name, value in installation().items()]
     if as_json:
-        print_line(json.dumps(lines))
-    else:
-        print_lines(f"{name}: {value}" for name, value in lines.items())
+        print_json(installed=installed, caches=caches(), data=data_sets(), deleted=deleted)
+        return
+    print_lines(f"{line['name']}: {line['value']}" for line in installed)
+    print_table("caches", [_cache_line(line) for line in caches()])
+    print_table("data sets", data_sets())
+    print_lines([f"deleted: {deleted} files of compiled code"] if prune else [])
+
+
+def _cache_line(line: dict[str, Any]) -> dict[str, str]:
+    """A cache as people read it."""
+    most = line["most_bytes"]
+    of = "" if most is None else f" of {most >> 20}"
+    size = f"{line['bytes'] / 2**20:.1f}{of} MB"
+    return {"what": line["cache"], "files": str(line["files"]), "size": size, "in": line["folder"]}
 
 
 @main.command()
-@click.option("--compiled", is_flag=True, help="Time torch.compile too; it takes its time.")
-@click.option("--out", type=PATH, help="A folder for the rows, as JSON.")
-def kernels(compiled: bool, out: Path | None) -> None:
-    """Check the fused operations against float64 on this machine, then time them."""
+@click.option(
+    "--compiled",
+    is_flag=True,
+    help="Time the same operations by torch.compile too, which takes some minutes more.",
+)
+@click.option("--out", type=PATH, help="A folder that gets all measurements as rows of JSON.")
+@json_option
+def kernels(compiled: bool, out: Path | None, as_json: bool) -> None:
+    """Check and time the fused operations here.
+
+    Each is held against float64 on this machine before it is timed.
+    """
     from vaebench import results
     from vaebench.ops.check import tables
     from vaebench.ops.check.correctness import check_operations
@@ -49,29 +74,32 @@ def kernels(compiled: bool, out: Path | None) -> None:
     device = default_device()
     checks = check_operations(device)
     times = time_operations(device, compiled=compiled)
-    print_table(f"correctness of what runs on {device}", tables.correctness_table(checks))
-    print_table("speed", tables.speed_table(times))
-    for reason in tables.refusals(times):
-        print_line(f"not measured: {reason}")
-    if device.type != "cuda":
-        times += _compiled_kernels()
-        print_line("not measured on a GPU: this machine has none")
-    if out:
-        print_line(results.write_rows(out, f"kernels-{device.type}", [*checks, *times]))
+    on_gpu = device.type == "cuda"
+    compiled_kernels, why_not = ([], "") if on_gpu else _compiled_kernels()
+    rows = [*checks, *times, *compiled_kernels]
+    files = [results.write_rows(out, f"kernels-{device.type}", rows)] if out else []
+    if as_json:
+        print_json(correctness=checks, speed=times, compiled=compiled_kernels, files=files)
+    else:
+        print_table(f"correctness of what runs on {device}", tables.correctness_table(checks))
+        print_table("speed", tables.speed_table(times))
+        print_lines(f"not measured: {reason}" for reason in tables.refusals(times))
+        if compiled_kernels:
+            title = "compiled for sm_90, float32, bytes per element"
+            print_table(title, tables.resource_table(compiled_kernels))
+        print_lines([why_not] if why_not else [])
+        print_lines([] if on_gpu else ["not measured on a GPU: this machine has none"])
+        print_lines(files)
     if any(row["status"] != "passed" for row in checks):
         sys.exit(1)
 
 
-def _compiled_kernels() -> list[dict[str, Any]]:
-    """Compile the kernels on a machine without a GPU, and print what each of them uses."""
+def _compiled_kernels() -> tuple[list[dict[str, Any]], str]:
+    """What each kernel uses, compiled on a machine without a GPU; or why they are not compiled."""
     import importlib.util
 
     if importlib.util.find_spec("triton") is None or os.environ.get("TRITON_INTERPRET") == "1":
-        print_line("the kernels were not compiled: that needs triton, without TRITON_INTERPRET")
-        return []
+        return [], "the kernels were not compiled: that needs triton, without TRITON_INTERPRET"
     from vaebench.ops.check.resources import compiled_rows
-    from vaebench.ops.check.tables import resource_table
 
-    rows = compiled_rows()
-    print_table("compiled for sm_90, float32, bytes per element", resource_table(rows))
-    return [*rows]
+    return [*compiled_rows()], ""

@@ -1,4 +1,4 @@
-"""The command that writes the start of a file of the user's own."""
+"""The command that writes the start of a study, or of a file of the user's own."""
 
 from __future__ import annotations
 
@@ -7,42 +7,51 @@ from pathlib import Path
 
 import click
 
+from vaebench.cli.completion import words
 from vaebench.cli.group import main
 from vaebench.cli.options import PATH
 from vaebench.cli.show import print_line
 from vaebench.core.errors import InputError, near_match
 
-STARTS = files("vaebench.cli").joinpath("starts")
-"""A file for each kind of entry. In it, the entry is called my_KIND and the file FILE."""
+STARTS = {
+    Path(path.name).stem: path
+    for path in files("vaebench.cli").joinpath("starts").iterdir()
+    if path.is_file()
+}
+"""A file for each kind. In it, what it defines is called my_KIND, and the file FILE."""
+NEXT = {
+    "study": "vaebench run {file} --dry-run",
+    "grading": "vaebench evaluate RESULTS --grading {name} --plugin {file}",
+}
+"""The command that comes next, by kind; for the others it is `certify`."""
+CERTIFY = "vaebench certify {name} --plugin {file}"
 
 
 @main.command()
-@click.argument("kind")
-@click.argument("file", type=PATH)
-def new(kind: str, file: Path) -> None:
-    """Write a commented start of an entry of your own, of one KIND, to FILE.
+@click.argument("kind", shell_complete=words(*STARTS))
+@click.argument("name", type=PATH)
+def new(kind: str, name: Path) -> None:
+    """Write a commented start of a file of your own.
 
-    The entry has the name of the file.
+    It says which command comes next. KIND is study, objective, model, likelihood, prior or grading.
+    NAME is the name of what the file defines, or the path of the file: `vaebench new objective
+    mine` writes mine.py. Nothing is overwritten.
     """
-    start, name = _start(kind), file.stem
-    if not name.isidentifier() or file.suffix != ".py":
+    if kind not in STARTS:
+        raise InputError(f"unknown kind {kind!r}; {near_match(kind, STARTS)}")
+    start = STARTS[kind]
+    suffix = Path(start.name).suffix
+    file = name if name.suffix else name.with_name(f"{name.name}{suffix}")
+    if not file.stem.isidentifier() or file.suffix != suffix:
         raise InputError(
-            f"FILE names the entry, so it must be NAME.py with letters, digits and _; "
-            f"got {file.name!r}: choose another"
+            f"NAME must be letters, digits and _, with or without {suffix}: it names the {kind}; "
+            f"got {name.name!r}: choose another"
         )
-    text = start.replace(f"my_{kind}", name).replace("FILE", str(file))
+    text = start.read_text().replace(f"my_{kind}", file.stem).replace("FILE", str(file))
     try:
         with file.open("x") as page:
             page.write(text)
     except FileExistsError as error:
         raise InputError(f"{file} is there already: choose another name, or remove it") from error
-    print_line(f"wrote {file}; check it by: vaebench certify {name} --plugin {file}")
-
-
-def _start(kind: str) -> str:
-    """The start of a kind of entry. Raises InputError where there is none."""
-    paths = (path for path in STARTS.iterdir() if path.name.endswith(".py"))
-    starts = {path.name.removesuffix(".py"): path for path in paths}
-    if kind not in starts:
-        raise InputError(f"unknown kind {kind!r}; {near_match(kind, starts)}")
-    return starts[kind].read_text()
+    following = NEXT.get(kind, CERTIFY).format(name=file.stem, file=file)
+    print_line(f"wrote {file}; next: {following}")

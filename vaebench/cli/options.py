@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from vaebench.cli.completion import names_of, words
 from vaebench.cli.progress import progress_for
 
 
@@ -47,7 +48,18 @@ def plugin_option(command: Any) -> Any:
         multiple=True,
         callback=as_texts,
         metavar="FILE.py",
-        help="A file with your own objectives, networks or others. May be repeated.",
+        help="A Python file with entries of your own, as `vaebench new` writes them: objectives, "
+        "likelihoods, networks and others. May be repeated.",
+    )(command)
+
+
+def json_option(command: Any) -> Any:
+    """--json, which the command takes as `as_json`."""
+    return click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print one JSON object and nothing else, every figure unrounded.",
     )(command)
 
 
@@ -68,9 +80,19 @@ def listen_option(command: Any) -> Any:
     return click.option(
         "--listen",
         multiple=True,
+        shell_complete=names_of("listeners"),
         metavar="NAME[:TARGET]",
         help="Send learning curves and grades elsewhere too while runs train: tensorboard:FOLDER, "
         "trackio:PROJECT, or a listener of a --plugin. May be repeated.",
+    )(command)
+
+
+def workers_option(command: Any) -> Any:
+    return click.option(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="How many processes train at once. Default: one for each core, or each GPU.",
     )(command)
 
 
@@ -80,7 +102,8 @@ def set_option(command: Any) -> Any:
         "overrides",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Set a key of the study, e.g. axes.seed=3. May be repeated.",
+        help="Change a setting of the study for this call, by its place in the file: "
+        "base.train.num_steps=500, or 'axes.seed=[0, 1, 2]'. May be repeated.",
     )(command)
 
 
@@ -94,6 +117,8 @@ def whole_numbers(context: click.Context, option: click.Parameter, text: str) ->
 
 def toml_values(context: click.Context, option: click.Parameter, texts: Sequence[str]) -> list[Any]:
     """Each text as a TOML value: a table, a number, or a word."""
+    if not texts:
+        return []  # without an import that takes a second
     from vaebench.config.toml import toml_value
 
     return [toml_value(text) for text in texts]
@@ -112,13 +137,16 @@ def cluster_options(command: Any) -> Any:
         "--ray-address",
         default="",
         metavar="HOST:PORT",
-        help="The head of a Ray cluster. Default: $RAY_ADDRESS, or the one on this machine.",
+        help="The head of the Ray cluster, for --executor ray. Default: $RAY_ADDRESS, or else one "
+        "that is started on this machine.",
     )
     settings = click.option(
         "--slurm",
         multiple=True,
         metavar="KEY=VALUE",
-        help="What to ask SLURM for: partition, minutes, memory_gb, cores, gpus, at_once, stacks.",
+        help="What each task asks SLURM for, with --executor slurm: partition, minutes, memory_gb, "
+        "cores or gpus; at_once: tasks at the same time; stacks: stacks of runs in a task. May be "
+        "repeated.",
     )
     return address(settings(with_cluster))
 
@@ -132,15 +160,19 @@ def study_options(command: Any) -> Any:
             "--executor",
             default="local",
             show_default=True,
-            help="Where runs run: local, inline, ray or slurm.",
+            shell_complete=names_of("executors"),
+            help="Where runs train: local (processes on this machine), inline (this process, for "
+            "debuggers), ray or slurm (a cluster).",
         ),
-        click.option("--workers", type=int, help="Worker processes. Default: one per core."),
+        workers_option,
         click.option(
             "--compile",
             "compiles",
             default="auto",
             show_default=True,
-            help="Compile training steps: auto (where it pays), always or never.",
+            shell_complete=words("auto", "always", "never"),
+            help="Whether training steps are compiled to native code: auto (where that saves more "
+            "time than compiling takes), always, or never.",
         ),
         plugin_option,
         listen_option,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vaebench.core.shown import plain
+from vaebench.core.shown import duration, plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,8 +49,8 @@ class Course:
         """The time so far, and about how much is left, as the work has gone so far."""
         elapsed, share = now - self.start, self.share
         if not share or share >= 1.0:
-            return in_words(elapsed)
-        return f"{in_words(elapsed)}, about {in_words(elapsed * (1 - share) / share)} left"
+            return duration(elapsed)
+        return f"{duration(elapsed)}, about {duration(elapsed * (1 - share) / share)} left"
 
     def lines(self) -> list[str]:
         """What stands in the block below the bar."""
@@ -69,15 +69,6 @@ class Course:
             parts = [stands.words, stands.compiling_words, share, *stands.best[:1]]
         words = "; ".join(part for part in parts if part)
         return f"{words or 'done'}; {self.times(now)}"
-
-
-def in_words(seconds: float) -> str:
-    """A time in two units at most: "50 s", "12 min 5 s", "3 h 20 min"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, of_hour = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {of_hour} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def progress_for(quiet: bool) -> Progress:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Literal
 
 import click
 
+from vaebench.cli.as_json import key, print_json
+from vaebench.cli.completion import names_of, words
 from vaebench.cli.group import main
-from vaebench.cli.options import plugin_option
+from vaebench.cli.names import HOMES
+from vaebench.cli.options import json_option, plugin_option
 from vaebench.cli.show import print_line, print_table
 from vaebench.core.errors import InputError, near_match
 
@@ -17,12 +19,18 @@ KINDS_WITH_FACTS = ("objectives", "likelihoods", "priors", "posteriors", "models
 
 
 @main.command("list")
-@click.argument("kind", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print a page in Markdown.")
+@click.argument("kind", required=False, shell_complete=words(*HOMES, "datasets"))
+@json_option
+@click.option(
+    "--markdown", "as_markdown", is_flag=True, help="Print the same as a page in Markdown."
+)
 @plugin_option
 def list_(kind: str | None, as_json: bool, as_markdown: bool, plugins: tuple[str, ...]) -> None:
-    """List what is registered, of one KIND or of all."""
+    """List what there is to choose from.
+
+    All of it, or one KIND. Kinds are objectives, likelihoods, posteriors, priors, models,
+    schedules, gradings, datasets, executors and listeners.
+    """
     from vaebench.core.plugins import load_plugins
     from vaebench.diagnostics.catalogue import catalogue, markdown
 
@@ -31,8 +39,11 @@ def list_(kind: str | None, as_json: bool, as_markdown: bool, plugins: tuple[str
     if kind is not None and kind not in kinds:
         raise InputError(f"unknown kind {kind!r}; {near_match(kind, kinds)}")
     chosen = {kind: kinds[kind]} if kind else kinds
-    if as_json or as_markdown:
-        click.echo(json.dumps(chosen, indent=1) if as_json else markdown(chosen), nl=as_json)
+    if as_json:
+        print_json(**{name: [_keyed(entry) for entry in rows] for name, rows in chosen.items()})
+        return
+    if as_markdown:
+        click.echo(markdown(chosen), nl=False)
         return
     for name, entries in chosen.items():
         brief = [
@@ -41,13 +52,23 @@ def list_(kind: str | None, as_json: bool, as_markdown: bool, plugins: tuple[str
         print_table(name, brief)
 
 
+def _keyed(entry: dict[str, str]) -> dict[str, str]:
+    """An entry with keys for the headings of its columns."""
+    return {key(heading): value for heading, value in entry.items()}
+
+
 @main.command()
-@click.argument("names", nargs=-1)
-@click.option("--kind", type=click.Choice(KINDS_WITH_FACTS), help="Only entries of one kind.")
+@click.argument("names", nargs=-1, shell_complete=names_of(*KINDS_WITH_FACTS))
 @click.option(
-    "--posterior", metavar="NAME", help="Objectives, with layers of latents: hierarchical, ladder."
+    "--kind", type=click.Choice(KINDS_WITH_FACTS), help="Check only the entries of one kind."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--posterior",
+    metavar="NAME",
+    shell_complete=names_of("posteriors"),
+    help="Check objectives with this posterior alone, such as hierarchical.",
+)
+@json_option
 @plugin_option
 def certify(
     names: tuple[str, ...],
@@ -56,10 +77,11 @@ def certify(
     as_json: bool,
     plugins: tuple[str, ...],
 ) -> None:
-    """Check what entries declare (all, or those NAMED) against exact answers.
+    """Check what entries declare, against exact answers.
 
-    Then derive the ELBO, equation by equation, with the numbers of both sides. A remark is about
-    something that an entry does not declare, and is no failure.
+    All entries are checked, or those of these NAMES. Then derive the ELBO, equation by equation,
+    with the numbers of both sides. A remark is about something that an entry does not declare, and
+    is no failure.
     """
     from vaebench.core.plugins import load_plugins
     from vaebench.diagnostics.certify import certify as check
@@ -76,7 +98,7 @@ def certify(
     results = [row["result"] for part in rows.values() for row in part]
     num_failing, num_remarks = results.count("FAILS"), results.count("remark")
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        print_json(**{name: [_keyed(row) for row in part] for name, part in rows.items()})
     else:
         print_table("declared facts, against exact answers", rows["findings"])
         print_table("the ELBO, derived on the linear-Gaussian VAE", rows["derivation"])
@@ -92,24 +114,65 @@ def certify(
 
 
 @main.command("effective-beta")
-@click.option("--loss", type=click.Choice(["mse", "bce"]), default="mse", show_default=True)
-@click.option("--scale", type=float, default=1.0, help="A factor on the reconstruction, e.g. 0.5.")
-@click.option("--reduction", type=click.Choice(["sum", "mean"]), default="sum", show_default=True)
-@click.option("--kl-weight", type=float, help="The weight on the KL there. Default: 1.")
 @click.option(
-    "--kl-reduction", type=click.Choice(["sum", "mean"]), default="sum", show_default=True
+    "--loss",
+    type=click.Choice(["mse", "bce"]),
+    default="mse",
+    show_default=True,
+    help="The reconstruction loss there: squared error, or binary cross-entropy.",
 )
-@click.option("--pixels", type=int, help="Values in an image, channels included.")
-@click.option("--image-size", metavar="CxHxW", help="Instead of --pixels, e.g. 3x64x64.")
-@click.option("--latent-dim", type=int, help="Latent dimensions.")
-@click.option("--range", "white", type=float, default=1.0, help="255 for images in [0, 255].")
+@click.option(
+    "--scale",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="A factor on the reconstruction loss there, such as 0.5.",
+)
+@click.option(
+    "--reduction",
+    type=click.Choice(["sum", "mean"]),
+    default="sum",
+    show_default=True,
+    help="Whether the reconstruction loss there is summed or averaged over pixels.",
+)
+@click.option("--kl-weight", type=float, help="The weight on the KL term there. Default: 1.")
+@click.option(
+    "--kl-reduction",
+    type=click.Choice(["sum", "mean"]),
+    default="sum",
+    show_default=True,
+    help="Whether the KL there is summed or averaged over latent dimensions.",
+)
+@click.option(
+    "--pixels", type=int, help="How many values an image has, channels included: 784, 12288..."
+)
+@click.option(
+    "--image-size", metavar="CxHxW", help="The size of an image, in the place of --pixels: 3x64x64."
+)
+@click.option(
+    "--latent-dim",
+    type=int,
+    help="How many dimensions the code has; needed with --kl-reduction mean.",
+)
+@click.option(
+    "--range",
+    "white",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="The largest value of an image there: 1, or 255 for images in [0, 255].",
+)
 @click.option(
     "--sigma",
     type=float,
-    help="Sigma of the Gaussian here. Default: the one that the loss there implies.",
+    help="The sigma of the Gaussian likelihood here. Default: the one that the loss there implies.",
 )
-@click.option("--beta", type=float, help="The reverse: the weight to use there for this beta.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--beta",
+    type=float,
+    help="The other way round: say which KL weight to use there for this beta.",
+)
+@json_option
 def effective_beta(
     loss: Literal["mse", "bce"],
     scale: float,
@@ -124,7 +187,9 @@ def effective_beta(
     beta: float | None,
     as_json: bool,
 ) -> None:
-    """Translate a KL weight used elsewhere into the beta and sigma of this suite, and back.
+    """Translate a KL weight from elsewhere, and back.
+
+    Say how the loss there is written, and get the beta and sigma that mean the same here.
 
     Elsewhere: scale * reconstruction + kl_weight * KL, both reduced over the batch in one way.
     """
@@ -141,7 +206,7 @@ def effective_beta(
     )
     row = translate(foreign, kl_weight=kl_weight, beta=beta, sigma=sigma).as_row()
     if as_json:
-        click.echo(json.dumps(row, indent=1))
+        print_json(translation=[row])
         return
     print_table("", [{k: f"{v:.6g}" for k, v in row.items() if v is not None}])
     print_line("the loss there = factor * this suite's loss at beta and sigma + a constant")

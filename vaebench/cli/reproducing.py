@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from vaebench.cli.as_json import print_json
+from vaebench.cli.completion import names_of
 from vaebench.cli.group import main
-from vaebench.cli.options import PATH
-from vaebench.cli.progress import progress_bar
+from vaebench.cli.options import PATH, json_option, quiet_option, workers_option
 from vaebench.cli.show import print_line, print_lines, print_table
 from vaebench.core.errors import InputError
+
+if TYPE_CHECKING:
+    from vaebench.running.meter import Progress
 
 
 @main.command()
@@ -24,13 +26,22 @@ from vaebench.core.errors import InputError
     type=click.Choice(["cpu", "full"]),
     default="cpu",
     show_default=True,
-    help="full: as published; cpu: a shorter schedule with an expectation of its own.",
+    help="full: trained as published; cpu: a shorter schedule with an expectation of its own.",
 )
-@click.option("--out", type=PATH, help="Default: results/runs/reproduction/NAME-SCALE.")
-@click.option("--executor", default="local", show_default=True, help="As for `run`.")
-@click.option("--workers", type=int, help="Worker processes. Default: one per core.")
-@click.option("--list", "lists", is_flag=True, help="Show all claims, and what each costs here.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--out", type=PATH, help="The results folder. Default: results/runs/reproduction/NAME-SCALE."
+)
+@click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    shell_complete=names_of("executors"),
+    help="Where runs train: local (processes on this machine), inline, ray or slurm.",
+)
+@workers_option
+@click.option("--list", "lists", is_flag=True, help="List all claims, and what each costs here.")
+@quiet_option
+@json_option
 def reproduce(
     name: str | None,
     scale: Literal["cpu", "full"],
@@ -38,13 +49,15 @@ def reproduce(
     executor: str,
     workers: int | None,
     lists: bool,
+    progress: Progress,
     as_json: bool,
 ) -> None:
-    """Train what the claim NAME needs, and say whether what was published is found again.
+    """Try a published claim, and say whether it holds.
 
-    NAME is one of --list, or the path of a claim of your own. What OUT holds is not trained again.
-    OUT gets verdict.json, badge.svg and, as the hub of Hugging Face has them,
-    .eval_results/NAME.yaml. Exit status: 0 reproduced, 1 not reproduced or not comparable.
+    What the claim needs is trained, and judged by the claim's own protocol. NAME is one of --list,
+    or the path of a claim of your own. What OUT holds is not trained again. OUT gets verdict.json,
+    badge.svg and .eval_results/NAME.yaml. Exit status: 0 reproduced, 1 not reproduced or not
+    comparable.
     """
     if lists:
         _list(as_json)
@@ -58,10 +71,10 @@ def reproduce(
 
     claim = read_claim(name)
     folder = out or Path("results/runs/reproduction") / f"{claim.name}-{scale}"
-    done = tried(claim, scale, folder, executor=executor, workers=workers, progress=progress_bar)
+    done = tried(claim, scale, folder, executor=executor, workers=workers, progress=progress)
     paths = write_files(folder, done)
     if as_json:
-        click.echo(json.dumps(as_builtins(done), indent=1))
+        print_json(**as_builtins(done), files=paths)
     else:
         print_line(f"{claim.name} ({scale}): {done.verdict}")
         print_lines(map(in_words, done.outcomes))
@@ -76,7 +89,7 @@ def _list(as_json: bool) -> None:
 
     lines = foretold()
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(line) for line in lines], indent=1))
+        print_json(claims=lines)
         return
     print_table(
         "claims, and what they cost on one core of this machine", [line.words for line in lines]

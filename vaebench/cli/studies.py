@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vaebench.cli.as_json import print_json
+from vaebench.cli.dry_runs import show_dry_run
 from vaebench.cli.group import main
 from vaebench.cli.options import (
     PATH,
+    json_option,
     plugin_option,
     quiet_option,
     set_option,
@@ -23,29 +26,44 @@ from vaebench.core.collector import paused
 from vaebench.core.errors import InputError
 
 if TYPE_CHECKING:
-    from vaebench.running.cluster import Cluster
     from vaebench.running.meter import Progress
 
 
 @main.command()
 @click.argument("study", type=PATH)
-@click.option("--out", type=PATH, help="Default: results/runs/NAME.")
-@click.option("--timings/--no-timings", default=True, help="Time every variant after training.")
+@click.option(
+    "--out",
+    type=PATH,
+    help="The results folder. Default: results/runs/NAME, by the name in the study.",
+)
+@click.option(
+    "--timings/--no-timings",
+    default=True,
+    help="Whether a training step of each variant is timed once all are trained.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what would be trained, how, and about how long it takes; write nothing.",
+)
 @study_options
+@json_option
 def run(
     study: Path,
     out: Path | None,
     timings: bool,
+    dry_run: bool,
     overrides: tuple[str, ...],
-    executor: str,
-    workers: int | None,
-    cluster: Cluster,
-    compiles: str,
-    plugins: tuple[str, ...],
     listen: tuple[str, ...],
     progress: Progress,
+    as_json: bool,
+    **how: Any,
 ) -> None:
-    """Train, evaluate and time every run of STUDY. Runs that OUT already holds are kept."""
+    """Train, grade and time every run of a study.
+
+    STUDY is a TOML file, as `vaebench new study` writes it. Stop it when you like and give the same
+    command again: runs that the results folder holds are not trained twice.
+    """
     with paused():
         from vaebench.config.study import read
         from vaebench.core.plugins import load_plugins
@@ -53,33 +71,38 @@ def run(
         from vaebench.running.harness import run_all
         from vaebench.running.listeners import audience_of, opened
 
-    load_plugins(plugins)
+    load_plugins(how["plugins"])
     read_study = read(study, overrides)
-    configs = expanded(read_study)
     folder = out or Path("results/runs") / read_study.name
+    if dry_run:
+        from vaebench.running.dry_run import dry_run as foretell
+
+        return show_dry_run(foretell(read_study, folder, **how), as_json)
+    configs = expanded(read_study)
     with audience_of(opened(listen)) as audience:
         ended = run_all(
             configs,
             folder,
             read_study.name,
-            executor=executor,
-            workers=workers,
-            cluster=cluster,
-            plugins=plugins,
-            compiles=compiles,
             timings=timings,
             progress=progress,
             audience=audience,
+            **how,
         )
     note(folder, read_study, configs)
     lost = [run_id for run_id, status in ended.items() if status != "done"]
-    print_line(f"{len(ended) - len(lost)} of {len(ended)} runs done, recorded in {folder}/runs")
-    _say_early_ends(folder, ended)
-    _finish(folder, lost)
+    if as_json:
+        print_json(folder=folder, runs=_ends(folder, ended))
+    else:
+        print_line(f"{len(ended) - len(lost)} of {len(ended)} runs done, recorded in {folder}/runs")
+        _say_early_ends(folder, ended)
+    return _finish(folder, lost)
 
 
 def names_of_formats(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
     """The formats of a text such as html,latex."""
+    if context.resilient_parsing:
+        return ()  # a word is completed, and no report is written
     from vaebench.report import FORMATS
 
     names = tuple(text.split(","))
@@ -91,14 +114,18 @@ def names_of_formats(context: click.Context, option: click.Parameter, text: str)
 
 @main.command()
 @click.argument("folder", type=PATH)
-@click.option("--out", type=PATH, help="Default: FOLDER/report.")
+@click.option("--out", type=PATH, help="The folder that gets the files. Default: FOLDER/report.")
 @click.option(
     "--target",
     type=float,
-    help="The validation ELBO to reach. Default: what half of the variants reach.",
+    metavar="NATS",
+    help="The validation ELBO for which the time to reach it is told. Default: what half of the "
+    "variants reach.",
 )
 @click.option(
-    "--reference", metavar="VARIANT", help="Show differences to this variant, not to the best."
+    "--reference",
+    metavar="VARIANT",
+    help="Show differences to this variant, by its name in the table, not to the best.",
 )
 @click.option(
     "--format",
@@ -107,20 +134,29 @@ def names_of_formats(context: click.Context, option: click.Parameter, text: str)
     default="html,csv,md,png",
     show_default=True,
     metavar="NAMES",
-    help="Of html, csv, md, latex, png, svg and pdf; the last three are the figures.",
+    help="What is written, with commas between: html is the page; csv, md and latex are tables; "
+    "png, svg and pdf are figures.",
 )
+@json_option
 def report(
     folder: Path,
     out: Path | None,
     target: float | None,
     reference: str | None,
     formats: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Write what the results in FOLDER show: a page, tables and figures."""
+    """Write the page, tables and figures of a folder.
+
+    FOLDER is a results folder, as `vaebench run` fills it.
+    """
     from vaebench.report import write_report
     from vaebench.report.tables import BRIEF, footnotes, printable, title_of
 
     table, paths = write_report(folder, out or folder / "report", target, reference, formats)
+    if as_json:
+        print_json(rankings=table, files=paths)
+        return
     for _, part in table.groupby("observation_space"):
         print_table(title_of(part), printable(part, BRIEF).astype(str).to_dict("records"))
         print_lines(footnotes(part, BRIEF))
@@ -130,22 +166,35 @@ def report(
 @main.command()
 @click.argument("study", type=PATH)
 @click.option(
-    "--samples", callback=whole_numbers, default="1,4,16,64", show_default=True, help="Every K."
+    "--samples",
+    callback=whole_numbers,
+    default="1,4,16,64",
+    show_default=True,
+    metavar="NUMBERS",
+    help="Each number K of posterior samples that gradients are measured with.",
 )
 @click.option(
-    "--replicas", default=256, show_default=True, help="Independent gradients behind each number."
+    "--replicas",
+    default=256,
+    show_default=True,
+    metavar="N",
+    help="How many independent gradients are behind each figure.",
 )
 @click.option(
     "--at",
     callback=whole_numbers,
     default="",
     metavar="STEPS",
-    help="Training steps before each measurement, e.g. 0,500. Default: 2% of training, and all.",
+    help="After how many training steps gradients are measured, such as 0,500. Default: after 2% "
+    "of training, and after all.",
 )
-@click.option("--out", type=PATH, help="Default: results/runs/NAME-gradients.")
+@click.option(
+    "--out", type=PATH, help="The folder of the files. Default: results/runs/NAME-gradients."
+)
 @set_option
 @plugin_option
 @quiet_option
+@json_option
 def gradients(
     study: Path,
     samples: list[int],
@@ -155,8 +204,13 @@ def gradients(
     overrides: tuple[str, ...],
     plugins: tuple[str, ...],
     progress: Progress,
+    as_json: bool,
 ) -> None:
-    """Measure bias, variance and signal-to-noise of each variant's gradient, against K and cost."""
+    """Measure bias and variance of gradients.
+
+    Bias, variance and signal-to-noise of the gradient of each variant of STUDY, at one set of
+    weights, against the number of samples K and against cost.
+    """
     from vaebench import results
     from vaebench.config.study import read
     from vaebench.core.plugins import load_plugins
@@ -174,9 +228,13 @@ def gradients(
     results.writable(folder)
     with progress(f"measuring {len(planned.variants)} variants", planned.num_cells) as meter:
         rows = measure(planned, meter.on_steps)
-    for title, lines in printable(rows):
-        print_table(title, lines)
-    print_lines([*refusals(rows), *write_gradients(rows, folder)])
+    files = write_gradients(rows, folder)
+    if as_json:
+        print_json(gradients=rows, files=files)
+    else:
+        for title, lines in printable(rows):
+            print_table(title, lines)
+        print_lines([*refusals(rows), *files])
     if any(row["status"] == "failed" for row in rows):
         sys.exit(1)
 
@@ -193,6 +251,25 @@ def _say_early_ends(folder: Path, runs: Collection[str]) -> None:
     rows = results.load(folder).drop_duplicates("run")
     if words := ended(rows[rows["run"].isin(runs)]):
         print_line(words)
+
+
+def _ends(folder: Path, runs: Collection[str]) -> list[dict[str, Any]]:
+    """How each of these runs ended, and why one was lost."""
+    from vaebench import results
+
+    return [
+        {
+            "run": record.run,
+            "dataset": record.labels.dataset,
+            "likelihood": record.labels.likelihood,
+            "variant": record.labels.variant,
+            "seed": record.labels.seed,
+            "status": record.status,
+            "reason": record.reason,
+        }
+        for record in results.records(folder)
+        if record.run in runs
+    ]
 
 
 def _finish(folder: Path, lost: list[str]) -> None:

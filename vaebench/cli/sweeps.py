@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vaebench.cli.as_json import print_json
 from vaebench.cli.group import main, one_line
-from vaebench.cli.options import PATH, study_options
+from vaebench.cli.options import PATH, json_option, study_options
 from vaebench.cli.show import print_line, print_lines, print_table
 from vaebench.core.errors import InputError
 
@@ -20,17 +21,50 @@ if TYPE_CHECKING:
     from vaebench.running.meter import Progress
 
 
+OUTPUTS = ("trials.csv", "pareto.csv", "tuned.csv", "best.toml", "figures")
+"""What a sweep may leave in its folder for people to look at."""
+
+
 @main.command()
 @click.argument("study", type=PATH)
-@click.option("--trials", type=int, help="Budget of every variant, earlier trials included.")
-@click.option("--steps", type=int, help="The same in training steps.")
-@click.option("--decoder-evaluations", type=int, help="In steps x samples x batch size.")
-@click.option("--seconds", type=float, help="In seconds of training.")
-@click.option("--storage", default="", metavar="URL", help="Default: OUT/sweep.journal.")
-@click.option("--out", type=PATH, help="Default: results/runs/NAME.")
-@click.option("--timings/--no-timings", default=True, help="Time the final runs.")
-@click.option("--figures/--no-figures", default=True, help="Draw each search.")
+@click.option(
+    "--trials",
+    type=int,
+    metavar="N",
+    help="How many settings are tried for each variant, those of earlier calls included.",
+)
+@click.option(
+    "--steps",
+    type=int,
+    metavar="N",
+    help="The budget of each variant in training steps, in the place of --trials.",
+)
+@click.option(
+    "--decoder-evaluations",
+    type=int,
+    metavar="N",
+    help="The budget of each variant in evaluations of the decoder: steps x samples x batch size.",
+)
+@click.option(
+    "--seconds", type=float, help="The budget of each variant in seconds of training, as timed."
+)
+@click.option(
+    "--storage",
+    default="",
+    metavar="URL",
+    help="A database that keeps the trials, as Optuna names it. Default: OUT/sweep.journal.",
+)
+@click.option(
+    "--out",
+    type=PATH,
+    help="The results folder. Default: results/runs/NAME, by the name in the study.",
+)
+@click.option("--timings/--no-timings", default=True, help="Whether the final runs are timed.")
+@click.option(
+    "--figures/--no-figures", default=True, help="Whether each search is drawn as figures."
+)
 @study_options
+@json_option
 def sweep(
     study: Path,
     storage: str,
@@ -45,11 +79,14 @@ def sweep(
     plugins: tuple[str, ...],
     listen: tuple[str, ...],
     progress: Progress,
+    as_json: bool,
     **budget: float | None,
 ) -> None:
-    """Tune every variant of STUDY with the same budget, then compare tuned with untuned.
+    """Tune every variant of a study, and compare.
 
-    Goes on where it was stopped. Without a budget here, the study says it in [sweep.budget].
+    The hyperparameters of each variant of STUDY are searched with the same budget. Tuned and
+    untuned variants are then trained on fresh seeds and compared. A sweep goes on where
+    it was stopped. The budget is one of the four options, or stands in the study, [sweep.budget].
     """
     try:
         from vaebench.running.sweeps.sweep import sweep as tune
@@ -79,8 +116,14 @@ def sweep(
             progress=progress,
             audience=audience,
         )
+    tuned, words = _tuned(folder)
+    files = [folder / name for name in OUTPUTS if (folder / name).exists()]
+    if as_json:
+        print_json(trials=trials, tuned=tuned, files=files)
+    else:
+        _show_tuned(folder, tuned, words)
+        print_lines(files)
     _say_lost(folder, trials)
-    _show_tuned(folder)
 
 
 def _say_lost(folder: Path, trials: pd.DataFrame) -> None:
@@ -99,21 +142,33 @@ def _say_lost(folder: Path, trials: pd.DataFrame) -> None:
         sys.exit(1)
 
 
-def _show_tuned(folder: Path) -> None:
-    """Print each variant tuned beside untuned, and whether that changes their ranking."""
+def _tuned(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Each variant tuned beside untuned, which is written too, and whether the ranking changes."""
+    import pandas as pd
+
     from vaebench import results
     from vaebench.report import examples_of
     from vaebench.report.evidence import titles_of
     from vaebench.report.spaces import titled
-    from vaebench.report.tuning import printable, ranking, tuned_beside_untuned
+    from vaebench.report.tuning import ranking, tuned_beside_untuned
 
     tunings = results.read_tuning(folder)
-    if any(tuning.untuned for tuning in tunings):
-        rows, examples = results.load(folder), examples_of(folder)
-        table = tuned_beside_untuned(rows, tunings, examples)
-        results.write_atomically(folder / "tuned.csv", table.to_csv(index=False).encode())
-        names = titles_of(folder, rows)
+    if not any(tuning.untuned for tuning in tunings):
+        return pd.DataFrame(), []
+    rows, examples = results.load(folder), examples_of(folder)
+    table = tuned_beside_untuned(rows, tunings, examples)
+    results.write_atomically(folder / "tuned.csv", table.to_csv(index=False).encode())
+    return table, ranking(titled(rows, titles_of(folder, rows)), tunings, examples)
+
+
+def _show_tuned(folder: Path, table: pd.DataFrame, words: list[str]) -> None:
+    """Print each variant tuned beside untuned, where final runs were made."""
+    from vaebench import results
+    from vaebench.report.evidence import titles_of
+    from vaebench.report.spaces import titled
+    from vaebench.report.tuning import printable
+
+    if not table.empty:
+        names = titles_of(folder, results.load(folder))
         print_table("tuned beside untuned, test NLL (nats)", printable(titled(table, names)))
-        print_lines(ranking(titled(rows, names), tunings, examples))
-    outputs = ("trials.csv", "pareto.csv", "tuned.csv", "best.toml", "figures")
-    print_lines(folder / name for name in outputs if (folder / name).exists())
+        print_lines(words)

@@ -131,17 +131,47 @@ def expand(study: Study, step_ms: StepMs | None = None) -> list[RunConfig]:
 
     `step_ms`: what a step takes, for a budget of seconds.
     """
+    return resolve([_parsed(study, table, step_ms) for table in _tables(study)])
+
+
+class Refusal(Struct, frozen=True):
+    """A combination of a study's axes that is refused, and why."""
+
+    settings: dict[str, Any]
+    """What the axes set, by place."""
+    reason: str
+
+
+def tried(study: Study, step_ms: StepMs | None = None) -> tuple[list[RunConfig], list[Refusal]]:
+    """The runs of a study that are accepted, each for itself, and the refusals of the others.
+
+    Raises InputError for what is refused of the study as a whole.
+    """
+    accepted, refused = [], []
+    for table, combination in zip(_tables(study), _combinations(study), strict=True):
+        try:
+            accepted += resolve([_parsed(study, table, step_ms)])
+        except InputError as error:
+            settings = {place: value for patch in combination for place, value in patch.items()}
+            refused.append(Refusal(settings, str(error)))
+    return (resolve(accepted) if accepted else []), refused
+
+
+def _tables(study: Study) -> list[dict[str, Any]]:
+    """The table of each run: a combination of the axes' values, laid over the base."""
     _check_seed(study)
     base = laid_over({}, by_place(study.base))
-    tables = [laid_over(base, *combination) for combination in _combinations(study)]
-    for table in tables:
-        _check_settable(table)
-    configs = [parse(table) for table in tables]
-    if study.budget is not None:
-        for table in tables:
-            check_unset(table)
-        configs = [within(study.budget, config, step_ms) for config in configs]
-    return resolve(configs)
+    return [laid_over(base, *combination) for combination in _combinations(study)]
+
+
+def _parsed(study: Study, table: dict[str, Any], step_ms: StepMs | None) -> RunConfig:
+    """The run of a table, with the steps that the study's budget has for it."""
+    _check_settable(table)
+    config = parse(table)
+    if study.budget is None:
+        return config
+    check_unset(table)
+    return within(study.budget, config, step_ms)
 
 
 def set_by_axes(study: Study) -> list[frozenset[str]]:

@@ -29,6 +29,14 @@ def plain(words: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def duration(seconds: float) -> str:
+    """Seconds in the unit that people would say: "40 s", "12 min", "3.5 h", "6 days"."""
+    for unit, length, most in (("s", 1.0, 90.0), ("min", 60.0, 5400.0), ("h", 3600.0, 172800.0)):
+        if seconds < most:
+            return f"{seconds / length:.2g} {unit}"
+    return f"{seconds / 86400.0:.2g} days"
+
+
 def markdown(words: object) -> str:
     """Text escaped for Markdown, in cells of tables too: a reader sees it as it was written."""
     return SPECIAL.sub(lambda match: MARKDOWN.get(match[0], rf"\{match[0]}"), plain(words))

@@ -100,6 +100,14 @@ def stored_files(name: str) -> list[Path]:
     return [path] if os.path.isfile(path) else []
 
 
+def home(name: str) -> str:
+    """Where a data set by name is found now: a path, or how it is made; "" where it is to be
+    fetched. Raises InputError where $VAEBENCH_DATA names no folder."""
+    if name == "digits":
+        return str(_digits_file())
+    return "computed" if name in COMPUTED else str(_stored(name) or "")
+
+
 def _stored(name: str) -> Path | None:
     paths = (folder / f"{name}.npz" for folder in _folders())
     return next((path for path in paths if os.path.isfile(path)), None)
@@ -116,7 +124,7 @@ def kept_arrays(parts: Mapping[str, NDArray[Any]], name: str, folder: Path | Non
             f"{objects[0]} must be an array of numbers of one shape; got Python objects"
         )
     content = fingerprint(Arrays(name, parts, 1.0))
-    target = (folder or _cache() / "arrays" / content) / name
+    target = (folder or cache_folder() / "arrays" / content) / name
     try:
         write_folder(target, parts)
     except OSError as error:
@@ -145,10 +153,11 @@ def _folders() -> list[Path]:
             f"$VAEBENCH_DATA must name the folder that holds NAME.npz; {named!r} is none: "
             f"correct it, or unset it"
         )
-    return [*([Path(named)] if named else []), _cache()]
+    return [*([Path(named)] if named else []), cache_folder()]
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """The folder of this user's for data sets that were fetched, or given as arrays."""
     import pooch
 
     return Path(pooch.os_cache("vaebench"))
@@ -159,11 +168,11 @@ def _fetch(name: str) -> Path:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    target = _cache() / f"{name}.npz"
+    target = cache_folder() / f"{name}.npz"
     arrays = {}
     try:
         for part, (address, checksum) in SOURCES[name].files.items():
-            stored = pooch.retrieve(address, checksum, path=_cache() / name, progressbar=True)
+            stored = pooch.retrieve(address, checksum, path=cache_folder() / name, progressbar=True)
             arrays[part] = SOURCES[name].parse(Path(stored).read_bytes())
         with tempfile.TemporaryDirectory(dir=target.parent) as unfinished:
             np.savez_compressed(Path(unfinished) / target.name, allow_pickle=False, **arrays)

@@ -119,7 +119,7 @@ def _objective(entry: Objective) -> dict[str, str]:
     return {
         "name": entry.name,
         "bound": _bound(entry),
-        "K > 1": _samples(entry),
+        "several samples": _samples(entry),
         "needs": ", ".join(_needs(entry)),
         "hyperparameters": _hypers(entry.hyper),
         "same as": ", ".join(

@@ -1,11 +1,15 @@
-"""What is installed here, and what keeps steps from being fast."""
+"""What is installed here, what keeps steps from being fast, and where files are kept."""
 
 from __future__ import annotations
 
 import shlex
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 
 from vaebench.core import cache
+from vaebench.core.errors import InputError, first_line
+from vaebench.data.lookup import NAMES, cache_folder, home
 from vaebench.ops.c.build import chosen_compiler
 from vaebench.running.environment import default_device, describe
 from vaebench.training.stepping.compiled.library import problem
@@ -13,15 +17,50 @@ from vaebench.training.stepping.compiled.names import compiler
 
 
 def installation() -> dict[str, str]:
-    """Versions, processor, device, compilers, whether steps are compiled and what is kept."""
+    """Versions, processor, device, compilers, and whether steps are compiled."""
     reason = problem()
     return {
         **describe(str(default_device())),
         "C compiler": _version(chosen_compiler()),
         "C++ compiler": _version(compiler()),
         "compiled steps": f"no: {reason}" if reason else "yes",
-        "compiled code": _kept(),
     }
+
+
+def caches() -> list[dict[str, str | int | None]]:
+    """A line for each folder that the suite keeps files in, whether or not it is there."""
+    every = [path for path in cache_folder().rglob("*") if path.is_file()]
+    data = [path for path in every if cache.root() not in path.parents]
+    return [
+        _line("compiled code", cache.root(), cache.files(), cache.most_bytes()),
+        _line("data sets", cache_folder(), data, None),
+    ]
+
+
+def data_sets() -> list[dict[str, str]]:
+    """A line for each data set by name: where it is found, or what to do."""
+    return [{"name": name, "found": _found(name)} for name in NAMES]
+
+
+def _line(
+    name: str, folder: Path, files: Sequence[Path], most: int | None
+) -> dict[str, str | int | None]:
+    return {
+        "cache": name,
+        "folder": str(folder),
+        "files": len(files),
+        "bytes": sum(path.stat().st_size for path in files),
+        "most_bytes": most,
+    }
+
+
+def _found(name: str) -> str:
+    try:
+        return (
+            home(name) or f"not here: fetched at first use, or put {name}.npz into $VAEBENCH_DATA"
+        )
+    except InputError as error:
+        return f"no: {first_line(error)}"
 
 
 def _version(command: list[str]) -> str:
@@ -32,10 +71,3 @@ def _version(command: list[str]) -> str:
         return f"{shlex.join(command)}: {error}"
     first = (done.stdout or done.stderr).partition("\n")[0]
     return f"{shlex.join(command)}: {first}"
-
-
-def _kept() -> str:
-    """How many files of compiled code there are, where, and how much of the room they take."""
-    sizes = [path.stat().st_size for path in cache.files()]
-    most = cache.most_bytes() >> 20
-    return f"{len(sizes)} files in {cache.root()}, {sum(sizes) / 2**20:.1f} of {most} MB"

@@ -60,13 +60,11 @@ class Family:
 
     def sizes(self, image_shape: ImageShape) -> Sizes:
         """What the networks between such images, its codes and its likelihood take and give."""
-        num_inputs = self.posterior.num_inputs(self.latent)
         return Sizes(
             image_shape,
-            num_inputs,
+            self.posterior.num_inputs(self.latent),
             self.num_decoded,
             self.likelihood.outputs_per_pixel,
-            means=num_inputs // 2 if self.posterior.conditionals else None,
         )
 
 

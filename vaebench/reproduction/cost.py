@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import torch
 
 from vaebench.config import RunConfig, value_at
-from vaebench.config.build import build_stack, load_data
 from vaebench.config.study import Study, expand
+from vaebench.core.shown import duration
 from vaebench.core.timing import threads
 from vaebench.data.lookup import stored_files
 from vaebench.data.publishers import SOURCES
 from vaebench.reproduction.claim import Claim, ScaleName, names, read_claim
 from vaebench.running.choosing import SAVED_PER_STEP
+from vaebench.running.foretold import grading_s
 from vaebench.running.plan import stacks
 from vaebench.running.work import step_work
 
@@ -59,12 +60,7 @@ def run_s(config: RunConfig, core: Core) -> float:
     """Seconds to train and grade a run: its steps, and the samples of its NLL."""
     step = step_work(config)
     of_step = step.flops / core.flops + step.elements / core.elements
-    dataset = load_data(config.data)
-    model = build_stack([config], dataset.image_shape, dataset.log_volume)
-    weights = sum(p.numel() for p in model.decoder.parameters())
-    num_samples = config.evaluate.num_samples * (len(dataset.test) + len(dataset.valid))
-    of_sample = 2 * weights / core.flops + dataset.num_pixels / core.elements
-    return config.train.num_steps * of_step + num_samples * of_sample
+    return config.train.num_steps * of_step + grading_s(config)
 
 
 def claim_s(claim: Claim, scale: ScaleName, core: Core) -> float:
@@ -132,11 +128,3 @@ def _missing(study: Study) -> str:
     """The name of the study's published data set where it is not on this machine; else ""."""
     name = str(value_at(study.base, "data.name"))
     return name if name in SOURCES and not stored_files(name) else ""
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that people would say: "40 s", "12 min", "3.5 h", "6 days"."""
-    for unit, length, most in (("s", 1.0, 90.0), ("min", 60.0, 5400.0), ("h", 3600.0, 172800.0)):
-        if seconds < most:
-            return f"{seconds / length:.2g} {unit}"
-    return f"{seconds / 86400.0:.2g} days"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from vaebench import results
 from vaebench.config import RunConfig
-from vaebench.config.study import Study, expand
+from vaebench.config.study import Refusal, Study, expand
+from vaebench.config.study import tried as study_tried
 from vaebench.config.training_budget import StepMs
 from vaebench.core.errors import InputError
 from vaebench.results import Labels
@@ -25,6 +26,11 @@ DECISIVE = (
 def expanded(study: Study) -> list[RunConfig]:
     """Every run of the study, with the steps of its budget. Raises InputError."""
     return expand(study, _step_ms(study))
+
+
+def tried(study: Study) -> tuple[list[RunConfig], list[Refusal]]:
+    """The runs of the study that are accepted, and the refusals of the others."""
+    return study_tried(study, _step_ms(study))
 
 
 def note(out: Path, study: Study, configs: Sequence[RunConfig]) -> None:

@@ -31,9 +31,13 @@ SAVED_PER_FLOP = 7.6e-12
 """Seconds of one core that a compiled step saves against an eager one: for each step of a stack,
 for each number that the operations of a run write, for each operation of its products. Convolutions
 that compiled steps leave to PyTorch count by the numbers that they write."""
+TAKEN_PER_STEP = 2.3e-5
+TAKEN_PER_ELEMENT = 1.5e-10
+TAKEN_PER_FLOP = 5.6e-12
+"""Seconds of one core that a compiled step takes, counted alike."""
 COMPILING_S, LOADING_S = 5.3, 0.03
 """Seconds of one core until a graph can be called: compiled, and found on disk.
-`nox -s compiling` measures all five: results/reference/compiling."""
+`nox -s compiling` measures all eight: results/reference/compiling."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,12 @@ class Work:
         """Seconds of one core that compiled steps save."""
         of_runs = SAVED_PER_ELEMENT * self.elements + SAVED_PER_FLOP * self.product_flops
         return SAVED_PER_STEP * self.stack_steps + of_runs
+
+    @property
+    def compiled_s(self) -> float:
+        """Seconds of one core that compiled steps take; eager ones take `saved_s` more."""
+        of_runs = TAKEN_PER_ELEMENT * self.elements + TAKEN_PER_FLOP * self.flops
+        return TAKEN_PER_STEP * self.stack_steps + of_runs
 
     def __str__(self) -> str:
         flops, elements = self.flops / self.num_steps, self.elements / self.num_steps

@@ -45,7 +45,7 @@ def step_work(config: RunConfig) -> StepWork:
     key = config.stack_key, config.train.ema > 0
     if key not in _counted:
         with torch.random.fork_rng(devices=[]):  # who draws from it is to find it as it was
-            _counted[key] = _count(_with_users_networks_alone(config))
+            _counted[key] = _count(with_users_networks_alone(config))
     return _counted[key]
 
 
@@ -68,7 +68,7 @@ def _count(config: RunConfig) -> StepWork:
     return StepWork(counted.flops, counted.product_flops, counted.elements, held + memory.peak)
 
 
-def _with_users_networks_alone(config: RunConfig) -> RunConfig:
+def with_users_networks_alone(config: RunConfig) -> RunConfig:
     networks = MODELS[config.model.name].networks
     if not any(is_users(part) for part in functions_of_steps(config) if part is not networks):
         return config

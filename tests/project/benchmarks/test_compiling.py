@@ -26,4 +26,5 @@ def test_a_known_line_is_found():
     )
     work = 1 / table["runs"], table["elements"], table["flops"]
     saved = sum(c * w for c, w in zip(constants.values(), work, strict=True))
-    assert fitted(table.assign(saved=1e3 * saved)) == pytest.approx(constants, rel=1e-6)
+    named = fitted(table.assign(saved=1e3 * saved), "saved", "SAVED")
+    assert named == pytest.approx(constants, rel=1e-6)

@@ -1,9 +1,7 @@
-"""The differences of two folders in sentences, and as JSON."""
+"""The differences of two folders in sentences, and by name."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,17 +28,15 @@ def in_words(differences: Differences) -> list[str]:
     ]
 
 
-def as_json(differences: Differences) -> str:
-    """The same as a JSON object with all figures, null for what is not known."""
-    return json.dumps(
-        {
-            "before": differences.before,
-            "after": differences.after,
-            "comparisons": json.loads(differences.table.to_json(orient="records")),
-            "step_times": [dataclasses.asdict(time) for time in differences.step_times],
-            "notes": list(differences.notes),
-        }
-    )
+def parts(differences: Differences) -> dict[str, Any]:
+    """The same by name, with all figures."""
+    return {
+        "before": differences.before,
+        "after": differences.after,
+        "comparisons": mappings(differences.table),
+        "step_times": list(differences.step_times),
+        "notes": list(differences.notes),
+    }
 
 
 def _with_sides(line: dict[str, Any], before: str, after: str) -> dict[str, Any]:

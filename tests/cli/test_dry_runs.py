@@ -1,0 +1,81 @@
+"""`run --dry-run`: what would be done, what it costs and what is refused; nothing is written."""
+
+import json
+
+import pytest
+
+from tests.test_cli import STUDY, call
+from vaebench.config.study import expand, read
+from vaebench.running import dry_run as dry_runs
+from vaebench.running.choosing import COMPILING_S
+from vaebench.running.harness import train_all
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(STUDY)
+    return path
+
+
+def dry(study, *options, status=0):
+    done = call("run", study, "--out", study.parent / "out", "--dry-run", "--json", *options)
+    assert done.exit_code == status, done.output
+    return json.loads(done.stdout)
+
+
+def test_what_would_be_done_is_said_and_nothing_is_written(study):
+    said = call("run", study, "--out", study.parent / "out", "--dry-run", "--workers", "1")
+    assert said.exit_code == 0, said.output
+    assert "would train 4 runs: stacks: 2 (of 2), workers: 1" in said.stdout
+    assert "elbo_mc (bernoulli) x 2" in said.stdout
+    assert "compiled steps save the study" in said.stdout
+    assert "an estimate from counted operations" in said.stdout
+    assert said.stdout.endswith("nothing was written\n")
+    assert [path.name for path in study.parent.iterdir()] == ["tiny.toml"]
+
+
+def test_figures_add_up_and_a_recorded_run_is_not_counted(study):
+    told = dry(study, "--workers", "1", "--compile", "never")
+    configs = expand(read(study))
+    assert {row["run"] for row in told["runs"]} == {config.id for config in configs}
+    assert {row["state"] for row in told["runs"]} == {"to train"}
+    of_stacks = [stack["core_seconds"] for stack in told["stacks"]]
+    assert told["seconds"] == told["core_seconds"] == pytest.approx(sum(of_stacks))
+    assert told["memory_bytes"] == max(stack["memory_bytes"] for stack in told["stacks"])
+    train_all(configs[:1], study.parent / "out", "tiny", executor="inline")
+    again = dry(study, "--workers", "1", "--compile", "never")
+    assert [row["state"] for row in again["runs"]].count("done") == 1
+    assert sum(stack["runs"] for stack in again["stacks"]) == 3
+    assert again["core_seconds"] < told["core_seconds"]
+    assert again["disk_bytes"] == pytest.approx(told["disk_bytes"] * 3 / 4)
+
+
+def test_graphs_that_are_not_on_disk_cost_their_compilation(study, monkeypatch):
+    monkeypatch.setattr("vaebench.running.schedule.graphs_on_disk", lambda kinds: set())
+    monkeypatch.setattr("vaebench.training.stepping.compiled.problem", lambda: "")
+    told = dry(study, "--compile", "always", "--workers", "1")
+    assert told["num_graphs"] == 2
+    of_stacks = sum(stack["core_seconds"] for stack in told["stacks"])
+    assert told["core_seconds"] == pytest.approx(of_stacks + 2 * COMPILING_S)
+
+
+def test_refusals_are_listed_with_their_reasons_and_give_the_status_of_the_study(study):
+    axis = "axes.posterior=['diagonal_gaussian', 'categorical']"
+    told = dry(study, "--set", axis, status=2)
+    assert len(told["runs"]) == len(told["refused"]) == 4
+    for refused in told["refused"]:
+        assert refused["settings"]["posterior"] == "categorical"
+        assert "posterior" in refused["reason"]
+    said = call("run", study, "--dry-run", "--set", axis)
+    assert said.exit_code == 2
+    assert "4 of 8 combinations are refused" in said.stderr
+    assert "posterior=categorical" in said.stdout
+
+
+def test_a_gpu_is_not_foretold(study, monkeypatch):
+    monkeypatch.setattr(dry_runs, "_cost", lambda job: None)
+    told = dry(study)
+    assert told["seconds"] is told["memory_bytes"] is None
+    said = call("run", study, "--out", study.parent / "out", "--dry-run").stdout
+    assert "time and memory are not foretold" in said

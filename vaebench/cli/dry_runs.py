@@ -1,0 +1,99 @@
+"""Shows what a command would do, and about what it would cost."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from vaebench.cli.as_json import print_json
+from vaebench.cli.group import say
+from vaebench.cli.show import print_line, print_lines, print_table
+from vaebench.core.shown import duration
+
+if TYPE_CHECKING:
+    from vaebench.running.dry_run import DryRun
+
+MIB = 2**20
+
+
+def show_dry_run(dry: DryRun, as_json: bool) -> None:
+    """Print the runs, stacks, ways to take steps, costs and refusals of a study.
+
+    Exits with status 2 where a combination is refused, as the study itself would be.
+    """
+    if as_json:
+        _print_json(dry)
+    else:
+        _print_words(dry)
+    if dry.refused:
+        say(
+            f"{len(dry.refused)} of {len(dry.refused) + len(dry.configs)} combinations are "
+            f"refused, and with them the study: mend or remove them"
+        )
+        sys.exit(2)
+
+
+def _print_json(dry: DryRun) -> None:
+    work = dry.work
+    print_json(
+        folder=dry.folder,
+        runs=dry.rows,
+        stacks=[stack.row for stack in dry.stacks],
+        refused=dry.refused,
+        num_graphs=dry.num_graphs,
+        num_workers=work.chosen.num_workers if work else 0,
+        num_threads=work.chosen.num_threads if work else 0,
+        seconds=dry.seconds,
+        core_seconds=dry.core_seconds,
+        memory_bytes=dry.memory_bytes,
+        disk_bytes=dry.disk_bytes,
+    )
+
+
+def _print_words(dry: DryRun) -> None:
+    from vaebench.running.dry_run import in_words
+
+    if dry.configs:
+        print_table("runs", _variants(dry))
+    if dry.stacks:
+        print_table("stacks", [_line(stack.row) for stack in dry.stacks])
+        ways = {(stack.job.stepping.way, stack.job.stepping.why) for stack in dry.stacks}
+        print_lines(f"{way}: {why}" for way, why in sorted(ways))
+    if dry.refused:
+        print_table("refused", [_refusal(one.settings, one.reason) for one in dry.refused])
+    print_lines(in_words(dry))
+    print_line("nothing was written")
+
+
+def _variants(dry: DryRun) -> list[dict[str, str]]:
+    """A line for each variant, likelihood and data set: its seeds, and how many are left."""
+    from vaebench.running.dry_run import TO_TRAIN
+
+    names = ("dataset", "likelihood", "variant", "num_steps")
+    groups = [tuple(str(row[name]) for name in names) for row in dry.rows]
+    of = Counter(zip(groups, (row["state"] for row in dry.rows), strict=True))
+    lines = []
+    for group in dict.fromkeys(groups):
+        states = {state: number for (other, state), number in of.items() if other == group}
+        left = states.pop(TO_TRAIN, 0)
+        cells = {"runs": str(left + sum(states.values())), "to train": str(left)}
+        lines.append(dict(zip(("data", *names[1:-1], "steps"), group, strict=True)) | cells)
+    return lines
+
+
+def _line(row: dict[str, Any]) -> dict[str, str]:
+    """A stack as people read it."""
+    seconds, size = row["core_seconds"], row["memory_bytes"]
+    return {
+        "runs": str(row["runs"]),
+        "variants": row["variants"],
+        "way": row["way"],
+        "one core": "" if seconds is None else duration(seconds),
+        "memory": "" if size is None else f"{size / MIB:.3g} MiB",
+    }
+
+
+def _refusal(settings: dict[str, Any], reason: str) -> dict[str, str]:
+    named = ", ".join(f"{place}={value}" for place, value in settings.items())
+    return {"combination": named or "the study", "reason": reason}

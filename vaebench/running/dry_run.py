@@ -1,0 +1,178 @@
+"""What running a study would do, and about what it would cost: nothing is trained or written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vaebench import results
+from vaebench.config import RunConfig
+from vaebench.config.study import Refusal, Study
+from vaebench.core.shown import duration
+from vaebench.running.budget import tried
+from vaebench.running.checks import check, check_folder, num_bytes
+from vaebench.running.choosing import COMPILING_S
+from vaebench.running.cluster import Cluster
+from vaebench.running.foretold import Cost, cost, makespan_s
+from vaebench.running.job import Job
+from vaebench.running.prepare import Prepared, prepared, settled
+
+TO_TRAIN = "to train"
+"""The state of a run that is left; that of another is how it is recorded."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack of runs, how it takes its steps and why, and what it costs."""
+
+    job: Job
+    cost: Cost | None
+    """None where it cannot be foretold: on a GPU, and where no step can be taken here."""
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The line of the stack in a table."""
+        counts = Counter(f"{c.variant} ({c.likelihood})" for c in self.job.configs)
+        names = [name if n == 1 else f"{name} x {n}" for name, n in counts.items()]
+        return {
+            "runs": len(self.job.configs),
+            "variants": ", ".join(names),
+            "num_steps": self.job.configs[0].train.num_steps,
+            "way": self.job.stepping.way,
+            "why": self.job.stepping.why,
+            "core_seconds": self.cost.seconds if self.cost else None,
+            "memory_bytes": self.cost.num_bytes if self.cost else None,
+        }
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a study would do in a folder."""
+
+    folder: Path
+    configs: Sequence[RunConfig]
+    """The runs that are accepted."""
+    refused: Sequence[Refusal]
+    recorded: dict[str, results.Status]
+    """How those have ended that the folder holds, by id."""
+    work: Prepared | None = None
+    """None where nothing is left to train."""
+    stacks: Sequence[Stack] = ()
+    disk_bytes: int = 0
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A line for each run."""
+        return [
+            {
+                "run": config.id,
+                "dataset": config.data.label,
+                "likelihood": str(config.likelihood),
+                "variant": config.variant,
+                "seed": config.seed,
+                "num_steps": config.train.num_steps,
+                "state": self.recorded.get(config.id, TO_TRAIN),
+            }
+            for config in self.configs
+        ]
+
+    @property
+    def num_graphs(self) -> int:
+        """Graphs that are compiled before stacks call them."""
+        return len(self.work.graphs) if self.work else 0
+
+    @property
+    def core_seconds(self) -> float | None:
+        """Seconds of one core for all that is foretold; None where some stack is not."""
+        costs = [stack.cost for stack in self.stacks]
+        if any(cost is None for cost in costs):
+            return None
+        return self.num_graphs * COMPILING_S + sum(cost.seconds for cost in costs if cost)
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds until all workers are done; None where some stack is not foretold."""
+        if self.work is None or self.core_seconds is None:
+            return None
+        graphs = [COMPILING_S] * self.num_graphs
+        stacks = [stack.cost.seconds for stack in self.stacks if stack.cost]
+        return makespan_s([*graphs, *stacks], self.work.chosen.num_workers)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Bytes of memory of the largest stacks that may be at work at once."""
+        if self.work is None or self.core_seconds is None:
+            return None
+        sizes = sorted((stack.cost.num_bytes for stack in self.stacks if stack.cost), reverse=True)
+        return sum(sizes[: self.work.chosen.num_workers])
+
+
+def dry_run(
+    study: Study,
+    folder: Path,
+    *,
+    executor: str,
+    workers: int | None,
+    cluster: Cluster,
+    plugins: Sequence[str],
+    compiles: str,
+) -> DryRun:
+    """What `run_all` would do. Raises InputError where it would refuse the study as a whole."""
+    configs, refused = tried(study)
+    check(configs, executor, workers, plugins, compiles)
+    check_folder(configs, folder)
+    recorded = settled(configs, folder)
+    pending = [config for config in configs if config.id not in recorded]
+    if not pending:
+        return DryRun(folder, configs, refused, recorded)
+    work = prepared(
+        configs,
+        folder,
+        study.name,
+        executor=executor,
+        workers=workers,
+        cluster=cluster,
+        plugins=plugins,
+        compiles=compiles,
+    )
+    stacks = [Stack(job, _cost(job)) for job in work.jobs if job.graph_of is None]
+    return DryRun(folder, configs, refused, recorded, work, stacks, num_bytes(pending))
+
+
+def _cost(job: Job) -> Cost | None:
+    """What a stack costs; None on a GPU, and where no step of it can be counted."""
+    if job.device != "cpu":
+        return None
+    try:
+        return cost(job.configs, job.stepping)
+    except Exception:  # what keeps a step from being taken is the worker's to record
+        return None
+
+
+def in_words(dry: DryRun) -> Iterator[str]:
+    """What would be done, and what that costs, in sentences."""
+    if dry.recorded:
+        yield f"{len(dry.recorded)} of {len(dry.configs)} runs are recorded in {dry.folder}"
+    if dry.work is None:
+        yield "nothing is left to train"
+        return
+    yield f"would train {str(dry.work).removeprefix('training ')}"
+    if dry.seconds is None or dry.core_seconds is None or dry.memory_bytes is None:
+        yield "time and memory are not foretold: on a GPU, or where no step can be counted here"
+    else:
+        yield (
+            f"estimated: {duration(dry.seconds)}, {duration(dry.core_seconds)} of one core "
+            f"in all, {_mib(dry.memory_bytes)} of memory at once, {_mib(dry.disk_bytes)} on disk"
+        )
+        yield (
+            "an estimate from counted operations, right to a factor of two on the machine of "
+            "results/reference/compiling: training, compiling and the samples of the NLL; other "
+            "gradings and the timing pass are not in it"
+        )
+
+
+def _mib(num: int) -> str:
+    return f"{num / 2**20:.3g} MiB"
