@@ -25,7 +25,11 @@ STATIC_WIDTH = 640
 """Pixels; charts are as wide as the page, their static form is not."""
 HEIGHT, ROW = 260, 20
 """Pixels of a chart without its axes; of each row of one with rows."""
-CONFIG = {"view": {"stroke": None}, "axis": {"labelLimit": 200}, "legend": {"labelLimit": 320}}
+CONFIG = {
+    "view": {"stroke": None},
+    "axis": {"labelLimit": 200, "labelOverlap": "greedy"},
+    "legend": {"labelLimit": 320},
+}
 AS_WIDE_AS_THE_PAGE = {
     "width": "container",
     "autosize": {"type": "fit-x", "contains": "padding"},

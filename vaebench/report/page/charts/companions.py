@@ -143,7 +143,8 @@ KINDS = (
     Kind(
         "kernels",
         "Time of the fused operations",
-        "The median of one forward and backward pass, and where most of the turns lie. Of this "
+        "The median of one forward and backward pass, and where most of the turns lie, by size "
+        "(K x S x B x D) or by way of computing. Of this "
         "machine, one thread and these sizes alone; compare within a line, as work beside it "
         "slows all of them.",
         _kernels,
