@@ -147,7 +147,7 @@ def test_studies_and_parts_of_them_are_accepted(page, tiny_data):
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_study_of_an_objectives_page_is_accepted(name, tiny_data):
-    """Of any entry the page shows the name with its hyperparameters at their defaults."""
+    """The pages show names with their hyperparameters at their defaults."""
     (shown,) = re.findall(
         r"```toml\n(.*?)```", PAGES_OF_ENTRIES[f"entries/objectives/{name}.md"], re.S
     )
