@@ -104,10 +104,14 @@ class TrainedModel:
 
         return self._images(_in_parts(means, self.observe(x)))
 
-    def sample(self, num: int, seed: int = 0) -> Tensor:
-        """E[x|z] for codes drawn from the prior: [num, *image_shape]."""
-        z = self.vae.prior().sample(_noise(seed, "samples"), num, self.vae.latent)
-        return self.mean_image(z[0].to(self.vae.like))
+    def sample(self, num: int, seed: int = 0, *, pixels: bool = False) -> Tensor:
+        """E[x|z] for codes drawn from the prior, or with `pixels` x drawn from p(x|z):
+        [num, *image_shape]. Raises InputError for pixels of a likelihood that has no sampler."""
+        noise = _noise(seed, "samples")
+        z = self.vae.prior().sample(noise, num, self.vae.latent)[0].to(self.vae.like)
+        if not pixels:
+            return self.mean_image(z)
+        return self._images(self.vae.sample_image(z[None, None], noise.named("pixels"))[0, 0])
 
     def traverse(
         self, x: ArrayLike, values: Sequence[float], dimensions: Sequence[int] | None = None
@@ -188,8 +192,9 @@ def load_model(
     """The trained model of one run of a results folder.
 
     `run`: its id, the beginning of it, or conditions that hold of it alone, in the words of
-    `vaebench runs`: ["objective=iwae", "seed=0"]. `plugins`: files of your own that it was made
-    with. Raises InputError where there is no such run, or several, and where it has no weights.
+    `vaebench runs`: "objective=iwae seed=0", or a list of them. `plugins`: files of your own that
+    it was made with. Raises InputError where there is no such run, or several, and where it has no
+    weights.
     """
     load_plugins(plugins)
     record = recorded_run(Path(folder), run)
@@ -200,25 +205,16 @@ def load_model(
 
 def recorded_run(folder: Path, run: str | Sequence[str]) -> Record:
     """The one finished run that is meant: see `load_model`. Raises InputError."""
-    texts = [run] if isinstance(run, str) else list(run)
-    done = results.selected(folder, results.conditions(["status=done"]))
-    if len(texts) == 1 and not set(texts[0]) & set("=<>!"):
-        chosen = [name for name in done["run"] if name.startswith(texts[0])]
-        if not chosen:
-            raise InputError(
-                f"no finished run {texts[0]!r} in {folder}; `vaebench runs {folder}` lists the "
-                f"{len(done)} that there are"
-            )
-    else:
-        wanted = results.conditions([*texts, "status=done"])
-        chosen = list(results.selected(folder, wanted)["run"])
-        if not chosen:
-            raise InputError(
-                f"no finished run of {folder} has {' '.join(texts)}; `vaebench runs {folder}` "
-                f"lists what there is"
-            )
+    texts = _texts(run)
+    described = " ".join(texts)
+    chosen = _by_conditions(folder, texts) if _is_condition(described) else _by_id(folder, texts)
+    if not chosen:
+        raise InputError(
+            f"no finished run {described!r} in {folder}; `vaebench runs {folder}` lists what there "
+            f"is"
+        )
     if len(chosen) > 1:
-        raise InputError(f"{' '.join(texts)!r} is each of {_named(done, chosen)}: say which")
+        raise InputError(f"{described!r} is each of {_named(folder, chosen)}: say which")
     record = results.read(folder, chosen[0])
     if not record.config:
         raise InputError(
@@ -228,10 +224,32 @@ def recorded_run(folder: Path, run: str | Sequence[str]) -> Record:
     return record
 
 
-def _named(done: pd.DataFrame, chosen: Sequence[str]) -> str:
+def _texts(run: str | Sequence[str]) -> list[str]:
+    """What a run is named by, one text for each condition."""
+    words = run.split() if isinstance(run, str) else list(run)
+    several = all(map(_is_condition, words))
+    return [run] if isinstance(run, str) and not several else words
+
+
+def _is_condition(text: str) -> bool:
+    return bool(set(text) & set("=<>!"))
+
+
+def _by_id(folder: Path, beginnings: Sequence[str]) -> list[str]:
+    statuses = results.recorded(folder).items()
+    done = [run for run, status in statuses if status == "done"]
+    return [run for run in done if run.startswith(tuple(beginnings))]
+
+
+def _by_conditions(folder: Path, texts: Sequence[str]) -> list[str]:
+    wanted = results.conditions([*texts, "status=done"])
+    return list(results.selected(folder, wanted)["run"])
+
+
+def _named(folder: Path, chosen: Sequence[str]) -> str:
     """Some runs by id, variant and seed."""
-    rows = done.set_index("run").loc[list(chosen[:NUM_NAMED])]
-    words = [f"{run} ({row['variant']}, seed {row['seed']})" for run, row in rows.iterrows()]
+    records = [results.read(folder, run) for run in chosen[:NUM_NAMED]]
+    words = [f"{r.run} ({r.labels.variant}, seed {r.labels.seed})" for r in records]
     more = len(chosen) - len(words)
     return ", ".join(words) + (f" and {more} more" if more else "")
 

@@ -60,10 +60,19 @@ def test_a_module_of_ones_own_is_written_as_its_operations():
     made, source = again(module)
     x = torch.randn(5, 4)
     torch.testing.assert_close(made(x), module(x))
-    assert list(source.classes) == ["Residual", "Residual1"]
+    assert list(source.classes) == ["Residual"]
     trained = {name for name, _ in made.named_parameters()}
     assert len(trained) == len(list(module.parameters()))
     assert "= None" not in source.classes["Residual"]
+
+
+def test_classes_of_one_name_and_other_operations_are_told_apart():
+    wide = type("Residual", (nn.Module,), {"forward": lambda self, x: 2.0 * x})
+    module = nn.Sequential(Residual(), wide())
+    made, source = again(module)
+    x = torch.randn(5, 4)
+    torch.testing.assert_close(made(x), module(x))
+    assert list(source.classes) == ["Residual", "Residual1"]
 
 
 class Branching(nn.Module):

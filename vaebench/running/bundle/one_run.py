@@ -143,9 +143,10 @@ def _of_users(stacked: StackedNetwork) -> nn.Sequential:
     for held, name in places(network.modules()):
         tensor = held[name][0].detach().clone()
         held[name] = nn.Parameter(tensor) if isinstance(held[name], nn.Parameter) else tensor
-    to_network = Applied(stacked.side.to_network, "ToNetwork")
-    to_rows = Applied(stacked.side.from_network, "ToRows")
-    return nn.Sequential(to_network, _computed(network.eval()), to_rows)
+    side = stacked.side
+    copies_alone = side.to_network is torch.clone
+    before = [] if copies_alone else [Applied(side.to_network, "ToNetwork")]
+    return nn.Sequential(*before, _computed(network.eval()), Applied(side.from_network, "ToRows"))
 
 
 def _computed(module: nn.Module) -> nn.Module:

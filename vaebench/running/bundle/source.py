@@ -52,28 +52,29 @@ class Source:
         self.tensors |= {f"{prefix}{name}": t for name, t in module.state_dict().items()}
 
     def _traced(self, module: nn.Module, prefix: str) -> str:
-        """A class of its own, with the operations that a trace of the module takes."""
-        name = self._name(getattr(module, "class_name", type(module).__name__))
+        """The call of a class with the operations that a trace of the module takes."""
         graph = _graph(module)
-        parts = [*_flattened(graph)]
-        made = []
-        for target, flat in dict(parts).items():
+        lines = ["super().__init__()\n"]
+        for target, flat in dict(_flattened(graph)).items():
             part = _at(module, target)
             if isinstance(part, nn.Module):
-                made.append(f"self.{flat} = {self.expression(part, f'{prefix}{flat}.')}\n")
+                lines.append(f"self.{flat} = {self.expression(part, f'{prefix}{flat}.')}\n")
                 continue
             self.tensors[f"{prefix}{flat}"] = part.detach()
-            made.append(held(flat, part))
+            lines.append(held(flat, part))
+        init = f"def __init__(self) -> None:\n{indented(''.join(lines))}\n"
         forward = _forward(graph, type(module).__name__)
-        init = f"def __init__(self) -> None:\n{indented('super().__init__()' + chr(10))}"
-        body = (init + indented("".join(made)) + "\n" if made else "") + forward
-        self.classes[name] = f"class {name}(nn.Module):\n{indented(body)}"
-        return f"{name}()"
+        body = forward if len(lines) == 1 else init + forward
+        return f"{self._class(getattr(module, 'class_name', type(module).__name__), body)}()"
 
-    def _name(self, wanted: str) -> str:
-        """A name for a class that no other has."""
-        names = (f"{wanted}{number or ''}" for number in range(len(self.classes) + 1))
-        return next(name for name in names if name not in self.classes)
+    def _class(self, wanted: str, body: str) -> str:
+        """The name of a class with this body, a new one where none of the name has it."""
+        for number in range(len(self.classes) + 1):
+            name = f"{wanted}{number or ''}"
+            text = f"class {name}(nn.Module):\n{indented(body)}"
+            if self.classes.setdefault(name, text) == text:
+                return name
+        raise AssertionError("one of so many names is free")
 
 
 def held(name: str, tensor: Tensor) -> str:
