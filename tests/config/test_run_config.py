@@ -97,6 +97,13 @@ def changed(struct: Struct, path: str, value: object) -> Struct:
     return msgspec.structs.replace(struct, **{name: new})
 
 
+def test_a_model_without_widths_has_none_among_its_settings():
+    settings = tiny(model={"name": "resnet", "channels": 3}).settings
+    assert settings["model.channels"] == "3"
+    assert "model.widths" not in settings
+    assert BASE.settings["model.widths"] == "8"
+
+
 def test_every_field_is_classified():
     assert set(paths(BASE)) == SCALARS.keys() | SHAPES.keys()
 

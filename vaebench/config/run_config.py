@@ -87,6 +87,8 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for section, fields in (("train", self.train), ("model", self.model)):
             for name in fields.left_out:
                 del settings[f"{section}.{name}"]
+        if not MODELS[self.model.name].takes_widths:  # its sizes are hyperparameters
+            del settings["model.widths"]
         return settings | ({"plugin": self.plugin} if self.plugin else {})
 
     @property
