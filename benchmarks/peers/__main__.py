@@ -18,7 +18,7 @@ from benchmarks.peers.entries import PEERS, REFERENCE, SIZES, Peer
 from benchmarks.peers.figures import cost, total
 from benchmarks.peers.images import store
 from benchmarks.peers.race import Course, Plan, Result, race
-from benchmarks.peers.shapes.sizes import SHAPE_PEERS, SHAPES
+from benchmarks.peers.shapes.sizes import MODULE_PEERS, MODULES, SHAPE_PEERS, SHAPES
 from benchmarks.peers.studies.laps import Lap
 from benchmarks.peers.studies.laps import race as race_studies
 from benchmarks.peers.studies.programs import Work
@@ -85,8 +85,11 @@ def _steps(options: argparse.Namespace, known: Sequence[Result]) -> Iterator[lis
 
 def _shapes(options: argparse.Namespace, known: Sequence[Result]) -> Iterator[list[Result]]:
     """Other models and objectives."""
-    sizes = SHAPES[1:2] if options.smoke else SHAPES
-    yield from _raced(options, known, sizes, SHAPE_PEERS, SHAPE_PEERS[0])
+    shapes, modules = (SHAPES[1:2], MODULES[:1]) if options.smoke else (SHAPES, MODULES)
+    results = list(known)
+    for results in _raced(options, known, shapes, SHAPE_PEERS, SHAPE_PEERS[0]):
+        yield results
+    yield from _raced(options, results, modules, MODULE_PEERS, MODULE_PEERS[0])
 
 
 def _raced(
@@ -147,7 +150,10 @@ def _positive(text: str) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="peers", description=__doc__)
-    peers, sizes = [peer.name for peer in PEERS], [size.name for size in (*SIZES, *SHAPES)]
+    peers, sizes = (
+        [peer.name for peer in PEERS],
+        [size.name for size in (*SIZES, *SHAPES, *MODULES)],
+    )
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--rounds", type=_positive, help=f"{Plan().num_rounds}; {STUDY_ROUNDS}")
     parser.add_argument("--steps", type=_positive, default=NUM_STEPS, help="of a study's runs")

@@ -10,7 +10,7 @@ from benchmarks.peers import entries
 from benchmarks.peers.entries import SIZES
 from benchmarks.peers.race import STANDARD_ERRORS, Result
 from benchmarks.peers.report import of_size, table, targets
-from benchmarks.peers.shapes.sizes import SHAPES
+from benchmarks.peers.shapes.sizes import MODULES, SHAPES
 from benchmarks.peers.studies import report as studies
 from benchmarks.peers.studies.laps import Lap
 from benchmarks.peers.work import Size
@@ -40,7 +40,7 @@ def steps_page(results: Sequence[Result]) -> Iterator[str]:
 
 def shapes_page(results: Sequence[Result]) -> Iterator[str]:
     """Tables of the other shapes, and targets."""
-    yield from _sizes_page(results, SHAPES)
+    yield from _sizes_page(results, (*SHAPES, *MODULES))
 
 
 def studies_page(laps: Sequence[Lap]) -> Iterator[str]:

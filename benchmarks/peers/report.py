@@ -12,12 +12,12 @@ import pandas as pd
 
 from benchmarks.peers.entries import FLOOR, PEERS, SIZES
 from benchmarks.peers.race import Result
-from benchmarks.peers.shapes.sizes import SHAPE_PEERS
+from benchmarks.peers.shapes.sizes import MODULE_PEERS, SHAPE_PEERS
 from benchmarks.peers.work import Size
 
 BUSY = 0.9
 """CPU over wall time below which neighbours took a share of the core."""
-SYSTEM = {peer.name: peer.system for peer in (*PEERS, *SHAPE_PEERS)}
+SYSTEM = {peer.name: peer.system for peer in (*PEERS, *SHAPE_PEERS, *MODULE_PEERS)}
 
 
 class Summary(NamedTuple):
@@ -151,7 +151,8 @@ TARGETS = (
         "vaebench / plain PyTorch",
         "vaebench",
         "PyTorch",
-        {shape: {8: 0.8} for shape in ("conv", "iwae")},
+        {shape: {8: 0.8} for shape in ("conv", "iwae")}
+        | {"own": {1: 1.0, 8: 1.0}, "resnet": {1: 1.0, 2: 1.0}},
     ),
 )
 

@@ -14,6 +14,7 @@ from benchmarks.peers.work import LEARNING_RATE, Check, Prepared, Weights, Work
 from vaebench.config import RunConfig, parse
 from vaebench.config.axes import laid_over
 from vaebench.config.build import build_stack, load_data, streams
+from vaebench.core.plugins import load_plugins
 from vaebench.data import Dataset
 from vaebench.models import VAE
 from vaebench.ops import densities
@@ -44,7 +45,7 @@ def compiled(work: Work) -> Prepared:
 
 
 def _stack(work: Work, make_blocks: MakeBlocks) -> Prepared:
-    configs = [_config(work, work.seed + run) for run in range(work.num_runs)]
+    configs = [config_of(work, work.seed + run) for run in range(work.num_runs)]
     dataset = load_data(configs[0].data)
     model = build_stack(configs, dataset.image_shape)
     _put(model, work.start())
@@ -67,7 +68,7 @@ def _stack(work: Work, make_blocks: MakeBlocks) -> Prepared:
 
 def start(work: Work) -> dict[str, NDArray[np.float32]]:
     """The weights that runs start from in vaebench, by its names: [S, ...]."""
-    configs = [_config(work, work.seed + run) for run in range(work.num_runs)]
+    configs = [config_of(work, work.seed + run) for run in range(work.num_runs)]
     model = build_stack(configs, work.size.image_shape)
     return {name: p.detach().numpy() for name, p in model.named_parameters()}
 
@@ -93,8 +94,10 @@ def _check(work: Work, config: RunConfig, dataset: Dataset, model: VAE) -> Check
     return value.mean().item(), float(gradient_norms(alone))
 
 
-def _config(work: Work, seed: int) -> RunConfig:
+def config_of(work: Work, seed: int) -> RunConfig:
+    """A run of the work as vaebench has it."""
     size = work.size
+    load_plugins([str(size.plugin)] if size.plugin else [])
     plain = {
         "objective": "elbo",
         "likelihood": "bernoulli",

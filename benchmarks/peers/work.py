@@ -46,6 +46,8 @@ class Size:
     """What is trained in place of the plain VAE."""
     configuration: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The same, as vaebench's configuration has it."""
+    plugin: Path | None = None
+    """The user's file that registers its model."""
     num_samples: int = 1  # K
     check_tolerance: float = 0.0
     """Relative: instead of a gate by training, loss and gradient norm at shared weights and noise

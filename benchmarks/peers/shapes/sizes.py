@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.entries import COMPILED, EAGER, SIZES, Peer
@@ -23,6 +24,7 @@ def _shape(
     stack: int = 8,
     num_samples: int = 1,
     block: int = 16,
+    plugin: Path | None = None,
     check_tolerance: float = 1e-4,
 ) -> Size:
     """A size with another model, objective or precision; it is compared at shared weights."""
@@ -38,6 +40,7 @@ def _shape(
         gate_runs=0,
         num_samples=num_samples,
         block=block,
+        plugin=plugin,
         check_tolerance=check_tolerance,
     )
 
@@ -82,4 +85,27 @@ SHAPE_PEERS = (
     Peer("jax-scan", "JAX", "jax", "shapes.with_jax:scan"),
     Peer("jax-vmap-scan", "JAX", "jax", "shapes.with_jax:vmapped_scan", stacks=True),
     Peer("pytorch", "PyTorch", "torch", "shapes.with_torch:loop"),
+)
+
+MODULES = (
+    _shape(
+        "own",
+        "a user's own module",
+        {"model": {"name": "plain", "width": SIZES[0].hidden, "latent_dim": SIZES[0].latent}},
+        plugin=Path(__file__).with_name("own.py"),
+    ),
+    _shape(
+        "resnet",
+        f"resnet, {CHANNELS[0]} and {CHANNELS[1]} channels",
+        {"model": {"name": "resnet", "channels": CHANNELS[0], "latent_dim": SIZES[1].latent}},
+        size=SIZES[1],
+        stack=2,
+        block=2,
+    ),
+)
+"""Models of one run, of which plain PyTorch trains the modules themselves."""
+MODULE_PEERS = (
+    EAGER,
+    COMPILED,
+    Peer("pytorch-module", "PyTorch", "torch", "shapes.with_module:loop"),
 )

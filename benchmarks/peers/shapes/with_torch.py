@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ def loop(work: Work) -> Prepared:
     size, data = work.size, torch.from_numpy(work.images("x_train"))
     network = _network(work)
     optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
-    batches = _minibatches(data, size.batch)
+    batches = minibatches(data, size.batch)
 
     def train(num_steps: int) -> None:
         for _ in range(num_steps):
@@ -46,6 +47,14 @@ def loop(work: Work) -> Prepared:
         return loss.item(), math.hypot(*(float(g.norm()) for g in main if g is not None))
 
     return Prepared(train, dict, check)
+
+
+class Model(Protocol):
+    """An encoder and a decoder."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def log_px_z(self, x: Tensor, z: Tensor) -> Tensor: ...
 
 
 class ConvEncoder(nn.Module):
@@ -151,7 +160,7 @@ def _as_torch(name: str, values: NDArray[np.float32]) -> Tensor:
     return tensor.T.contiguous() if name.endswith("weight") and tensor.dim() == 2 else tensor
 
 
-def _minibatches(data: Tensor, batch: int) -> Iterator[Tensor]:
+def minibatches(data: Tensor, batch: int) -> Iterator[Tensor]:
     """[B, P] without end."""
     while True:
         for rows in torch.randperm(len(data)).split(batch):
@@ -180,7 +189,8 @@ def _bound(log_w: Tensor) -> Tensor:
     return torch.logsumexp(log_w, 0) - math.log(len(log_w))
 
 
-def _elbo(network: Network, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+def elbo(network: Model, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+    """-ELBO in nats, the mean over x [B, P], and z [K, B, D]; eps [K, B, D]."""
     mu, log_var = network.encode(x)
     z = _drawn(mu, log_var, eps)
     return (_kl(mu, log_var) - network.log_px_z(x, z)).mean(), z
@@ -234,11 +244,11 @@ def _critic_loss(network: Network, z: Tensor) -> Tensor:
 
 
 LOSSES: Mapping[str, Loss] = {
-    "conv": _elbo,
+    "conv": elbo,
     "iwae": _iwae,
     "dreg": _dreg,
     "factor_vae": _factor_vae,
     "learned_prior": _mixture,
-    "bfloat16": _elbo,
+    "bfloat16": elbo,
 }
 """By the name of the shape."""

@@ -41,6 +41,14 @@ def stack(settings, *objective, **more):
         ("elbo", {"posterior": "gumbel_softmax", "prior": "uniform_categorical"}),
         ("elbo_mc", {"posterior": "planar_flow"}),
         ("elbo_mc", {"prior": "vamp"}),
+        (
+            "iwae",
+            {
+                "posterior": "hierarchical",
+                "prior": "hierarchical",
+                "model": {"layer_dims": [2, 2], "widths": [8]},
+            },
+        ),
     ],
 )
 def test_a_step_in_parts_is_that_of_all_their_examples(objective, more):
