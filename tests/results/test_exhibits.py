@@ -26,6 +26,23 @@ def test_exhibits_are_read_as_they_were_written(tmp_path):
         assert one.x.dtype == written.x.dtype and np.array_equal(one.x, written.x)
 
 
+@pytest.mark.parametrize(
+    ("form", "x", "names"),
+    [
+        ("images", np.zeros((1, 2, 4, 4, 1), np.float32), ()),
+        ("images", np.zeros((1, 2, 4, 4, 2), np.uint8), ()),
+        ("images", np.zeros((1, 2, 4, 4), np.uint8), ()),
+        ("lines", np.zeros((2, 3)), ()),
+        ("lines", np.zeros((2, 0, 3)), ()),
+        ("lines", np.zeros((2, 3, 4)), ("one name",)),
+        ("columns", np.zeros((2, 3, 4)), ("a", "b")),
+    ],
+)
+def test_what_cannot_be_drawn_is_no_exhibit(form, x, names):
+    with pytest.raises(ValueError, match="has shape"):
+        results.Exhibit(results.About(name="e", caption="c", form=form, row_names=names), x)
+
+
 @pytest.mark.parametrize("cut", [0, 40, -30])
 def test_a_damaged_file_is_named(tmp_path, cut):
     results.prepare(tmp_path)

@@ -39,6 +39,17 @@ class Exhibit(Struct, frozen=True):
     about: About
     x: Numbers
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where the numbers cannot be drawn as they are said to be."""
+        shape, about = self.x.shape, self.about
+        fits = {
+            "images": self.x.dtype == np.uint8 and len(shape) == 5 and shape[-1] in (1, 3),
+            "lines": len(shape) == 3,
+            "columns": len(shape) == 3 and shape[1] == 2,
+        }[about.form]
+        if not fits or 0 in shape or len(about.row_names) not in (0, shape[0]):
+            raise ValueError(f"{about.name!r} has shape {shape} and type {self.x.dtype}")
+
 
 def pack_exhibits(exhibits: Sequence[Exhibit]) -> bytes:
     """The file of a run's exhibits."""

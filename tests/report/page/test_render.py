@@ -112,6 +112,9 @@ def test_a_name_leads_to_its_runs_and_those_lost_say_why(page):
     targets = {a["href"][1:] for a in page.attributes("a")}
     assert targets <= ids
     assert "the loss was not finite at step 7" in page.texts("td")
+    assert [item for item in page.texts("li") if "seed" in item and "diverged: " in item] == [
+        "lost, seed 0: diverged: the loss was not finite at step 7"
+    ]
 
 
 def test_the_points_are_there_once_and_rounded(page):

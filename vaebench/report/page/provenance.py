@@ -88,6 +88,16 @@ def _last_line(reason: object) -> str:
     return (str(reason).strip().splitlines() or [""])[-1] if isinstance(reason, str) else ""
 
 
+def lost(of_variant: Mapping[int, Sequence[Member]], names: Mapping[Any, str]) -> list[str]:
+    """The runs that have no figures, each with how it ended and the reason."""
+    return [
+        f"{names[place]}, seed {one.seed}: {one.status}: {one.reason}"
+        for place, runs in sorted(of_variant.items())
+        for one in runs
+        if one.status != "done"
+    ]
+
+
 def environments(runs: pd.DataFrame) -> Sequence[str]:
     """The versions and machines that the runs were made with."""
     return [str(one) for one in runs["environment"].drop_duplicates()]

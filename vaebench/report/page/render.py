@@ -21,7 +21,7 @@ from vaebench.report.page.charts import CONFIG, bundle, charts, other_charts
 from vaebench.report.page.companions import companions, refusals
 from vaebench.report.page.pictures import AT_ONCE, album
 from vaebench.report.page.points import PLACE, Points, points, variants
-from vaebench.report.page.provenance import environments, made, members
+from vaebench.report.page.provenance import environments, lost, made, members
 from vaebench.report.page.rankings import rankings
 from vaebench.report.standings import KEYS
 
@@ -71,10 +71,13 @@ def render(evidence: Evidence) -> str:
                 {space: run.config for space, run in evidence.firsts.items()}, evidence.titles
             ),
             members=of_variant,
-            refused=refusals(
-                results.trials(evidence.folder),
-                results.rows_beside(evidence.folder, results.GRADIENTS),
-            ),
+            refused=[
+                *lost(of_variant, lines["name"].to_dict()),
+                *refusals(
+                    results.trials(evidence.folder),
+                    results.rows_beside(evidence.folder, results.GRADIENTS),
+                ),
+            ],
             environments=environments(evidence.runs),
             command=evidence.command,
             titles=evidence.titles,
