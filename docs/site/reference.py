@@ -22,9 +22,13 @@ STUDIES = ("digits", "objectives", "shapes")
 NUMBER = re.compile(r"(<!--= (.*?) -->)(.*?)(<!--/-->)", re.DOTALL)
 BETWEEN_PARTS = re.compile(r", (?![^()]*\))")
 NOTE = (
-    "± is half of the 95% interval over seeds. Only lines of one study and likelihood are compared."
+    "± is half of the 95% interval over seeds. Only lines of one study and likelihood compare. "
+    "The step time is that of a training step over that of `elbo`, where the study has timings."
 )
-COLUMNS = ["study", "likelihood", "variant", "NLL (nats)", "ELBO (nats)", "rate (nats)", "rank"]
+COLUMNS = [
+    *("study", "likelihood", "variant"),
+    *("NLL (nats)", "ELBO (nats)", "rate (nats)", "rank", "step time"),
+]
 
 
 @functools.cache
@@ -90,6 +94,7 @@ def _line(study: str, row: dict[str, object], num_variants: int) -> list[str]:
         _with_interval(row, "elbo"),
         _with_interval(row, "rate"),
         f"{row['rank']:.0f} of {num_variants}",
+        f"{row['step_time_ratio_mean']:.2f}" if "step_time_ratio_mean" in row else "",
     ]
 
 
