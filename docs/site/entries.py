@@ -154,7 +154,7 @@ def _facts(kind: Kind, entry: Any, row: Mapping[str, str]) -> Iterator[tuple[str
     """What the entry declares, and where it is from."""
     yield "from", markdown(entry.source)
     for name, value in row.items():
-        if name == "K > 1":
+        if name == "several samples":
             yield "more than one sample", markdown(_of_samples(value))
         elif name not in OF_THE_CATALOGUE and value:
             yield name, markdown(value)
@@ -169,7 +169,7 @@ def _facts(kind: Kind, entry: Any, row: Mapping[str, str]) -> Iterator[tuple[str
 
 
 def _of_samples(value: str) -> str:
-    """What the catalogue says of K > 1, in a sentence."""
+    """What the catalogue says of several samples, in a sentence."""
     if value == "free":
         return "less noise, the same bound"
     other = value.removeprefix("else ")
