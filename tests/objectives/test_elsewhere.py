@@ -133,6 +133,27 @@ def test_the_estimator_is_refused_samples_that_were_not_decoded(tensors):
         vb.loss("dreg", **terms | {"z": flat.view(K, B, D)})
 
 
+class Together(torch.autograd.Function):
+    """z and log p(x|z) out of one node of the graph, as a compiled step gives them."""
+
+    @staticmethod
+    def forward(ctx, z):
+        return z.clone(), -0.5 * z.square().sum(-1)
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        return gradients[0]
+
+
+def test_samples_and_likelihoods_out_of_one_node_are_refused_too(tensors):
+    mu, log_var, _ = tensors
+    q = Normal(mu, log_var.exp())
+    z, log_px_z = Together.apply(q.rsample((K,)))
+    with pytest.raises(InputError, match="compile encoder and decoder apart"):
+        vb.loss("dreg", q=q, log_px_z=log_px_z, z=z)
+    assert vb.loss("elbo_stl", q=q, log_px_z=log_px_z, z=z).isfinite()
+
+
 WRONG = [
     ({"z": lambda t: t["z"].detach()}, "use q.rsample"),
     ({"log_px_z": lambda t: t["log_px_z"][..., None]}, r"summed over pixels.*got \(4, 5, 1\)"),

@@ -95,7 +95,7 @@ class GivenTerms(Terms):
             raise InputError(
                 "log_px_z must be computed from the very tensor that is given as z, as this "
                 "estimator weighs the gradient on its way through it; it is not: decode z itself, "
-                "and reshape within the decoder, not before"
+                "reshape within the decoder, not before, and compile encoder and decoder apart"
             )
         return self.samples
 
@@ -221,18 +221,22 @@ def fresh_noise() -> Noise:
 
 
 def _is_from(result: Tensor, source: Tensor) -> bool:
-    """Whether the gradient of a tensor goes through another on its way."""
+    """Whether the gradient of a tensor goes through another on its way.
+
+    That both come out of one node of the graph, as of one compiled function, does not make it so.
+    """
     if result is source or not source.requires_grad:
         return True
-    wanted = get_gradient_edge(source).node
+    edge = get_gradient_edge(source)
+    wanted = edge.node, edge.output_nr
     seen: set[Node] = set()
     waiting = [result.grad_fn]
     while waiting:
         node = waiting.pop()
-        if node is wanted:
-            return True
         if node is None or node in seen:
             continue
         seen.add(node)
+        if wanted in node.next_functions:
+            return True
         waiting += [following for following, _ in node.next_functions]
     return False
