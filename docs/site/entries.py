@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from docs.site.equalities import OF_VALUES, equalities
 from docs.site.reference import results_of
 from vaebench.core.hyper import Hyper, Setting
 from vaebench.core.registry import Registry
@@ -142,8 +143,11 @@ def _sections(kind: Kind, entry: Any, row: Mapping[str, str]) -> Iterator[str]:
     yield f"## Facts\n\n{_table(['fact', 'value'], _facts(kind, entry, row))}"
     if entry.hyper:
         yield f"## Hyperparameters\n\n{_hyperparameters(entry.hyper)}"
-    if equals := [*_equalities(kind, entry)]:
-        yield "## What it equals\n\n" + "\n".join(f"- {line}" for line in equals)
+    if equals := [*equalities(kind.registry, entry)]:
+        yield "## What it equals"
+        if isinstance(entry, Objective):
+            yield OF_VALUES
+        yield "\n".join(f"- {line}" for line in equals)
     if results := results_of(kind.plural, entry.name):
         yield f"## In the reference results\n\n{results}"
     yield f"## In a study\n\n```toml\n[base]\n{_setting(kind, entry)}\n```"
@@ -216,34 +220,6 @@ def _searched(setting: Setting) -> str:
 
 def _shown(value: float | str | bool) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).lower()
-
-
-def _equalities(kind: Kind, entry: Any) -> Iterator[str]:
-    """Identities that `vaebench certify` checks, and limits that a test proves."""
-    if isinstance(entry, Objective):
-        for same in entry.same_as:
-            conditions = [f"{n} = {v:g}" for n, v in same.at.items()]
-            conditions += [f"K = {same.num_samples}"] if same.num_samples else []
-            conditions += ["its state is where a run starts"] if entry.state else []
-            other_at = ", ".join(f"{n} = {v:g}" for n, v in same.other_at.items())
-            yield "".join(
-                [
-                    f"{_link(same.other)}{f' at {other_at}' if other_at else ''}",
-                    f", where {', '.join(conditions)}" if conditions else "",
-                    "" if same.exact else ", in expectation",
-                ]
-            )
-        for side, gradient in entry.gradient_of.items():
-            at = ", ".join(f"{n} = {v:g}" for n, v in gradient.other_at.items())
-            grows = ", as K grows" if gradient.other == entry.name else ""
-            of = "the bound" if grows else f"{_link(gradient.other)}{f' at {at}' if at else ''}"
-            yield f"its {side}'s gradient is, in expectation, that of {of}{grows}"
-    for limit in entry.about.limits:
-        yield f"{_link(limit.other)}, where {markdown(limit.when)}"
-
-
-def _link(name: str) -> str:
-    return f"[{name}]({name}.md)"
 
 
 def _setting(kind: Kind, entry: Any) -> str:

@@ -15,7 +15,7 @@ pytest.importorskip("hatchling", reason="packages are built by hatchling, which 
 pytestmark = pytest.mark.slow
 
 PACKAGE = ROOT / "vaebench"
-SHIPPED = {".py", ".c", ".h", ".hpp", ".typed", ".md", ".html", ".css", ".js"}
+SHIPPED = {".py", ".toml", ".c", ".h", ".hpp", ".typed", ".md", ".html", ".css", ".js"}
 STUDY = """
 name = "two_steps"
 [base]
