@@ -5,12 +5,15 @@ import pytest
 import torch
 
 import vaebench as vb
+from tests.support.networks import plain, registered
 from tests.support.runs import tiny
 from vaebench import results
 from vaebench.config.study import resolve
 from vaebench.core.errors import InputError
+from vaebench.models import MODELS
 from vaebench.running.harness import train_all
 
+__all__ = ["registered"]
 N, P, D = 40, 6, 2
 
 
@@ -176,6 +179,18 @@ def test_codes_and_dimensions_that_do_not_fit_are_refused(model, x_test):
         model.traverse(x_test, [0.0], [2])
     with pytest.raises(InputError, match=r"needs x in \{0, 1\}; what is given has other values"):
         model.encode(x_test * 0.5)
+
+
+def test_a_network_of_the_users_must_be_known_again(registered, monkeypatch, tmp_path):
+    registered(plain)
+    only = {"num_samples": 5, "gradings": ["likelihood"]}
+    config = tiny(model={"name": "plain", "latent_dim": 2}, evaluate=only)
+    train_all(resolve([config]), tmp_path, "s", executor="inline")
+    x = torch.zeros(3, 8, 8)
+    assert vb.load_model(tmp_path, "seed=0").reconstruct(x).shape == x.shape
+    monkeypatch.delitem(MODELS._entries, "plain")
+    with pytest.raises(InputError, match=r"plugins=\['FILE.py'\]: unknown model 'plain'"):
+        vb.load_model(tmp_path, "seed=0")
 
 
 def test_without_weights_it_says_what_to_do(folder, tmp_path):

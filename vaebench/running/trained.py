@@ -198,7 +198,15 @@ def load_model(
     """
     load_plugins(plugins)
     record = recorded_run(Path(folder), run)
-    config = configured(Path(folder), record)
+    try:
+        config = configured(Path(folder), record)
+    except InputError as error:
+        if not record.config.get("plugin") or plugins:
+            raise
+        raise InputError(
+            f"run {record.run} was made with files of your own, which must be given again as "
+            f"plugins=['FILE.py']: {error}"
+        ) from error
     model = restored(Path(folder), [record], [config]).requires_grad_(False)
     return TrainedModel(record.run, config, model, load_data(config.data))
 
