@@ -118,7 +118,7 @@ def export(
         check(page, weights, trained)
     target = Path(out)
     results.writable(target)
-    results.write_atomically(target / "weights.safetensors", save(weights))
+    results.write_atomically(target / "weights.safetensors", save(weights, {"format": "pt"}))
     results.write_atomically(target / "model.json", results.encoded(meaning(trained, record)))
     results.write_atomically(target / "model.py", page.encode())
     return target
