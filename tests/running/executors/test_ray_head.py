@@ -1,5 +1,6 @@
 """Joining a Ray cluster: its address, its size, and the environment of its workers."""
 
+import contextlib
 import socket
 import sys
 import threading
@@ -9,6 +10,15 @@ import pytest
 from vaebench.core.errors import InputError
 from vaebench.running.executors import ray_head
 from vaebench.running.executors.local import SETTINGS
+from vaebench.running.executors.ray_greeting import (
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    NO_RAY,
+    Frame,
+    check_ray,
+)
+from vaebench.running.executors.ray_greeting import SETTINGS as SETTINGS_FRAME
 
 
 @pytest.mark.parametrize("has_cluster", [True, False])
@@ -37,14 +47,18 @@ def test_the_environment_of_a_worker_is_that_of_a_local_one(fake_ray, monkeypatc
     assert not {"PATH", "HOME", "RAY_ADDRESS"} & sent.keys(), "they are the node's own"
 
 
-@pytest.fixture(params=["nobody", "a web server", "one who says nothing"])
+@pytest.fixture(params=["nobody", "a web server", "a server of HTTP/2", "one who says nothing"])
 def no_ray(request):
     """The address of what is no Ray, with what is said of it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         if request.param == "a web server":
             threading.Thread(target=refuse, args=(server,), daemon=True).start()
-            yield address, "what listens there is no Ray head"
+            yield address, NO_RAY
+        elif request.param == "a server of HTTP/2":
+            not_found = Frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x8d")
+            threading.Thread(target=reply, args=(server, not_found), daemon=True).start()
+            yield address, NO_RAY
         elif request.param == "one who says nothing":
             yield address, "timed out"
         else:
@@ -57,6 +71,28 @@ def refuse(server):
     with connection:
         connection.recv(100)
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def reply(server, frame):
+    """Greet as HTTP/2 does, and answer one request with a frame."""
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(100)
+        connection.sendall(bytes(Frame(SETTINGS_FRAME, 0, 0, b"")) + bytes(frame))
+        connection.recv(1000)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_ray"), [(b"\x010", True), (b"\x0216", True), (b"\x0212", False)]
+)
+def test_a_server_of_grpc_is_a_ray_head_where_it_knows_its_method(status, is_ray):
+    """Done; a token is asked for; an unknown method."""
+    ended = Frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x88@\x0bgrpc-status" + status)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=reply, args=(server, ended), daemon=True).start()
+        refusal = contextlib.nullcontext() if is_ray else pytest.raises(OSError, match=NO_RAY)
+        with refusal:
+            check_ray(f"127.0.0.1:{server.getsockname()[1]}", 5.0)
 
 
 @pytest.mark.parametrize("by", ["option", "variable", "the cluster started last"])
@@ -77,7 +113,7 @@ def test_an_address_where_no_ray_answers_is_a_mistake_in_one_line(
 
 
 def test_an_address_is_given_up_within_ten_seconds():
-    assert 2 * ray_head.REACH_S < 10, "to connect, and to hear an answer"
+    assert 3 * ray_head.REACH_S < 10, "to connect, to be greeted, and to hear an answer"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from typing import Any
 
 from vaebench.core.errors import InputError, first_line
 from vaebench.running.executors.local import SETTINGS
+from vaebench.running.executors.ray_greeting import answers, check_ray
 
-REACH_S = 4.0
-"""Seconds in which a cluster's head must take a connection, and as many to answer."""
+REACH_S = 3.0
+"""Seconds in which a cluster's head must take a connection; as many to greet, and to answer."""
 
 
 LOOK_S = 1.0
@@ -32,11 +32,6 @@ PASSED_ON = ("VAEBENCH_", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "MALLOC_", "TORCH
 
 
 PASSED_ON_TOO = ("XDG_CACHE_HOME", "CC")
-
-
-GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-"""What begins an HTTP/2 connection (RFC 9113, 3.4), over which a Ray head speaks; its answer begins
-with a frame of the same type, 4."""
 
 
 def joined(address: str, num_cpus: int) -> Any:
@@ -116,15 +111,6 @@ class Head:
                 ) from error
 
 
-def answers(address: str, seconds: float) -> None:
-    """Raises OSError where no Ray head answers at HOST:PORT."""
-    host, _, port = address.rpartition(":")
-    with socket.create_connection((host.strip("[]"), int(port)), seconds) as connection:
-        connection.sendall(GREETING)
-        if connection.recv(9)[3:4] != GREETING[-6:-5]:
-            raise OSError("what listens there is no Ray head")
-
-
 def _check_address(address: str) -> None:
     """Raises InputError where no Ray answers; Ray itself would try for minutes."""
     if "://" in address:
@@ -136,7 +122,7 @@ def _check_address(address: str) -> None:
     if ":" not in address:
         return  # "auto", "local", or nothing: Ray looks for itself
     try:
-        answers(address, REACH_S)
+        check_ray(address, REACH_S)
     except (OSError, ValueError, OverflowError) as error:
         raise InputError(
             f"a Ray cluster must answer at {address!r}; {error}: start it, correct --ray-address "
