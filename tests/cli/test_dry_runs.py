@@ -36,35 +36,35 @@ def test_what_would_be_done_is_said_and_nothing_is_written(study):
 
 
 def test_figures_add_up_and_a_recorded_run_is_not_counted(study):
-    told = dry(study, "--workers", "1", "--compile", "never")
+    stated = dry(study, "--workers", "1", "--compile", "never")
     configs = expand(read(study))
-    assert {row["run"] for row in told["runs"]} == {config.id for config in configs}
-    assert {row["state"] for row in told["runs"]} == {"to train"}
-    of_stacks = [stack["core_seconds"] for stack in told["stacks"]]
-    assert told["seconds"] == told["core_seconds"] == pytest.approx(sum(of_stacks))
-    assert told["memory_bytes"] == max(stack["memory_bytes"] for stack in told["stacks"])
+    assert {row["run"] for row in stated["runs"]} == {config.id for config in configs}
+    assert {row["state"] for row in stated["runs"]} == {"to train"}
+    of_stacks = [stack["core_seconds"] for stack in stated["stacks"]]
+    assert stated["seconds"] == stated["core_seconds"] == pytest.approx(sum(of_stacks))
+    assert stated["memory_bytes"] == max(stack["memory_bytes"] for stack in stated["stacks"])
     train_all(configs[:1], study.parent / "out", "tiny", executor="inline")
     again = dry(study, "--workers", "1", "--compile", "never")
     assert [row["state"] for row in again["runs"]].count("done") == 1
     assert sum(stack["runs"] for stack in again["stacks"]) == 3
-    assert again["core_seconds"] < told["core_seconds"]
-    assert again["disk_bytes"] == pytest.approx(told["disk_bytes"] * 3 / 4)
+    assert again["core_seconds"] < stated["core_seconds"]
+    assert again["disk_bytes"] == pytest.approx(stated["disk_bytes"] * 3 / 4)
 
 
 def test_graphs_that_are_not_on_disk_cost_their_compilation(study, monkeypatch):
     monkeypatch.setattr("vaebench.running.schedule.graphs_on_disk", lambda kinds: set())
     monkeypatch.setattr("vaebench.training.stepping.compiled.problem", lambda: "")
-    told = dry(study, "--compile", "always", "--workers", "1")
-    assert told["num_graphs"] == 2
-    of_stacks = sum(stack["core_seconds"] for stack in told["stacks"])
-    assert told["core_seconds"] == pytest.approx(of_stacks + 2 * COMPILING_S)
+    stated = dry(study, "--compile", "always", "--workers", "1")
+    assert stated["num_graphs"] == 2
+    of_stacks = sum(stack["core_seconds"] for stack in stated["stacks"])
+    assert stated["core_seconds"] == pytest.approx(of_stacks + 2 * COMPILING_S)
 
 
 def test_refusals_are_listed_with_their_reasons_and_give_the_status_of_the_study(study):
     axis = "axes.posterior=['diagonal_gaussian', 'categorical']"
-    told = dry(study, "--set", axis, status=2)
-    assert len(told["runs"]) == len(told["refused"]) == 4
-    for refused in told["refused"]:
+    stated = dry(study, "--set", axis, status=2)
+    assert len(stated["runs"]) == len(stated["refused"]) == 4
+    for refused in stated["refused"]:
         assert refused["settings"]["posterior"] == "categorical"
         assert "posterior" in refused["reason"]
     said = call("run", study, "--dry-run", "--set", axis)
@@ -73,9 +73,32 @@ def test_refusals_are_listed_with_their_reasons_and_give_the_status_of_the_study
     assert "posterior=categorical" in said.stdout
 
 
+@pytest.mark.parametrize(
+    ("budget", "trials"),
+    [(["--trials", "3"], 3), (["--steps", "100"], 5), (["--decoder-evaluations", "385"], 2)],
+)
+def test_a_sweep_is_foretold_by_its_trials(study, budget, trials):
+    """A trial is two runs of twelve steps, each step of 16 decoder evaluations."""
+    pytest.importorskip("optuna")
+    options = ["--out", study.parent / "out", "--dry-run", "--compile", "never", *budget]
+    said = call("sweep", study, *options)
+    assert said.exit_code == 0, said.output
+    assert said.stdout.endswith("nothing was written\n")
+    stated = json.loads(call("sweep", study, *options, "--json").stdout)
+    assert [row["trials"] for row in stated["variants"]] == [trials] * 2
+    assert {row["searched"] for row in stated["variants"]} == {"train.learning_rate"}
+    first = stated["variants"][0]
+    one = dry(study, "--workers", "1", "--compile", "never")["stacks"][0]["core_seconds"]
+    assert first["core_seconds"] == pytest.approx(one * (trials + first["final_runs"] / 2))
+    assert stated["core_seconds"] == pytest.approx(
+        sum(r["core_seconds"] for r in stated["variants"])
+    )
+    assert [path.name for path in study.parent.iterdir()] == ["tiny.toml"]
+
+
 def test_a_gpu_is_not_foretold(study, monkeypatch):
-    monkeypatch.setattr(dry_runs, "_cost", lambda job: None)
-    told = dry(study)
-    assert told["seconds"] is told["memory_bytes"] is None
+    monkeypatch.setattr(dry_runs, "cost_here", lambda configs, stepping, device: None)
+    stated = dry(study)
+    assert stated["seconds"] is stated["memory_bytes"] is None
     said = call("run", study, "--out", study.parent / "out", "--dry-run").stdout
     assert "time and memory are not foretold" in said

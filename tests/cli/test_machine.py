@@ -49,11 +49,11 @@ def test_words_and_json_say_the_same(kept):
 def test_data_sets_are_where_they_are_found(kept, tmp_path, monkeypatch):
     (tmp_path / "mnist.npz").write_text("")
     monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path))
-    found = {line["name"]: line["found"] for line in stated()["data"]}
-    assert found["mnist"] == str(tmp_path / "mnist.npz")
-    assert found["digits"].endswith("digits.csv.gz")
-    assert found["shapes"] == "computed"
-    assert found["fashion_mnist"].startswith("not here: fetched at first use")
+    places = {line["name"]: line["found"] for line in stated()["data"]}
+    assert places["mnist"] == str(tmp_path / "mnist.npz")
+    assert places["digits"].endswith("digits.csv.gz")
+    assert places["shapes"] == "computed"
+    assert places["fashion_mnist"].startswith("not here: fetched at first use")
     monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path / "none"))
     (missing,) = (line for line in stated()["data"] if line["name"] == "mnist")
     assert missing["found"].startswith("no: $VAEBENCH_DATA must name the folder")

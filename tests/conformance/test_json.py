@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tests.support import ROOT
 from tests.support.runs import tiny
 from tests.test_cli import STUDY, call
 from vaebench.cli import main
@@ -27,12 +28,16 @@ EXAMPLES = {
     "gradients": [["STUDY", "--out", "NEW", "--samples", "1", "--replicas", "16", *ENOUGH[:4]]],
     "kernels": [[]],
     "run": [["STUDY", "--dry-run"], ["STUDY", "--out", "NEW", "--no-timings", *ENOUGH]],
-    "sweep": [["STUDY", "--out", "NEW", "--trials", "1", "--no-timings", *ENOUGH]],
+    "sweep": [
+        ["STUDY", "--dry-run", "--trials", "2"],
+        ["STUDY", "--out", "NEW", "--trials", "1", "--no-timings", *ENOUGH],
+    ],
     "reproduce": [["--list"]],
     "doctor": [[]],
 }
 """Arguments of each command that prints a table."""
 WITHOUT_TABLE = {"completion", "export", "export-model", "merge", "new"}
+PAGE = (ROOT / "docs" / "command-line.md").read_text()
 CALLS = [(name, arguments) for name, all_of in EXAMPLES.items() for arguments in all_of]
 
 
@@ -48,7 +53,9 @@ def folder(tmp_path_factory, tiny_data):
 def test_every_command_is_tried_or_prints_no_table():
     assert EXAMPLES.keys() | WITHOUT_TABLE == main.commands.keys()
     options = {name: command.params for name, command in main.commands.items()}
-    with_json = {name for name, own in options.items() if any("--json" in o.opts for o in own)}
+    with_json = {
+        name for name, params in options.items() if any("--json" in o.opts for o in params)
+    }
     assert with_json == EXAMPLES.keys()
 
 
@@ -71,6 +78,7 @@ def test_one_object_in_one_style_and_nothing_else(
     assert stated
     for name, part in stated.items():
         assert KEY.fullmatch(name)
+        assert command == "list" or f"`{name}`" in PAGE, "the page does not tell of it"
         assert_in_style(name, part)
 
 

@@ -35,6 +35,7 @@ SESSIONS = set(
 )
 RUN_BY = {
     "README.md": "project/test_readme.py",
+    "docs/command-line.md": "running/listeners/test_own.py",
     "docs/evaluation.md": "conformance/test_gradings.py",
     "docs/out-and-in.md": "project/test_out_and_in.py",
     "docs/own-data.md": "project/test_own_data.py",

@@ -13,6 +13,7 @@ from vaebench.core.shown import duration
 
 if TYPE_CHECKING:
     from vaebench.running.dry_run import DryRun
+    from vaebench.running.sweeps.dry_run import DryRun as SweepDryRun
 
 MIB = 2**20
 
@@ -32,6 +33,39 @@ def show_dry_run(dry: DryRun, as_json: bool) -> None:
             f"refused, and with them the study: mend or remove them"
         )
         sys.exit(2)
+
+
+def show_sweep(dry: SweepDryRun, as_json: bool) -> None:
+    """Print what a sweep would try, and what that costs."""
+    from vaebench.running.dry_run import ESTIMATE
+
+    rows, seconds = [search.row for search in dry.searches], dry.core_seconds
+    if as_json:
+        print_json(folder=dry.folder, variants=rows, core_seconds=seconds)
+        return
+    print_table(f"searches, {dry.amount} each", [_search_line(row) for row in rows])
+    ways = {(row["way"], row["why"]) for row in rows}
+    print_lines(f"{way}: {why}" for way, why in sorted(ways))
+    if seconds is None:
+        print_line("time is not foretold: on a GPU, or where no step can be counted here")
+    else:
+        print_line(f"estimated: {duration(seconds)} of one core, where no trial ends early")
+        print_line(ESTIMATE)
+    print_line("nothing was written")
+
+
+def _search_line(row: dict[str, Any]) -> dict[str, str]:
+    """A search as people read it."""
+    seconds = row["core_seconds"]
+    return {
+        "variant": row["variant"],
+        "searched": row["searched"] or "nothing",
+        "trials": str(row["trials"]),
+        "runs of each": str(row["runs_of_a_trial"]),
+        "final runs": str(row["final_runs"]),
+        "way": row["way"],
+        "one core": "" if seconds is None else duration(seconds),
+    }
 
 
 def _print_json(dry: DryRun) -> None:

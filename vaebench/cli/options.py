@@ -53,6 +53,14 @@ def plugin_option(command: Any) -> Any:
     )(command)
 
 
+def dry_run_option(command: Any) -> Any:
+    return click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Say what would be trained, how, and about how long it takes; write nothing.",
+    )(command)
+
+
 def json_option(command: Any) -> Any:
     """--json, which the command takes as `as_json`."""
     return click.option(

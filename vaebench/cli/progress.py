@@ -48,9 +48,10 @@ class Course:
     def times(self, now: float) -> str:
         """The time so far, and about how much is left, as the work has gone so far."""
         elapsed, share = now - self.start, self.share
+        so_far = duration(round(elapsed))
         if not share or share >= 1.0:
-            return duration(elapsed)
-        return f"{duration(elapsed)}, about {duration(elapsed * (1 - share) / share)} left"
+            return so_far
+        return f"{so_far}, about {duration(max(1, round(elapsed * (1 - share) / share)))} left"
 
     def lines(self) -> list[str]:
         """What stands in the block below the bar."""

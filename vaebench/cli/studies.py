@@ -14,6 +14,7 @@ from vaebench.cli.dry_runs import show_dry_run
 from vaebench.cli.group import main
 from vaebench.cli.options import (
     PATH,
+    dry_run_option,
     json_option,
     plugin_option,
     quiet_option,
@@ -41,11 +42,7 @@ if TYPE_CHECKING:
     default=True,
     help="Whether a training step of each variant is timed once all are trained.",
 )
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Say what would be trained, how, and about how long it takes; write nothing.",
-)
+@dry_run_option
 @study_options
 @json_option
 def run(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vaebench.cli.as_json import print_json
+from vaebench.cli.dry_runs import show_sweep
 from vaebench.cli.group import main, one_line
-from vaebench.cli.options import PATH, json_option, study_options
+from vaebench.cli.options import PATH, dry_run_option, json_option, study_options
 from vaebench.cli.show import print_line, print_lines, print_table
 from vaebench.core.errors import InputError
 
@@ -63,6 +64,7 @@ OUTPUTS = ("trials.csv", "pareto.csv", "tuned.csv", "best.toml", "figures")
 @click.option(
     "--figures/--no-figures", default=True, help="Whether each search is drawn as figures."
 )
+@dry_run_option
 @study_options
 @json_option
 def sweep(
@@ -71,10 +73,11 @@ def sweep(
     out: Path | None,
     timings: bool,
     figures: bool,
+    dry_run: bool,
     overrides: tuple[str, ...],
+    cluster: Cluster,
     executor: str,
     workers: int | None,
-    cluster: Cluster,
     compiles: str,
     plugins: tuple[str, ...],
     listen: tuple[str, ...],
@@ -100,17 +103,22 @@ def sweep(
     load_plugins(plugins)
     read_study = read(study, overrides)
     folder = out or Path("results/runs") / read_study.name
+    most = budget_of(budget)
+    how: dict[str, Any] = {"executor": executor, "workers": workers, "compiles": compiles}
+    if dry_run:
+        from vaebench.running.sweeps.dry_run import dry_run as foretell
+
+        show_sweep(foretell(read_study, folder, most, plugins=plugins, **how), as_json)
+        return
     with audience_of(opened(listen)) as audience:
         trials = tune(
             read_study,
             folder,
-            budget_of(budget),
+            most,
             storage=storage,
-            executor=executor,
-            workers=workers,
             cluster=cluster,
             plugins=plugins,
-            compiles=compiles,
+            **how,
             timings=timings,
             figures=figures,
             progress=progress,

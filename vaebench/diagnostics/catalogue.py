@@ -19,6 +19,7 @@ from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES, Objective
 from vaebench.objectives.entry import Need
 from vaebench.running.executors import EXECUTORS
+from vaebench.running.listeners import LISTENERS
 
 Table = list[dict[str, str]]
 
@@ -96,6 +97,7 @@ def catalogue() -> dict[str, Table]:
         "executors": [
             {"name": name, "what": _summary(entry.perform)} for name, entry in EXECUTORS.items()
         ],
+        "listeners": [{"name": name, "what": _summary(entry)} for name, entry in LISTENERS.items()],
     }
 
 

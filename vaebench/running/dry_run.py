@@ -19,7 +19,12 @@ from vaebench.running.cluster import Cluster
 from vaebench.running.foretold import Cost, cost, makespan_s
 from vaebench.running.job import Job
 from vaebench.running.prepare import Prepared, prepared, settled
+from vaebench.training.stepping.ways import Stepping
 
+ESTIMATE = (
+    "an estimate from counted operations, right to a factor of two on the machine of "
+    "results/reference/compiling: training, compiling and the samples of the NLL"
+)
 TO_TRAIN = "to train"
 """The state of a run that is left; that of another is how it is recorded."""
 
@@ -138,16 +143,20 @@ def dry_run(
         plugins=plugins,
         compiles=compiles,
     )
-    stacks = [Stack(job, _cost(job)) for job in work.jobs if job.graph_of is None]
+    stacks = [
+        Stack(job, cost_here(job.configs, job.stepping, job.device))
+        for job in work.jobs
+        if job.graph_of is None
+    ]
     return DryRun(folder, configs, refused, recorded, work, stacks, num_bytes(pending))
 
 
-def _cost(job: Job) -> Cost | None:
-    """What a stack costs; None on a GPU, and where no step of it can be counted."""
-    if job.device != "cpu":
+def cost_here(configs: Sequence[RunConfig], stepping: Stepping, device: str) -> Cost | None:
+    """What runs cost side by side; None on a GPU, and where no step of theirs can be counted."""
+    if device != "cpu":
         return None
     try:
-        return cost(job.configs, job.stepping)
+        return cost(configs, stepping)
     except Exception:  # what keeps a step from being taken is the worker's to record
         return None
 
@@ -167,11 +176,7 @@ def in_words(dry: DryRun) -> Iterator[str]:
             f"estimated: {duration(dry.seconds)}, {duration(dry.core_seconds)} of one core "
             f"in all, {_mib(dry.memory_bytes)} of memory at once, {_mib(dry.disk_bytes)} on disk"
         )
-        yield (
-            "an estimate from counted operations, right to a factor of two on the machine of "
-            "results/reference/compiling: training, compiling and the samples of the NLL; other "
-            "gradings and the timing pass are not in it"
-        )
+        yield f"{ESTIMATE}; other gradings and the timing pass are not in it"
 
 
 def _mib(num: int) -> str:

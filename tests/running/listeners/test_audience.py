@@ -42,7 +42,7 @@ class Broken(Notes):
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory, tiny_data):
+def notes_and_folder(tmp_path_factory, tiny_data):
     """What a listener hears of two runs, beside one that raises; and the folder of the runs."""
     out, notes = tmp_path_factory.mktemp("out"), Notes()
     configs = resolve([tiny(tiny_data, seed=seed) for seed in range(2)])
@@ -52,8 +52,8 @@ def told(tmp_path_factory, tiny_data):
     return notes, out, said
 
 
-def test_a_listener_hears_each_run_from_its_start_to_its_record(told):
-    notes, out, _ = told
+def test_a_listener_hears_each_run_from_its_start_to_its_record(notes_and_folder):
+    notes, out, _ = notes_and_folder
     for record in results.records(out):
         kinds = [kind for kind, run in notes.heard if run == record.run]
         assert kinds == ["started", *["point"] * len(record.curves["step"]), "recorded"]
@@ -63,8 +63,8 @@ def test_a_listener_hears_each_run_from_its_start_to_its_record(told):
     assert notes.heard[-1] == ("closed", "")
 
 
-def test_one_that_raises_is_said_once_and_left_out_and_the_runs_are_done(told):
-    _, out, said = told
+def test_one_that_raises_is_said_once_and_left_out_and_the_runs_are_done(notes_and_folder):
+    _, out, said = notes_and_folder
     (warning,) = said
     assert issubclass(warning.category, InputWarning)
     assert str(warning.message) == (

@@ -35,7 +35,12 @@ class Steppings:
         known = self.stored.user_attrs.get(name)
         if known is not None:
             return Stepping(*known)
-        study = Study(runs, default_device(), CORES, self.num_trials, counts_disk=False)
-        chosen = COMPILE[self.compiles](study, ())[runs[0].stack_key]
-        self.stored.set_user_attr(name, [chosen.way, chosen.why, chosen.kind])
-        return chosen
+        stepping = chosen(runs, self.compiles, self.num_trials)
+        self.stored.set_user_attr(name, [stepping.way, stepping.why, stepping.kind])
+        return stepping
+
+
+def chosen(runs: Sequence[RunConfig], compiles: str, num_trials: float) -> Stepping:
+    """The way of runs that can be stacked, in a search of about so many trials."""
+    study = Study(runs, default_device(), CORES, num_trials, counts_disk=False)
+    return COMPILE[compiles](study, ())[runs[0].stack_key]
