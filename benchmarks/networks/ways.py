@@ -52,11 +52,12 @@ def pass_of(case: Case, num_runs: int, at_once: bool) -> Callable[[], None]:
 def measured(case: Case, num_runs: int, seconds: float, num_rounds: int) -> list[float]:
     """At once and one after another: milliseconds for each run."""
     ways = [pass_of(case, num_runs, at_once) for at_once in (True, False)]
-    rounds = [[_milliseconds(way, seconds) / num_runs for way in ways] for _ in range(num_rounds)]
+    rounds = [[milliseconds(way, seconds) / num_runs for way in ways] for _ in range(num_rounds)]
     return [statistics.median(times) for times in zip(*rounds[1:], strict=True)]
 
 
-def _milliseconds(take: Callable[[], None], seconds: float) -> float:
+def milliseconds(take: Callable[[], object], seconds: float) -> float:
+    """For one call, over about so many seconds."""
     start, number = time.perf_counter(), 0
     while (spent := time.perf_counter() - start) < seconds:
         take()

@@ -10,7 +10,6 @@ from vaebench.results import records
 CLAIM = """
 title = "tiny"
 source = "made up"
-hub = "none"
 differs = ["it is not trained to the end"]
 
 [study.base]

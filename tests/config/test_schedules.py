@@ -223,7 +223,16 @@ FALLING = {"name": "cosine", "start": 3e-3, "stop": 1e-4}
     [
         ("cosin", "did you mean 'cosine'"),
         ({"name": "cosine", "begin": 1.0}, "no hyperparameter 'begin'"),
-        ({"name": "linear", "start": -1.0}, r"train.learning_rate must be finite, in \[0, inf\]"),
+        (
+            {"name": "linear", "start": -1.0, "stop": 0.1},
+            r"train.learning_rate must be finite, in \[0, inf\]",
+        ),
+        ("linear", "must have both ends; schedule 'linear' goes to a weight of 1"),
+        (
+            {"name": "linear", "start": 1e-5},
+            r"both ends; .* give start and stop, as in \{na",
+        ),
+        ({"name": "sigmoid", "start": 0.0}, "must have both ends; schedule 'sigmoid'"),
         (0.0, "Expected 'float' > 0.0 - at 'train.learning_rate'; got 0"),
         ([1e-3, 1e-4], r'several values are an axis: \[axes\] "train.learning_rate"'),
     ],

@@ -165,6 +165,10 @@ def one_layer_and_diagonal():
     return drawn(posterior("hierarchical", MEANS_AND_LOG_VARS, ONE_LAYER)), diagonal()
 
 
+def one_rung_and_diagonal():
+    return drawn(posterior("ladder", MEANS_AND_LOG_VARS, ONE_LAYER)), diagonal()
+
+
 def one_layer_and_standard():
     return log_pz("hierarchical", layers=ONE_LAYER), log_pz("standard_normal")
 
@@ -228,6 +232,7 @@ PROOFS = {
     ("planar_flow", "diagonal_gaussian"): (planar_and_diagonal, EXACT),
     ("iaf", "diagonal_gaussian"): (iaf_and_diagonal, EXACT),
     ("hierarchical", "diagonal_gaussian"): (one_layer_and_diagonal, EXACT),
+    ("ladder", "diagonal_gaussian"): (one_rung_and_diagonal, EXACT),
     ("hierarchical", "standard_normal"): (one_layer_and_standard, EXACT),
     ("gumbel_softmax", "categorical"): (gumbel_softmax_and_categorical, EXACT),
     ("mixture_of_gaussians", "standard_normal"): (mixture_and_standard_normal, EXACT),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.support.graphs import Interpreted, history
+from tests.support.networks import OF_USERS, registered  # noqa: F401  # a fixture
 from tests.support.runs import pairs, run_config, sampled, small, steps_of
 from vaebench.config.build import build_stack, load_data, streams
 from vaebench.evaluation.likelihood.bounds import bounds
@@ -147,6 +148,25 @@ def test_parameters_gradients_and_moments_are_float32():
     for parameter in model.parameters():
         assert parameter.dtype == parameter.grad.dtype == torch.float32
     assert {t.dtype for t in (*moments.first, *moments.second)} == {torch.float32}
+
+
+@pytest.mark.parametrize("num_runs", [2, 5])
+@pytest.mark.parametrize("name", ["plain", "normed", "dropping", "convolving"])
+def test_a_users_network_multiplies_in_the_precision_that_is_set(registered, name, num_runs):  # noqa: F811
+    """Run after run, at once, alone, and as a graph; its weights and grades are in float32."""
+    registered(OF_USERS[name])
+    more = {"model": {"name": name, "latent_dim": 2}, "num_samples": 1}
+    exact, rounded = (
+        history(configs_of(p, num_runs, **more), eager, torch.float32)
+        for p in ("float32", "bfloat16")
+    )
+    assert not torch.allclose(exact.losses, rounded.losses, rtol=1e-6, atol=0.0)
+    torch.testing.assert_close(exact.losses, rounded.losses, rtol=0.05, atol=0.05)
+    alone = history(configs_of("bfloat16", 1, **more), eager, torch.float32)
+    torch.testing.assert_close(alone.losses, rounded.losses[:, :1], **CLOSE)
+    graph = history(configs_of("bfloat16", num_runs, **more), Interpreted, torch.float32)
+    torch.testing.assert_close(graph.losses, rounded.losses, **CLOSE)
+    assert torch.bfloat16 not in {t.dtype for t in rounded.tensors.values()}
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -4,6 +4,7 @@ import pytest
 
 from vaebench.core.errors import InputError
 from vaebench.reproduction import Verdict, read_claim, reproduce
+from vaebench.reproduction.attempt import _on_the_hub
 
 CLAIM = """
 title = "t"
@@ -66,3 +67,9 @@ def test_a_scale_that_a_claim_has_not_is_refused_before_anything_is_written(clai
     with pytest.raises(InputError, match="has full alone"):
         reproduce(read_claim(str(claim)), "cpu", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_data_have_the_name_of_the_hub_where_they_are_its_own():
+    names = {("sigma-vae", "full"): "ylecun/mnist", ("sigma-vae", "cpu"): ""}
+    for (name, scale), expected in names.items():
+        assert _on_the_hub(read_claim(name), scale) == expected

@@ -56,9 +56,10 @@ def test_eval_results_are_yaml_of_what_was_obtained():
     assert entry["notes"] == f"it's: equal: reproduced, published 86.76. {NASTY}"
 
 
-def test_eval_results_without_figures_are_an_empty_list():
-    yaml = pytest.importorskip("yaml")
-    assert yaml.safe_load(eval_results(tried(outcomes=tried().outcomes[1:]))) == []
+@pytest.mark.parametrize("more", [{"hub": ""}, {"outcomes": tried().outcomes[1:]}])
+def test_without_a_figure_or_a_name_on_the_hub_there_are_no_eval_results(tmp_path, more):
+    assert len(write_files(tmp_path, tried(**more))) == 2
+    assert not (tmp_path / ".eval_results").exists()
 
 
 @pytest.mark.parametrize("verdict", Verdict)

@@ -66,7 +66,7 @@ def _keyed(entry: dict[str, str]) -> dict[str, str]:
     "--posterior",
     metavar="NAME",
     shell_complete=names_of("posteriors"),
-    help="Check objectives with this posterior alone, such as hierarchical.",
+    help="Check objectives with this posterior of layers alone: hierarchical, ladder.",
 )
 @json_option
 @plugin_option

@@ -56,8 +56,8 @@ def reproduce(
 
     What the claim needs is trained, and judged by the claim's own protocol. NAME is one of --list,
     or the path of a claim of your own. What OUT holds is not trained again. OUT gets verdict.json,
-    badge.svg and .eval_results/NAME.yaml. Exit status: 0 reproduced, 1 not reproduced or not
-    comparable.
+    badge.svg and, as the hub of Hugging Face has them, .eval_results/NAME.yaml. Exit status: 0
+    reproduced, 1 not reproduced or not comparable.
     """
     if lists:
         _list(as_json)

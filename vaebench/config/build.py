@@ -14,6 +14,7 @@ from vaebench.data import PARTS, Dataset, load
 from vaebench.evaluation import Graded, Subject
 from vaebench.models import MODELS, VAE, Family, ImageShape, build
 from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.likelihoods.counts import library_size
 from vaebench.models.networks import trial
 from vaebench.models.networks.between import sizes_between
 from vaebench.models.posteriors import POSTERIORS
@@ -60,7 +61,8 @@ def outputs_at_mean(config: RunConfig, dataset: Dataset) -> Tensor | None:
     """The decoder's numbers [n P] at which p(x|z) has the mean of the training images; None where
     the run's model does not start there.
 
-    Of images that are binarised anew in each epoch it is the mean of their intensities.
+    Of images that are binarised anew in each epoch it is the mean of their intensities; of counts
+    whose library sizes are known, what these multiply.
     """
     if not MODELS[config.model.name].starts_at_data(config.model.hyper):
         return None
@@ -68,8 +70,11 @@ def outputs_at_mean(config: RunConfig, dataset: Dataset) -> Tensor | None:
     assert outputs_at is not None, "the configuration allows likelihoods alone that declare it"
     drawn = dataset.binarisation == "dynamic"
     images = dataset.train.images if drawn else dataset.observations("train")
-    sums = torch.stack([chunk.double().sum(0) for chunk in images.chunks()])
-    return outputs_at((sums.sum(0) / len(images)).float())
+    sums = torch.stack([chunk.double().sum(0) for chunk in images.chunks()]).sum(0)
+    num = float(len(images))
+    if dataset.by_library:
+        num = sum(float(library_size(chunk.double()).sum()) for chunk in images.chunks())
+    return outputs_at((sums / num).float())
 
 
 def family_of(config: RunConfig) -> Family:

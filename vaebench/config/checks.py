@@ -7,6 +7,7 @@ from typing import cast
 
 from vaebench.config.compatibility import refusal
 from vaebench.config.run_config import RunConfig
+from vaebench.config.schedules import SCHEDULES
 from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig
 from vaebench.core.errors import InputError
 from vaebench.models import MODELS
@@ -41,6 +42,19 @@ def check_no_schedule(kind: str, choice: Choice) -> None:
                 f"{kind} {choice.name!r}: {name} must be a number, it has no schedule; "
                 f"got {str(value)!r}"
             )
+
+
+def check_ends(rate: Choice) -> None:
+    """Raises InputError for a learning rate that would go to 1, where a schedule of weights goes
+    that is told of no end."""
+    declared = SCHEDULES[rate.name].hyper if rate.name in SCHEDULES else {}
+    ends = {name: declared[name].default for name in ("start", "stop") if name in declared}
+    if 1.0 in (default for name, default in ends.items() if name not in rate.hyper):
+        raise InputError(
+            f"train.learning_rate must have both ends; schedule {rate.name!r} goes to a weight of "
+            f"1 where it is not told: give start and stop, as in {{name = {rate.name!r}, start = "
+            f"0.0, stop = 1e-3}}"
+        )
 
 
 def check_combination(config: RunConfig, counts: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from vaebench.config.checks import (
     check_accumulation,
     check_batch,
     check_combination,
+    check_ends,
     check_no_schedule,
     check_observed,
     check_output_bias,
@@ -129,6 +130,8 @@ def completed(config: RunConfig) -> RunConfig:
 
 
 def _completed_training(train: TrainConfig) -> TrainConfig:
+    if isinstance(train.learning_rate, Choice):
+        check_ends(train.learning_rate)
     rate = _completed_value("train.learning_rate", train.learning_rate, LEARNING_RATE)
     return msgspec.structs.replace(train, learning_rate=rate)
 

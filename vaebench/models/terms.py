@@ -164,7 +164,15 @@ class Terms:
     def closed_form_kl(self) -> Tensor | None:
         """KL[q(z|x) || p(z)] [S, B], or None where there is no formula."""
         drawn = self.drawn.kl_to_standard_normal if _is_standard(self.prior) else None
+        if self.kl_of_layers is not None:
+            drawn = self.kl_of_layers.sum(0)
         return self.prior.kl(self.q) if drawn is None else drawn
+
+    @property
+    def kl_of_layers(self) -> Tensor | None:
+        """The KL of each layer [L, S, B], in closed form given the layer above and averaged over
+        samples of that; None where there is no formula."""
+        return self.drawn.kl_of_layers if self.prior.entry.layered else None
 
     @cached_property
     def kl_or_estimate(self) -> Tensor:

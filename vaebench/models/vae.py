@@ -60,11 +60,13 @@ class Family:
 
     def sizes(self, image_shape: ImageShape) -> Sizes:
         """What the networks between such images, its codes and its likelihood take and give."""
+        num_inputs = self.posterior.num_inputs(self.latent)
         return Sizes(
             image_shape,
-            self.posterior.num_inputs(self.latent),
+            num_inputs,
             self.num_decoded,
             self.likelihood.outputs_per_pixel,
+            means=num_inputs // 2 if self.posterior.conditionals else None,
         )
 
 

@@ -49,6 +49,12 @@ def gaussian_kl_per_dimension(mu: Tensor, log_var: Tensor) -> Tensor:
     return 0.5 * (mu.square() + torch.expm1(log_var) - log_var)
 
 
+def gaussian_kl_between(mu: Tensor, log_var: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL[N(mu, diag(exp(log_var))) || N(mean, diag(exp(log_variance)))]: [..., D] -> [...]."""
+    scaled = (mu - mean) * torch.exp(-0.5 * log_variance)
+    return gaussian_kl(scaled, log_var - log_variance)
+
+
 def log_mean_decay(t: Tensor) -> Tensor:
     """log((1 - exp(-t)) / t), the log of the mean of exp(-tu) over u in [0, 1]: t >= 0, same shape.
 

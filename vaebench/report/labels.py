@@ -53,9 +53,10 @@ def differing(part: pd.DataFrame) -> list[str]:
 
 
 def some_of(names: Sequence[str], most: int) -> str:
-    """The first `most` names, and how many more there are."""
+    """The first `most` names, and how many more there are; names with commas between semicolons."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+    between = "; " if any("," in name for name in names[:most]) else ", "
+    return f"{between.join(names[:most])}{more}"
 
 
 def _to_digits(value: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from vaebench import results
-from vaebench.config import digest
+from vaebench.config import digest, value_at
 from vaebench.config.study import Study, expand
 from vaebench.diagnostics.gradients import measure, plan, read_configs
 from vaebench.reproduction.claim import Claim, Gradients, ScaleName
@@ -98,9 +98,18 @@ def _lacking(statement: Kind, lacks: str) -> Outcome:
     )
 
 
+HUB = {"mnist": "ylecun/mnist"}
+"""Data sets by the names that the hub of Hugging Face has for them."""
+
+
+def _on_the_hub(claim: Claim, scale: ScaleName) -> str:
+    """The hub's name for the data of a claim; "" where it has none."""
+    return HUB.get(str(value_at(claim.study_at(scale).base, "data.name")), "")
+
+
 def _concluded(
     claim: Claim,
-    scale: str,
+    scale: ScaleName,
     outcomes: Sequence[Outcome],
     evidence: Evidence = NO_EVIDENCE,
     out: Path | None = None,
@@ -114,7 +123,7 @@ def _concluded(
         outcomes=tuple(outcomes),
         source=claim.source,
         differs=claim.differs,
-        hub=claim.hub,
+        hub=_on_the_hub(claim, scale),
         runs=tuple(record.run for record in evidence.records),
         wall_s=took.get("wall_s", 0.0),
         processor_s=took.get("processor_s", 0.0),

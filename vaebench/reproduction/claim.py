@@ -58,8 +58,6 @@ class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the suite would need to run it at all; "" where it can."""
     needs: str = ""
     """What `full` needs beside time."""
-    hub: str = ""
-    """The data set's name on the Hugging Face hub."""
     name: str = ""
     """Filled in: the file's."""
 

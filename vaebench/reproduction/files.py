@@ -30,16 +30,19 @@ def as_builtins(done: Reproduction) -> dict[str, Any]:
 
 
 def write_files(folder: Path, done: Reproduction) -> list[Path]:
-    """Write verdict.json, badge.svg and .eval_results/CLAIM.yaml; return where they are."""
-    hub = folder / ".eval_results"
+    """Write verdict.json, badge.svg and, of data that the hub has, .eval_results/CLAIM.yaml.
+
+    Returns where they are.
+    """
     results.writable(folder)
-    hub.mkdir(exist_ok=True)
     texts = {
         folder / "verdict.json": json.dumps(as_builtins(done), indent=1) + "\n",
         folder / "badge.svg": badge(f"{done.claim}, {done.scale}", done.verdict),
-        hub / f"{done.claim}.yaml": eval_results(done),
     }
+    if done.hub and any(outcome.ours is not None for outcome in done.outcomes):
+        texts[folder / ".eval_results" / f"{done.claim}.yaml"] = eval_results(done)
     for path, text in texts.items():
+        path.parent.mkdir(exist_ok=True)
         results.write_atomically(path, text.encode())
     return list(texts)
 
@@ -71,7 +74,7 @@ def eval_results(done: Reproduction) -> str:
     (https://huggingface.co/docs/hub/eval-results). Texts are written as JSON, which YAML reads.
     """
     entries = [_entry(done, o) for o in done.outcomes if o.ours is not None]
-    return "".join(line for entry in entries for line in entry) or "[]\n"
+    return "".join(line for entry in entries for line in entry)
 
 
 def _entry(done: Reproduction, outcome: Outcome) -> Iterator[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import torch
 from torch import Tensor
 
+from vaebench.core.errors import InputError
 from vaebench.models import VAE, select, tensors
 from vaebench.ops.adam import Moments
 from vaebench.training.curves import Curve, Log
@@ -43,8 +44,16 @@ class Checkpoint:
 
     @staticmethod
     def from_bytes(content: bytes) -> Checkpoint:
-        """The checkpoint that `to_bytes` wrote."""
-        return Checkpoint(**torch.load(io.BytesIO(content), weights_only=True))
+        """The checkpoint that `to_bytes` wrote. Raises InputError for one of another version."""
+        parts = torch.load(io.BytesIO(content), weights_only=True)
+        expected = {field.name for field in fields(Checkpoint)}
+        if parts.keys() != expected:
+            raise InputError(
+                f"a run that paused must go on in the version that paused it; its checkpoint has "
+                f"other parts than this one's, {', '.join(sorted(parts.keys() ^ expected))}: run "
+                f"it again from the start, in another folder"
+            )
+        return Checkpoint(**parts)
 
 
 def checkpoints(

@@ -24,14 +24,14 @@ def eager_alone(monkeypatch):
 def test_models_of_the_package_hold(name):
     findings = list(check_model(MODELS[name]))
     assert all(finding.result == "holds" for finding in findings)
-    assert len(findings) == 14
+    assert len(findings) == 16
 
 
 def test_a_users_model_holds_and_is_found_by_its_name(registered, eager_alone):
     registered(normed)
     findings = certify(["normed"])
     assert {f.kind for f in findings} == {"model"}
-    assert [f.result for f in findings] == ["holds"] * 14
+    assert [f.result for f in findings] == ["holds"] * 16
 
 
 def for_large_images(sizes):

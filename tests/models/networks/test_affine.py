@@ -11,6 +11,8 @@ from tests.support.graphs import OF_COMPILING, Interpreted, assert_alike, histor
 from tests.support.runs import isolated, run_config
 from vaebench.config.build import build_stack, load_data, outputs_at_mean
 from vaebench.core.errors import InputError
+from vaebench.models.likelihoods import LIKELIHOODS
+from vaebench.models.likelihoods.counts import library_size
 from vaebench.models.networks.affine import ACTIVATIONS
 from vaebench.training.loop import train
 from vaebench.training.stepping.eager import eager
@@ -25,7 +27,9 @@ of_each = pytest.mark.parametrize("activation", ACTIVATIONS)
 
 def config_of(likelihood="bernoulli", seed=0, num_steps=5, **hyper):
     sizes = {"latent_dim": D, "widths": [WIDTH], "num_classes": 3, "num_components": 5}
-    return run_config("elbo", likelihood, seed=seed, num_steps=num_steps, model=sizes | hyper)
+    more = {"data": hyper.pop("data")} if "data" in hyper else {}
+    settings = {"seed": seed, "num_steps": num_steps, **more}
+    return run_config("elbo", likelihood, model=sizes | hyper, **settings)
 
 
 def gated(x):
@@ -127,6 +131,23 @@ def test_output_biases_of_a_density_start_at_the_mean():
     config = config_of({"name": "gaussian", "sigma": 0.3}, output_bias="data")
     dataset = load_data(config.data)
     torch.testing.assert_close(outputs_at_mean(config, dataset), dataset.observe("train").mean(0))
+
+
+@pytest.mark.parametrize("by_library", [False, True])
+@pytest.mark.parametrize(
+    "likelihood", ["poisson", "negative_binomial", "zero_inflated_negative_binomial"]
+)
+def test_output_biases_of_counts_start_at_the_log_of_the_mean(likelihood, by_library):
+    """p(x|z) has the mean of the counts; with library sizes, summed over them."""
+    data = {"name": "counts", "library_size": by_library}
+    config = config_of(likelihood, output_bias="data", data=data)
+    dataset = load_data(config.data)
+    x = dataset.observe("train")
+    out = outputs_at_mean(config, dataset).expand(1, 1, len(x), -1)
+    entry = LIKELIHOODS[likelihood]
+    if by_library:
+        out = entry.exposed(out, library_size(x[None]))
+    torch.testing.assert_close(entry.mean(out)[0, 0].mean(0), x.mean(0), rtol=1e-4, atol=1e-3)
 
 
 def test_a_likelihood_without_outputs_of_a_mean_is_refused():

@@ -36,6 +36,14 @@ def relative_to_the_batch(encoder, out):
     return out - out.mean(0)
 
 
+def hardly_relative_to_the_batch(encoder, out):
+    return out + 1e-6 * out.mean(0)
+
+
+def by_the_number_of_rows(encoder, out):
+    return out / len(out)
+
+
 def always_dropping(encoder, out):
     return F.dropout(out, 0.5)
 
@@ -97,11 +105,19 @@ REFUSED = {
     ),
     "relative to the batch": (
         around(relative_to_the_batch),
-        r"encoder: an example has in evaluation the numbers that it has beside no other; .*ELBO",
+        r"encoder: an example has in evaluation the same numbers whatever others are .*; .*ELBO",
+    ),
+    "hardly relative to the batch": (
+        around(hardly_relative_to_the_batch),
+        r"encoder: an example has in evaluation the same numbers whatever others are .*; .*ELBO",
+    ),
+    "by the number of rows": (
+        around(by_the_number_of_rows),
+        r"encoder: an example has in evaluation the same numbers as beside no other; .*ELBO",
     ),
     "batch normalisation without statistics": (
         without_statistics,
-        r"beside no other; .*needs its running statistics \(track_running_stats=True\)",
+        r"others are beside it; .*needs its running statistics \(track_running_stats=True\)",
     ),
     "dropout in evaluation": (
         around(always_dropping),
@@ -154,5 +170,5 @@ def test_what_a_layer_keeps_may_decide_what_it_gives_in_training():
 @pytest.mark.parametrize(("name", "widths"), [("mlp", (4,)), ("linear", ()), ("conv", (4, 3))])
 def test_those_of_the_package_pass(name, widths):
     checked = facts(MODELS[name], SIZES, widths, {})
-    assert len(checked) == 12
+    assert len(checked) == 14
     assert all(fact.holds for fact in checked)

@@ -1,5 +1,6 @@
 """Layers of latents against exact answers: linear-Gaussian chains, and models of one layer."""
 
+import itertools
 import math
 
 import pytest
@@ -20,6 +21,9 @@ from vaebench.ops import densities
 from vaebench.ops.noise import Noise, normals
 
 CHAINS = [(3, 2), (3, 2, 1)]
+OF_CHAINS = pytest.mark.parametrize(
+    ("posterior", "dims"), [*itertools.product(["hierarchical", "ladder"], CHAINS)]
+)
 NOISE = Noise((5,))
 
 
@@ -45,18 +49,18 @@ def joint_posterior(model, x):
     return MultivariateNormal(shift @ precision.inverse(), precision_matrix=precision)
 
 
-@pytest.mark.parametrize("dims", CHAINS)
-def test_with_the_true_posterior_every_weight_is_the_exact_likelihood(dims):
+@OF_CHAINS
+def test_with_the_true_posterior_every_weight_is_the_exact_likelihood(posterior, dims):
     """log w is log p(x) in every sample, so that q is p(z|x) and the densities are those of p."""
-    model, x = linear_chain(0.0, dims), examples()
+    model, x = linear_chain(0.0, dims, posterior), examples()
     log_w = draws(replicas(model, 2), x, 4).log_w
     torch.testing.assert_close(log_w, exact_log_px(model, x).expand_as(log_w))
     torch.testing.assert_close(exact_elbo(model, x[None])[0], exact_log_px(model, x))
 
 
-@pytest.mark.parametrize("dims", CHAINS)
-def test_the_sampled_elbo_of_a_wrong_posterior_is_the_exact_one(dims):
-    model = linear_chain(1.0, dims)
+@OF_CHAINS
+def test_the_sampled_elbo_of_a_wrong_posterior_is_the_exact_one(posterior, dims):
+    model = linear_chain(1.0, dims, posterior)
     log_w = draws(replicas(model, 1), examples(), 20_000).log_w[:, 0]
     assert within_error(log_w, exact_elbo(model, examples()[None])[0])
 
@@ -108,11 +112,11 @@ def terms_parameters(terms):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("dims", CHAINS)
-def test_encoding_what_the_prior_draws_gives_back_its_moments(dims):
+@OF_CHAINS
+def test_encoding_what_the_prior_draws_gives_back_its_moments(posterior, dims):
     """Codes of p(z), their images, and codes of q(z|x): mean and covariance over all layers, and
     those of p(z) are the ones that the matrices give."""
-    model, num = linear_chain(0.0, dims), 20_000
+    model, num = linear_chain(0.0, dims, posterior), 20_000
     drawn = model.prior().sample(NOISE, num, model.latent)
     x = model.sample_image(drawn[None], NOISE.named("pixels"))[0]
     again = model.posterior(x).draw(Drawing(NOISE.named("codes"), 1, densities)).z[0]
@@ -138,11 +142,13 @@ def moments(model):
     return means, covariance
 
 
-def test_the_score_and_the_path_of_all_layers_add_up_to_the_whole_gradient():
+@pytest.mark.parametrize("posterior", ["hierarchical", "ladder"])
+def test_the_score_and_the_path_of_all_layers_add_up_to_the_whole_gradient(posterior):
     """Stopped: no gradient in any layer's parameters but through z. Score: none through z."""
-    model = replicas(linear_chain(1.0), 1, trained=True)
+    model = replicas(linear_chain(1.0, posterior=posterior), 1, trained=True)
     terms = draws(model, examples(), 2)
-    q = [*model.encoder.parameters(), *model.up.parameters()]
+    between = model.down if posterior == "ladder" else model.up
+    q = [*model.encoder.parameters(), *between.parameters()]
     whole, path, score = (
         torch.autograd.grad(value.sum(), q, retain_graph=True)
         for value in (terms.log_qz_x, terms.log_qz_x_path, terms.log_qz_x_score)
@@ -152,3 +158,29 @@ def test_the_score_and_the_path_of_all_layers_add_up_to_the_whole_gradient():
         assert all(bool((part != 0).any()) for part in parts)
     at_z = terms.q.stopped().log_prob(terms.z.detach())
     assert not at_z.requires_grad
+
+
+@OF_CHAINS
+def test_the_rate_has_a_closed_form_given_the_layer_above_where_q_descends(posterior, dims):
+    """By layer and in all it is the mean of the log ratio, and its spread over samples is less."""
+    terms = draws(replicas(linear_chain(1.0, dims, posterior), 4000), examples()[:1], 1)
+    if posterior == "hierarchical":
+        assert terms.closed_form_kl is None
+        return
+    log_q = terms.q.log_prob_of_layers(terms.z)
+    log_p = terms.prior.log_prob_of_layers(terms.z)
+    assert len(terms.kl_of_layers) == len(dims)
+    for kl, log_q_of, log_p_of in zip(terms.kl_of_layers, log_q, log_p, strict=True):
+        assert within_error(log_q_of[0] - log_p_of[0] - kl, 0.0)
+    assert float(terms.kl.std()) < 0.5 * float(terms.log_ratio.std())
+
+
+def test_a_layer_of_the_ladder_is_the_product_of_what_x_and_the_layer_above_say():
+    model = linear_chain(1.0, (3, 2), "ladder")
+    q, z = model.posterior(examples()[None]), normals(NOISE, 1, 7, 5).double()
+    of_x, of_prior = q.by_encoder[0], q.downwards.of_pairs[0](z[..., 3:])
+    around = torch.linspace(-2.0, 2.0, 9).double()[:, None, None, None]
+    points = torch.cat([z[..., :3] + around, z[..., 3:].expand(9, -1, -1, -1)], -1)
+    product = of_x.log_prob(points[..., :3]) + of_prior.log_prob(points[..., :3])
+    constant = product - q.log_prob_of_layers(points)[0]
+    torch.testing.assert_close(constant, constant[:1].expand_as(constant))

@@ -48,7 +48,7 @@ def test_a_verdict_has_its_badge_and_results_beside_it():
     for done in verdicts():
         folder = KEPT / f"{done.claim}-{done.scale}"
         assert f">{done.verdict}</text>" in (folder / "badge.svg").read_text()
-        assert (folder / ".eval_results" / f"{done.claim}.yaml").is_file()
+        assert (folder / ".eval_results" / f"{done.claim}.yaml").is_file() == bool(done.hub)
 
 
 def test_expectations_are_means_with_their_standard_errors():

@@ -111,8 +111,9 @@ def test_profiles_are_the_share_of_spaces_within_a_ratio():
 
 
 def test_what_was_refused_is_named_with_its_reason_once():
-    refused = gradient("c", 4, None, status="refused", reason="no decoder")
-    assert refusals(TRIALS, [gradient("b", 4, 2.0), refused, refused]) == [
+    refused = gradient("c", 4, None, status="refused", reason="no decoder", metric="")
+    one_figure = gradient("d", 4, None, status="refused", reason="of one metric")
+    assert refusals(TRIALS, [gradient("b", 4, 2.0), refused, one_figure, refused]) == [
         "b, trial 1: refused: batch_size must be at most 4",
         "c K=4, gradients: refused: no decoder",
     ]

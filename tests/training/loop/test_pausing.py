@@ -1,5 +1,6 @@
 """A run that pauses, is written to a file and goes on has the bits of one that never paused."""
 
+import io
 from dataclasses import asdict
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from tests.support.runs import run_config
 from vaebench.config.build import load_data
+from vaebench.core.errors import InputError
 from vaebench.models import tensors
 from vaebench.training.checkpoints import Checkpoint
 from vaebench.training.curves import interval
@@ -105,3 +107,17 @@ def test_a_diverged_run_has_no_effect_on_the_checkpoints_of_the_others():
     for one, other in zip(trained.checkpoints, alone.checkpoints, strict=False):
         assert one.index == other.index == 60
         assert asdict(one)["curve"]["step"] == asdict(other)["curve"]["step"]
+
+
+@pytest.mark.parametrize("change", [lambda parts: parts.pop("averages"), lambda p: p.update(b=1)])
+def test_a_checkpoint_of_another_version_is_refused_in_a_line(change):
+    config = run_config(num_steps=2)
+    paused = train([config], load_data(config.data), CPU, until=1).checkpoints[0]
+    parts = asdict(paused)
+    change(parts)
+    buffer = io.BytesIO()
+    torch.save(parts, buffer)
+    with pytest.raises(
+        InputError, match=r"must go on in the version that paused it; .* again from"
+    ):
+        Checkpoint.from_bytes(buffer.getvalue())

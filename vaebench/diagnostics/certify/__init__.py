@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.registry import Registry
 from vaebench.diagnostics.certify import likelihood, model, posterior, prior
 from vaebench.diagnostics.certify.derivation import Step, derivation
+from vaebench.diagnostics.certify.exact.chain import CHAINS
 from vaebench.diagnostics.certify.exact.linear_gaussian import exact_log_px, linear_gaussian
 from vaebench.diagnostics.certify.finding import Finding
 from vaebench.diagnostics.certify.likelihood import check_likelihood
@@ -39,7 +41,7 @@ CHECKS: dict[str, tuple[Registry[Any], tuple[Check, ...]]] = {
 """Each registry whose entries declare facts, and what checks them, by kind."""
 
 
-WITH_POSTERIOR: dict[str, Check] = {"hierarchical": check_layers}
+WITH_POSTERIOR: dict[str, Check] = {name: partial(check_layers, posterior=name) for name in CHAINS}
 """What checks objectives with another posterior than the usual one, by its name."""
 
 

@@ -45,6 +45,11 @@ def _rate(out: Tensor) -> Tensor:
     return _log_rate(out).exp()
 
 
+def _log_of_mean(mean: Tensor) -> Tensor:
+    """The log of means of at least 0.001: columns of zeros get no infinite bias."""
+    return mean.clamp_min(0.001).log()
+
+
 def _poisson_sample(out: Tensor, noise: Noise) -> Tensor:
     """The inverse of the distribution function, in float64."""
     from scipy.stats import poisson as law
@@ -63,6 +68,7 @@ def _poisson_sample(out: Tensor, noise: Noise) -> Tensor:
     sample=_poisson_sample,
     encoder_input=torch.log1p,
     log_mean=True,
+    outputs_at=_log_of_mean,
     about=About(
         formula=r"\log p(x|z) = \sum_{p=1}^{P} \left( x_p \log m_p - m_p - \log x_p! "
         r"\right), \qquad m_p = e^{o_p}",
@@ -82,6 +88,16 @@ def _mean_and_size(log_mean: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
 
 def _mean(out: Tensor) -> Tensor:
     return _rate(out.chunk(2, dim=-1)[0])
+
+
+def _size_of_one(mean: Tensor) -> Tensor:
+    """The outputs at a mean, and a size near 1: as spread out as an exponential law."""
+    return torch.cat([_log_of_mean(mean), torch.zeros_like(mean)])
+
+
+def _half_inflated(mean: Tensor) -> Tensor:
+    """The outputs at a mean, where half of all counts are lost, as a layer's outputs near 0 say."""
+    return torch.cat([_size_of_one(2.0 * mean), torch.zeros_like(mean)])
 
 
 def _quantile(u: Tensor, log_mean: Tensor, log_size: Tensor) -> Tensor:
@@ -107,6 +123,7 @@ def _negative_binomial_sample(out: Tensor, noise: Noise) -> Tensor:
     outputs_per_pixel=2,
     encoder_input=torch.log1p,
     log_mean=True,
+    outputs_at=_size_of_one,
     about=About(
         formula=r"\log p(x|z) = \sum_{p=1}^{P} \left( \log \frac{\Gamma(x_p + "
         r"r_p)}{\Gamma(r_p) \, x_p!} + r_p \log \frac{r_p}{r_p + m_p} + x_p \log "
@@ -146,6 +163,7 @@ def _inflated_sample(out: Tensor, noise: Noise) -> Tensor:
     outputs_per_pixel=3,
     encoder_input=torch.log1p,
     log_mean=True,
+    outputs_at=_half_inflated,
     about=About(
         formula=r"\log p(x|z) = \sum_{p=1}^{P} \log \left( \pi_p [x_p = 0] + (1 - \pi_p) "
         r"\, \mathrm{NB}(x_p; m_p, r_p) \right), \qquad \pi_p = \frac{1}{1 + "

@@ -68,7 +68,7 @@ def mlp(
     training images, as at its log-odds.
     """
     perceptron = functools.partial(_perceptron, noises, activation, init)
-    encoder = perceptron([sizes.pixels, *widths, sizes.posterior], sizes.code)
+    encoder = perceptron([sizes.pixels, *widths, sizes.posterior], sizes.num_means)
     decoder = perceptron([sizes.code, *reversed(widths), sizes.out], sizes.pixels)
     if output_bias == "data" and sizes.outputs_at_mean is not None:
         last = decoder[-1]
@@ -97,9 +97,9 @@ def linear(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Netw
     whose parameters are all 0 has no gradient and would stay there.
     """
     assert not widths, "the configuration allows no hidden widths here"
-    mu = StackedLinear(sizes.pixels, sizes.code, next(noises))
-    rest = torch.zeros_like(mu.bias)[..., : sizes.posterior - sizes.code]
-    beyond = sizes.posterior - 2 * sizes.code
+    mu = StackedLinear(sizes.pixels, sizes.num_means, next(noises))
+    rest = torch.zeros_like(mu.bias)[..., : sizes.posterior - sizes.num_means]
+    beyond = sizes.posterior - 2 * sizes.num_means
     if beyond > 0:
         others = StackedLinear(sizes.pixels, beyond, next(noises))
         rest = torch.cat([rest, others.bias.detach()], -1)

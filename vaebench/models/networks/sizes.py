@@ -49,6 +49,14 @@ class Sizes(NamedTuple):
     that starts there (see `Model.starts_at_data`); None where no images are at hand, as where
     weights that are trained are read into the model."""
 
+    means: int | None = None
+    """How many of the R are means, the first ones, where they are not D."""
+
+    @property
+    def num_means(self) -> int:
+        """The numbers of the R that are means of a posterior; they come first."""
+        return self.code if self.means is None else self.means
+
     @property
     def pixels(self) -> int:
         """P: pixels of an image."""

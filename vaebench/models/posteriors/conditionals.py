@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from vaebench.models.networks.side_by_side import StackedNetwork, of_samples, outputs
+from vaebench.models.posteriors.entry import Draw, no_formula
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
+from vaebench.ops import densities
 from vaebench.ops.noise import Noise
 
 ROWS_APART = 1 << 24
@@ -83,3 +85,30 @@ def conditionals(
     """The laws that these networks give in a step, or in evaluation; one for each two layers."""
     of_pairs = (Conditional(net, step, ROWS_APART * i) for i, net in enumerate(networks, 1))
     return Conditionals(tuple(of_pairs), dims)
+
+
+Laws = Sequence[DiagonalGaussian]
+"""The law of each layer, the lowest first, given samples of those that it is drawn from."""
+
+
+def sample_of(law: DiagonalGaussian, eps: Tensor) -> Tensor:
+    """A layer from its law and standard normals: [K, S, B, D]."""
+    return densities.reparameterise(law.mu, law.log_var, eps)
+
+
+def draw_of(laws: Laws, layers: Sequence[Tensor]) -> Draw:
+    """A draw of layers [K, S, B, D_l] from their laws, with its log-density."""
+    log_q = sum_of([law.log_prob(z) for law, z in zip(laws, layers, strict=True)])
+    means = [law.mu.expand_as(z) for law, z in zip(laws, layers, strict=True)]
+    return Draw(torch.cat([*layers], -1), log_qz_x=log_q, mean=torch.cat(means, -1))
+
+
+def sum_of(log_probs: list[Tensor]) -> Tensor:
+    """The sum of the log-densities of layers: [K, S, B]."""
+    return torch.stack(log_probs).sum(0)
+
+
+def refuse_moment(family: str, what: str) -> NoReturn:
+    """Raises InputError: a moment of a hierarchy has no formula."""
+    instead = "choose an objective that samples the rate, as elbo_mc, or one layer of latents"
+    raise no_formula(family, what, instead)

@@ -79,6 +79,9 @@ class Draw(NamedTuple):
     log_standard_normal: Tensor | None = None  # [K, S, B] log N(z; 0, I)
     kl_to_standard_normal: Tensor | None = None  # [S, B]
     mean: Tensor | None = None  # [K, S, B, D] E[z_l | the layer that z_l was drawn from], by layer
+    kl_of_layers: Tensor | None = None
+    """[L, S, B] the KL of each layer to a prior of the same `Conditionals`, in closed form given
+    the layer above, averaged over its K samples."""
 
 
 class Distribution(Protocol):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import NoReturn
 
-import torch
 from torch import Tensor
 
 from vaebench.core.about import About, Limit
-from vaebench.models.posteriors.conditionals import Conditionals
-from vaebench.models.posteriors.entry import Draw, Drawing, Latent, no_formula, posterior
+from vaebench.models.posteriors.conditionals import (
+    Conditionals,
+    draw_of,
+    refuse_moment,
+    sample_of,
+    sum_of,
+)
+from vaebench.models.posteriors.entry import Draw, Drawing, Latent, posterior
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
-from vaebench.ops import densities
 from vaebench.ops.noise import normals
 
 
@@ -27,13 +30,11 @@ class BottomUp:
     def draw(self, drawing: Drawing) -> Draw:
         sizes = drawing.num_samples, self.num_examples, sum(self.upwards.dims)
         eps = self.upwards.split(normals(drawing.noise, *sizes).to(self.first.mu))
-        laws, layers = [self.first], [_sample(self.first, eps[0])]
+        laws, layers = [self.first], [sample_of(self.first, eps[0])]
         for law_above, noise in zip(self.upwards.of_pairs, eps[1:], strict=True):
             laws.append(law_above(layers[-1]))
-            layers.append(_sample(laws[-1], noise))
-        log_q = sum_of([law.log_prob(z) for law, z in zip(laws, layers, strict=True)])
-        means = [law.mu.expand_as(z) for law, z in zip(laws, layers, strict=True)]
-        return Draw(torch.cat(layers, -1), log_qz_x=log_q, mean=torch.cat(means, -1))
+            layers.append(sample_of(laws[-1], noise))
+        return draw_of(laws, layers)
 
     def log_prob(self, z: Tensor) -> Tensor:
         return sum_of(self.log_prob_of_layers(z))
@@ -54,25 +55,11 @@ class BottomUp:
 
     @property
     def mean(self) -> Tensor:
-        _refuse("its mean")
+        refuse_moment("hierarchical", "its mean")
 
     @property
     def log_var(self) -> Tensor:
-        _refuse("its variance")
-
-
-def _sample(law: DiagonalGaussian, eps: Tensor) -> Tensor:
-    return densities.reparameterise(law.mu, law.log_var, eps)
-
-
-def sum_of(log_probs: list[Tensor]) -> Tensor:
-    """The sum of the log-densities of layers: [K, S, B]."""
-    return torch.stack(log_probs).sum(0)
-
-
-def _refuse(what: str) -> NoReturn:
-    instead = "choose an objective that samples the rate, as elbo_mc, or one layer of latents"
-    raise no_formula("hierarchical", what, instead)
+        refuse_moment("hierarchical", "its variance")
 
 
 @posterior(

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from vaebench.core.about import About, Limit
 from vaebench.models.posteriors import Latent
-from vaebench.models.posteriors.conditionals import Conditionals
-from vaebench.models.posteriors.hierarchical import sum_of
+from vaebench.models.posteriors.conditionals import Conditionals, sum_of
 from vaebench.models.priors.entry import prior
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, normals

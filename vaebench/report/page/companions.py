@@ -53,7 +53,7 @@ def refusals(folder_trials: pd.DataFrame, gradients: Rows) -> list[str]:
     lines += [
         f"{row['variant']} K={row['num_samples']}, gradients: {row['status']}: {row['reason']}"
         for row in gradients
-        if row["status"] != "done"
+        if row["status"] != "done" and not row["metric"]
     ]
     return list(dict.fromkeys(lines))
 

@@ -56,8 +56,13 @@ def _facts(space: str, config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _joined(section: Mapping[str, Any]) -> str:
-    shown = {name: value for name, value in section.items() if value is not None}
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
+    """A part of a configuration in words: what is set, that of a choice beside the rest."""
+    flat = {name: value for name, value in section.items() if not isinstance(value, Mapping)}
+    chosen = [value for value in section.values() if isinstance(value, Mapping)]
+    shown = {name: value for one in (flat, *chosen) for name, value in one.items()}
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value}" for name, value in shown.items() if value is not None
+    )
 
 
 def members(

@@ -20,7 +20,7 @@ from vaebench.report.page.answer import answers
 from vaebench.report.page.charts import CONFIG, bundle, charts, other_charts
 from vaebench.report.page.companions import companions, refusals
 from vaebench.report.page.pictures import AT_ONCE, album
-from vaebench.report.page.points import PLACE, Points, points, variants
+from vaebench.report.page.points import OTHERS, PLACE, Points, points, variants
 from vaebench.report.page.provenance import environments, lost, made, members
 from vaebench.report.page.rankings import rankings
 from vaebench.report.standings import KEYS
@@ -58,6 +58,7 @@ def render(evidence: Evidence) -> str:
             charts=charts(shown),
             other_charts=other_charts(shown),
             colours=shown.colours,
+            others=OTHERS,
             album=album(
                 of_variant,
                 dict(lines.sort_values("place")[[PLACE, "space"]].itertuples(index=False)),

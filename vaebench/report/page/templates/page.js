@@ -48,7 +48,7 @@ function pick(name) {
   for (const button of document.querySelectorAll(".pick")) {
     const isPicked = button.textContent === picked;
     button.setAttribute("aria-pressed", String(isPicked));
-    button.closest("tr").classList.toggle("picked", isPicked);
+    button.closest("tr")?.classList.toggle("picked", isPicked);
   }
   for (const view of VIEWS.values()) view.signal("picked", picked).runAsync();
 }
