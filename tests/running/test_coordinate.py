@@ -119,7 +119,7 @@ def test_a_graph_is_counted_and_a_worker_that_dies_of_one_costs_no_run(job, out)
 
 
 def test_where_the_runs_stand_is_said_at_each_change(job, out):
-    """Of five runs one is settled; two end, and the worker of the last two dies."""
+    """One of five runs is settled; two end, and the worker of the last two dies."""
     heard, kept = [], Account(out, {job.configs[0].id: "diverged"}, num_runs=5)
     kept.meter = Meter(on_standing=lambda standing: heard.append(standing.words))
     first, second = Job(job.configs[1:3], "s"), Job(job.configs[3:], "s")
