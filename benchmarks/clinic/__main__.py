@@ -16,7 +16,7 @@ import pandas as pd
 import vaebench as vb
 from benchmarks.clinic.faults import faults
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.report.clinic import Case, explain
 
 HEALTHY = Path(__file__).with_name("healthy.toml")

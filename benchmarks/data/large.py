@@ -17,7 +17,7 @@ import torch
 
 from vaebench.config import parse
 from vaebench.config.build import load_data
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.running.environment import default_device
 from vaebench.training.loop import train
 

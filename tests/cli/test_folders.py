@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from tests.support.runs import tiny
 from vaebench import results
 from vaebench.cli import main
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.running.harness import run_all
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tests.support.runs import tiny
 from vaebench.cli import progress
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.running.harness import train_all
 from vaebench.running.meter import Meter
 from vaebench.running.standing import Standing

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.support.runs import tiny
-from vaebench.config.study import expand, read, resolve
+from vaebench.config.resolve import resolve
+from vaebench.config.study import expand, read
 from vaebench.core.errors import InputError
 
 STUDY = """

@@ -16,7 +16,7 @@ from vaebench import results
 from vaebench.cli import main
 from vaebench.config import evaluation_settings
 from vaebench.config.build import build_stack, load_data, streams
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.data import Dataset, Images, Part
 from vaebench.evaluation import GRADINGS, Grade, Subject, chunks, evaluate, with_own_streams

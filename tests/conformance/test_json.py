@@ -9,7 +9,7 @@ from tests.support import ROOT
 from tests.support.runs import tiny
 from tests.test_cli import STUDY, call
 from vaebench.cli import main
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.running.harness import run_all
 
 KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.support.runs import steps_of, tiny
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.data import load
 from vaebench.ops import c

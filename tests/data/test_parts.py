@@ -8,7 +8,7 @@ import torch
 
 from tests.support.runs import tiny
 from vaebench.config.build import check_support
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.data import load
 

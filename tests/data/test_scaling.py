@@ -9,7 +9,7 @@ from scipy import stats
 
 from tests.support.runs import tiny
 from vaebench.config.build import build_stack, load_data
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.data import load
 from vaebench.ops import c
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.support.runs import tiny
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.data import load
 

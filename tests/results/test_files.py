@@ -18,7 +18,7 @@ from tests.support.runs import tiny
 from tests.support.studies import study_text
 from vaebench import results
 from vaebench.cli import main
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError, StorageError
 from vaebench.data import lookup, publishers
 from vaebench.results import files

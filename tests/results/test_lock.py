@@ -13,7 +13,7 @@ import pytest
 import vaebench as vb
 from tests.support.runs import tiny
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.results import metric
 from vaebench.running import regrade as regrading

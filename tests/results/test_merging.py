@@ -8,8 +8,8 @@ import pytest
 from tests.results.test_reading import TIMING, record
 from tests.support.runs import tiny
 from vaebench import results
+from vaebench.config.resolve import resolve
 from vaebench.config.run_config import PROTOCOL
-from vaebench.config.study import resolve
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.results import Training, merge
 from vaebench.running.recording import protocol_of

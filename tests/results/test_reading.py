@@ -13,7 +13,7 @@ from tests.support.runs import tiny
 from tests.support.studies import study_text
 from vaebench import results
 from vaebench.cli import main
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.results import Labels, Record, metric
 from vaebench.running.harness import run_all, train_all

@@ -6,7 +6,7 @@ import pytest
 import vaebench as vb
 from tests.support.runs import tiny
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.running.checks import check_folder
 from vaebench.running.job import Job

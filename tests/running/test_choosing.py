@@ -9,7 +9,7 @@ import torch
 import vaebench as vb
 from tests.support.runs import tiny
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.running import choosing
 from vaebench.running.choosing import COMPILE, Study, Work, choose, explained, in_words
 from vaebench.running.work import StepWork

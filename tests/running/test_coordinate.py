@@ -6,7 +6,7 @@ import pytest
 from tests.support.kills import contents
 from tests.support.runs import tiny
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.running.coordinate import MAX_DEATHS, MAX_MACHINES, Account, carry_out
 from vaebench.running.events import Begun, Compiled, FileOf, Lost, Recorded, Steps
 from vaebench.running.job import Job

@@ -26,7 +26,7 @@ from tests.support.kills import (
 from tests.support.runs import tiny
 from vaebench import results
 from vaebench.cli.group import Group
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import StorageError
 from vaebench.core.sources import surroundings
 from vaebench.objectives import OBJECTIVES

@@ -13,7 +13,7 @@ from tests.support.runs import tiny
 from vaebench import evaluation, results
 from vaebench.cli import main
 from vaebench.config.build import build_stack, load_data, subject
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.running.external import Entrant, estimate_seconds, grade, read

@@ -12,7 +12,7 @@ import pytest
 
 import vaebench as vb
 from tests.support.runs import tiny
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.running import harness, schedule
 from vaebench.running.executors import EXECUTORS
 from vaebench.running.harness import train_all

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.runs import tiny
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.running.job import Job, divided
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.runs import tiny
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core import plugins
 from vaebench.core.errors import InputError
 from vaebench.core.sources import surroundings

@@ -8,7 +8,7 @@ import torch
 import vaebench.running.perform as stack
 from tests.support.runs import tiny
 from vaebench.config.build import load_data
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.running.events import Compiled, Recorded
 from vaebench.running.job import Job
 from vaebench.running.perform import perform

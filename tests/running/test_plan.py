@@ -7,7 +7,7 @@ import torch
 
 from tests.support.runs import tiny
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core import memory
 from vaebench.running import harness
 from vaebench.running import plan as stacking

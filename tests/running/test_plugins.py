@@ -7,7 +7,7 @@ import pytest
 import vaebench as vb
 from tests.support.runs import tiny
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.running.harness import train_all
 
 PLUGIN = '''

@@ -11,7 +11,7 @@ import torch
 
 from tests.support.runs import tiny
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.running.harness import train_all
 from vaebench.running.regrade import Request, estimate_seconds, regrade

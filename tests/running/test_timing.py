@@ -7,7 +7,7 @@ import torch
 
 from tests.support.runs import tiny
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputWarning
 from vaebench.core.memory import PeakBytes
 from vaebench.objectives import OBJECTIVES

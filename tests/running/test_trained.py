@@ -8,7 +8,7 @@ import vaebench as vb
 from tests.support.networks import plain, registered
 from tests.support.runs import tiny
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.models import MODELS
 from vaebench.running.harness import train_all

@@ -1,4 +1,4 @@
-"""Commands that run a study and read its results."""
+"""The command that runs a study."""
 
 from __future__ import annotations
 
@@ -16,15 +16,10 @@ from vaebench.cli.options import (
     PATH,
     dry_run_option,
     json_option,
-    plugin_option,
-    quiet_option,
-    set_option,
     study_options,
-    whole_numbers,
 )
-from vaebench.cli.show import print_line, print_lines, print_table
+from vaebench.cli.show import print_line
 from vaebench.core.collector import paused
-from vaebench.core.errors import InputError
 
 if TYPE_CHECKING:
     from vaebench.running.meter import Progress
@@ -94,146 +89,6 @@ def run(
         print_line(f"{len(ended) - len(lost)} of {len(ended)} runs done, recorded in {folder}/runs")
         _say_early_ends(folder, ended)
     return _finish(folder, lost)
-
-
-def names_of_formats(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
-    """The formats of a text such as html,latex."""
-    if context.resilient_parsing:
-        return ()  # a word is completed, and no report is written
-    from vaebench.report import FORMATS
-
-    names = tuple(text.split(","))
-    for name in names:
-        if name not in FORMATS:
-            raise click.BadParameter(f"{name!r} must be one of {', '.join(FORMATS)}.")
-    return names
-
-
-@main.command()
-@click.argument("folder", type=PATH)
-@click.option("--out", type=PATH, help="The folder that gets the files. Default: FOLDER/report.")
-@click.option(
-    "--target",
-    type=float,
-    metavar="NATS",
-    help="The validation ELBO for which the time to reach it is told. Default: what half of the "
-    "variants reach.",
-)
-@click.option(
-    "--reference",
-    metavar="VARIANT",
-    help="Show differences to this variant, by its name in the table, not to the best.",
-)
-@click.option(
-    "--format",
-    "formats",
-    callback=names_of_formats,
-    default="html,csv,md,png",
-    show_default=True,
-    metavar="NAMES",
-    help="What is written, with commas between: html is the page; csv, md and latex are tables; "
-    "png, svg and pdf are figures.",
-)
-@json_option
-def report(
-    folder: Path,
-    out: Path | None,
-    target: float | None,
-    reference: str | None,
-    formats: tuple[str, ...],
-    as_json: bool,
-) -> None:
-    """Write the page, tables and figures of a folder.
-
-    FOLDER is a results folder, as `vaebench run` fills it.
-    """
-    from vaebench.report import write_report
-    from vaebench.report.tables import BRIEF, footnotes, printable, title_of
-
-    table, paths = write_report(folder, out or folder / "report", target, reference, formats)
-    if as_json:
-        print_json(rankings=table, files=paths)
-        return
-    for _, part in table.groupby("observation_space"):
-        print_table(title_of(part), printable(part, BRIEF).astype(str).to_dict("records"))
-        print_lines(footnotes(part, BRIEF))
-    print_lines(paths)
-
-
-@main.command()
-@click.argument("study", type=PATH)
-@click.option(
-    "--samples",
-    callback=whole_numbers,
-    default="1,4,16,64",
-    show_default=True,
-    metavar="NUMBERS",
-    help="Each number K of posterior samples that gradients are measured with.",
-)
-@click.option(
-    "--replicas",
-    default=256,
-    show_default=True,
-    metavar="N",
-    help="How many independent gradients are behind each figure.",
-)
-@click.option(
-    "--at",
-    callback=whole_numbers,
-    default="",
-    metavar="STEPS",
-    help="After how many training steps gradients are measured, such as 0,500. Default: after 2% "
-    "of training, and after all.",
-)
-@click.option(
-    "--out", type=PATH, help="The folder of the files. Default: results/runs/NAME-gradients."
-)
-@set_option
-@plugin_option
-@quiet_option
-@json_option
-def gradients(
-    study: Path,
-    samples: list[int],
-    replicas: int,
-    at: list[int],
-    out: Path | None,
-    overrides: tuple[str, ...],
-    plugins: tuple[str, ...],
-    progress: Progress,
-    as_json: bool,
-) -> None:
-    """Measure bias and variance of gradients.
-
-    Bias, variance and signal-to-noise of the gradient of each variant of STUDY, at one set of
-    weights, against the number of samples K and against cost.
-    """
-    from vaebench import results
-    from vaebench.config.study import read
-    from vaebench.core.plugins import load_plugins
-    from vaebench.diagnostics.gradients import measure, plan, read_configs
-
-    try:
-        from vaebench.report.gradients import printable, refusals, write_gradients
-    except ModuleNotFoundError as error:
-        raise InputError(f"figures need {error.name}: install the extra, .[report]") from error
-
-    load_plugins(plugins)
-    read_study = read(study, overrides)
-    planned = plan(read_study.name, read_configs(read_study, samples), samples, replicas, at)
-    folder = out or Path("results/runs") / f"{read_study.name}-gradients"
-    results.writable(folder)
-    with progress(f"measuring {len(planned.variants)} variants", planned.num_cells) as meter:
-        rows = measure(planned, meter.on_steps)
-    files = write_gradients(rows, folder)
-    if as_json:
-        print_json(gradients=rows, files=files)
-    else:
-        for title, lines in printable(rows):
-            print_table(title, lines)
-        print_lines([*refusals(rows), *files])
-    if any(row["status"] == "failed" for row in rows):
-        sys.exit(1)
 
 
 def _say_early_ends(folder: Path, runs: Collection[str]) -> None:

@@ -18,10 +18,11 @@ from vaebench.core.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vaebench.running.cluster import Cluster
     from vaebench.running.meter import Progress
 
 
+AMOUNTS = ("trials", "steps", "decoder_evaluations", "seconds")
+"""The options that say a budget, one of them at a time."""
 OUTPUTS = ("trials.csv", "pareto.csv", "tuned.csv", "best.toml", "figures")
 """What a sweep may leave in its folder for people to look at."""
 
@@ -75,15 +76,10 @@ def sweep(
     figures: bool,
     dry_run: bool,
     overrides: tuple[str, ...],
-    cluster: Cluster,
-    executor: str,
-    workers: int | None,
-    compiles: str,
-    plugins: tuple[str, ...],
     listen: tuple[str, ...],
     progress: Progress,
     as_json: bool,
-    **budget: float | None,
+    **how: Any,
 ) -> None:
     """Tune every variant of a study, and compare.
 
@@ -100,24 +96,22 @@ def sweep(
     from vaebench.core.plugins import load_plugins
     from vaebench.running.listeners import audience_of, opened
 
-    load_plugins(plugins)
+    load_plugins(how["plugins"])
     read_study = read(study, overrides)
     folder = out or Path("results/runs") / read_study.name
-    most = budget_of(budget)
-    how: dict[str, Any] = {"executor": executor, "workers": workers, "compiles": compiles}
+    budget, cluster = budget_of({name: how.pop(name) for name in AMOUNTS}), how.pop("cluster")
     if dry_run:
         from vaebench.running.sweeps.dry_run import dry_run as foretell
 
-        show_sweep(foretell(read_study, folder, most, plugins=plugins, **how), as_json)
+        show_sweep(foretell(read_study, folder, budget, **how), as_json)
         return
     with audience_of(opened(listen)) as audience:
         trials = tune(
             read_study,
             folder,
-            most,
+            budget,
             storage=storage,
             cluster=cluster,
-            plugins=plugins,
             **how,
             timings=timings,
             figures=figures,

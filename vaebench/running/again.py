@@ -9,7 +9,7 @@ from typing import Any
 
 from vaebench import results
 from vaebench.config import RunConfig
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.core.plugins import load_plugins
 from vaebench.results import Record

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from vaebench import results
 from vaebench.config import DataConfig, RunConfig
-from vaebench.config.study import of_data, read, resolve
+from vaebench.config.resolve import resolve
+from vaebench.config.study import of_data, read
 from vaebench.core.plugins import load_plugins
 from vaebench.core.sources import check_unchanged
 from vaebench.running.budget import expanded, note

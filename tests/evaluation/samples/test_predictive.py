@@ -8,7 +8,7 @@ import torch
 
 from tests.support.runs import tiny
 from vaebench.config.build import build_stack, load_data, subject
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.evaluation import evaluate
 from vaebench.evaluation.samples.predictive import dispersion_gap, replicated, zeros_gap
 

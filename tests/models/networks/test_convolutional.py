@@ -20,7 +20,7 @@ from tests.support.runs import (
 )
 from tests.support.runs import K as NUM_SAMPLES
 from vaebench.config import parse
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.diagnostics.gradients.replicas import points, replicas
 from vaebench.models import Family, build, select, weights

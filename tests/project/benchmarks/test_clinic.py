@@ -8,7 +8,7 @@ import vaebench as vb
 from benchmarks.clinic.__main__ import names_of
 from benchmarks.clinic.faults import BASE, faults
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 
 CHOSEN = {
     "a mean over 64 pixels for a sum",

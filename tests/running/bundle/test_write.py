@@ -14,7 +14,7 @@ from tests.support.networks import OF_USERS, registered
 from tests.support.runs import pairs, run_config, sampled, small, tiny
 from tests.test_cli import call
 from vaebench.config.build import build_stack, load_data
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.models import MODELS
 from vaebench.models.likelihoods import LIKELIHOODS

@@ -15,7 +15,7 @@ from tests.support.kills import contents
 from tests.support.runs import tiny
 from vaebench import __version__ as VERSION
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core import plugins
 from vaebench.core.errors import InputError
 from vaebench.core.sources import surroundings

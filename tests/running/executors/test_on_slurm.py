@@ -9,7 +9,7 @@ import pytest
 from tests.support.kills import contents
 from tests.support.runs import tiny
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.running.cluster import Cluster, Slurm, cluster
 from vaebench.running.events import Begun, Lost, Recorded

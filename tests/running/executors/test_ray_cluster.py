@@ -173,7 +173,7 @@ HUNGRY = """
 import sys
 from pathlib import Path
 from tests.support.runs import tiny
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.running.executors import on_ray
 from vaebench.running.harness import train_all
 from vaebench.running.machine import this_machine

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.runs import tiny
 from vaebench import results
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.running.harness import train_all
 from vaebench.running.listeners import LISTENERS, audience_of, opened

@@ -11,7 +11,7 @@ import msgspec
 
 from vaebench import results
 from vaebench.config import RunConfig
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.report.training import ended
 from vaebench.results import Record

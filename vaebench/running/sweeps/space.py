@@ -18,8 +18,8 @@ from optuna.distributions import (
 
 from vaebench.config import CHOICES, Choice, RunConfig, parse, value_at, with_value
 from vaebench.config.complete import hyper_places
+from vaebench.config.resolve import resolve
 from vaebench.config.schedules import SCHEDULES
-from vaebench.config.study import resolve
 from vaebench.config.sweep import SearchRange
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.hyper import Hyper

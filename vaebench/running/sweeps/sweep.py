@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 from optuna.storages import BaseStorage
@@ -119,18 +119,9 @@ def sweep(
         ended = finals(tuned, study.sweep.final_seeds)
         write_best(out, study.name, ended)
         if runs := [config for final in ended for config in final.runs]:
-            train_all(
-                runs,
-                out,
-                study.name,
-                executor=executor,
-                workers=workers,
-                cluster=cluster,
-                compiles=compiles,
-                plugins=plugins,
-                progress=progress,
-                audience=audience,
-            )
+            how: dict[str, Any] = {"executor": executor, "workers": workers, "cluster": cluster}
+            how |= {"compiles": compiles, "plugins": plugins}
+            train_all(runs, out, study.name, **how, progress=progress, audience=audience)
             if timings:
                 time_all(runs, out, study.name, progress=progress)
         drop_earlier(out, ended)

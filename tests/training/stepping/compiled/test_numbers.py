@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.support.runs import steps_of, tiny
-from vaebench.config.study import resolve
+from vaebench.config.resolve import resolve
 from vaebench.training.stepping.compiled import way
 
 LIBRARY = {"name": "counts", "library_size": True}
