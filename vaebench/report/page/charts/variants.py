@@ -89,7 +89,7 @@ def _dimensions(colour: alt.Color, domain: Domain) -> Any:
 
 
 def _trust(colour: alt.Color, domain: Domain) -> Any:
-    """The NLL of each run as a dot, hollow where it is doubted, and minus its ELBO as the end of a
+    """The NLL of each run as a dot, a cross where it is doubted, and minus its ELBO as the end of a
     line."""
     base = chart_of("runs").encode(
         x=alt.X(
@@ -102,13 +102,11 @@ def _trust(colour: alt.Color, domain: Domain) -> Any:
     ends = {"y": alt.Y("nll:Q", scale=nats, title="NLL, and up to minus ELBO (nats)")}
     line = base.mark_rule(clip=True).encode(**ends, y2="minus_elbo:Q", opacity=faded(0.35))
     told = ["name:N", "seed:Q", "nll:Q", "minus_elbo:Q", "khat_high:Q", "ess:Q"]
-    dots = [
-        base.transform_filter(f"datum.doubted === {doubted}")
-        .mark_point(size=50, clip=True, filled=not doubted)
-        .encode(**ends, opacity=faded(0.9), tooltip=told)
-        for doubted in (0, 1)
-    ]
-    return alt.layer(line, *dots)
+    shape = alt.condition("datum.doubted === 1", alt.value("cross"), alt.value("circle"))
+    dots = base.mark_point(size=60, clip=True, filled=True).encode(
+        **ends, shape=shape, opacity=faded(0.9), tooltip=told
+    )
+    return alt.layer(line, dots)
 
 
 def _units(colour: alt.Color, domain: Domain) -> Any:
@@ -160,8 +158,8 @@ KINDS = (
         "runs",
         "Bounds against trust",
         "Each run's NLL (dot) and minus ELBO (the line's other end), both upper bounds of "
-        "-log p(x), the further right the less importance samples suffice. Do not rank by what is "
-        "hollow: such an NLL is doubted, and its distance from the truth unknown.",
+        "-log p(x), the further right the less importance samples suffice. Do not rank by crosses: "
+        "such an NLL is doubted, and its distance from the truth unknown.",
         _trust,
         _below,
         needs=("khat_high", "nll", "minus_elbo"),
