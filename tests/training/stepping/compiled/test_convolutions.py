@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vaebench.training.stepping.compiled import convolutions
-from vaebench.training.stepping.compiled.convolutions import MOST_NUMBERS, replacements
+from vaebench.training.stepping.compiled.convolutions import replacements
 
 ATEN = torch.ops.aten
 SIZES = [(8, 8), (7, 8), (5, 7), (28, 28)]
@@ -68,13 +68,13 @@ def test_other_convolutions_are_left_to_pytorch(x, weight, stride, groups):
     assert convolution(x, weight, None, *settings) is NotImplemented
 
 
-def test_large_ones_are_left_to_pytorch(monkeypatch):
+@pytest.mark.parametrize(("limit", "most"), [("MOST_NUMBERS", 16 * 2 * 16), ("MOST_PATCHES", 16)])
+def test_large_ones_are_left_to_pytorch(monkeypatch, limit, most):
     convolution = replacements(torch.bmm)[ATEN.convolution.default]
     x, weight = torch.ones(1, 2, 8, 8), torch.ones(3, 2, 4, 4)
     settings = [2, 2], [1, 1], [1, 1], False, [0, 0], 1
-    num_numbers = 16 * 2 * 16
-    assert num_numbers < MOST_NUMBERS
-    monkeypatch.setattr(convolutions, "MOST_NUMBERS", num_numbers)
+    assert most < getattr(convolutions, limit)
+    monkeypatch.setattr(convolutions, limit, most)
     assert isinstance(convolution(x, weight, None, *settings), torch.Tensor)
-    monkeypatch.setattr(convolutions, "MOST_NUMBERS", num_numbers - 1)
+    monkeypatch.setattr(convolutions, limit, most - 1)
     assert convolution(x, weight, None, *settings) is NotImplemented

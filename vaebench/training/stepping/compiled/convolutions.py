@@ -16,15 +16,20 @@ from torch.nn import functional as F
 
 from vaebench.models.networks.layers import KERNEL, PADDING, STRIDE
 
-MOST_NUMBERS = 7 << 16
-"""Numbers in the patches of a layer, 1.75 MiB; beyond, PyTorch's own convolutions are faster.
+MOST_NUMBERS, MOST_PATCHES = 7 << 16, 1 << 13
+"""Numbers in the patches of a layer, 1.75 MiB, and patches; beyond, PyTorch's own convolutions are
+faster.
 
 Milliseconds of a compiled step, encoder and decoder, one run on one thread of an AMD EPYC with
-AVX-512 (medians, two rounds):
+AVX-512 (medians of 7 to 9 rounds), and the most numbers, and patches, of a layer:
 
-    images, widths, B          by PyTorch     by patches        by patches up to MOST_NUMBERS
-    8x8, (16, 32), 64          1.06           0.39              0.39
-    28x28, (32, 64), 128       22.2, 24.3     29.5, 31.4        20.7, 21.2
+    images, widths, B          by PyTorch   by patches   numbers    patches
+    8x8, (16, 32), 64                1.26         0.45     65,536     1,024
+    8x8, (16, 32), 128               1.95         0.88    131,072     2,048
+    8x8, (16, 32), 256               3.25         1.70    262,144     4,096
+    28x28, (16), 64                  2.38         2.76    200,704    12,544
+    28x28, (16), 128                 4.42         5.55    401,408    25,088
+    28x28, (32, 64), 128             20.6         30.7  3,211,264    25,088
 """
 Product = Callable[[Tensor, Tensor], Tensor]
 """[1, M, K], [1, K, N] -> [1, M, N]."""
@@ -112,9 +117,10 @@ def _is_ours(
     kernel = list(weight.shape[2:]) == [KERNEL, KERNEL]
     steps = [*stride, *padding, *dilation] == [STRIDE, STRIDE, PADDING, PADDING, 1, 1]
     height, width = x.shape[2:] if transposed else smaller(x.shape[2:])
-    numbers = len(x) * height * width * weight[0].numel()
+    num_patches = len(x) * height * width
     fits = x.dtype == torch.float32 and groups == 1 and kernel and steps
-    return fits and numbers <= MOST_NUMBERS
+    few = num_patches <= MOST_PATCHES and num_patches * weight[0].numel() <= MOST_NUMBERS
+    return fits and few
 
 
 def smaller(size: Sequence[int]) -> list[int]:
