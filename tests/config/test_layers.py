@@ -67,3 +67,32 @@ def test_layers_without_a_hierarchy_and_a_closed_form_that_is_none_are_refused()
         tiny(model={"layer_skip": True})
     with pytest.raises(InputError, match=r"'elbo' is refused: KL.* no closed form .*hierarchical"):
         tiny(**LAYERED | {"objective": "elbo"})
+
+
+WEIGHTS = {
+    "another number of layers": ({"rate_weight": [1.0, 0.5, 1.0]}, r"layers \[1, 1\]; got 3"),
+    "no number": ({"rate_weight": [1.0, {"name": "linea"}]}, r"rate_weight\[1\] .*'linear'"),
+    "below 0": ({"rate_weight": [1.0, -1.0]}, r"rate_weight\[1\] must be finite, in \[0"),
+    "one layer": (
+        {"rate_weight": [1.0], "posterior": "diagonal_gaussian", "prior": "standard_normal"},
+        "where posterior and prior both have layers; got .* give one number",
+    ),
+    "an objective of the whole": (
+        {"rate_weight": [1.0, 0.5], "objective": "elbo_low_variance"},
+        "'elbo_low_variance' is refused: the rate has a weight for each layer",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WEIGHTS)
+def test_weights_of_layers_that_do_not_fit_are_refused(what):
+    changes, message = WEIGHTS[what]
+    with pytest.raises(InputError, match=message):
+        tiny(**LAYERED | changes)
+
+
+def test_weights_of_layers_are_named_and_make_another_run():
+    one, each = tiny(**LAYERED), tiny(**LAYERED, rate_weight=[1.0, {"name": "linear", "over": 0.5}])
+    assert each.variant == "elbo_mc, rate weight 1 / linear(over=0.5), hierarchical, hierarchical"
+    assert each.id != one.id
+    assert each.stack_key != one.stack_key

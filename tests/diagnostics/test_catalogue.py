@@ -58,7 +58,8 @@ def test_posteriors_say_to_which_priors_their_kl_has_a_closed_form():
         "gumbel_softmax": "uniform_categorical, learned_categorical",
         "diagonal_gaussian": "standard_normal",
         "full_gaussian": "standard_normal",
+        "hierarchical": "",
+        "ladder": "hierarchical",
         "planar_flow": "",
         "iaf": "",
-        "hierarchical": "",
     }

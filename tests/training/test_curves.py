@@ -11,8 +11,10 @@ from tests.support.graphs import Interpreted
 from tests.support.runs import step_by_step, tiny
 from vaebench import results
 from vaebench.cli import main
+from vaebench.config.build import streams
 from vaebench.config.schedules import SCHEDULES, Schedule
 from vaebench.data import load
+from vaebench.evaluation.codes.layers import rates_of_layers
 from vaebench.report.comparison import comparisons
 from vaebench.report.figures import close
 from vaebench.report.learning_curves import learning_curves
@@ -297,3 +299,19 @@ def test_the_command_line_says_which_weights_are_kept(tmp_path):
     low, high = sorted(r.training.kept for r in results.records(out))
     assert low < high < 40
     assert f"the best weights are kept, of step {low} to {high}\n" in done.output
+
+
+def test_the_curves_of_layers_are_their_rates_on_validation_images():
+    codes = {"posterior": "ladder", "prior": "hierarchical"}
+    settings = {"num_steps": 2, "batch_size": 16}
+    configs = [tiny(**codes, seed=seed, train=settings) for seed in (0, 1)]
+    dataset = load("digits", "dynamic")
+    trained = train(configs, dataset, CPU)
+    for run, curve in enumerate(trained.curves):
+        of_layers = [curve[f"rate_layer_{i}_nats"] for i in (1, 2)]
+        assert [len(values) for values in of_layers] == [len(curve["step"])] * 2
+        x = dataset.observations("valid")[:1000]
+        noise = streams(configs, "curve").named("layers")
+        rates = rates_of_layers(trained.model, x, noise, num_samples=1)[run].mean(0)
+        last = torch.tensor([values[-1] for values in of_layers]).double()
+        torch.testing.assert_close(last, rates)

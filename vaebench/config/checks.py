@@ -67,6 +67,7 @@ def check_combination(config: RunConfig, counts: Sequence[str]) -> None:
         config.num_samples,
         tuple((name, int(cast(float, config.objective.hyper[name]))) for name in counts),
         config.model.latent,
+        len(config.layer_weights),
     )
     if reason:
         raise InputError(f"objective {config.objective.name!r} is refused: {reason}")

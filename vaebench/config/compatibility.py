@@ -32,10 +32,12 @@ def refusal(
     num_samples: int = 1,
     counts: tuple[tuple[str, int], ...] = (),
     latent: Latent = TINY,
+    num_weights: int = 0,
 ) -> str:
     """Why these cannot be combined, and what to choose instead; "" where they can.
 
     `counts`: the whole-numbered hyperparameters of the objective. `latent`: the sizes of the code.
+    `num_weights`: of the weights on the rate of each layer, where there are such.
     """
     least = OBJECTIVES[objective].min_samples
     if num_samples < least:
@@ -51,7 +53,9 @@ def refusal(
     if (posterior, prior) == EVERYTHING and not counts:
         return ""
     try:
-        _one_step(objective, likelihood, posterior, prior, num_samples, dict(counts), latent)
+        weights = (0.5,) * num_weights
+        parts = likelihood, posterior, prior
+        _one_step(objective, *parts, num_samples, dict(counts), latent, weights)
     except InputError as error:
         return str(error)
     return ""
@@ -65,6 +69,7 @@ def _one_step(
     num_samples: int,
     counts: dict[str, int],
     latent: Latent,
+    layer_weights: tuple[float, ...],
 ) -> None:
     """Compute all that a step may need: losses, new state, a point of the curves and a grade.
 
@@ -88,7 +93,9 @@ def _one_step(
     x = torch.full((1, NUM_EXAMPLES, NUM_PIXELS), 0.5)
     state = {name: torch.tensor([[value]]) for name, value in entry.initial_state.items()}
     scalars: dict[str, Scalar] = {**hyper, **counts, **state}
-    terms = compute_terms(model, x, noise, num_samples=num_samples, training=True)
+    terms = compute_terms(
+        model, x, noise, num_samples=num_samples, layer_weights=layer_weights, training=True
+    )
     entry(terms, **scalars)
     if entry.auxiliary:
         entry.auxiliary.loss(terms)

@@ -18,7 +18,7 @@ from vaebench.config.checks import (
     check_ranked,
 )
 from vaebench.config.convert import convert, long_form
-from vaebench.config.layers import completed_layers
+from vaebench.config.layers import check_weights, completed_layers
 from vaebench.config.places import CHOICES
 from vaebench.config.run_config import RunConfig
 from vaebench.config.schedules import SCHEDULES
@@ -33,6 +33,7 @@ from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES
 
+Weights = float | Choice | tuple[float | Choice, ...]
 RATE_WEIGHT = Hyper(low=0.0)
 LEARNING_RATE = Hyper(low=0.0)
 """A schedule may begin or end at 0."""
@@ -49,7 +50,7 @@ def parse(raw: dict[str, Any]) -> RunConfig:
     table = dict(raw)
     for name in CHOICES:
         if name in table:
-            table[name] = long_form(name, table[name])
+            table[name] = _long_choice(name, table[name])
     if isinstance(model := table.get("model"), dict):
         table["model"] = _long_model(model)
     if isinstance(train := table.get("train"), dict) and "learning_rate" in train:
@@ -58,6 +59,13 @@ def parse(raw: dict[str, Any]) -> RunConfig:
     if isinstance(settings := table.get("evaluate"), dict):
         table["evaluate"] = _long_gradings(settings)
     return completed(convert(table, RunConfig, several=SEVERAL, places=hyper_places()))
+
+
+def _long_choice(name: str, value: Any) -> Any:
+    """A choice, or the list of those of layers, with the fields of an entry."""
+    if name == "rate_weight" and isinstance(value, list | tuple):
+        return [long_form(f"{name}[{i}]", of_layer) for i, of_layer in enumerate(value)]
+    return long_form(name, value)
 
 
 def _long_model(table: dict[str, Any]) -> dict[str, Any]:
@@ -118,15 +126,26 @@ def completed(config: RunConfig) -> RunConfig:
         posterior=completed_choice("posterior", config.posterior, posterior.hyper),
         prior=completed_choice("prior", config.prior, prior.hyper),
         evaluate=_completed_evaluation(config.evaluate),
-        rate_weight=_completed_value("rate_weight", config.rate_weight, RATE_WEIGHT),
+        rate_weight=_completed_weights(config.rate_weight),
         plugin=plugin_fingerprint(config),
     )
+    check_weights(done)
     check_combination(done, objective.counts)
     check_output_bias(done.model, likelihood)
     check_ranked(done.evaluate)
     check_batch(done, objective)
     check_accumulation(done, objective, likelihood)
     return done
+
+
+def _completed_weights(weights: Weights) -> Weights:
+    """The weight on the rate, or the weights of its layers, with the defaults of schedules."""
+    if not isinstance(weights, tuple):
+        return _completed_value("rate_weight", weights, RATE_WEIGHT)
+    return tuple(
+        _completed_value(f"rate_weight[{i}]", weight, RATE_WEIGHT)
+        for i, weight in enumerate(weights)
+    )
 
 
 def _completed_training(train: TrainConfig) -> TrainConfig:
@@ -170,7 +189,7 @@ def functions_of_steps(config: RunConfig) -> list[Callable[..., Any]]:
     scalars = [
         *config.objective.hyper.values(),
         *config.posterior.hyper.values(),
-        config.rate_weight,
+        *config.rate_weights,
         config.train.learning_rate,
     ]
     return [

@@ -6,6 +6,7 @@ import itertools
 
 import msgspec
 
+from vaebench.config.run_config import RunConfig
 from vaebench.config.sections import ModelConfig
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import complete
@@ -35,6 +36,24 @@ def completed_layers(model: ModelConfig, posterior: Posterior, prior: Prior) -> 
     )
     _check_networks(done)
     return done
+
+
+def check_weights(config: RunConfig) -> None:
+    """Raises InputError for weights of layers that are no weight for each of several layers."""
+    num_weights, dims = len(config.layer_weights), config.model.layer_dims
+    if not isinstance(config.rate_weight, tuple):
+        return
+    posterior, prior = POSTERIORS[config.posterior.name], PRIORS[config.prior.name]
+    if not (posterior.conditionals and prior.layered):
+        raise InputError(
+            f"rate_weight may have a weight for each layer where posterior and prior both have "
+            f"layers; got posterior {posterior.name!r} and prior {prior.name!r}: give one number"
+        )
+    if num_weights != len(dims):
+        raise InputError(
+            f"rate_weight must be one number or schedule, or one for each of the layers "
+            f"{list(dims)}; got {num_weights}"
+        )
 
 
 def _check_no_layers(model: ModelConfig, posterior: Posterior, prior: Prior) -> None:

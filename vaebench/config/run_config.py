@@ -38,8 +38,9 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prior: Choice = Choice("standard_normal")
     num_samples: Counted = 1
     """K posterior samples per example in training."""
-    rate_weight: float | Choice = 1.0
-    """The warm-up: a weight on the rate, usually a schedule, that any objective can be given."""
+    rate_weight: float | Choice | tuple[float | Choice, ...] = 1.0
+    """The warm-up: a weight on the rate, usually a schedule, that any objective can be given; of
+    several layers of latents one weight for each, that beside the images first."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -65,13 +66,23 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Posterior and prior are named where they are not the usual ones.
         """
         samples = f" K={self.num_samples}" if self.num_samples > 1 else ""
-        warm_up = "" if self.rate_weight == 1.0 else f", rate weight {text(self.rate_weight)}"
+        warm_up = "" if self.rate_weight == 1.0 else f", rate weight {_text(self.rate_weights)}"
         family = "".join(
             f", {choice}"
             for choice, usual in zip((self.posterior, self.prior), EVERYTHING, strict=True)
             if choice.name != usual
         )
         return f"{self.objective}{samples}{warm_up}{family}"
+
+    @property
+    def layer_weights(self) -> tuple[float | Choice, ...]:
+        """The weights on the rate of each layer of latents; none where there is one for all."""
+        return self.rate_weight if isinstance(self.rate_weight, tuple) else ()
+
+    @property
+    def rate_weights(self) -> tuple[float | Choice, ...]:
+        """The weight on the rate, or those of layers."""
+        return self.rate_weight if isinstance(self.rate_weight, tuple) else (self.rate_weight,)
 
     @property
     def evaluations_per_step(self) -> int:
@@ -108,7 +119,11 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for name in ("objective", "likelihood", "posterior", "prior"):
             shape[name] = shape[name]["name"]
         shape["counts"] = counts
-        return digest(shape | {"seed": 0, "rate_weight": 0})
+        return digest(shape | {"seed": 0, "rate_weight": len(self.layer_weights)})
+
+
+def _text(weights: tuple[float | Choice, ...]) -> str:
+    return " / ".join(map(text, weights))
 
 
 TRAIN_SCALARS = (

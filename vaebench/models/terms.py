@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType, ModuleType
@@ -15,6 +15,7 @@ from vaebench.core.errors import InputError
 from vaebench.core.hyper import Scalar, with_axis
 from vaebench.models import VAE
 from vaebench.models.posteriors import Distribution, Latent
+from vaebench.models.posteriors.conditionals import Layered
 from vaebench.models.posteriors.entry import Draw, Drawing, Wanted
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
 from vaebench.models.priors import STANDARD_NORMAL, BoundPrior
@@ -43,6 +44,8 @@ class Terms:
     prior: BoundPrior = STANDARD_NORMAL
     rate_weight: Scalar = 1.0
     """The warm-up of the training loop: see `weighted_rate`. Evaluation leaves it at 1."""
+    layer_weights: tuple[Scalar, ...] = ()
+    """A weight on the rate of each layer of latents, in place of one for all."""
     num_examples: int = 0
     """N: size of the training part, for estimates of the aggregate posterior."""
     latent: Latent = NO_SIZES
@@ -94,8 +97,14 @@ class Terms:
 
         The one place where that weight is applied: an objective whose loss has a rate takes it from
         here or from a quantity below that is weighted already, so that a warm-up reaches it.
-        Shapes: [S, B] or [K, S, B]; `per_dimension`: [S, B, D].
+        Shapes: [S, B], or [K, S, B] of samples, or [L, S, B] of layers; `per_dimension`: [S, B, D].
+        Raises InputError where each layer has a weight of its own, which no whole has.
         """
+        if self.layer_weights:
+            raise InputError(
+                "the rate has a weight for each layer, and this objective weighs it as a whole: "
+                "give rate_weight one number, or choose elbo, elbo_mc, iwae or dreg"
+            )
         return (with_axis(self.rate_weight) if per_dimension else self.rate_weight) * rate
 
     # ------------------------------------------------------------------ densities of the samples
@@ -132,15 +141,41 @@ class Terms:
         """log p(z) - log q(z|x) of each sample, q's parameters stopped, not weighted: [K, S, B]."""
         return self.log_pz - self.log_qz_x_path
 
+    @property
+    def weighted_log_ratio(self) -> Tensor:
+        """The log ratio under its weight, or that of each layer under its own: [K, S, B]."""
+        return self._of_layers(self.q) if self.layer_weights else self.weighted_rate(self.log_ratio)
+
+    @property
+    def weighted_log_ratio_path(self) -> Tensor:
+        """The same, q's parameters stopped: [K, S, B]."""
+        if self.layer_weights:
+            return self._of_layers(self.q.stopped())
+        return self.weighted_rate(self.log_ratio_path)
+
+    def weighted_log_qz_x_score(self, score: Tensor) -> Tensor:
+        """`score` times the weighted log q(z|x), its gradient not through z: [K, S, B] twice."""
+        if self.layer_weights:
+            log_q = _log_prob_of_layers(self.q, self.z.detach())
+            return score * _sum_of(self.layer_weights, log_q)
+        return self.weighted_rate(score) * self.log_qz_x_score
+
+    def _of_layers(self, q: Distribution) -> Tensor:
+        """The log ratio of every layer under its weight: [K, S, B]."""
+        log_q, log_p = _log_prob_of_layers(q, self.z), self.prior.log_prob_of_layers(self.z)
+        assert log_p is not None, "weights of layers are for a prior that has layers"
+        ratios = [log_p - log_q for log_p, log_q in zip(log_p, log_q, strict=True)]
+        return _sum_of(self.layer_weights, ratios)
+
     @cached_property
     def log_w(self) -> Tensor:
         """Log importance weights, log p(x|z) plus the weighted log ratio: [K, S, B]."""
-        return self.log_px_z + self.weighted_rate(self.log_ratio)
+        return self.log_px_z + self.weighted_log_ratio
 
     @cached_property
     def log_w_path(self) -> Tensor:
         """Log importance weights with q's parameters stopped: [K, S, B]."""
-        return self.log_px_z + self.weighted_rate(self.log_ratio_path)
+        return self.log_px_z + self.weighted_log_ratio_path
 
     # ------------------------------------------------------------------ rate and distortion
 
@@ -186,7 +221,18 @@ class Terms:
     @cached_property
     def rate(self) -> Tensor:
         """KL[q(z|x) || p(z)], weighted: [S, B]."""
-        return self.weighted_rate(self.kl)
+        return self.rate_of_layers.sum(0) if self.layer_weights else self.weighted_rate(self.kl)
+
+    @cached_property
+    def rate_of_layers(self) -> Tensor:
+        """The KL of each layer under its weight, [L, S, B]; of one layer [1, S, B]."""
+        whole, of_layers = self.kl, self.kl_of_layers
+        if of_layers is None:
+            return self.weighted_rate(whole)[None]
+        if not self.layer_weights:
+            return self.weighted_rate(of_layers)
+        each = zip(self.layer_weights, of_layers, strict=True)
+        return torch.stack([weight * kl for weight, kl in each])
 
     @cached_property
     def rate_per_dimension(self) -> Tensor:
@@ -236,6 +282,17 @@ class Terms:
         return f"posterior {self.family!r} and prior {self.prior.entry.name!r}"
 
 
+def _log_prob_of_layers(q: Distribution, z: Tensor) -> list[Tensor]:
+    assert isinstance(q, Layered), "weights of layers are for a posterior that has layers"
+    return q.log_prob_of_layers(z)
+
+
+def _sum_of(weights: Sequence[Scalar], values: Sequence[Tensor]) -> Tensor:
+    """The weighted sum over layers: [K, S, B]."""
+    each = [weight * value for weight, value in zip(weights, values, strict=True)]
+    return torch.stack(each).sum(0)
+
+
 def _is_standard(prior: BoundPrior) -> bool:
     return prior.entry.name == STANDARD_NORMAL.entry.name  # a copied model has a copy of its entry
 
@@ -247,6 +304,7 @@ def compute_terms(
     *,
     num_samples: int = 1,
     rate_weight: Scalar = 1.0,
+    layer_weights: tuple[Scalar, ...] = (),
     posterior_hyper: Mapping[str, Scalar] = MappingProxyType({}),
     num_examples: int = 0,
     training: bool = False,
@@ -271,6 +329,7 @@ def compute_terms(
         model.log_px_z(x, draw.z, step=step),
         prior,
         rate_weight=rate_weight,
+        layer_weights=layer_weights,
         num_examples=num_examples or x.shape[1],
         latent=model.family.latent,
         family=model.family.posterior.name,

@@ -47,10 +47,10 @@ def estimator(
         t.decoded.register_hook(lambda gradient: gradient * (path / decoder).reshape(shape))
     # Densities that came with the draw have their gradient past z, where the hook is not.
     of_z = decoder if t.drawn.log_qz_x_path is None else path
-    log_ratio = t.weighted_rate(t.log_ratio_path)
+    log_ratio = t.weighted_log_ratio_path
     total = (decoder * t.log_px_z + of_z * log_ratio).sum(0)
     if score is not None:
-        total = total - (t.weighted_rate(score) * t.log_qz_x_score).sum(0)
+        total = total - t.weighted_log_qz_x_score(score).sum(0)
     return bound.detach() + (total - total.detach())
 
 

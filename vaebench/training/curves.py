@@ -15,8 +15,12 @@ from vaebench.config import RunConfig
 from vaebench.config.build import streams
 from vaebench.data import Dataset
 from vaebench.evaluation.chunks import bytes_for
+from vaebench.evaluation.codes.layers import rates_of_layers
 from vaebench.evaluation.likelihood.bounds import bounds, rows_of_chunk
 from vaebench.models import VAE, put_back, select
+from vaebench.models.posteriors import POSTERIORS
+from vaebench.models.priors import PRIORS
+from vaebench.ops.noise import Noise
 from vaebench.training.descent import gradient_norms
 from vaebench.training.progress import Progress, graded
 from vaebench.training.scalars import settled
@@ -76,7 +80,8 @@ class Log:
         self.steps_left = self.num_steps * len(configs)
         self.every = interval(configs[0].train.num_steps)
         self.x_valid = dataset.observations("valid")[:NUM_CURVE_IMAGES]
-        self.curves: list[Curve] = [{name: [] for name in CURVES} for _ in configs]
+        names = (*CURVES, *_names_of_layers(configs[0]))
+        self.curves: list[Curve] = [{name: [] for name in names} for _ in configs]
         self.settled = [settled(config) for config in configs]
         self.diverged_at: dict[int, int] = {}
         self.best: dict[int, VAE] = {}
@@ -108,7 +113,8 @@ class Log:
             self.num_rows[model.num_runs] = rows_of_chunk(model, x, noise, bytes_for(x.device))
         num_rows, kept = self.num_rows[model.num_runs], graded(model, step.progress)
         elbo = bounds(kept, x, noise, num_samples=1, num_rows=num_rows).elbo
-        for name, values in _point(step, model, elbo).items():
+        point = _point(step, model, elbo) | _of_layers(kept, x, noise, self.configs[0])
+        for name, values in point.items():
             for run, value in zip(runs, values.tolist(), strict=True):
                 self.curves[run][name].append(value)
         self._keep_best(kept, runs)
@@ -187,6 +193,20 @@ def _point(step: Step[Progress], model: VAE, valid_elbo: Tensor) -> dict[str, Te
         "grad_norm": gradient_norms(model) if step.grad_norm is None else step.grad_norm,
         "valid_elbo_nats": valid_elbo.mean(-1),
     }
+
+
+def _names_of_layers(config: RunConfig) -> list[str]:
+    """The curves of layers of latents, where q and p have several."""
+    posterior, prior = POSTERIORS[config.posterior.name], PRIORS[config.prior.name]
+    num_layers = len(config.model.layer_dims) if posterior.conditionals and prior.layered else 0
+    return [f"rate_layer_{i}_nats" for i in range(1, num_layers + 1)] if num_layers > 1 else []
+
+
+def _of_layers(model: VAE, x: Tensor, noise: Noise, config: RunConfig) -> dict[str, Tensor]:
+    """The rate of each layer on validation images [N, P], of one code each: [S] each, by name."""
+    names = _names_of_layers(config)
+    rates = rates_of_layers(model, x, noise.named("layers"), num_samples=1) if names else None
+    return {} if rates is None else dict(zip(names, rates.mean(1).unbind(-1), strict=True))
 
 
 def _finite_weights(model: VAE) -> Tensor:

@@ -46,6 +46,7 @@ def step_kind(config: RunConfig, dataset: Dataset) -> str:
             "counts": {name: config.objective.hyper[name] for name in objective.counts},
             "posterior": [config.posterior.name, *config.posterior.hyper],
             "prior": config.prior.name,
+            **({"layer_weights": len(config.layer_weights)} if config.layer_weights else {}),
             "likelihood": config.likelihood.name,
             "model": model,
             "num_samples": config.num_samples,

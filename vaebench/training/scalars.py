@@ -22,13 +22,18 @@ def scalars(configs: Sequence[RunConfig], place: Tensor) -> Callable[[int], Scal
     counts = OBJECTIVES[first.objective.name].counts
     hyper = trajectories([c.objective for c in configs], first, place, counts)
     posterior_hyper = trajectories([c.posterior for c in configs], first, place)
-    rate_weight = trajectory([c.rate_weight for c in configs], first, place)
+    rate_weight = trajectory([_whole(c.rate_weight) for c in configs], first, place)
+    layer_weights = [
+        trajectory(of_layer, first, place)
+        for of_layer in zip(*(c.layer_weights for c in configs), strict=True)
+    ]
 
     def at_step(step: int) -> Scalars:
         return Scalars(
             {name: value(step) for name, value in hyper.items()},
             {name: value(step) for name, value in posterior_hyper.items()},
             rate_weight(step),
+            tuple(of_layer(step) for of_layer in layer_weights),
         )
 
     if any(isinstance(value, Choice) for config in configs for value in _values(config)):
@@ -113,7 +118,12 @@ def settled(config: RunConfig) -> int:
 def _values(config: RunConfig) -> tuple[float | Choice, ...]:
     """The numbers and schedules of the scalars of a run's loss."""
     of_objective, of_posterior = config.objective.hyper, config.posterior.hyper
-    return (*of_objective.values(), *of_posterior.values(), config.rate_weight)
+    return (*of_objective.values(), *of_posterior.values(), *config.rate_weights)
+
+
+def _whole(weight: float | Choice | tuple[float | Choice, ...]) -> float | Choice:
+    """The weight on the whole rate: 1 where each layer has one."""
+    return 1.0 if isinstance(weight, tuple) else weight
 
 
 def _tables(values: Sequence[float | Choice], num_steps: int) -> Tensor:
@@ -145,10 +155,12 @@ class Scalars:
     """Hyperparameters; after `with_state`, the objective's state too."""
     posterior: Mapping[str, Scalar]
     rate_weight: Scalar
+    layer_weights: tuple[Scalar, ...] = ()
 
     def values(self) -> tuple[Scalar, ...]:
         """All scalars, in the order in which `mapped` takes them."""
-        return (*self.objective.values(), *self.posterior.values(), self.rate_weight)
+        of_rate = (self.rate_weight, *self.layer_weights)
+        return (*self.objective.values(), *self.posterior.values(), *of_rate)
 
     def mapped(self, change: Callable[[Scalar], Scalar]) -> Scalars:
         """The same names with other values."""
@@ -156,6 +168,7 @@ class Scalars:
             {name: change(value) for name, value in self.objective.items()},
             {name: change(value) for name, value in self.posterior.items()},
             change(self.rate_weight),
+            tuple(change(weight) for weight in self.layer_weights),
         )
 
     def with_constants(self, constants: Mapping[str, float]) -> Scalars:

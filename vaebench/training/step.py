@@ -112,6 +112,7 @@ class Loss:
             noise,
             num_samples=self.num_samples,
             rate_weight=scalars.rate_weight,
+            layer_weights=scalars.layer_weights,
             posterior_hyper=scalars.posterior,
             num_examples=self.num_examples,
             training=True,

@@ -49,23 +49,25 @@ def of_layers(model: Graded, x: Tensor, noise: Noise, active: Tensor) -> list[Gr
 
 
 @torch.no_grad()
-def rates_of_layers(model: Graded, x: Tensor, noise: Noise) -> Tensor | None:
+def rates_of_layers(
+    model: Graded, x: Tensor, noise: Noise, num_samples: int = NUM_SAMPLES
+) -> Tensor | None:
     """The rate of each layer for each image: [N, P] -> [S, N, L]; None where posterior or prior has
     one layer. In chunks, which do not show."""
-    num_rows = rows_within(bytes_for(x.device), lambda: _rates(model, x[:1], noise))
+    num_rows = rows_within(bytes_for(x.device), lambda: _rates(model, x[:1], noise, num_samples))
     parts = [
-        _rates(model, x[first : first + num_rows], noise.at(row=first))
+        _rates(model, x[first : first + num_rows], noise.at(row=first), num_samples)
         for first in range(0, len(x), num_rows)
     ]
     known = [part for part in parts if part is not None]
     return torch.cat(known, 1) if known else None
 
 
-def _rates(model: Graded, x: Tensor, noise: Noise) -> Tensor | None:
+def _rates(model: Graded, x: Tensor, noise: Noise, num_samples: int) -> Tensor | None:
     q = model.posterior(x.expand(model.num_runs, *x.shape))
     if not isinstance(q, Layered):
         return None
-    z = q.draw(Drawing(noise, NUM_SAMPLES, densities)).z
+    z = q.draw(Drawing(noise, num_samples, densities)).z
     log_p = model.prior().log_prob_of_layers(z)
     if log_p is None:
         return None

@@ -123,7 +123,7 @@ def check_used(wanted: Wanted, spaces: Sequence[Space]) -> None:
 def _declared(config: RunConfig) -> Iterator[tuple[str, Hyper, float | Choice]]:
     """Every hyperparameter of a run by its place, and its value; those of schedules come last."""
     scheduled = {
-        "rate_weight": config.rate_weight,
+        **({} if config.layer_weights else {"rate_weight": config.rate_weights[0]}),
         "train.learning_rate": config.train.learning_rate,
     }
     parts = {
