@@ -144,8 +144,9 @@ def test_an_interval_within_the_margin_is_a_finding():
     assert (
         "v1 and v0 differ by less than 5 nats in nll" in in_words(comparisons(rows, margin=5.0))[0]
     )
-    with pytest.raises(InputError, match="the margin must be above 0, in nats; got 0"):
-        comparisons(rows, margin=0.0)
+    pd.testing.assert_frame_equal(comparisons(rows, margin=0.0), comparisons(rows))
+    with pytest.raises(InputError, match="the margin must be a number from 0 on, in nats; got -1"):
+        comparisons(rows, margin=-1.0)
 
 
 def test_few_seeds_are_no_proof_of_anything():

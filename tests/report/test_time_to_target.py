@@ -127,6 +127,23 @@ def test_the_score_is_the_area_under_the_profile():
     assert score(np.ones(3)) == 1.0
 
 
+def test_what_takes_just_the_most_counts_in_the_profile_and_adds_nothing_to_the_score():
+    """AlgoPerf's r_max is 4: shares are of ratios up to it, itself included, and the area ends."""
+    assert profile(np.array([4.0, np.nextafter(4.0, 5.0)]), np.array([4.0])).tolist() == [0.5]
+    assert score(np.array([4.0, 4.1, np.inf])) == 0.0
+    assert score(np.array([np.nextafter(4.0, 0.0)])) > 0.0
+
+
+@pytest.mark.parametrize("target", [None, -5.0])
+def test_a_study_without_a_point_has_no_times_and_no_profiles(target):
+    """All runs were lost before the first validation, or there is none."""
+    row, points = run("0", "one", 0, [np.nan], status="diverged")
+    for runs in ([row], []):
+        known = pd.DataFrame(runs, columns=[*row])
+        table = time_to_target(points, known, target)
+        assert table.empty and performance_profiles(table).empty
+
+
 def test_a_space_where_none_arrives_counts_for_all_and_one_that_lacks_a_variant_for_it():
     table = of_times(w=(5.0, 5.0))
     table = table[~((table["variant"] == "w") & (table["observation_space"] == "b"))]

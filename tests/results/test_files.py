@@ -106,7 +106,7 @@ def test_what_a_killed_writer_left_is_cleared_at_once_and_a_living_one_is_left_a
     with contextlib.ExitStack() as writers:
         for folder in folders:
             writers.enter_context(files._unfinished(folder))
-        (tmp_path / f"{files.PREFIX}left.tmp").write_text("{")
+        (tmp_path / f"{files.HERE}left.tmp").write_text("{")
         results.prepare(tmp_path)
         assert [len(list(folder.glob("*.tmp"))) for folder in folders] == [1, 1]
     assert not list(tmp_path.rglob("*.tmp"))
@@ -126,6 +126,16 @@ def test_a_file_that_was_cleared_before_it_was_locked_is_made_again(tmp_path, mo
     assert cleared
     assert (tmp_path / "file").read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_file_of_another_machine_is_left_alone_whose_lock_may_not_be_seen_here(tmp_path):
+    other = tmp_path / f"{files.PREFIX}elsewhere-a.tmp"
+    other.write_text("{")
+    results.prepare(tmp_path)
+    assert other.exists()
+    os.utime(other, (time.time() - 7200,) * 2)
+    results.prepare(tmp_path)
+    assert not other.exists()
 
 
 @pytest.mark.parametrize(("age_s", "stays"), [(60, True), (7200, False), (-7200, False)])

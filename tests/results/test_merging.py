@@ -56,6 +56,13 @@ def test_runs_of_all_folders_are_there_once_with_their_files(tmp_path):
     assert (again.num_runs, again.num_twice) == (3, 4), "as after an interruption"
 
 
+def test_a_folder_without_results_is_refused_in_a_line(tmp_path):
+    a = folder(tmp_path / "a", made(A))
+    with pytest.raises(InputError, match=r"b must hold results \(runs/\*.json\); it has none: "):
+        merge([a, folder(tmp_path / "b")], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 UNLIKE = {
     "data": (made(B, 1, data="e" * 16), "the data of 'digits' is dddddddddddddddd in "),
     "protocol": (made(B, 1, protocol=3), "the protocol of training is 2 in "),

@@ -7,7 +7,6 @@ read, so that a data set may be larger than memory.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaebench.core.errors import InputError, first_line
+from vaebench.core.unfinished import making
 from vaebench.data.contents import check_fits, check_names, is_part
 
 SUFFIX = ".npy"
@@ -56,8 +56,8 @@ def write_folder(folder: Path, parts: Mapping[str, NDArray[Any]]) -> None:
     if folder.exists():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
-        temporary = Path(unfinished) / folder.name
+    with making(folder) as unfinished:
+        temporary = unfinished / folder.name
         temporary.mkdir()
         for name, x in parts.items():
             np.save(temporary / f"{name}{SUFFIX}", x, allow_pickle=False)

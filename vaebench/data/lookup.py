@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaebench.core.errors import InputError, first_line, near_match
+from vaebench.core.unfinished import making
 from vaebench.data.arrays import Arrays, checked, fingerprint, white_of
 from vaebench.data.counts import counts
 from vaebench.data.folder import read_folder, write_folder
@@ -174,9 +174,9 @@ def _fetch(name: str) -> Path:
         for part, (address, checksum) in SOURCES[name].files.items():
             stored = pooch.retrieve(address, checksum, path=cache_folder() / name, progressbar=True)
             arrays[part] = SOURCES[name].parse(Path(stored).read_bytes())
-        with tempfile.TemporaryDirectory(dir=target.parent) as unfinished:
-            np.savez_compressed(Path(unfinished) / target.name, allow_pickle=False, **arrays)
-            (Path(unfinished) / target.name).replace(target)
+        with making(target) as unfinished:
+            np.savez_compressed(unfinished / target.name, allow_pickle=False, **arrays)
+            (unfinished / target.name).replace(target)
     except (OSError, ValueError) as error:
         folders = " or ".join(str(folder) for folder in _folders())
         raise InputError(

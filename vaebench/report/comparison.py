@@ -54,14 +54,14 @@ def comparisons(
     than it by more than the margin, see `pairs.is_worse`. ENDINGS: how the runs of the two ended,
     where that is to be said.
 
-    Raises InputError for a metric that no run has, a margin that is not above 0, an `against` that
+    Raises InputError for a metric that no run has, a margin below 0, an `against` that
     no observation space has or that several lines of one have, and two runs of a line and seed.
     """
     import pandas as pd
 
     unit = _unit(rows, metric)
-    if margin is not None and not margin > 0.0:
-        raise InputError(f"the margin must be above 0, in {unit}; got {margin}")
+    if margin is not None and not margin >= 0.0:
+        raise InputError(f"the margin must be a number from 0 on, in {unit}; got {margin}")
     table: list[dict[str, object]] = []
     names: set[str] = set()
     higher_is_better = direction(rows, metric)
@@ -127,7 +127,7 @@ def _lines(
     """The lines of the table of one observation space."""
     with_values = [one.name for one in variants if one.complete and one.runs]
     reference = against if against is not None else next(iter(with_values), "")
-    columns = measured(family, margin)
+    columns = measured(family, margin or None)  # of 0, every difference matters
     numbers = zip(*columns.values(), strict=True)
     return [
         {

@@ -7,6 +7,7 @@ OUT/weights/ID.pt     its parameters, for another evaluation
 OUT/examples/ID.npz   what its figures are means of, for paired tests
 OUT/timings.json      the last quiet timing pass
 OUT/tuning.json       of a sweep: which runs are of which variant, untuned and tuned
+OUT/finals.json       of a sweep: the runs of winners that it has added, and may remove again
 OUT/trials/           of a sweep: a results folder of its trials' runs
 OUT/work.lock         held by the study or sweep at work
 OUT/records.lock      held while a record is changed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import platform
 import shutil
 import tempfile
 import time
@@ -16,8 +17,8 @@ from typing import IO
 from vaebench.core.errors import InputError, StorageError
 
 ABANDONED_AFTER_S = 3600.0
-"""Where there are no locks, a temporary file this old, or of a date this far ahead, belongs to no
-writer that still runs."""
+"""Where a lock does not tell, as of another machine's writer, a temporary file this old, or of a
+date this far ahead, belongs to none that still runs."""
 PARTS = ("runs", "samples", "exhibits", "weights", "examples")
 """The folders of a results folder."""
 FULL = "make room there, and give the same command again"
@@ -25,6 +26,8 @@ LIMIT = "raise the limit, see `ulimit -n`"
 ADVICE = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EFBIG: FULL, errno.EMFILE: LIMIT}
 PREFIX = ".vaebench-"
 """How a temporary file's name begins: an output folder may hold files of other programs."""
+HERE = f"{PREFIX}{platform.node()}-"
+"""How the names of this machine's begin: on a shared disk, a lock may be known to one machine."""
 
 
 @contextmanager
@@ -67,7 +70,7 @@ def _locked_file(folder: Path) -> IO[bytes]:
     """A new file that is locked for as long as it is open: its writer lives."""
     while True:
         file = tempfile.NamedTemporaryFile(  # noqa: SIM115
-            dir=folder, prefix=PREFIX, suffix=".tmp", delete=False
+            dir=folder, prefix=HERE, suffix=".tmp", delete=False
         )
         with suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -108,8 +111,10 @@ def _is_abandoned(file: IO[bytes]) -> bool:
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks
-        return abs(time.time() - os.fstat(file.fileno()).st_mtime) > ABANDONED_AFTER_S
-    return True
+        is_locked = False
+    else:
+        is_locked = Path(file.name).name.startswith(HERE)
+    return is_locked or abs(time.time() - os.fstat(file.fileno()).st_mtime) > ABANDONED_AFTER_S
 
 
 def check_room(out: Path, num_bytes: int) -> None:

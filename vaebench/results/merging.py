@@ -62,6 +62,11 @@ def _check_named(sources: Sequence[Path], out: Path) -> None:
     for source in sources:
         if not (source / "runs").is_dir():
             raise InputError(f"{source} must be a results folder; it has no {source}/runs")
+        if not any((source / "runs").glob("*.json")):
+            raise InputError(
+                f"{source} must hold results (runs/*.json); it has none: leave it out, or run its "
+                f"study first"
+            )
     resolved = [path.resolve() for path in (*sources, out)]
     if len(set(resolved)) < len(resolved):
         raise InputError("folders to merge, and --out, must be different folders; two are one")

@@ -15,6 +15,7 @@ from vaebench.core.plugins import load_plugins
 from vaebench.results import Record
 from vaebench.running.harness import run_all
 from vaebench.running.recording import config_of
+from vaebench.training.stepping.ways import STEP, taken
 
 
 def command(folder: Path, record: Record) -> str:
@@ -32,18 +33,31 @@ def retry(
 ) -> dict[str, results.Status]:
     """Do runs of a folder again, and record them in `out`, which may be the same folder.
 
-    `how` are arguments of `run_all`. Returns how each ended. Raises InputError, before any is
-    done, where a run would no longer be the same, or is of a model from elsewhere.
+    They take their steps as they did, compiled or eager, which rounds otherwise: another folder
+    has no records that say so. `how` are arguments of `run_all`. Returns how each ended. Raises
+    InputError, before any is done, where a run would no longer be the same, or is of a model from
+    elsewhere.
     """
     load_plugins(plugins)
-    by_study: dict[str, list[RunConfig]] = {}
+    alike: dict[tuple[str, str], list[RunConfig]] = {}
     for run in runs:
         record = results.read(folder, run)
-        by_study.setdefault(record.study, []).append(_same(record))
+        compiles = "auto" if out.resolve() == folder.resolve() else _compiles(record)
+        alike.setdefault((record.study, compiles), []).append(_same(record))
     ended: dict[str, results.Status] = {}
-    for study, configs in by_study.items():
-        ended |= run_all(configs, out, study, plugins=plugins, timings=False, **how)
+    for (study, compiles), configs in alike.items():
+        ended |= run_all(
+            configs, out, study, plugins=plugins, compiles=compiles, timings=False, **how
+        )
     return ended
+
+
+def _compiles(record: Record) -> str:
+    """The name of `choosing.COMPILE` that leads to steps as a run's were; where its record does not
+    say, as of one that failed before the first, they are chosen."""
+    if STEP not in record.operations:
+        return "auto"
+    return "never" if taken(record.operations[STEP]) == "eager" else "always"
 
 
 def _same(record: Record) -> RunConfig:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 from optuna.trial import FrozenTrial
 
@@ -18,6 +18,9 @@ from vaebench.results import pruning
 from vaebench.running.recording import config_of
 from vaebench.running.sweeps.rounds import Tuned
 from vaebench.running.sweeps.search import best
+
+FILE = "finals.json"
+"""The runs of winners, of this sweep and of smaller ones, that a sweep has added to its folder."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,6 @@ class Final:
     def runs(self) -> list[RunConfig]:
         """All of its runs, once each: a trial may have drawn the values that the study has."""
         return list({c.id: c for c in (*self.untuned_runs, *self.tuned_runs)}.values())
-
-    @cached_property
-    def ids_of_trials(self) -> set[str]:
-        """The runs of its trials, on the study's seeds."""
-        return {run for trial in self.tuned.search.told for run in trial.user_attrs["runs"]}
 
     @property
     def best_config(self) -> RunConfig | None:
@@ -71,25 +69,34 @@ def _final(tuned: Tuned, seeds: Sequence[int]) -> Final:
     return Final(tuned, final.chosen, final.untuned_runs, runs)
 
 
+def claim(out: Path, finals: Sequence[Final]) -> None:
+    """Note in FILE, before they are trained, which runs of winners the sweep adds to the folder.
+
+    A run that is there by then and not noted is the user's own.
+    """
+    noted = _noted(out)
+    runs = {config.id for final in finals for config in final.tuned_runs}
+    _note(out, noted | (runs - results.recorded(out).keys()))
+
+
 def drop_earlier(out: Path, finals: Sequence[Final]) -> None:
     """Remove the final runs of trials that are the best no more, as of a smaller budget.
 
-    Tables of the folder would show them beside the winners. Runs on the study's seeds stay, those
-    of the variants as they are now, on any seed, and those that are of no trial of these searches.
-    A warning says how many are removed.
+    Tables of the folder would show them beside the winners. Runs that no sweep of the folder has
+    noted stay, and those of the winners on any seed. A warning says how many are removed.
     """
-    last = _last_seed([final.tuned for final in finals])
     now = {replace(config, seed=0).id for final in finals for config in final.runs}
+    noted = _noted(out)
     earlier = [
         record.run
         for record in results.records(out, curves=False)
-        if (config := config_of(record)) is not None
-        and config.seed > last
+        if record.run in noted
+        and (config := config_of(record)) is not None
         and replace(config, seed=0).id not in now
-        and _is_of_trial(config, finals)
     ]
     if earlier:
         pruning.drop(out, earlier)
+        _note(out, noted.difference(earlier))
         warnings.warn(
             f"{len(earlier)} final runs of trials that are the best no more were removed from "
             f"{out}; the trials are in trials.csv",
@@ -98,9 +105,13 @@ def drop_earlier(out: Path, finals: Sequence[Final]) -> None:
         )
 
 
-def _is_of_trial(config: RunConfig, finals: Sequence[Final]) -> bool:
-    """Whether a run is that of a trial, but for its seed."""
-    return any(
-        replace(config, seed=final.tuned.variant.runs[0].seed).id in final.ids_of_trials
-        for final in finals
-    )
+def _note(out: Path, runs: set[str]) -> None:
+    results.write_atomically(out / FILE, msgspec.json.encode(sorted(runs)))
+
+
+def _noted(out: Path) -> set[str]:
+    """The runs that sweeps have noted; in a folder of before, those that its tuning.json names."""
+    try:
+        return set(msgspec.json.decode((out / FILE).read_bytes(), type=list[str]))
+    except (OSError, msgspec.MsgspecError):
+        return {run for tuning in results.read_tuning(out) for run in tuning.tuned}

@@ -23,7 +23,7 @@ from vaebench.running.listeners import NOBODY, Audience
 from vaebench.running.meter import Progress, silent
 from vaebench.running.sweeps.clock import Clock
 from vaebench.running.sweeps.figures import folder_names, write_figures
-from vaebench.running.sweeps.finals import drop_earlier, finals
+from vaebench.running.sweeps.finals import claim, drop_earlier, finals
 from vaebench.running.sweeps.goals import Goals, goals_of
 from vaebench.running.sweeps.judging import judged
 from vaebench.running.sweeps.outcome import Amount, amount
@@ -118,6 +118,7 @@ def sweep(
             _draw(out / "figures", tuned)
         ended = finals(tuned, study.sweep.final_seeds)
         write_best(out, study.name, ended)
+        claim(out, ended)
         if runs := [config for final in ended for config in final.runs]:
             how: dict[str, Any] = {"executor": executor, "workers": workers, "cluster": cluster}
             how |= {"compiles": compiles, "plugins": plugins}
