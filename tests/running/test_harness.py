@@ -13,7 +13,7 @@ import pytest
 import vaebench as vb
 from tests.support.runs import tiny
 from vaebench.config.resolve import resolve
-from vaebench.running import harness, schedule
+from vaebench.running import prepare, schedule
 from vaebench.running.executors import EXECUTORS
 from vaebench.running.harness import train_all
 from vaebench.running.meter import Meter
@@ -171,8 +171,8 @@ def test_graphs_are_compiled_before_the_stacks_and_counted(tmp_path, tiny_npz, m
     """Each once, though two stacks call it; the next run of the study finds them on disk."""
     variants = [(o, seed) for o in ("elbo", "iwae") for seed in (0, 1)]
     configs = resolve([tiny(tiny_npz, objective=o, seed=seed) for o, seed in variants])
-    made, kinds, heard = [], set(), []
-    monkeypatch.setattr(harness, "plan", lambda c, *_: StackPlan(stacks(c, 1), 1))
+    made, kinds, heard, stood = [], set(), [], []
+    monkeypatch.setattr(prepare, "plan", lambda c, *_: StackPlan(stacks(c, 1), 1))
     monkeypatch.setattr(compiled, "problem", lambda: "")
     monkeypatch.setattr(schedule, "graphs_on_disk", lambda wanted: set(kinds))
 
@@ -183,7 +183,7 @@ def test_graphs_are_compiled_before_the_stacks_and_counted(tmp_path, tiny_npz, m
     @contextmanager
     def progress(what, total):
         heard.append(what)
-        yield Meter(lambda steps: None, heard.append)
+        yield Meter(on_standing=stood.append)
 
     monkeypatch.setattr(compiled, "compile_graph", compile_graph)
     monkeypatch.setitem(WAYS._entries, "compiled", never)
@@ -191,7 +191,10 @@ def test_graphs_are_compiled_before_the_stacks_and_counted(tmp_path, tiny_npz, m
     train_all(configs, tmp_path / "out", "s", **always)
     assert sorted(made) == ["elbo", "iwae"]
     assert heard[0].endswith("2 of 2 variants are compiled, to 2 graphs")
-    assert heard[1:4] == ["compiling 2 graphs", "compiled 1 of 2 graphs", "compiled 2 of 2 graphs"]
-    assert heard[4:] == [f"{n} of 4 runs done" for n in (1, 2, 3, 4)]
+    compiling = [one.compiling_words for one in stood[:4]]
+    assert [words.rpartition(": ")[2] for words in compiling] == [
+        *("0 of 2 graphs ready", "", "1 of 2 graphs ready", ""),
+    ]
+    assert [one.words for one in stood[5::2]] == [f"{n} of 4 runs done" for n in (1, 2, 3, 4)]
     train_all(configs, tmp_path / "again", "s", **always)
     assert sorted(made) == ["elbo", "iwae"]

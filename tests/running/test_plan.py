@@ -9,8 +9,9 @@ from tests.support.runs import tiny
 from vaebench import results
 from vaebench.config.resolve import resolve
 from vaebench.core import memory
-from vaebench.running import harness
 from vaebench.running import plan as stacking
+from vaebench.running import prepare
+from vaebench.running.harness import train_all
 from vaebench.running.machine import Machine, this_machine
 from vaebench.running.plan import StackPlan, stacks
 from vaebench.running.work import StepWork
@@ -149,10 +150,10 @@ def test_a_step_that_fails_is_the_workers_to_report(monkeypatch):
 @pytest.mark.parametrize("size", [1, 2])
 def test_stacks_do_not_show_in_the_results(tmp_path, monkeypatch, size):
     configs = resolve(runs(3))
-    monkeypatch.setattr(harness, "plan", lambda c, *_: StackPlan(stacks(c, size), 1))
-    harness.train_all(configs, tmp_path / "apart", "s", executor="inline")
-    monkeypatch.setattr(harness, "plan", lambda c, *_: StackPlan(stacks(c, 3), 1))
-    harness.train_all(configs, tmp_path / "together", "s", executor="inline")
+    monkeypatch.setattr(prepare, "plan", lambda c, *_: StackPlan(stacks(c, size), 1))
+    train_all(configs, tmp_path / "apart", "s", executor="inline")
+    monkeypatch.setattr(prepare, "plan", lambda c, *_: StackPlan(stacks(c, 3), 1))
+    train_all(configs, tmp_path / "together", "s", executor="inline")
     apart, together = (
         results.load(tmp_path / folder).set_index(["run", "metric"])["value"].sort_index()
         for folder in ("apart", "together")
