@@ -55,6 +55,10 @@ def of_groups(s, b, groups=2):
     return {r"\mathrm{KL}_jb": lambda at: float(parts[at["j"] - 1][at["b"] - 1].sum()), "G": groups}
 
 
+def of_one_layer(s, b):
+    return {"L": 1, r"\mathcal{R}_bl": lambda at: float(TERMS.rate[s, at["b"] - 1])}
+
+
 def of_samples_in_groups(s, b, groups=2):
     size = K // groups
     inside = lambda at: [{"k": (at["m"] - 1) * size + i} for i in range(1, size + 1)]  # noqa: E731
@@ -158,6 +162,7 @@ def of_codes(s, b):
 
 SYMBOLS = {
     "free_bits_per_group": (of_groups, {"groups": 2}),
+    "free_bits_per_layer": (of_one_layer, {}),
     "miwae": (of_samples_in_groups, {}),
     "jackknife": (of_subsets, {"order": 2}),
     "tvo": (of_partitions, {}),

@@ -23,8 +23,8 @@ from vaebench.objectives.entry import SameAs, objective
     of_batch=True,
     needs="closed_form_kl",
     about=About(
-        formula=r"L = D + \sum_{l=1}^{L} \max\Bigl( \lambda, "
-        r"\frac{1}{B} \sum_{b=1}^{B} R_{bl} \Bigr)",
+        formula=r"\mathcal{L} = \mathcal{D} + \sum_{l=1}^{L} \max\left( \lambda, \frac{1}{B} "
+        r"\sum_{b=1}^{B} \mathcal{R}_{bl} \right), \qquad \lambda = \text{floor}",
         wrong_when="With a posterior whose KL has no closed form given the layer above, as the "
         "bottom-up one. A layer at its floor has no gradient of its rate at all.",
     ),
