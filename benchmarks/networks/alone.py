@@ -29,15 +29,15 @@ def passes(case: Case) -> dict[str, Callable[[], object]]:
     rows = torch.rand(1, case.size.batch, sizes.pixels)
     images, upstream = rows.view(-1, *sizes.shape), torch.rand(1, len(rows[0]), sizes.posterior)
     side, step = stacked.side, Noise((0,))
-    own, of_stack = list(module.parameters()), list(stacked.parameters())
+    of_run, of_stack = list(module.parameters()), list(stacked.parameters())
 
     def alone() -> torch.Tensor:
         return side.from_network(module(side.to_network(rows.squeeze(0)))).unsqueeze(0)
 
     return {
-        "the module itself": lambda: torch.autograd.grad(module(images), own, upstream[0]),
+        "the module itself": lambda: torch.autograd.grad(module(images), of_run, upstream[0]),
         "by the suite": lambda: torch.autograd.grad(stacked(rows, step), of_stack, upstream),
-        "so, tensors of its own": lambda: torch.autograd.grad(alone(), own, upstream),
+        "so, tensors of its own": lambda: torch.autograd.grad(alone(), of_run, upstream),
     }
 
 

@@ -53,12 +53,12 @@ def test_a_network_of_the_users_is_counted_as_it_is(registered, counted_anew):  
     """Layer by layer as a built-in one of its sizes; what draws finds the generator as it was."""
     registered(plain)
     drawn = torch.random.get_rng_state()
-    own, built_in = (
+    mine, built_in = (
         step_work(tiny(model={"latent_dim": 2, **more}))
         for more in ({"name": "plain", "width": 8}, {"widths": [8]})
     )
-    assert own.flops == own.product_flops == built_in.flops
-    assert 0.9 < own.num_bytes / built_in.num_bytes < 1.3
+    assert mine.flops == mine.product_flops == built_in.flops
+    assert 0.9 < mine.num_bytes / built_in.num_bytes < 1.3
     assert torch.equal(drawn, torch.random.get_rng_state())
 
 
@@ -70,14 +70,16 @@ def test_other_functions_of_the_users_are_left_to_workers(counted_anew):
         raise AssertionError("called by the coordinator")
 
     try:
-        own, usual = (step_work(tiny(objective=name, num_samples=3)) for name in ("leaves", "elbo"))
-        assert own == usual
+        mine, usual = (
+            step_work(tiny(objective=name, num_samples=3)) for name in ("leaves", "elbo")
+        )
+        assert mine == usual
     finally:
         del OBJECTIVES._entries["leaves"]
 
 
 def test_convolutions_that_compiled_steps_leave_to_pytorch_are_told_apart():
-    """Those of `conv` are taken as products, those of 3x3 are not."""
+    """The layers of `conv` are taken as products, those of 3x3 are not."""
     convolutions, residual = (step_work(tiny(model=small(name))) for name in ("conv", "resnet"))
     assert convolutions.product_flops == convolutions.flops
     assert 0 < residual.product_flops < residual.flops / 2

@@ -27,7 +27,7 @@ class StepWork:
     flops: int
     """Floating-point operations of its matrix products and convolutions."""
     product_flops: int
-    """Those of its products, and of the convolutions that compiled steps take as products."""
+    """The operations of its products, and of convolutions that compiled steps take as products."""
     elements: int
     """Numbers that all its other operations write."""
     num_bytes: int

@@ -82,7 +82,7 @@ def test_compiled_steps_take_the_parts_of_eager_ones(registered):  # noqa: F811
 
 
 def test_batch_normalisation_is_of_a_part(registered):  # noqa: F811
-    """As of PyTorch's own loops; so it is another function than that of all examples."""
+    """PyTorch's own loops do so too; it is another function than that of all examples."""
     registered(normed)
     model = {"name": "normed", "latent_dim": 2}
     in_parts, as_one = (history(stack(s, model=model), eager) for s in (IN_PARTS, AS_ONE))
