@@ -122,10 +122,10 @@ def sweep(
     files = [folder / name for name in OUTPUTS if (folder / name).exists()]
     if as_json:
         print_json(trials=trials, tuned=tuned, files=files)
-    else:
+    _say_lost(folder, trials)
+    if not as_json:
         _show_tuned(folder, tuned, words)
         print_lines(files)
-    _say_lost(folder, trials)
 
 
 def _say_lost(folder: Path, trials: pd.DataFrame) -> None:
