@@ -1,4 +1,4 @@
-"""Recorded runs as models again, from their configuration and their weights."""
+"""Recorded runs as models again: which run is meant, its configuration and its weights."""
 
 from __future__ import annotations
 
@@ -18,6 +18,60 @@ from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.priors import PRIORS
 from vaebench.results import Record
 from vaebench.running.environment import default_device
+
+NUM_NAMED = 5
+"""Runs that a message names, at most, where several are meant."""
+
+
+def recorded_run(folder: Path, run: str | Sequence[str]) -> Record:
+    """The one finished run that is meant, as `load_model` takes it. Raises InputError."""
+    texts = _texts(run)
+    described = " ".join(texts)
+    chosen = _by_conditions(folder, texts) if _is_condition(described) else _by_id(folder, texts)
+    if not chosen:
+        raise InputError(
+            f"no finished run {described!r} in {folder}; `vaebench runs {folder}` lists what there "
+            f"is"
+        )
+    if len(chosen) > 1:
+        raise InputError(f"{described!r} is each of {_named(folder, chosen)}: say which")
+    record = results.read(folder, chosen[0])
+    if not record.config:
+        raise InputError(
+            f"{record.run} is a model from elsewhere, of which no weights are recorded: load it "
+            f"where it was trained"
+        )
+    return record
+
+
+def _texts(run: str | Sequence[str]) -> list[str]:
+    """What a run is named by, one text for each condition."""
+    words = run.split() if isinstance(run, str) else list(run)
+    several = all(map(_is_condition, words))
+    return [run] if isinstance(run, str) and not several else words
+
+
+def _is_condition(text: str) -> bool:
+    return bool(set(text) & set("=<>!"))
+
+
+def _by_id(folder: Path, beginnings: Sequence[str]) -> list[str]:
+    statuses = results.recorded(folder).items()
+    done = [run for run, status in statuses if status == "done"]
+    return [run for run in done if run.startswith(tuple(beginnings))]
+
+
+def _by_conditions(folder: Path, texts: Sequence[str]) -> list[str]:
+    wanted = results.conditions([*texts, "status=done"])
+    return list(results.selected(folder, wanted)["run"])
+
+
+def _named(folder: Path, chosen: Sequence[str]) -> str:
+    """Some runs by id, variant and seed."""
+    records = [results.read(folder, run) for run in chosen[:NUM_NAMED]]
+    words = [f"{r.run} ({r.labels.variant}, seed {r.labels.seed})" for r in records]
+    more = len(chosen) - len(words)
+    return ", ".join(words) + (f" and {more} more" if more else "")
 
 
 def configured(folder: Path, record: Record) -> RunConfig:

@@ -25,16 +25,13 @@ from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import Drawing
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, key
-from vaebench.results import Record
-from vaebench.running.restoring import configured, restored
+from vaebench.running.restoring import configured, recorded_run, restored
 
 if TYPE_CHECKING:
     import pandas as pd
 
 AT_ONCE = 1000
 """Rows that go through a network at once."""
-NUM_NAMED = 5
-"""Runs that a message names, at most, where several are meant."""
 
 
 @dataclass(frozen=True)
@@ -209,57 +206,6 @@ def load_model(
         ) from error
     model = restored(Path(folder), [record], [config]).requires_grad_(False)
     return TrainedModel(record.run, config, model, load_data(config.data))
-
-
-def recorded_run(folder: Path, run: str | Sequence[str]) -> Record:
-    """The one finished run that is meant: see `load_model`. Raises InputError."""
-    texts = _texts(run)
-    described = " ".join(texts)
-    chosen = _by_conditions(folder, texts) if _is_condition(described) else _by_id(folder, texts)
-    if not chosen:
-        raise InputError(
-            f"no finished run {described!r} in {folder}; `vaebench runs {folder}` lists what there "
-            f"is"
-        )
-    if len(chosen) > 1:
-        raise InputError(f"{described!r} is each of {_named(folder, chosen)}: say which")
-    record = results.read(folder, chosen[0])
-    if not record.config:
-        raise InputError(
-            f"{record.run} is a model from elsewhere, of which no weights are recorded: load it "
-            f"where it was trained"
-        )
-    return record
-
-
-def _texts(run: str | Sequence[str]) -> list[str]:
-    """What a run is named by, one text for each condition."""
-    words = run.split() if isinstance(run, str) else list(run)
-    several = all(map(_is_condition, words))
-    return [run] if isinstance(run, str) and not several else words
-
-
-def _is_condition(text: str) -> bool:
-    return bool(set(text) & set("=<>!"))
-
-
-def _by_id(folder: Path, beginnings: Sequence[str]) -> list[str]:
-    statuses = results.recorded(folder).items()
-    done = [run for run, status in statuses if status == "done"]
-    return [run for run in done if run.startswith(tuple(beginnings))]
-
-
-def _by_conditions(folder: Path, texts: Sequence[str]) -> list[str]:
-    wanted = results.conditions([*texts, "status=done"])
-    return list(results.selected(folder, wanted)["run"])
-
-
-def _named(folder: Path, chosen: Sequence[str]) -> str:
-    """Some runs by id, variant and seed."""
-    records = [results.read(folder, run) for run in chosen[:NUM_NAMED]]
-    words = [f"{r.run} ({r.labels.variant}, seed {r.labels.seed})" for r in records]
-    more = len(chosen) - len(words)
-    return ", ".join(words) + (f" and {more} more" if more else "")
 
 
 def _noise(seed: int, purpose: str) -> Noise:
