@@ -17,7 +17,7 @@ from vaebench.training.stepping import compiled
 from vaebench.training.stepping.ways import LIKE, STEP, WHY
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-STEP_OF_A_RUN = StepWork(flops=1000, product_flops=1000, elements=100, num_bytes=1 << 20)
+STEP_OF_A_RUN = StepWork(1000, 1000, elements=100, num_bytes=1 << 20, step_bytes=1 << 19)
 
 
 @pytest.fixture(autouse=True)

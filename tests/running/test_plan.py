@@ -21,7 +21,7 @@ FREE = {"bytes": 1 << 40, "cores": 8}
 """What `plan` finds of the machine."""
 
 
-def plan(configs, num_workers, device, compiled=()):
+def plan(configs, num_workers, device, compiled=stacking.NOTHING):
     share = FREE["bytes"] / num_workers
     return stacking.plan(configs, Machine(device, num_workers, FREE["cores"], share), compiled)
 
@@ -35,7 +35,7 @@ def counted(monkeypatch):
     """A machine with so much memory free, on which a run takes 1 MiB; and no clock is read."""
 
     def machine(free=1 << 40, flops=0, cores=8):
-        work = StepWork(flops=flops, product_flops=flops, elements=0, num_bytes=1 << 20)
+        work = StepWork(flops, flops, elements=0, num_bytes=1 << 20, step_bytes=1 << 19)
         monkeypatch.setattr(stacking, "step_work", lambda config: work)
         monkeypatch.setitem(FREE, "bytes", free)
         monkeypatch.setitem(FREE, "cores", cores)
@@ -78,6 +78,26 @@ def test_a_stack_fits_into_its_share_of_memory(counted):
     assert sizes(plan(runs(3), 1, CPU)) == [1, 1, 1]
 
 
+def test_what_graphs_keep_in_a_worker_is_no_room_for_runs(counted):
+    """Each graph keeps the tensors of a step, here 0.5 MiB, whichever stack is at work."""
+    counted(free=12 << 20)  # of which half: 6 runs of 1 MiB
+    one, other = runs(6), runs(6, objective="elbo_mc")
+    keys = [configs[0].stack_key for configs in (one, other)]
+    assert sizes(plan([*one, *other], 1, CPU)) == [6, 6]
+    assert sizes(plan([*one, *other], 1, CPU, dict.fromkeys(keys, "same"))) == [3, 3, 3, 3]
+    two_graphs = dict(zip(keys, ("one", "other"), strict=True))
+    assert sizes(plan([*one, *other], 1, CPU, two_graphs)) == [3, 3, 3, 3]
+    counted(free=15 << 20)
+    assert sizes(plan([*one, *other], 1, CPU, dict.fromkeys(keys, "same"))) == [
+        6,
+        6,
+    ]
+    assert sizes(plan([*one, *other], 1, CPU, two_graphs)) == [6, 6]
+    counted(free=13 << 20)
+    assert sizes(plan([*one, *other], 1, CPU, dict.fromkeys(keys, "same"))) == [6, 6]
+    assert sizes(plan([*one, *other], 1, CPU, two_graphs)) == [3, 3, 3, 3]
+
+
 @pytest.mark.parametrize(("num_gpus", "expected"), [(1, [150, 150]), (4, [75] * 4)])
 def test_a_gpu_has_large_stacks_and_each_gpu_has_one(counted, num_gpus, expected):
     computed = plan(runs(300), num_gpus, torch.device("cuda"))
@@ -118,7 +138,7 @@ def test_large_steps_of_few_runs_get_the_cores_that_are_left(
 ):
     counted(flops=flops)
     configs = runs(num_runs)
-    compiled = {c.stack_key for c in configs if is_compiled}
+    compiled = {c.stack_key: "graph" for c in configs if is_compiled}
     assert plan(configs, 4, CPU, compiled).num_threads == expected
 
 

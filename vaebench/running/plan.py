@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from vaebench.config import Choice, RunConfig
 from vaebench.running.machine import Machine
@@ -27,6 +28,7 @@ THREADED_FLOPS = 10**9
 smaller one slower: `nox -s compiling` measures it, results/reference/compiling/threads.csv."""
 SHARE_OF_MEMORY = 0.5
 """Share of the memory free at the start that all workers together may use."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,12 @@ class StackPlan:
 def plan(
     configs: Sequence[RunConfig],
     machine: Machine,
-    compiled: Collection[str] = (),
+    compiled: Mapping[str, str] = NOTHING,
 ) -> StackPlan:
     """How to train these runs; in stacks of the default size where no step can be counted.
 
-    A step that fails is left to the worker, which records it. `compiled`: the keys of stacks whose
-    steps are, which take one thread.
+    A step that fails is left to the worker, which records it. `compiled`: the kinds of the graphs
+    of stacks whose steps are compiled, by their keys; these take one thread.
     """
     try:
         return _counted(configs, machine, compiled)
@@ -65,11 +67,12 @@ def plan(
 
 
 def _counted(
-    configs: Sequence[RunConfig], machine: Machine, compiled: Collection[str]
+    configs: Sequence[RunConfig], machine: Machine, compiled: Mapping[str, str]
 ) -> StackPlan:
     """Stacks that fit memory; where workers would be idle, smaller ones, then more threads."""
     num_workers, on_cpu = machine.num_workers, machine.device.type == "cpu"
-    whole = _sized(configs, machine.worker_bytes, DEFAULT_SIZE if on_cpu else SIZE_ON_GPU)
+    share = SHARE_OF_MEMORY * machine.worker_bytes - _kept_bytes(configs, compiled)
+    whole = _sized(configs, share, DEFAULT_SIZE if on_cpu else SIZE_ON_GPU)
     parts = _split(whole, num_workers)
     is_threaded = on_cpu and all(
         c.stack_key not in compiled and step_work(c).flops >= THREADED_FLOPS for c in configs
@@ -107,12 +110,18 @@ def _adam(config: RunConfig) -> tuple[str, float, float, float, float, float, fl
     return schedule, rate, train.weight_decay, train.beta1, train.beta2, train.epsilon, train.ema
 
 
-def _sized(
-    configs: Sequence[RunConfig], worker_bytes: float, max_size: int
-) -> list[list[RunConfig]]:
+def _kept_bytes(configs: Sequence[RunConfig], compiled: Mapping[str, str]) -> int:
+    """What a worker keeps between stacks: each graph that it calls, the tensors of a run's step."""
+    of_kind: dict[str, int] = {}
+    for config in configs:
+        if kind := compiled.get(config.stack_key):
+            of_kind[kind] = max(of_kind.get(kind, 0), step_work(config).step_bytes)
+    return sum(of_kind.values())
+
+
+def _sized(configs: Sequence[RunConfig], share: float, max_size: int) -> list[list[RunConfig]]:
     """Stacks of the largest size, or as many runs as fit into a worker's share of the memory, each
     taken for the one of its group that holds most."""
-    share = SHARE_OF_MEMORY * worker_bytes
 
     def fitting(group: Sequence[RunConfig]) -> int:
         most = max(step_work(config).num_bytes for config in group)

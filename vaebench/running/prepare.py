@@ -79,7 +79,7 @@ def prepared(
     machine = EXECUTORS[executor].machine(workers, cluster)
     whole = Study(configs, machine.device, machine.cores)
     steppings = COMPILE[compiles](whole, results.records(out))
-    compiled = [key for key, stepping in steppings.items() if stepping.is_compiled]
+    compiled = {key: s.kind for key, s in steppings.items() if s.is_compiled}
     chosen = plan([c for c in configs if c.id not in ended], machine, compiled)
     files = tuple(str(Path(p).resolve()) for p in plugins)
     stacks = _jobs(chosen, steppings, study, files, str(machine.device))

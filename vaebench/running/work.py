@@ -33,6 +33,8 @@ class StepWork:
     num_bytes: int
     """What a run holds: weights, Adam's two moments, moving averages of weights where it has them,
     and the tensors of a step at their peak. Images, which the runs of a stack share, are not in."""
+    step_bytes: int
+    """The part of it that is tensors of a step."""
 
 
 def step_work(config: RunConfig) -> StepWork:
@@ -65,7 +67,13 @@ def _count(config: RunConfig) -> StepWork:
     with Operations() as counted:
         next(steps)
     held = (4 if config.train.ema else 3) * weights
-    return StepWork(counted.flops, counted.product_flops, counted.elements, held + memory.peak)
+    return StepWork(
+        flops=counted.flops,
+        product_flops=counted.product_flops,
+        elements=counted.elements,
+        num_bytes=held + memory.peak,
+        step_bytes=memory.peak,
+    )
 
 
 def with_users_networks_alone(config: RunConfig) -> RunConfig:
