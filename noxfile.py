@@ -306,7 +306,7 @@ def large(session: nox.Session) -> None:
 
 @nox.session
 def own(session: nox.Session) -> None:
-    """Data of every kind under a built-in network and a user's own, 48 runs."""
+    """Data of every kind under a built-in network and a user's own, 48 runs in a few minutes."""
     install(session, "report")
     out, study = str(RESULTS / "own"), STUDIES / "own.toml"
     plugin = str(STUDIES / "own.py")
