@@ -15,8 +15,10 @@ WIDTHS = {"phone": (380, 800), "desk": (1400, 1000)}
 SHOTS = (
     ("answer", "desk", "light"),
     ("charts", "desk", "dark"),
+    ("images", "desk", "light"),
     ("rankings", "phone", "light"),
     ("charts", "phone", "dark"),
+    ("images", "phone", "dark"),
 )
 """Sections of the page, with the width and the colours that they are shown in."""
 
@@ -31,11 +33,14 @@ def main(report: Path, out: Path) -> None:
         for section, width, scheme in SHOTS:
             columns, rows = WIDTHS[width]
             page = browser.new_page(
-                viewport={"width": columns, "height": rows}, color_scheme=scheme
+                viewport={"width": columns, "height": rows},
+                color_scheme=scheme,
+                reduced_motion="reduce",
             )
             page.goto(report.resolve().as_uri())
-            page.locator(f"#{section}").evaluate("(section) => section.scrollIntoView()")
-            page.wait_for_timeout(1500)  # charts are drawn when they come near
+            for _ in range(2):  # charts are drawn when they come near, and move what is below
+                page.locator(f"#{section}").evaluate("(section) => section.scrollIntoView()")
+                page.wait_for_timeout(1500)
             page.screenshot(path=out / f"{section}-{width}-{scheme}.png")
         browser.close()
 
