@@ -6,6 +6,7 @@ import torch
 from vaebench.core.timing import threads
 from vaebench.ops import c
 from vaebench.ops.affine import affine
+from vaebench.ops.c import product
 
 needs_native = pytest.mark.skipif(bool(c.problem()), reason=c.problem())
 
@@ -38,6 +39,20 @@ def test_a_row_has_the_same_bits_whatever_is_beside_it():
             here = slice(run, run + 1)
             alone = affine(x[here, row : row + 1], weight[here], bias[here])
             assert torch.equal(alone[0, 0], whole[run, row])
+
+
+@needs_native
+@pytest.mark.parametrize("num_runs", [1, 3, 4])
+@torch.no_grad()
+def test_threads_share_the_rows_and_change_no_bit(num_runs, monkeypatch):
+    """Runs that threads share evenly, and that they do not; more threads than rows."""
+    monkeypatch.setattr(product, "FEWEST", 1)
+    for x, weight, bias in (maps(num_runs=num_runs), maps(num_runs=num_runs, num_rows=1)):
+        outs = []
+        for num_threads in (1, 2, 3):
+            with threads(num_threads):
+                outs.append(affine(x, weight, bias))
+        assert all(torch.equal(out, outs[0]) for out in outs[1:])
 
 
 @torch.no_grad()
