@@ -74,6 +74,16 @@ def test_one_that_raises_is_said_once_and_left_out_and_the_runs_are_done(notes_a
     assert [record.status for record in results.records(out)] == ["done", "done"]
 
 
+def test_what_one_prints_leaves_standard_output_alone(capsys):
+    class Chatty(Notes):
+        def close(self):
+            print("uploading...")
+
+    with audience_of([Chatty()]):
+        pass
+    assert capsys.readouterr() == ("", "uploading...\n")
+
+
 def test_an_interruption_is_no_fault_of_a_listener():
     class Stopped(Notes):
         def run_started(self, config):

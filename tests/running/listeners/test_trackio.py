@@ -35,7 +35,16 @@ def runs(monkeypatch):
     """The runs that the stub was asked for."""
     made = []
 
-    def init(project, name=None, group=None, config=None, resume="never", embed=True):
+    def init(
+        project,
+        name=None,
+        group=None,
+        config=None,
+        resume="never",
+        embed=True,
+        auto_log_gpu=None,
+        auto_log_cpu=None,
+    ):
         run = Run(project, name=name, group=group, config=config, resume=resume)
         made.append(run)
         return run

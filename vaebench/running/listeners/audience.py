@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 from vaebench.config import RunConfig
 from vaebench.core.errors import InputWarning, first_line
@@ -13,7 +14,8 @@ from vaebench.running.listeners.entry import LISTENERS, Listener
 
 
 class Audience:
-    """Some listeners as one. No fault of theirs reaches the study: it is said once."""
+    """Some listeners as one. No fault of theirs reaches the study: it is said once. What they print
+    goes to standard error, as results alone go to standard output."""
 
     def __init__(self, listeners: Iterable[Listener] = ()) -> None:
         self._listeners = list(listeners)
@@ -34,7 +36,8 @@ class Audience:
     def _each(self, tell: Callable[[Listener], None]) -> None:
         for listener in [*self._listeners]:
             try:
-                tell(listener)
+                with redirect_stdout(sys.stderr):
+                    tell(listener)
             except Exception as error:
                 self._listeners.remove(listener)
                 warnings.warn(
@@ -61,4 +64,5 @@ def audience_of(listeners: Iterable[Listener]) -> Iterator[Audience]:
 def opened(texts: Sequence[str]) -> list[Listener]:
     """The listeners that texts such as tensorboard:FOLDER name. Raises InputError."""
     named = [text.partition(":") for text in texts]
-    return [LISTENERS[name](target) for name, _, target in named]
+    with redirect_stdout(sys.stderr):
+        return [LISTENERS[name](target) for name, _, target in named]

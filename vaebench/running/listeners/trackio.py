@@ -39,6 +39,8 @@ class trackio:  # noqa: N801 - the name by which --listen chooses it
                 config=msgspec.to_builtins(config),
                 resume="allow",
                 embed=False,
+                auto_log_cpu=False,
+                auto_log_gpu=False,
             )
 
     def curve_point(self, run: str, point: Mapping[str, float]) -> None:
