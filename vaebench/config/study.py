@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,8 @@ def tried(study: Study, step_ms: StepMs | None = None) -> tuple[list[RunConfig],
 
     Raises InputError for what is refused of the study as a whole.
     """
+    with suppress(InputError):
+        return expand(study, step_ms), []
     accepted, refused = [], []
     for table, combination in zip(_tables(study), _combinations(study), strict=True):
         try:

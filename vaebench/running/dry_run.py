@@ -108,7 +108,8 @@ class DryRun:
 
     @property
     def memory_bytes(self) -> int | None:
-        """Bytes of memory of the largest stacks that may be at work at once."""
+        """Bytes of memory of the largest stacks that may be at work at once: their weights, moments
+        and tensors, not what Python and torch take in each process."""
         if self.work is None or self.core_seconds is None:
             return None
         sizes = sorted((stack.cost.num_bytes for stack in self.stacks if stack.cost), reverse=True)
@@ -174,7 +175,8 @@ def in_words(dry: DryRun) -> Iterator[str]:
     else:
         yield (
             f"estimated: {duration(dry.seconds)}, {duration(dry.core_seconds)} of one core "
-            f"in all, {_mib(dry.memory_bytes)} of memory at once, {_mib(dry.disk_bytes)} on disk"
+            f"in all, {_mib(dry.memory_bytes)} of memory beside what torch takes, "
+            f"{_mib(dry.disk_bytes)} on disk"
         )
         yield f"{ESTIMATE}; other gradings and the timing pass are not in it"
 
