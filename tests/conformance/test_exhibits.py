@@ -8,9 +8,10 @@ import torch
 from tests.conformance.test_gradings import S, images, subject_of
 from tests.support.runs import tiny
 from vaebench.config.build import load_data
+from vaebench.core.errors import InputError
 from vaebench.data import Dataset
 from vaebench.evaluation import chunks
-from vaebench.evaluation.exhibits import EXHIBITS, exhibited
+from vaebench.evaluation.exhibits import EXHIBITS, Exhibit, exhibited
 from vaebench.models import select
 from vaebench.ops.noise import Noise
 
@@ -54,6 +55,19 @@ def test_every_exhibit_is_shown_of_some_data_as_it_says(shown, subjects):
             assert x.ndim == 4 and x.shape[0] == S and x.isfinite().all(), name
             assert not entry.row_names or len(entry.row_names) == x.shape[1]
             assert entry.form == "columns" or x.shape[3] == subject.dataset.num_pixels
+
+
+@pytest.mark.parametrize(
+    ("shape", "names"),
+    [((S, 2, 5), ()), ((1, 1, 2, 16), ()), ((S, 1, 2, 15), ()), ((S, 2, 2, 16), ("one",))],
+)
+def test_a_users_exhibit_of_another_shape_is_refused(subjects, monkeypatch, shape, names):
+    mine = Exhibit(
+        "mine", lambda subject: torch.zeros(shape), "c", "me", lambda s: True, "examples", names
+    )
+    monkeypatch.setattr(EXHIBITS, "_entries", {"mine": mine})
+    with pytest.raises(InputError, match=r"exhibit 'mine' must give \[S, rows, columns, P\]"):
+        exhibited(subjects[0])
 
 
 def test_a_run_in_a_stack_is_shown_as_it_is_alone(shown, subjects):

@@ -8,7 +8,7 @@ import pytest
 from tests.report.page.test_companions import TRIALS, gradient, timed
 from tests.report.page.test_render import page_of
 from tests.report.page.test_sheets import exhibit
-from tests.report.test_tables import RECORDS
+from tests.report.test_tables import NOISE, RECORDS
 from vaebench import results
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -40,8 +40,22 @@ def address(tmp_path_factory):
     rows = [gradient(HOSTILE, k, float(k), side=side) for k in (1, 4) for side in sides]
     results.write_rows(folder, "gradients", rows)
     results.write_rows(folder, "kernels-cpu", timed("kl", "1x1x8x2", "cpu", 2.0, 1.0, 4.0))
+    results.write_tuning(folder, [tuning("elbo", "near")])
     page_of(folder, RECORDS)
     return (folder / "report" / "report.html").as_uri()
+
+
+def tuning(untuned, tuned):
+    """A sweep whose final runs are those of two variants of RECORDS."""
+    runs = {
+        name: [one.run for one in RECORDS if one.labels.variant == name][: len(NOISE)]
+        for name in (untuned, tuned)
+    }
+    spent = {"trials": 3, "pruned": 0, "lost": 1, "steps": 9, "decoder_evaluations": 9}
+    outcome = {"chosen": 2, "values": {"valid_nll": 8.0}, "parameters": {}}
+    return results.Tuning(
+        variant=untuned, untuned=runs[untuned], tuned=runs[tuned], **spent, **outcome
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +103,8 @@ def test_charts_are_drawn_without_a_word_and_all_can_use_the_page(opened, addres
     assert [url for url in page.asked if not url.startswith("data:")] == [address]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     titles = page.locator(".charts figcaption strong").all_inner_texts()
-    assert titles[-5:] == [
+    assert titles[-6:] == [
+        "Tuned beside untuned.",
         "The search.",
         "The front of two targets.",
         "Signal-to-noise of the encoder's gradient.",

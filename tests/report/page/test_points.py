@@ -92,6 +92,12 @@ def test_a_dimension_is_used_that_carries_what_the_clinic_asks_for():
     assert line == {"v": 0, "used": 1.5, "dimensions": 3.0}
 
 
+def test_layers_are_means_over_seeds():
+    rows = rows_of(["a"], rate_layer_1=3.0, rate_layer_2=1.0, nll=2.0)
+    shown = points(table_of(["a"]), rows, pd.DataFrame(), no_examples).tables["layers"]
+    assert shown.to_dict("list") == {"v": [0, 0], "layer": [1, 2], "rate": [3.5, 1.5]}
+
+
 def test_a_run_is_doubted_whose_nll_is():
     rows = rows_of(["a"], rate=1.0, distortion=2.0, nll=3.0, elbo=-4.0, khat_high=0.5)
     rows.loc[(rows["metric"] == "nll") & (rows["seed"] == 1), "trust"] = "k-hat above 0.7"

@@ -86,9 +86,22 @@ class Shown:
 
 
 def exhibited(subject: Subject) -> list[Shown]:
-    """Every exhibit that fits the runs, each from random numbers of its own."""
+    """Every exhibit that fits the runs, each from random numbers of its own.
+
+    Raises InputError for one that gives another shape than it must.
+    """
     fitting = [entry for entry in EXHIBITS.values() if ask(entry.fits, subject)]
-    return [
-        Shown(entry, ask(entry.show, with_own_streams(subject, entry.name)).float().cpu())
-        for entry in fitting
-    ]
+    return [Shown(entry, _checked(entry, subject)) for entry in fitting]
+
+
+def _checked(entry: Exhibit, subject: Subject) -> Tensor:
+    x = ask(entry.show, with_own_streams(subject, entry.name)).float().cpu()
+    num_runs, num_pixels = subject.model.num_runs, subject.dataset.num_pixels
+    last = {"examples": ("P", num_pixels), "columns": ("columns", x.shape[-1])}[entry.form]
+    rows = len(entry.row_names) or (x.shape[1] if x.ndim == 4 else 1)
+    if x.ndim != 4 or (len(x), x.shape[1], x.shape[3]) != (num_runs, rows, last[1]) or 0 in x.shape:
+        raise InputError(
+            f"exhibit {entry.name!r} must give [S, rows, columns, {last[0]}], here "
+            f"[{num_runs}, {rows}, any, {last[1]}]; it gave {list(x.shape)}"
+        )
+    return x

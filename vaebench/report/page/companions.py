@@ -26,11 +26,12 @@ NUM_TAU = 61
 NOT_RUN = ("refused", "failed", "diverged")
 
 
-def companions(evidence: Evidence) -> dict[str, pd.DataFrame]:
+def companions(
+    evidence: Evidence, trials: pd.DataFrame, gradients: Rows
+) -> dict[str, pd.DataFrame]:
     """The points of each chart that there are any for, by its name."""
     folder = evidence.folder
-    trials, tunings = results.trials(folder), results.read_tuning(folder)
-    gradients = results.rows_beside(folder, results.GRADIENTS)
+    tunings = results.read_tuning(folder)
     kernels = results.rows_beside(folder, results.KERNELS)
     tables = {
         **profiles(evidence.profiles),
@@ -43,11 +44,11 @@ def companions(evidence: Evidence) -> dict[str, pd.DataFrame]:
     return {name: _shown(table) for name, table in tables.items() if not table.empty}
 
 
-def refusals(folder_trials: pd.DataFrame, gradients: Rows) -> list[str]:
+def refusals(trials: pd.DataFrame, gradients: Rows) -> list[str]:
     """What was tried and refused or lost without a record of its own, each with the reason."""
     lines = []
-    if not folder_trials.empty:
-        lost = folder_trials[folder_trials["status"].isin(NOT_RUN)]
+    if not trials.empty:
+        lost = trials[trials["status"].isin(NOT_RUN)]
         words = lost[["variant", "trial", "status", "reason"]].itertuples(index=False, name=None)
         lines += [f"{name}, trial {n}: {status}: {why}" for name, n, status, why in words]
     lines += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ GREY = "#9a9a9a"
 OTHERS = "(others)"
 DIGITS = 5
 """Significant digits of a number of the charts."""
+OF_LAYER = re.compile(r"rate_layer_(\d+)")
+"""The rate of one of several layers of latents."""
 PLACE = "v"
 """The column that says which variant a point is of: its place in `Points.variants`."""
 
@@ -42,7 +45,7 @@ class Points:
     tables: Mapping[str, pd.DataFrame]
     """The points of each kind of chart, by its name, with the PLACE of their variants."""
     others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    """Those of charts of no variant, by name, with the `label` of their line."""
+    """The points of charts of no variant, by name, with the `label` of their line."""
 
     def of_space(self, name: str, space: str) -> pd.DataFrame:
         """The points of one kind in one observation space, with the names of their variants."""
@@ -82,6 +85,7 @@ def points(
         "costs": _costs(drawn),
         "dimensions": _dimensions(rates),
         "units": _units(rates),
+        "layers": _layers(rows, of_run),
     }
     named = every[["space", "name", "colour"]]
     named = named.assign(name=named["name"].map(plain), colour=named["colour"].map(plain))
@@ -179,6 +183,19 @@ def _units(rates: Mapping[int, Array]) -> pd.DataFrame:
         for place, kept in sorted(rates.items())
     ]
     return pd.DataFrame(lines, columns=[PLACE, "used", "dimensions"])
+
+
+def _layers(rows: pd.DataFrame, of_run: pd.Series) -> pd.DataFrame:
+    """The rate of each layer of latents, where there are several, as the mean over seeds."""
+    metrics = map(str, rows["metric"].unique())  # rows may be millions
+    layers = {name: int(match[1]) for name in metrics if (match := OF_LAYER.fullmatch(name))}
+    graded = rows[rows["metric"].isin(list(layers)) & rows["run"].isin(of_run.index)]
+    known = graded[["run", "value"]].assign(
+        layer=graded["metric"].astype(str).map(layers), **{PLACE: graded["run"].map(of_run)}
+    )
+    known = known.dropna().astype({"layer": int, PLACE: int})
+    means = known.groupby([PLACE, "layer"])["value"].mean()
+    return means.rename("rate").reset_index()
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:

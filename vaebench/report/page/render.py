@@ -39,7 +39,9 @@ def render(evidence: Evidence) -> str:
     """The page as HTML. It needs no other file, and its policy lets it load none."""
     lines = variants(evidence.table)
     by_name, by_keys = (_places(lines, columns) for columns in (["space", "name"], KEYS))
-    others = companions(evidence)
+    trials = results.trials(evidence.folder)
+    gradients = results.rows_beside(evidence.folder, results.GRADIENTS)
+    others = companions(evidence, trials, gradients)
     shown = points(evidence.table, evidence.rows, evidence.curves, evidence.examples, others)
     of_variant = members(evidence.runs, evidence.rows, by_keys)
     scripts = {"bundle": bundle(), "script": _read("page.js"), "data": _data(shown)}
@@ -74,10 +76,7 @@ def render(evidence: Evidence) -> str:
             members=of_variant,
             refused=[
                 *lost(of_variant, lines["name"].to_dict()),
-                *refusals(
-                    results.trials(evidence.folder),
-                    results.rows_beside(evidence.folder, results.GRADIENTS),
-                ),
+                *refusals(trials, gradients),
             ],
             environments=environments(evidence.runs),
             command=evidence.command,

@@ -69,11 +69,11 @@ def _history(colour: alt.Color, domain: Domain) -> Any:
     base = chart_of("trials").encode(
         x=alt.X("trial:Q", title="trial", axis=alt.Axis(tickMinStep=1)), color=colour
     )
-    told = ["label:N", "trial:Q", "value:Q", "best:Q"]
+    tooltip = ["label:N", "trial:Q", "value:Q", "best:Q"]
     dots = base.mark_circle(size=30, opacity=0.4).encode(
-        y=alt.Y(**axis_of("value", "target on validation data")), tooltip=told
+        y=alt.Y(**axis_of("value", "target on validation data")), tooltip=tooltip
     )
-    best = base.mark_line(interpolate="step-after").encode(y="best:Q", tooltip=told)
+    best = base.mark_line(interpolate="step-after").encode(y="best:Q", tooltip=tooltip)
     return alt.layer(dots, best)
 
 
@@ -83,8 +83,8 @@ def _front(colour: alt.Color, domain: Domain) -> Any:
         y=alt.Y(**axis_of("first", "first target")),
         color=colour,
     )
-    told = ["label:N", "trial:Q", "first:Q", "second:Q"]
-    dots = base.mark_circle(size=30, opacity=0.4).encode(tooltip=told)
+    tooltip = ["label:N", "trial:Q", "first:Q", "second:Q"]
+    dots = base.mark_circle(size=30, opacity=0.4).encode(tooltip=tooltip)
     line = base.transform_filter("datum.front === 1").mark_line(
         interpolate="step-after", point=True
     )
@@ -93,10 +93,10 @@ def _front(colour: alt.Color, domain: Domain) -> Any:
 
 def _gain(colour: alt.Color, domain: Domain) -> Any:
     base = chart_of("tuned").encode(y=alt.Y("label:N", sort=None, title=None))
-    told = ["label:N", "untuned:Q", "tuned:Q", "gain:Q", "low:Q", "high:Q", "verdict:N"]
+    tooltip = ["label:N", "untuned:Q", "tuned:Q", "gain:Q", "low:Q", "high:Q", "verdict:N"]
     nats = alt.X("low:Q", title="NLL gained by tuning (nats)")
     interval = base.mark_rule(strokeWidth=2, color="#4c78a8").encode(x=nats, x2="high:Q")
-    dots = base.mark_circle(size=80, color="#4c78a8").encode(x="gain:Q", tooltip=told)
+    dots = base.mark_circle(size=80, color="#4c78a8").encode(x="gain:Q", tooltip=tooltip)
     zero = alt.Chart(alt.Data(values=[{"gain": 0.0}])).mark_rule(color=GREY).encode(x="gain:Q")
     return alt.layer(zero, interval, dots)
 
@@ -105,8 +105,8 @@ def _kernels(colour: alt.Color, domain: Domain) -> Any:
     base = chart_of("kernels").encode(y=alt.Y("operation:N", sort=None, title=None), color=colour)
     ms = alt.X("low:Q", scale=alt.Scale(type="log"), title="time (ms, logarithmic)")
     spread = base.mark_rule(strokeWidth=2, opacity=0.5).encode(x=ms, x2="high:Q")
-    told = ["operation:N", "label:N", "ms:Q", "low:Q", "high:Q"]
-    return alt.layer(spread, base.mark_circle(size=50).encode(x="ms:Q", tooltip=told))
+    tooltip = ["operation:N", "label:N", "ms:Q", "low:Q", "high:Q"]
+    return alt.layer(spread, base.mark_circle(size=50).encode(x="ms:Q", tooltip=tooltip))
 
 
 KINDS = (

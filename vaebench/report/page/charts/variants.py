@@ -88,6 +88,22 @@ def _dimensions(colour: alt.Color, domain: Domain) -> Any:
     )
 
 
+def _layers(colour: alt.Color, domain: Domain) -> Any:
+    line = chart_of("layers").mark_line(point=True)
+    return line.encode(
+        x=alt.X(
+            "layer:O",
+            title="layer of latents, that beside the images first",
+            axis=alt.Axis(labelAngle=0),
+        ),
+        y=alt.Y("rate:Q", scale=alt.Scale(type="symlog", constant=0.1), title="rate (nats)"),
+        color=colour,
+        detail="name:N",
+        opacity=faded(1.0),
+        tooltip=["name:N", "layer:O", "rate:Q"],
+    )
+
+
 def _trust(colour: alt.Color, domain: Domain) -> Any:
     """The NLL of each run as a dot, a cross where it is doubted, and minus its ELBO as the end of a
     line."""
@@ -101,22 +117,22 @@ def _trust(colour: alt.Color, domain: Domain) -> Any:
     nats = alt.Scale(zero=False, domain=domain or alt.Undefined)
     ends = {"y": alt.Y("nll:Q", scale=nats, title="NLL, and up to minus ELBO (nats)")}
     line = base.mark_rule(clip=True).encode(**ends, y2="minus_elbo:Q", opacity=faded(0.35))
-    told = ["name:N", "seed:Q", "nll:Q", "minus_elbo:Q", "khat_high:Q", "ess:Q"]
+    tooltip = ["name:N", "seed:Q", "nll:Q", "minus_elbo:Q", "khat_high:Q", "ess:Q"]
     shape = alt.condition("datum.doubted === 1", alt.value("cross"), alt.value("circle"))
     dots = base.mark_point(size=60, clip=True, filled=True).encode(
-        **ends, shape=shape, opacity=faded(0.9), tooltip=told
+        **ends, shape=shape, opacity=faded(0.9), tooltip=tooltip
     )
     return alt.layer(line, dots)
 
 
 def _units(colour: alt.Color, domain: Domain) -> Any:
     base = chart_of("units").encode(y=alt.Y("name:N", sort=None, title=None))
-    told = ["name:N", "used:Q", "dimensions:Q"]
+    tooltip = ["name:N", "used:Q", "dimensions:Q"]
     every = base.mark_bar(color=GREY).encode(
         x=alt.X("dimensions:Q", title="dimensions of the code", axis=alt.Axis(tickMinStep=1)),
         opacity=alt.value(0.25),
     )
-    used = base.mark_bar().encode(x="used:Q", color=colour, opacity=faded(1.0), tooltip=told)
+    used = base.mark_bar().encode(x="used:Q", color=colour, opacity=faded(1.0), tooltip=tooltip)
     return alt.layer(every, used)
 
 
@@ -153,6 +169,13 @@ KINDS = (
         "How much each dimension of the code carries, the mean over seeds, sorted in each run. "
         "Where q(z|x) has dependent dimensions there is no such split, and no line.",
         _dimensions,
+    ),
+    Kind(
+        "layers",
+        "Rate of each layer",
+        "How much each layer of latents carries, the mean over seeds. A layer near 0 is not used; "
+        "rates of layers are of samples, so a small one may come out below 0.",
+        _layers,
     ),
     Kind(
         "runs",
