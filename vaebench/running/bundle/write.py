@@ -239,9 +239,5 @@ def check(page: str, weights: Mapping[str, Tensor], trained: TrainedModel) -> No
             )
 
 
-def _log_pz(model: VAE, z: Tensor) -> Tensor:
-    return model.prior().log_prob(z[None, None])[0, 0]
-
-
 def _mean_of(model: VAE, z: Tensor) -> Tensor:
     return model.mean_image(z[None, None])[0, 0]
