@@ -35,7 +35,7 @@ BAD = {
     "return encoder, Unused(sizes.code, sizes.out)": "every parameter has a gradient; left",
     "return encoder.double(), decoder": "must have parameters of torch.float32",
     "return nn.Sequential(encoder, nn.BatchNorm1d(4, track_running_stats=False)), decoder": (
-        "encoder: an example has in evaluation the numbers that it has beside no other"
+        "encoder: an example has in evaluation the same numbers whatever"
     ),
     "return encoder, decoder, 1": "must return two torch.nn.Modules",
     "1 / 0": "must make its networks; it raised ZeroDivisionError: division by zero (mine.py, line",
