@@ -9,6 +9,7 @@ import pytest
 from vaebench import results
 from vaebench.core.errors import InputError, StorageError
 from vaebench.results import Labels, Record, metric
+from vaebench.results.files import HERE
 
 LABELS = Labels(
     "digits", "bernoulli", "elbo", "{}", "elbo", 1, "digits/dynamic/mass/0", "train.num_steps=2", 3
@@ -83,7 +84,7 @@ def test_a_write_that_fails_leaves_the_old_file_whole(out, monkeypatch):
 
 
 def test_orphans_of_an_interrupted_writer_are_cleared(out):
-    orphan = out / "runs" / ".half.tmp"
+    orphan = out / "runs" / f"{HERE}half.tmp"
     orphan.write_text("{")  # no living writer has it locked
     results.prepare(out)
     assert not orphan.exists()
