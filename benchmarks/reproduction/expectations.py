@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vaebench.core.errors import InputError
 from vaebench.reproduction import Outcome, Scale, names, read_claim, reproduce
 from vaebench.reproduction.claim import EXPECTED, expectations, is_expected
 
@@ -40,7 +41,12 @@ def recording(scale: Scale) -> set[str]:
 
 
 def figures(outcomes: Sequence[Outcome]) -> Figures:
-    """The mean over seeds of each statement, and its standard error."""
+    """The mean over seeds of each statement, and its standard error.
+
+    Raises InputError for a statement without figures, whose runs did not end well.
+    """
+    if lost := next((o for o in outcomes if len(o.values) < 2), None):
+        raise InputError(f"an expectation needs the figures of its runs; {lost.reason}: run again")
     values = {outcome.says: np.array(list(outcome.values.values())) for outcome in outcomes}
     return {
         says: {"value": float(v.mean()), "spread": float(v.std(ddof=1) / len(v) ** 0.5)}

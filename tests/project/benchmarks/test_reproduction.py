@@ -8,6 +8,7 @@ import torch
 from benchmarks.reproduction import optimisers
 from benchmarks.reproduction.expectations import as_toml, figures
 from benchmarks.reproduction.page import KEPT, PAGE, page, verdicts
+from vaebench.core.errors import InputError
 from vaebench.reproduction import Outcome, Verdict, overall, read_claim
 from vaebench.reproduction.rule import over
 from vaebench.reproduction.statements import Lower, Unbeaten, against
@@ -61,6 +62,9 @@ def test_expectations_are_means_with_their_standard_errors():
     recorded = {"mine": figures([outcome])}
     assert recorded == {"mine": {'a "b", c = 1': {"value": 2.0, "spread": 1.0}}}
     assert tomllib.loads(as_toml(recorded)) == recorded
+    lost = Outcome(says="s", verdict=Verdict.NOT_COMPARABLE, reason="seed 1, diverged")
+    with pytest.raises(InputError, match="seed 1, diverged"):
+        figures([outcome, lost])
 
 
 @pytest.mark.parametrize("name", optimisers.OPTIMISERS)
