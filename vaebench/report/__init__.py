@@ -76,8 +76,9 @@ def _latex(evidence: Evidence) -> dict[str, bytes]:
 def _csv(evidence: Evidence) -> dict[str, bytes]:
     """The tables; those alone that have lines."""
     tables = {"table.csv": evidence.table}
-    if (evidence.rows["metric"] == RANKED_BY).any():
-        ranked = evidence.rows.merge(evidence.ranked, on=KEYS)
+    values = evidence.rows[evidence.rows["metric"] == RANKED_BY]
+    if len(values):
+        ranked = values.merge(evidence.ranked, on=KEYS)
         tables |= {
             "comparison.csv": evidence.pairs,
             "aggregate.csv": interquartile_means(ranked),
