@@ -336,6 +336,16 @@ def clinic(session: nox.Session) -> None:
 
 
 @nox.session
+def layers(session: nox.Session) -> None:
+    """One, two and three layers of latents, and what a step of them costs: an hour on two cores."""
+    install(session, "report")
+    out, study = str(RESULTS / "layers"), str(STUDIES / "layers.toml")
+    session.run("vaebench", "run", study, "--out", out, "--no-timings", success_codes=[0, 1])
+    session.run("python", "-m", "benchmarks.layers", out)
+    session.run("python", "-m", "benchmarks.layers.cost", *session.posargs)
+
+
+@nox.session
 def examples(session: nox.Session) -> None:
     """Train every example, test that it gets the native figures or weights, and grade it."""
     install(session, "", "test", "peers", "examples")

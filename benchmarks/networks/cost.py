@@ -14,7 +14,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -98,16 +98,25 @@ def config_of(case: Case, seed: int) -> RunConfig:
 
 
 def data_of(case: Case) -> Dataset:
+    """Random binary images of its size."""
+    return random_images(case.size.image_shape)
+
+
+def random_images(image_shape: tuple[int, ...]) -> Dataset:
     """Random binary images."""
     generator = torch.Generator().manual_seed(0)
-    size = NUM_EXAMPLES, int(torch.tensor(case.size.image_shape).prod())
+    size = NUM_EXAMPLES, int(torch.tensor(image_shape).prod())
     part = Part(Images((torch.rand(size, generator=generator) < 0.3).float()), None)
-    return Dataset("random", case.size.image_shape, "static", "", part, part, part)
+    return Dataset("random", image_shape, "static", "", part, part, part)
 
 
 def suite(case: Case, num_runs: int, way: MakeBlocks) -> TakeSteps:
+    """The training loop of a stack of a case's runs."""
+    return stack([config_of(case, seed) for seed in range(num_runs)], data_of(case), way)
+
+
+def stack(configs: Sequence[RunConfig], dataset: Dataset, way: MakeBlocks) -> TakeSteps:
     """The training loop of a stack."""
-    configs, dataset = [config_of(case, seed) for seed in range(num_runs)], data_of(case)
     model = build_stack(configs, dataset.image_shape)
     steps = training_steps(model, configs, dataset, way, at_once=AT_ONCE)
 
