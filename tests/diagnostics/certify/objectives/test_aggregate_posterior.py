@@ -13,8 +13,7 @@ from vaebench.diagnostics.certify import check_aggregate
 from vaebench.diagnostics.certify.exact.gaussian_population import LARGE, SMALL, minibatches
 from vaebench.diagnostics.certify.objectives.aggregate_posterior import ExactCritic, aggregate
 from vaebench.models.terms import Terms
-from vaebench.objectives import OBJECTIVES
-from vaebench.objectives import aggregate_posterior as objectives
+from vaebench.objectives import OBJECTIVES, covariance, mmd, total_correlation
 from vaebench.objectives.entry import Auxiliary
 from vaebench.ops import densities
 
@@ -131,25 +130,25 @@ def with_log_weights(log_weight):
     def loss(t: Terms, *, alpha=1.0, beta=6.0, gamma=1.0):
         num_rows = t.shape[1]
         log_weights = t.z.new_full((num_rows, num_rows), log_weight(t.num_examples, num_rows))
-        return objectives._decomposed(t, log_weights, alpha, beta, gamma)
+        return total_correlation._decomposed(t, log_weights, alpha, beta, gamma)
 
     return loss
 
 
 def swapped(t, *, alpha=1.0, beta=6.0, gamma=1.0):
-    return objectives.beta_tc(t, alpha=beta, beta=alpha, gamma=gamma)
+    return total_correlation.beta_tc(t, alpha=beta, beta=alpha, gamma=gamma)
 
 
 def mean_over_dimensions(t, *, alpha=1.0, beta=6.0, gamma=1.0):
     narrow = replace(t)
     object.__setattr__(narrow, "pairwise_log_q", t.pairwise_log_q / t.z.shape[-1])
-    return objectives.beta_tc(narrow, alpha=alpha, beta=beta, gamma=gamma)
+    return total_correlation.beta_tc(narrow, alpha=alpha, beta=beta, gamma=gamma)
 
 
 def only_others(t, *, alpha=1.0, beta=6.0, gamma=1.0):
     """Stratified weights, but none for the example itself, and as if there were half of them."""
     weights = torch.full((t.shape[1],) * 2, 0.5 / t.shape[1], dtype=t.z.dtype)
-    return objectives._decomposed(t, weights.fill_diagonal_(1e-9).log(), alpha, beta, gamma)
+    return total_correlation._decomposed(t, weights.fill_diagonal_(1e-9).log(), alpha, beta, gamma)
 
 
 def mmd_with_pairs_of_one(t, *, lam=10.0, width=1.0):
@@ -177,38 +176,38 @@ def mmd_not_squared(t, *, lam=10.0, width=1.0):
 
 
 def info_vae_with_the_wrong_sign(t, *, alpha=0.0, lam=10.0, width=1.0):
-    return objectives.info_vae(t, alpha=-alpha, lam=lam, width=width)
+    return mmd.info_vae(t, alpha=-alpha, lam=lam, width=width)
 
 
 def of_means(t, *, off_diagonal=10.0, diagonal=10.0):
-    return objectives.dip_vae_i(t, off_diagonal=off_diagonal, diagonal=diagonal)
+    return covariance.dip_vae_i(t, off_diagonal=off_diagonal, diagonal=diagonal)
 
 
 def of_codes(t, *, off_diagonal=10.0, diagonal=100.0):
-    return objectives.dip_vae_ii(t, off_diagonal=off_diagonal, diagonal=diagonal)
+    return covariance.dip_vae_ii(t, off_diagonal=off_diagonal, diagonal=diagonal)
 
 
 def uncentred(t, *, off_diagonal=10.0, diagonal=100.0):
     products = t.mu.mT @ t.mu / t.mu.shape[1]
-    penalty = objectives._away_from_identity(products, off_diagonal, diagonal)
+    penalty = covariance._away_from_identity(products, off_diagonal, diagonal)
     return t.distortion + t.rate + penalty
 
 
 def upper_triangle(t, *, off_diagonal=10.0, diagonal=100.0):
-    return objectives.dip_vae_i(t, off_diagonal=0.5 * off_diagonal, diagonal=diagonal)
+    return covariance.dip_vae_i(t, off_diagonal=0.5 * off_diagonal, diagonal=diagonal)
 
 
 def mean_of_squares(t, *, off_diagonal=10.0, diagonal=100.0):
-    return objectives.dip_vae_i(t, off_diagonal=off_diagonal / 6, diagonal=diagonal / 3)
+    return covariance.dip_vae_i(t, off_diagonal=off_diagonal / 6, diagonal=diagonal / 3)
 
 
 def two_logits(t, *, gamma=6.0):
     """Kim & Mnih's difference of two logits taken of one: counted twice."""
-    return objectives.factor_vae(t, gamma=2.0 * gamma)
+    return total_correlation.factor_vae(t, gamma=2.0 * gamma)
 
 
 def negative(t, *, gamma=6.0):
-    return objectives.factor_vae(t, gamma=-gamma)
+    return total_correlation.factor_vae(t, gamma=-gamma)
 
 
 def grows(name, num_rows=LARGE):
@@ -221,7 +220,7 @@ WRONG = [
     ("beta_tc", swapped, ["alpha", "beta"]),
     ("beta_tc", mean_over_dimensions, ["gamma"]),
     ("beta_tc_stratified", swapped, ["alpha", "beta"]),
-    ("beta_tc_stratified", objectives.beta_tc, ["alpha", "beta", "gamma"]),
+    ("beta_tc_stratified", total_correlation.beta_tc, ["alpha", "beta", "gamma"]),
     ("beta_tc_stratified", only_others, ["alpha"]),
     ("wae_mmd", mmd_of_means, ["lam"]),
     ("wae_mmd", mmd_not_squared, ["lam"]),
@@ -253,7 +252,7 @@ def test_stratified_weights_are_unbiased(num_rows, num_examples):
     rest. The check above allows what is of first order in 1/B, and so any weight of one example."""
     q = minibatches(SMALL)
     terms = replace(next(q), num_examples=num_examples, log_px_z=torch.zeros(1, 1, num_rows))
-    weights = objectives._stratified(terms).exp()
+    weights = total_correlation._stratified(terms).exp()
     torch.testing.assert_close(
         weights.diagonal(), torch.full((num_rows,), 1 / num_examples).double()
     )

@@ -1,4 +1,4 @@
-"""Objectives of the aggregate posterior against their formulas, by hand."""
+"""Objectives of the total correlation against their formulas, by hand."""
 
 import itertools
 import math
@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from tests.support.by_hand import B, D, K, N, S, arbitrary_terms, log_normal, numbers
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
 from vaebench.models.terms import Terms
-from vaebench.objectives import OBJECTIVES
-from vaebench.objectives import aggregate_posterior as aggregate
+from vaebench.objectives import OBJECTIVES, total_correlation
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def test_the_three_parts_of_the_rate(terms, name):
 def test_stratified_weights_sum_to_one_over_the_examples(num_examples):
     q = DiagonalGaussian(numbers(0, 1, B, D), numbers(1, 1, B, D))
     t = Terms(q, q.mu[None], numbers(2, 1, 1, B), num_examples=num_examples)
-    total = aggregate._stratified(t).exp().sum(-1)
+    total = total_correlation._stratified(t).exp().sum(-1)
     torch.testing.assert_close(total, torch.ones(B, dtype=torch.float64))
 
 
@@ -83,7 +82,7 @@ def test_the_stratified_estimate_of_the_aggregate_posterior_is_unbiased():
         q = DiagonalGaussian(mu[:, batch], log_var[:, batch])
         z = code.expand(1, 1, rows, D)
         t = Terms(q, z, numbers(3, 1, 1, rows), num_examples=num)
-        log_qz = torch.logsumexp(t.pairwise_log_q.sum(-1) + aggregate._stratified(t), -1)
+        log_qz = torch.logsumexp(t.pairwise_log_q.sum(-1) + total_correlation._stratified(t), -1)
         estimates.append(float(log_qz[0, 0, 0].exp()))
     assert statistics.fmean(estimates) == pytest.approx(float(density))
 
@@ -92,68 +91,10 @@ def test_minibatch_weights_are_off_by_log_n_for_the_whole_training_part(terms):
     """Each log q(z) is then too low by log N: so the three parts are moved by constants."""
     whole = Terms(terms.q, terms.z, terms.log_px_z, num_examples=B)
     weights = torch.full((B, B), -math.log(B), dtype=torch.float64)
-    exact = aggregate._decomposed(whole, weights, 2.0, 5.0, 3.0)
+    exact = total_correlation._decomposed(whole, weights, 2.0, 5.0, 3.0)
     loss = OBJECTIVES["beta_tc"](whole, alpha=2.0, beta=5.0, gamma=3.0)
     moved = (2.0 + (D - 1) * 5.0 - D * 3.0) * math.log(B)
     torch.testing.assert_close(loss, exact + moved)
-
-
-# ------------------------------------------------------------------ MMD
-
-
-def mmd_by_hand(x, y, kernel):
-    """Gretton et al. 2012, eq. 3, by loops over pairs of points."""
-
-    def k(a, b):
-        return kernel(sum((u - v) ** 2 for u, v in zip(a, b, strict=True)))
-
-    within = [
-        statistics.fmean(k(a, b) for a, b in itertools.permutations(points, 2)) for points in (x, y)
-    ]
-    return sum(within) - 2.0 * statistics.fmean(k(a, b) for a in x for b in y)
-
-
-def mean_mmd(t, s, kernel):
-    prior = t.prior_z[s].tolist()
-    return statistics.fmean(mmd_by_hand(t.z[k, s].tolist(), prior, kernel) for k in range(K))
-
-
-def test_info_vae(terms):
-    loss = OBJECTIVES["info_vae"](terms, alpha=0.25, lam=8.0, width=0.7)
-    for s in range(S):
-        mmd = mean_mmd(terms, s, lambda squared: math.exp(-squared / (2 * 0.7**2 * D)))
-        expected = terms.distortion[s] + 0.75 * terms.rate[s] + (0.25 + 8.0 - 1.0) * mmd
-        torch.testing.assert_close(loss[s], expected)
-
-
-def test_wae_mmd(terms):
-    loss, c = OBJECTIVES["wae_mmd"](terms, lam=8.0, width=0.7), 2 * D * 0.7**2
-    for s in range(S):
-        mmd = mean_mmd(terms, s, lambda squared: c / (c + squared))
-        torch.testing.assert_close(loss[s], terms.distortion[s] + 8.0 * mmd)
-
-
-@pytest.mark.parametrize("name", ["info_vae", "wae_mmd"])
-def test_the_width_of_the_kernel_counts(terms, name):
-    narrow, wide = (OBJECTIVES[name](terms, width=width) for width in (0.5, 2.0))
-    assert not torch.allclose(narrow, wide)
-
-
-# ------------------------------------------------------------------ covariances
-
-
-@pytest.mark.parametrize("name", ["dip_vae_i", "dip_vae_ii"])
-def test_dip_vae(terms, name):
-    loss = OBJECTIVES[name](terms, off_diagonal=3.0, diagonal=7.0)
-    for s in range(S):
-        covariance = torch.cov(terms.mu[s].T, correction=0)
-        if name == "dip_vae_ii":
-            covariance = covariance + torch.diag(terms.log_var[s].exp().mean(0))
-        penalty = 0.0
-        for i, j in itertools.product(range(D), repeat=2):
-            weight, target = (7.0, 1.0) if i == j else (3.0, 0.0)
-            penalty += weight * float(covariance[i, j] - target) ** 2
-        torch.testing.assert_close(loss[s], terms.distortion[s] + terms.rate[s] + penalty)
 
 
 # ------------------------------------------------------------------ the discriminator

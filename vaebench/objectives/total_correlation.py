@@ -1,4 +1,4 @@
-"""Objectives of the aggregate posterior q(z), the mean of q(z|x) over the data."""
+"""Objectives that press on the total correlation of q(z), the mean of q(z|x) over the data."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaebench.core.about import About
-from vaebench.core.hyper import Hyper, Scalar, with_axis
+from vaebench.core.hyper import Hyper, Scalar
 from vaebench.models.posteriors.entry import Layers
 from vaebench.models.terms import PRIOR_DRAWS, Terms
 from vaebench.objectives.entry import Auxiliary, SameAs, objective
-from vaebench.ops import densities
 from vaebench.ops.noise import uniforms
 
 Weight = Annotated[Scalar, Hyper((1.0, 20.0), log=True, low=0.0)]
@@ -118,161 +117,6 @@ def _stratified(t: Terms) -> Tensor:
     weights[rows, rows - 1] = max(num - others, 1) / (num * others)
     weights[rows, rows] = 1.0 / num
     return weights.log()
-
-
-Width = Annotated[Scalar, Hyper(low=0.01)]
-
-
-@objective(
-    source="Zhao et al. 2019, the InfoVAE objective, with MMD as the divergence",
-    bound="none",
-    same_as=(SameAs("elbo", at={"alpha": 0.0, "lam": 1.0}),),
-    of_batch=True,
-    penalises={
-        "alpha": lambda a: a.rbf_mmd(1.0 / (2.0 * a.latent_dim)) - a.rate,
-        "lam": lambda a: a.rbf_mmd(1.0 / (2.0 * a.latent_dim)),
-    },
-    needs="closed_form_kl",
-    about=About(
-        formula=r"\mathcal{L} = \mathcal{D} + (1 - \alpha) \mathcal{R} + (\alpha + "
-        r"\lambda - 1) \, \widehat{\mathrm{MMD}}^2, \qquad k(z, z') = \exp\left( "
-        r"-\frac{|z - z'|^2}{2 s^2 D} \right), \qquad \lambda = \text{lam}, \; s "
-        r"= \text{width}",
-        wrong_when="In small minibatches: the estimate of the MMD is noisy, and below 0 at "
-        "times. The MMD is no number of nats, so lam has no scale that carries "
-        "over to other data.",
-        cost="3 B^2 kernel values for each sample, and B draws from the prior",
-    ),
-)
-def info_vae(
-    t: Terms,
-    *,
-    alpha: Annotated[Scalar, Hyper((0.0, 1.0), high=1.0)] = 0.0,
-    lam: Annotated[Scalar, Hyper((1.0, 1000.0), log=True, low=0.0)] = 10.0,
-    width: Width = 1.0,
-) -> Tensor:
-    """Distortion plus (1 - alpha) rate plus (alpha + lam - 1) MMD^2 of q(z) and p(z): [S, B] nats.
-
-    The kernel is exp(-d^2 / (2 width^2 D)), the estimate unbiased over the minibatch, which makes
-    it noisy, and below 0 at times. MMD^2 is no number of nats: lam is what makes it one. The
-    paper's MMD-VAE is alpha = 1, without a rate.
-    """
-    scale = 1.0 / (2.0 * t.z.shape[-1] * _squared(with_axis(width)))
-    mmd = densities.squared_mmd(t.z, t.prior_z, lambda squared: torch.exp(-scale * squared))
-    weight = alpha + lam - 1.0
-    return t.distortion + (1.0 - alpha) * t.rate + weight * mmd.mean(0)[:, None]
-
-
-@objective(
-    source="Tolstikhin et al. 2018, algorithm 2 and section 4, inverse multiquadratics kernel",
-    bound="none",
-    same_as=(SameAs("reconstruction_only", at={"lam": 0.0}),),
-    ignores_rate=True,
-    of_batch=True,
-    penalises={"lam": lambda a: a.imq_mmd(2.0 * a.latent_dim)},
-    about=About(
-        formula=r"\mathcal{L} = \mathcal{D} + \lambda \, \widehat{\mathrm{MMD}}^2, \qquad "
-        r"k(z, z') = \frac{C}{C + |z - z'|^2}, \; C = 2 D s^2, \qquad \lambda = "
-        r"\text{lam}, \; s = \text{width}",
-        wrong_when="As a model of the likelihood: nothing keeps q(z|x) from being as narrow "
-        "as it likes, so the ELBO and the NLL that it is graded by may be poor "
-        "however good the images.",
-        cost="3 B^2 kernel values for each sample, and B draws from the prior",
-    ),
-)
-def wae_mmd(
-    t: Terms,
-    *,
-    lam: Annotated[Scalar, Hyper((1.0, 1000.0), log=True, low=0.0)] = 10.0,
-    width: Width = 1.0,
-) -> Tensor:
-    """Distortion plus lam MMD^2 of q(z) and p(z), no rate: [S, B] nats.
-
-    The kernel is C / (C + d^2), C = 2 D width^2, the estimate unbiased over the minibatch. Nothing
-    keeps q(z|x) from the narrowest: then its rate, and the ELBO it is graded by, grow without end.
-    """
-    c = 2.0 * t.z.shape[-1] * _squared(with_axis(width))
-    mmd = densities.squared_mmd(t.z, t.prior_z, lambda squared: c / (c + squared))
-    return t.distortion + lam * mmd.mean(0)[:, None]
-
-
-def _squared(value: Scalar) -> Scalar:
-    return value * value
-
-
-def _away_from_identity(covariance: Tensor, off_diagonal: Scalar, diagonal: Scalar) -> Tensor:
-    """Kumar et al. 2018, eq. 6: weighted squares of [S, D, D] less the identity; [S, 1]."""
-    on = covariance.diagonal(dim1=-2, dim2=-1)
-    off_squares = covariance.square().sum((-1, -2)) - on.square().sum(-1)
-    return off_diagonal * off_squares[:, None] + diagonal * (on - 1.0).square().sum(-1)[:, None]
-
-
-def _covariance(mu: Tensor) -> Tensor:
-    """The covariance of the means over the minibatch, divided by B: [S, B, D] -> [S, D, D]."""
-    centred = mu - mu.mean(1, keepdim=True)
-    return centred.mT @ centred / mu.shape[1]
-
-
-DipWeight = Annotated[Scalar, Hyper((1.0, 100.0), log=True, low=0.0)]
-
-
-@objective(
-    source="Kumar et al. 2018, eq. 6, DIP-VAE-I",
-    bound="lower",
-    same_as=(SameAs("elbo", at={"off_diagonal": 0.0, "diagonal": 0.0}),),
-    of_batch=True,
-    penalises={
-        "off_diagonal": lambda a: a.off_diagonal_squares(a.mean_covariance),
-        "diagonal": lambda a: a.diagonal_squares(a.mean_covariance),
-    },
-    needs="closed_form_kl",
-    about=About(
-        formula=r"\mathcal{L} = \mathcal{D} + \mathcal{R} + \lambda_{od} \sum_{i \neq j} "
-        r"V_{ij}^2 + \lambda_d \sum_{i} \left( V_{ii} - 1 \right)^2, \qquad V = "
-        r"\mathrm{Cov}_x[\mu(x)]",
-        wrong_when="Where the variances of q(z|x) matter: it moves the means alone. "
-        "Covariances of a small minibatch are noisy, and their squares too "
-        "large.",
-        cost="the D x D covariance of a minibatch",
-    ),
-)
-def dip_vae_i(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight = 100.0) -> Tensor:
-    """The ELBO plus penalties that bring the covariance of the means to the identity: [S, B] nats.
-
-    Variances of q(z|x) are free, so that E[z z'] may still be anything.
-    """
-    penalty = _away_from_identity(_covariance(t.mu), off_diagonal, diagonal)
-    return t.distortion + t.rate + penalty
-
-
-@objective(
-    source="Kumar et al. 2018, eq. 7, DIP-VAE-II",
-    bound="lower",
-    same_as=(SameAs("elbo", at={"off_diagonal": 0.0, "diagonal": 0.0}),),
-    of_batch=True,
-    penalises={
-        "off_diagonal": lambda a: a.off_diagonal_squares(a.covariance),
-        "diagonal": lambda a: a.diagonal_squares(a.covariance),
-    },
-    needs="closed_form_kl",
-    about=About(
-        formula=r"\mathcal{L} = \mathcal{D} + \mathcal{R} + \lambda_{od} \sum_{i \neq j} "
-        r"V_{ij}^2 + \lambda_d \sum_{i} \left( V_{ii} - 1 \right)^2, \qquad V = "
-        r"\mathrm{Cov}_x[\mu(x)] + \frac{1}{B} \sum_{b=1}^{B} "
-        r"\mathrm{diag}(\sigma^2(x_b))",
-        wrong_when="Against dependence beyond second moments, which it does not see. "
-        "Covariances of a small minibatch are noisy, and their squares too "
-        "large.",
-        cost="the D x D covariance of a minibatch",
-    ),
-)
-def dip_vae_ii(t: Terms, *, off_diagonal: DipWeight = 10.0, diagonal: DipWeight = 10.0) -> Tensor:
-    """The ELBO plus penalties that bring the covariance of q(z) to the identity: [S, B] nats.
-
-    Second moments only: dependence of a higher order is free. Noisy in small minibatches.
-    """
-    covariance = _covariance(t.mu) + torch.diag_embed(t.log_var.exp().mean(1))
-    return t.distortion + t.rate + _away_from_identity(covariance, off_diagonal, diagonal)
 
 
 CRITIC_WIDTH, CRITIC_LAYERS, LEAK = 128, 3, 0.2
