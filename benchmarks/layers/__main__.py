@@ -24,7 +24,7 @@ from vaebench.results import Record
 
 KEYS = ["dataset", "layers", "posterior", "objective", "samples"]
 COLOURS = ("#3b6ea5", "#e0a03b", "#4f9d69", "#a5518d")
-"""Of layers, that beside the images first."""
+"""The colours of layers, that beside the images first."""
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:

@@ -176,8 +176,9 @@ def dead_layers(case: Case) -> Finding | None:
         "dead layers of latents",
         f"Of the {len(rates)} layers, layer {some_of(dead, MOST_NAMED)} carries less than {EMPTY} "
         f"nats; from the images up they carry {every}.",
-        "one layer less, which has the same bound for less; or, if it is wanted, "
-        "model.layer_skip, a warm-up of the rate's weight, or an objective of more samples",
+        "one layer less, which has the same bound for less; or, if it is wanted, a warm-up of its "
+        "rate (rate_weight as a list), free_bits_per_layer with a ladder, model.layer_skip, or an "
+        "objective of more samples",
     )
 
 
