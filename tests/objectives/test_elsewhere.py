@@ -167,6 +167,10 @@ WRONG = [
     ({"reduction": lambda t: "max"}, "reduction must be one of mean, sum, none; got 'max'"),
     ({"beta": lambda t: 2.0}, "no hyperparameter 'beta'; it has: none; what weighs the rate"),
     ({"of": lambda t: "critic"}, "trains no network of its own"),
+    ({"of": lambda t: "critics"}, "of must be one of model, critic; got 'critics'"),
+    ({"z": lambda t: t["z"].tolist()}, "z must be a tensor; got list"),
+    ({"rate_weight": lambda t: float("nan")}, "rate_weight must be finite, in"),
+    ({"num_examples": lambda t: 4}, "at least the 5 examples of a minibatch; got 4"),
     ({"q": lambda t: LogNormal(t["q"].loc, t["q"].scale)}, "keeps transforms as list"),
 ]
 
@@ -189,6 +193,8 @@ def test_an_objective_says_what_it_lacks(tensors):
         vb.loss("beta_tc", **terms)
     with pytest.raises(InputError, match="beta of 'beta_elbo' must be finite"):
         vb.loss("beta_elbo", beta=-1.0, **terms)
+    with pytest.raises(InputError, match="beta of 'beta_elbo' must be a number; got '4'"):
+        vb.loss("beta_elbo", beta="4", **terms)
     with pytest.raises(InputError, match="needs a value for 'target'"):
         vb.loss("geco", state={}, **terms)
     with pytest.raises(InputError, match="has no rate"):

@@ -175,6 +175,14 @@ def test_a_run_that_is_not_one_is_refused(folder, run, message):
 def test_codes_and_dimensions_that_do_not_fit_are_refused(model, x_test):
     with pytest.raises(InputError, match=r"codes must be \[..., 2\]; got \(5, 3\)"):
         model.decode(torch.zeros(5, 3))
+    for draws in (lambda: model.draw(x_test, 0), lambda: model.sample(-1)):
+        with pytest.raises(InputError, match=r"num(_samples)? must be at least 1; got"):
+            draws()
+    with pytest.raises(InputError, match="num_samples must be at least 1; got 0"):
+        model.bounds(x_test, num_samples=0)
+    with pytest.raises(InputError, match=r"examples must have shape .*16\]; got \(2, 3\)$"):
+        model.encode(np.zeros((2, 3)))
+    assert model.decode(np.zeros((0, 2))).shape == (0, 16)
     with pytest.raises(InputError, match="dimensions must be from 0 to 1; got 2"):
         model.traverse(x_test, [0.0], [2])
     with pytest.raises(InputError, match=r"needs x in \{0, 1\}; what is given has other values"):

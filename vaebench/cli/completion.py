@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
@@ -55,5 +55,5 @@ def runs_of(context: click.Context, parameter: click.Parameter, begun: str) -> l
     return _beginning(begun, (path.stem for path in paths))
 
 
-def _beginning(begun: str, known: Iterable[str] | Sequence[str]) -> list[str]:
+def _beginning(begun: str, known: Iterable[str]) -> list[str]:
     return sorted(word for word in known if word.startswith(begun))

@@ -31,10 +31,10 @@ from vaebench.models import MODELS
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
+from vaebench.models.terms import RATE_WEIGHT
 from vaebench.objectives import OBJECTIVES
 
 Weights = float | Choice | tuple[float | Choice, ...]
-RATE_WEIGHT = Hyper(low=0.0)
 LEARNING_RATE = Hyper(low=0.0)
 """A schedule may begin or end at 0."""
 SEVERAL = 'several values are an axis: [axes] "{place}" = {values}'

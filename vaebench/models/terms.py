@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vaebench import ops
 from vaebench.core.errors import InputError
-from vaebench.core.hyper import Scalar, with_axis
+from vaebench.core.hyper import Hyper, Scalar, with_axis
 from vaebench.models import VAE
 from vaebench.models.posteriors import Distribution, Latent
 from vaebench.models.posteriors.conditionals import Layered
@@ -24,6 +24,8 @@ from vaebench.ops.noise import Noise
 
 PRIOR_DRAWS = 1 << 31
 """The number of the sample from which on the noise is that of draws of the prior."""
+RATE_WEIGHT = Hyper(low=0.0)
+"""What a weight of the rate may be."""
 NO_SIZES = Latent(0)
 NOTHING_DRAWN = Draw(torch.empty(0))
 

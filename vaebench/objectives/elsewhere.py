@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,11 @@ from vaebench.core.errors import InputError
 from vaebench.core.hyper import Scalar, complete
 from vaebench.models.given import GivenPosterior, GivenPrior, posterior_of, prior_of
 from vaebench.models.posteriors import Latent
-from vaebench.models.terms import Terms
+from vaebench.models.terms import RATE_WEIGHT, Terms
 from vaebench.objectives.entry import OBJECTIVES, Objective
 from vaebench.ops.noise import Noise
 
+Trained = Literal["model", "critic"]
 Reduction = Literal["mean", "sum", "none"]
 REDUCTIONS: Mapping[Reduction, Callable[[Tensor], Tensor]] = {
     "mean": torch.mean,
@@ -41,7 +42,7 @@ def loss(
     rate_weight: Scalar = 1.0,
     num_examples: int | None = None,
     critic: nn.Module | None = None,
-    of: Literal["model", "critic"] = "model",
+    of: Trained = "model",
     state: MutableMapping[str, Tensor] | None = None,
     **hyper: Scalar,
 ) -> Tensor:
@@ -66,6 +67,8 @@ def loss(
     terms = _terms(entry, q, log_px_z, z, prior, rate_weight, num_examples, critic)
     if reduction not in REDUCTIONS:
         raise InputError(f"reduction must be one of {', '.join(REDUCTIONS)}; got {reduction!r}")
+    if of not in get_args(Trained):
+        raise InputError(f"of must be one of {', '.join(get_args(Trained))}; got {of!r}")
     if of == "critic":
         if entry.auxiliary is None:
             raise InputError(f"objective {name!r} trains no network of its own: leave out of=")
@@ -111,6 +114,9 @@ def _terms(
     critic: nn.Module | None,
 ) -> GivenTerms:
     """What the objective sees. Raises InputError for what is missing or has another shape."""
+    for what, values in (("z", z), ("log_px_z", log_px_z)):
+        if not isinstance(values, Tensor):
+            raise InputError(f"{what} must be a tensor; got {type(values).__name__}")
     if z.dim() not in (2, 3):
         raise InputError(f"z must be [B, D], or [K, B, D] of K samples; got {tuple(z.shape)}")
     if log_px_z.shape != z.shape[:-1]:
@@ -124,8 +130,15 @@ def _terms(
             f"objective {entry.name!r} needs {entry.min_samples} samples or more; got "
             f"{len(codes)}: draw z by q.rsample((K,))"
         )
-    if entry.ignores_rate and not isinstance(rate_weight, Tensor) and rate_weight != 1.0:
-        raise InputError(f"objective {entry.name!r} has no rate: leave out rate_weight")
+    if not isinstance(rate_weight, Tensor):
+        RATE_WEIGHT.check("rate_weight", rate_weight)
+        if entry.ignores_rate and rate_weight != 1.0:
+            raise InputError(f"objective {entry.name!r} has no rate: leave out rate_weight")
+    if num_examples is not None and num_examples < z.shape[-2]:
+        raise InputError(
+            f"num_examples must be the size of the training set, at least the {z.shape[-2]} "
+            f"examples of a minibatch; got {num_examples}"
+        )
     if entry.auxiliary is not None and critic is None:
         raise InputError(
             f"objective {entry.name!r} trains a network of its own beside the model: give "
@@ -173,7 +186,8 @@ def _scalars(entry: Objective, hyper: Mapping[str, Scalar], z: Tensor) -> dict[s
         )
     values = complete(f"objective {entry.name!r}", entry.hyper, hyper)
     for name, value in values.items():
-        entry.hyper[name].check(f"{name} of {entry.name!r}", float(value))
+        number = float(_one_run(value)) if isinstance(value, Tensor) else value
+        entry.hyper[name].check(f"{name} of {entry.name!r}", number)
     return {
         name: int(value) if name in entry.counts else _one_run(value)
         for name, value in values.items()

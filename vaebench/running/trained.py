@@ -71,14 +71,16 @@ class TrainedModel:
             q = self.vae.posterior(rows[None])
             return torch.stack([q.mean[0], q.log_var[0]], 1)
 
+        rows = self.observe(x)
         try:
-            mu, log_var = _in_parts(moments, self.observe(x)).unbind(1)
+            mu, log_var = _in_parts(moments, rows).unbind(1)
         except InputError as error:
             raise InputError(f"{error}; draw(x, num_samples) gives samples") from None
         return mu, log_var
 
     def draw(self, x: ArrayLike, num_samples: int = 1, seed: int = 0) -> Tensor:
         """Samples of q(z|x): [K, B, D]."""
+        _check_count("num_samples", num_samples)
         drawing = Drawing(_noise(seed, "codes"), num_samples, densities)
         return self.vae.posterior(self.observe(x)[None]).draw(drawing).z[:, 0]
 
@@ -104,6 +106,7 @@ class TrainedModel:
     def sample(self, num: int, seed: int = 0, *, pixels: bool = False) -> Tensor:
         """E[x|z] for codes drawn from the prior, or with `pixels` x drawn from p(x|z):
         [num, *image_shape]. Raises InputError for pixels of a likelihood that has no sampler."""
+        _check_count("num", num)
         noise = _noise(seed, "samples")
         z = self.vae.prior().sample(noise, num, self.vae.latent)[0].to(self.vae.like)
         if not pixels:
@@ -130,6 +133,7 @@ class TrainedModel:
 
     def bounds(self, x: ArrayLike, num_samples: int = 100, seed: int = 0) -> Bounds:
         """ELBO, importance-weighted NLL and their parts for each example, in nats: [B] each."""
+        _check_count("num_samples", num_samples)
         rows, noise = self.observe(x), _noise(seed, "bounds")
         values = bounds(self.vae, rows, noise, num_samples=num_samples)
         return Bounds(*(value[0] for value in vars(values).values()))
@@ -168,12 +172,13 @@ class TrainedModel:
 
     def _of_codes(self, function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
         """Apply a function of codes [K, S, B, D] to codes [..., D]. Raises InputError."""
+        z = torch.as_tensor(z)
         width = self.vae.family.posterior.code_width(self.vae.latent)
         if z.shape[-1:] != (width,):
             raise InputError(f"codes must be [..., {width}]; got {tuple(z.shape)}")
         rows = z.reshape(-1, width).to(self.vae.like)
         out = _in_parts(lambda part: function(part[None, None])[0, 0], rows)
-        return out.view(*z.shape[:-1], -1)
+        return out.view(*z.shape[:-1], out.shape[-1])
 
     def _images(self, means: Tensor) -> Tensor:
         """Images [..., P] in the units of what is stored: [..., *image_shape]."""
@@ -210,6 +215,12 @@ def load_model(
 
 def _noise(seed: int, purpose: str) -> Noise:
     return Noise((key(seed, purpose),))
+
+
+def _check_count(name: str, number: int) -> None:
+    """Raises InputError for none, or fewer."""
+    if number < 1:
+        raise InputError(f"{name} must be at least 1; got {number}")
 
 
 def _in_parts(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
