@@ -16,6 +16,7 @@ from vaebench import results
 from vaebench.config.study import expand, read
 from vaebench.config.sweep import Budget
 from vaebench.core.errors import InputError, InputWarning
+from vaebench.results.files import HERE
 from vaebench.running.coordinate import Account
 from vaebench.running.events import Begun, Lost, Recorded
 from vaebench.running.executors import local
@@ -318,7 +319,7 @@ def test_several_targets_have_a_front(study, tmp_path):
 )
 def test_searches_are_drawn(study, tmp_path, target, names):
     drawn = study("nll", ('target = "nll"', f"target = {target}"))
-    left = tmp_path / "out" / "figures" / "beta_elbo_beta=4" / ".vaebench-left.tmp"
+    left = tmp_path / "out" / "figures" / "beta_elbo_beta=4" / f"{HERE}left.tmp"
     left.parent.mkdir(parents=True)
     left.touch()  # by one that was killed
     tune(drawn, tmp_path / "out", 6, figures=True)
