@@ -97,6 +97,8 @@ def test_nothing_is_overwritten(tmp_path):
     [
         (("modle", "mine.py"), "unknown kind 'modle'; did you mean 'model'?"),
         (("model", "my-own"), "it names the model; got 'my-own'"),
+        (("model", "class"), "no word of Python: it names the model; got 'class'"),
+        (("model", "/"), "it names the model; got ''"),
         (("model", "mine.txt"), "NAME must be letters, digits and _, with or without .py"),
         (("study", "mine.py"), "NAME must be letters, digits and _, with or without .toml"),
     ],

@@ -49,7 +49,9 @@ class Group(click.Group):
         except InputError as error:
             _refuse(context, str(error))
         except click.UsageError as error:
-            hint = "--set KEY=VALUE sets a key. " if "extra argument" in error.message else ""
+            sets = error.ctx is not None and "overrides" in error.ctx.params
+            is_extra = "extra argument" in error.message
+            hint = "--set KEY=VALUE sets a key. " if sets and is_extra else ""
             _refuse(context, f"{error.format_message()} {hint}See --help.")
         except OSError as error:
             if not (refusal := streams.refusal(error)):

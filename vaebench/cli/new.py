@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from keyword import iskeyword
 from pathlib import Path
 
 import click
@@ -41,11 +42,11 @@ def new(kind: str, name: Path) -> None:
         raise InputError(f"unknown kind {kind!r}; {near_match(kind, STARTS)}")
     start = STARTS[kind]
     suffix = Path(start.name).suffix
-    file = name if name.suffix else name.with_name(f"{name.name}{suffix}")
-    if not file.stem.isidentifier() or file.suffix != suffix:
+    file = name if name.suffix or not name.name else name.with_name(f"{name.name}{suffix}")
+    if not file.stem.isidentifier() or iskeyword(file.stem) or file.suffix != suffix:
         raise InputError(
-            f"NAME must be letters, digits and _, with or without {suffix}: it names the {kind}; "
-            f"got {name.name!r}: choose another"
+            f"NAME must be letters, digits and _, with or without {suffix}, and no word of Python: "
+            f"it names the {kind}; got {name.name!r}: choose another"
         )
     text = start.read_text().replace(f"my_{kind}", file.stem).replace("FILE", str(file))
     try:

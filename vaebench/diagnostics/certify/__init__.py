@@ -64,7 +64,7 @@ def certify(
     if posterior is not None:
         checks_of = {"objectives": (OBJECTIVES, (WITH_POSTERIOR[posterior],))}
     chosen = [checks_of[kind]] if kind else [*checks_of.values()]
-    known = [name for registry, _ in chosen for name in registry]
+    known = {name for registry, _ in chosen for name in registry}
     for name in names:
         if name not in known:
             raise InputError(f"nothing to certify is named {name!r}; {near_match(name, known)}")
