@@ -129,8 +129,14 @@ def test_the_estimator_is_refused_samples_that_were_not_decoded(tensors):
     flat = terms["z"].flatten(0, 1)
     terms["log_px_z"] = likelihood(flat, weights).view(K, B)
     vb.loss("dreg", **terms)
-    with pytest.raises(InputError, match="must be computed from the very tensor"):
+    with pytest.raises(InputError, match="log_px_z must be computed from the very tensor"):
         vb.loss("dreg", **terms | {"z": flat.view(K, B, D)})
+    terms = drawn(Normal(mu, log_var.exp()), weights)
+    log_pz = Normal(0.0, 1.0).log_prob(terms["z"].flatten(0, 1)).sum(-1).view(K, B)
+    vb.loss("dreg", prior=log_pz, **terms)
+    other = drawn(Normal(mu, log_var.exp()), weights)
+    with pytest.raises(InputError, match="prior must be computed from the very tensor"):
+        vb.loss("dreg", prior=log_pz, **other)
 
 
 class Together(torch.autograd.Function):

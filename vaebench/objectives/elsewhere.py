@@ -7,7 +7,7 @@ D numbers more.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
@@ -90,16 +90,20 @@ class GivenTerms(Terms):
 
     samples: Tensor = NO_SAMPLES
     """The tensor that was given, of which `z` is a view with an axis of runs."""
+    densities: Mapping[str, Tensor] = field(default_factory=dict)
+    """The log-densities of the samples that were given, by the name of their argument."""
 
     @property
     def decoded(self) -> Tensor:
-        """The given samples. Raises InputError where log p(x|z) was not computed from them."""
-        if self.log_px_z.requires_grad and not _is_from(self.log_px_z, self.samples):
-            raise InputError(
-                "log_px_z must be computed from the very tensor that is given as z, as this "
-                "estimator weighs the gradient on its way through it; it is not: decode z itself, "
-                "reshape within the decoder, not before, and compile encoder and decoder apart"
-            )
+        """The given samples. Raises InputError where a density was not computed from them."""
+        for name, density in self.densities.items():
+            if density.requires_grad and not _is_from(density, self.samples):
+                raise InputError(
+                    f"{name} must be computed from the very tensor that is given as z, as this "
+                    f"estimator weighs the gradient on its way through it; it is not: decode z "
+                    f"itself, reshape within the decoder, not before, and compile encoder and "
+                    f"decoder apart"
+                )
         return self.samples
 
 
@@ -163,6 +167,7 @@ def _terms(
         noise=fresh_noise(),
         auxiliary=None if critic is None else OneRun(critic),
         samples=z,
+        densities={"log_px_z": log_px_z} | ({"prior": prior} if isinstance(prior, Tensor) else {}),
     )
 
 
