@@ -166,3 +166,13 @@ def test_where_there_is_no_vaebench_it_gives_the_same_outputs(folder, tmp_path):
     with np.load(tmp_path / "outputs.npz") as outputs:
         np.testing.assert_allclose(outputs["mu"], mu, rtol=0, atol=1e-6)
         np.testing.assert_allclose(outputs["out"], model.decode(mu), rtol=0, atol=1e-6)
+
+
+def test_a_file_of_the_users_is_not_written_over(folder, tmp_path):
+    out, _ = folder
+    for _ in range(2):  # what an export wrote, it replaces
+        vb.export(out, "seed=0", tmp_path)
+    (tmp_path / "model.py").write_text("precious = True\n")
+    with pytest.raises(InputError, match=r"has a weights\.safetensors of other origin"):
+        vb.export(out, "seed=0", tmp_path)
+    assert (tmp_path / "model.py").read_text() == "precious = True\n"

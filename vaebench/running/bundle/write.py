@@ -18,77 +18,17 @@ from vaebench.models import VAE
 from vaebench.models.likelihoods.outputs import identity
 from vaebench.running.bundle.distributions import posterior_body, prior_body
 from vaebench.running.bundle.one_run import Applied, one_run
+from vaebench.running.bundle.page import PAGE, WRITTEN_BY
 from vaebench.running.bundle.source import Source, held, indented
 from vaebench.running.environment import describe
 from vaebench.running.trained import TrainedModel, load_model
 
 FORMAT = 1
+WEIGHTS, MEANING, SOURCE = "weights.safetensors", "model.json", "model.py"
 NUM_CHECKED = 16
 """Examples on which what is written is compared with the run."""
 TOLERANCE = 1e-6
 """How far an output in float64 may be from the run's, relative to those above 1."""
-PAGE = '''\
-"""Run {run}: {described}, as plain PyTorch.
-
-`load()` gives encoder, decoder and prior; model.json says what their numbers mean. Written by
-vaebench {version}; needs torch and safetensors alone.
-"""
-
-from math import inf, nan  # noqa: F401
-from pathlib import Path
-
-import torch
-from safetensors.torch import load_file
-from torch import Tensor, distributions, nn
-
-{classes}
-def encoder() -> nn.Module:
-    """Examples [B, {pixels}] -> the numbers of q(z|x) [B, {numbers}]."""
-    return {encoder}
-
-
-def decoder() -> nn.Module:
-    """Codes [B, {width}] -> what p(x|z) is made of [B, {outputs}]."""
-    return {decoder}
-
-
-def mean() -> nn.Module:
-    """What the decoder gives -> the mean of p(x|z) [B, {pixels}]."""
-    return {mean}
-
-
-def posterior(numbers: Tensor) -> distributions.Distribution:
-    """q(z|x) of the encoder's numbers, over codes."""
-{posterior}
-
-class Prior(nn.Module):
-    """p(z): call it for a torch.distributions object over codes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-{tensors}
-    def forward(self) -> distributions.Distribution:
-{prior}
-
-class Model(nn.Module):
-    """The networks of the run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder, self.decoder, self.mean = encoder(), decoder(), mean()
-        self.prior = Prior()
-
-    def posterior(self, x: Tensor) -> distributions.Distribution:
-        """q(z|x) of examples [B, {pixels}], scaled and binarised as model.json says."""
-        return posterior(self.encoder(x))
-
-
-def load(folder: str | Path = Path(__file__).parent, device: str = "cpu") -> Model:
-    """The trained model, fit to be evaluated."""
-    model = Model().to(device)
-    model.load_state_dict(load_file(Path(folder) / "weights.safetensors", device=device))
-    return model.eval()
-'''
 
 
 def export(
@@ -107,6 +47,8 @@ def export(
             "a model is written by safetensors, which is not installed: install the extra, "
             ".[export]"
         ) from error
+    target = Path(out)
+    _check_replaceable(target)
     trained = load_model(folder, run, plugins=plugins)
     trained = replace(trained, vae=trained.vae.cpu())
     record = results.read(Path(folder), trained.run)
@@ -116,12 +58,23 @@ def export(
             trained, f"{labels.variant}, {labels.likelihood}, seed {labels.seed}"
         )
         check(page, weights, trained)
-    target = Path(out)
     results.writable(target)
-    results.write_atomically(target / "weights.safetensors", save(weights, {"format": "pt"}))
-    results.write_atomically(target / "model.json", results.encoded(meaning(trained, record)))
-    results.write_atomically(target / "model.py", page.encode())
+    results.write_atomically(target / WEIGHTS, save(weights, {"format": "pt"}))
+    results.write_atomically(target / MEANING, results.encoded(meaning(trained, record)))
+    results.write_atomically(target / SOURCE, page.encode())
     return target
+
+
+def _check_replaceable(target: Path) -> None:
+    """Raises InputError where files of these names are there that no export wrote."""
+    there = [name for name in (WEIGHTS, MEANING, SOURCE) if (target / name).exists()]
+    page = target / SOURCE
+    is_export = page.is_file() and WRITTEN_BY in page.read_text(errors="replace")
+    if there and not is_export:
+        raise InputError(
+            f"the output folder must be new, or one that an export wrote; {target} has a "
+            f"{there[0]} of other origin: choose another --out"
+        )
 
 
 def written(trained: TrainedModel, described: str) -> tuple[str, dict[str, Tensor]]:
@@ -140,6 +93,7 @@ def written(trained: TrainedModel, described: str) -> tuple[str, dict[str, Tenso
         run=trained.run,
         described=described,
         version=describe("cpu")["vaebench"],
+        written_by=WRITTEN_BY,
         classes="".join(f"\n{text}\n" for text in source.classes.values()),
         pixels=trained.dataset.num_pixels,
         numbers=model.family.posterior.num_inputs(model.latent),
