@@ -43,8 +43,8 @@ def held_kib(pid: int) -> int:
         children = (place / "task" / str(pid) / "children").read_text().split()
     except OSError:  # it has just ended
         return 0
-    own = next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
-    return own + sum(held_kib(int(child)) for child in children)
+    held = next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return held + sum(held_kib(int(child)) for child in children)
 
 
 def measured(name: str, arguments: list[str]) -> dict[str, object]:

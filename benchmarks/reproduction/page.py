@@ -70,8 +70,15 @@ def findings(tried: list[Reproduction]) -> Iterator[str]:
         yield f"Source: {done.source}.\n"
         if text := words.get(f"{done.claim}-{done.scale}"):
             yield f"{text.strip()}\n"
-        if done.differs:
-            yield f"Not as published: {'; '.join(done.differs)}.\n"
+        yield from _not_as_published(read_claim(done.claim), done.scale)
+
+
+def _not_as_published(claim: Claim, scale: str) -> Iterator[str]:
+    if claim.differs:
+        yield f"Not as published, at `full` too: {'; '.join(claim.differs)}.\n"
+    if scale == "cpu" and claim.cpu is not None and claim.cpu.set:
+        settings = ", ".join(f"`{setting}`" for setting in claim.cpu.set)
+        yield f"Set for `cpu` on top of that: {settings}.\n"
 
 
 def waiting(tried: list[Reproduction]) -> Iterator[str]:

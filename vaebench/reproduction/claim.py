@@ -32,6 +32,11 @@ class Gradients(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Training steps before the measurement: one number."""
     seeds: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where it is not at one step, or has no seeds or samples."""
+        if len(self.at) != 1 or not self.seeds or not self.samples:
+            raise ValueError("gradients must have samples, seeds, and one number of steps in `at`")
+
 
 class Scale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One schedule of a claim with what it must show: `full` as published, `cpu` a shorter one."""
@@ -40,6 +45,11 @@ class Scale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     set: tuple[str, ...] = ()
     """What differs from the claim's study, as `vaebench run --set` takes it."""
     gradients: Gradients | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where there is nothing to judge."""
+        if not self.statements:
+            raise ValueError("there must be a statement at least, as [[full.statements]]")
 
 
 class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

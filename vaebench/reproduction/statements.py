@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from vaebench.core.errors import near_match
 from vaebench.report.statistics.crossed_design import ALPHA
 from vaebench.reproduction.evidence import (
     Evidence,
     NotComparableError,
     Selection,
     by_seed,
+    matches,
     paired,
     variants,
 )
@@ -91,10 +93,15 @@ class Exact(Statement, frozen=True, kw_only=True, tag="exact"):
     theory: str
     """The name of an entry of `exact.EXACT`."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a theory that there is not."""
+        if self.theory not in EXACT:
+            raise ValueError(f"unknown theory {self.theory!r}; {near_match(self.theory, EXACT)}")
+
     def outcome(self, evidence: Evidence) -> Outcome:
         figures = by_seed(evidence.records, self.of, self.metric, self.protocol)
-        theory = EXACT[self.theory](evidence.records[0].config)
-        return against(self, figures, theory)
+        config = next(r.config for r in evidence.records if matches(r.config, self.of))
+        return against(self, figures, EXACT[self.theory](config))
 
 
 class Slope(Statement, frozen=True, kw_only=True, tag="slope"):

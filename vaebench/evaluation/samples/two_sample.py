@@ -52,7 +52,8 @@ def _num_images(subject: Subject) -> int:
     work=_work,
     about=About(
         formula=r"\hat{a} = \frac{1}{n} \sum_{i=1}^{n} \left[ \hat{y}_i = y_i \right], "
-        r"\qquad \text{by the nearest neighbour}",
+        r"\qquad \hat{y}_i = \text{what most of the } \lfloor \sqrt{n} \rfloor \text{ nearest "
+        r"are, or of one fewer where that is even}",
         wrong_when="On few images it misses differences; on many it finds those that no one sees.",
     ),
 )
