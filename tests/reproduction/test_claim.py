@@ -87,8 +87,11 @@ def test_a_claim_of_ones_own_is_a_path(tmp_path):
         (SMALL.replace('"value"', '"valu"'), "valu"),
         (SMALL.replace('title = "t"', ""), "title"),
         (SMALL.partition("[{")[0] + "[]", "a statement at least"),
-        (SMALL.replace('"value"', '"exact"').replace("published = 1.0", 'theory = "pc"'), "pca_nll"),
-        (SMALL + "gradients = { samples = [4], replicas = 2, at = [], seeds = [0] }", "one number"),
+        (
+            SMALL.replace('"value"', '"exact"').replace("published = 1.0", 'theory = "pc"'),
+            "pca_nll",
+        ),
+        (SMALL + "gradients = { samples = [4], replicas = 2, at = [], seeds = [0] }", "one n"),
     ],
 )
 def test_a_wrong_file_is_refused_by_name(tmp_path, text, words):
