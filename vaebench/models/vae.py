@@ -5,69 +5,27 @@ Shapes: x [S, B, P], z [K, S, B, D], decoder output [K, S, B, n P], n numbers fo
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vaebench.core.hyper import Scalar
 from vaebench.core.user_code import call
+from vaebench.models.family import Family
 from vaebench.models.likelihoods import Likelihood
 from vaebench.models.likelihoods.counts import library_size
-from vaebench.models.networks.between import networks_between
-from vaebench.models.networks.entry import MODELS
-from vaebench.models.networks.layers import StackedLinear, widest
+from vaebench.models.networks.layers import widest
 from vaebench.models.networks.side_by_side import of_samples, outputs
-from vaebench.models.networks.sizes import ImageShape, Networks, Sizes
-from vaebench.models.posteriors import POSTERIORS, Distribution, Latent, Posterior
+from vaebench.models.networks.sizes import Networks
+from vaebench.models.posteriors import Distribution, Latent
 from vaebench.models.posteriors.conditionals import Conditionals, conditionals
-from vaebench.models.posteriors.entry import Direction, Layers
-from vaebench.models.priors import PRIORS, BoundPrior, Prior, PriorShape
+from vaebench.models.posteriors.entry import Layers
+from vaebench.models.priors import BoundPrior
+from vaebench.models.scalars import Scalars
 from vaebench.models.stack import select
 from vaebench.ops.noise import Noise
-
-
-@dataclass(frozen=True)
-class Family:
-    """The distributions that a model is made of, with the sizes of its code."""
-
-    likelihood: Likelihood
-    posterior: Posterior = POSTERIORS["diagonal_gaussian"]
-    prior: Prior = PRIORS["standard_normal"]
-    latent: Latent = field(default_factory=lambda: Latent(8))
-    num_components: int = 10
-    """The number of components of a mixture prior."""
-    auxiliary: Callable[[int, Layers], nn.Module] | None = None
-    """(width of a code, layers) -> a network that the objective trains beside the model."""
-
-    @property
-    def num_decoded(self) -> int:
-        """Numbers of a code that the decoder sees, its first ones: of layers one, or all."""
-        if self.prior.layered and not self.latent.layer_skip:
-            return self.latent.layers[0]
-        return self.posterior.code_width(self.latent)
-
-    @property
-    def directions(self) -> set[Direction]:
-        """The networks between layers of latents that posterior and prior are made of."""
-        of_prior: Direction | None = "down" if self.prior.layered else None
-        return {way for way in (self.posterior.conditionals, of_prior) if way}
-
-    def sizes(self, image_shape: ImageShape) -> Sizes:
-        """What the networks between such images, its codes and its likelihood take and give."""
-        num_inputs = self.posterior.num_inputs(self.latent)
-        return Sizes(
-            image_shape,
-            num_inputs,
-            self.num_decoded,
-            self.likelihood.outputs_per_pixel,
-            means=num_inputs // 2 if self.posterior.conditionals else None,
-        )
 
 
 class VAE(nn.Module):
@@ -247,89 +205,3 @@ class VAE(nn.Module):
         for name, value in fits.items():
             self.fitted.follow(name, value.detach())
         return fits
-
-
-class Scalars(nn.Module):
-    """Named scalars of S runs that no gradient trains: [S, 1] each."""
-
-    FOLLOWS = 0.1
-    """The share of a new value in a running one."""
-
-    def __init__(self, values: Mapping[str, Scalar], num_runs: int) -> None:
-        super().__init__()
-        for name, value in values.items():
-            stacked = torch.as_tensor(value, dtype=torch.float64).expand(num_runs, 1)
-            self.register_buffer(f"of_{name}", stacked.clone())
-        self._names = tuple(values)
-
-    def values(self, like: Tensor) -> dict[str, Tensor]:
-        """The scalars by name, [S, 1] each, in the precision of the tensor `like`."""
-        return {name: self.get_buffer(f"of_{name}").to(like.dtype) for name in self._names}
-
-    def follow(self, name: str, value: Tensor) -> None:
-        """Move a running value towards a new one [S, 1]; the first replaces it where it is 0."""
-        running = self.get_buffer(f"of_{name}")
-        moved = running.lerp(value.to(running), self.FOLLOWS)
-        running.copy_(torch.where(running == 0, value, moved))
-
-
-def build(
-    name: str,
-    family: Family,
-    *,
-    image_shape: ImageShape,
-    widths: Sequence[int],
-    noise: Noise,
-    model_hyper: Mapping[str, Any] = MappingProxyType({}),
-    likelihood_hyper: Mapping[str, Scalar] = MappingProxyType({}),
-    prior_hyper: Mapping[str, Scalar] = MappingProxyType({}),
-    log_volume: float = 0.0,
-    bfloat16: bool = False,
-    by_library: bool = False,
-    outputs_at_mean: Tensor | None = None,
-) -> VAE:
-    """A new VAE of S runs, each initialised from its own key of `noise`.
-
-    `log_volume` is taken off log p(x|z): see `Dataset.log_volume`. `outputs_at_mean`: see
-    `Sizes.outputs_at_mean`.
-    """
-    noises = (noise.at(step=i) for i in itertools.count())
-
-    def layers(num_inputs: int, num_outputs: int) -> StackedLinear:
-        return StackedLinear(num_inputs, num_outputs, next(noises))
-
-    sizes = family.sizes(image_shape)._replace(outputs_at_mean=outputs_at_mean)
-    networks = MODELS[name].build(sizes, widths, model_hyper, noises)
-    between = _between(family, model_hyper if family.latent.layer_model == name else {}, noises)
-    shape = PriorShape(family.latent, sizes.pixels, family.num_components)
-    learned_prior = {
-        # A copy: normals are kept for the next who reads them, and training moves these in place.
-        parameter: make(noise.at(step=PRIOR_STEP + i), shape).clone()
-        for i, (parameter, make) in enumerate(family.prior.learned.items())
-    }
-    scalars = likelihood_hyper, prior_hyper
-    return VAE(
-        networks,
-        family,
-        between,
-        layers,
-        learned_prior,
-        *scalars,
-        log_volume,
-        bfloat16,
-        by_library,
-    )
-
-
-def _between(
-    family: Family, hyper: Mapping[str, Any], noises: Iterator[Noise]
-) -> Sequence[Networks]:
-    """The networks between neighbouring layers of latents, where posterior or prior has layers."""
-    if not family.directions:
-        return ()
-    latent = family.latent
-    return networks_between(latent.layer_model, latent.layers, latent.widths_between, hyper, noises)
-
-
-PRIOR_STEP = 1 << 20
-"""The step of the noise for a prior's initial values, beyond the steps of any layer."""
