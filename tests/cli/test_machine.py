@@ -42,7 +42,7 @@ def test_words_and_json_say_the_same(kept):
     assert (compiled["folder"], compiled["files"]) == (str(cache.root()), len(files))
     assert compiled["bytes"] == sum(path.stat().st_size for path in files)
     assert any(line.split()[:3] == ["compiled", "code", str(len(files))] for line in said)
-    assert any(" of 512 MB" in line for line in said)
+    assert any(" of 512 MiB" in line for line in said)
     assert kept in files, "nothing is deleted unasked"
 
 

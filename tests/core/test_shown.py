@@ -15,7 +15,7 @@ from vaebench.cli.progress import progress_bar
 from vaebench.cli.show import print_table
 from vaebench.config.schedules import SCHEDULES
 from vaebench.core.registry import Registry
-from vaebench.core.shown import duration, plain
+from vaebench.core.shown import duration, plain, size
 from vaebench.core.shown import markdown as as_markdown
 from vaebench.diagnostics import catalogue
 from vaebench.objectives import OBJECTIVES
@@ -211,7 +211,28 @@ def test_a_report_of_hostile_names_has_its_figures_and_no_warning(tmp_path, font
 
 @pytest.mark.parametrize(
     "seconds, words",
-    [(0.4, "0.4 s"), (89.0, "89 s"), (120.0, "2 min"), (7200.0, "2 h"), (864000.0, "10 days")],
+    [
+        (0.4, "0.4 s"),
+        (89.0, "89 s"),
+        (120.0, "2 min"),
+        (7200.0, "2 h"),
+        (864000.0, "10 days"),
+        (1.5e7, "174 days"),
+    ],
 )
 def test_durations_are_in_the_unit_that_people_would_say(seconds, words):
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    "num_bytes, words",
+    [
+        (0, "0 KiB"),
+        (1536, "1.5 KiB"),
+        (5 << 20, "5 MiB"),
+        (1010 << 20, "0.986 GiB"),
+        (3 << 40, "3 TiB"),
+    ],
+)
+def test_sizes_are_too(num_bytes, words):
+    assert size(num_bytes) == words

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 from vaebench.cli.as_json import print_json
 from vaebench.cli.group import say
 from vaebench.cli.show import print_line, print_lines, print_table
-from vaebench.core.shown import duration
+from vaebench.core.shown import duration, size
 
 if TYPE_CHECKING:
     from vaebench.running.dry_run import DryRun
     from vaebench.running.sweeps.dry_run import DryRun as SweepDryRun
-
-MIB = 2**20
 
 
 def show_dry_run(dry: DryRun, as_json: bool) -> None:
@@ -118,13 +116,13 @@ def _variants(dry: DryRun) -> list[dict[str, str]]:
 
 def _line(row: dict[str, Any]) -> dict[str, str]:
     """A stack as people read it."""
-    seconds, size = row["core_seconds"], row["memory_bytes"]
+    seconds, num_bytes = row["core_seconds"], row["memory_bytes"]
     return {
         "runs": str(row["runs"]),
         "variants": row["variants"],
         "way": row["way"],
         "one core": "" if seconds is None else duration(seconds),
-        "memory": "" if size is None else f"{size / MIB:.3g} MiB",
+        "memory": "" if num_bytes is None else size(num_bytes),
     }
 
 

@@ -14,8 +14,9 @@ from vaebench.cli.as_json import print_json
 from vaebench.cli.completion import runs_of
 from vaebench.cli.group import main, one_line
 from vaebench.cli.options import PATH, json_option, plugin_option, quiet_option, workers_option
-from vaebench.cli.show import print_line, print_lines, print_table
+from vaebench.cli.show import cell, print_line, print_lines, print_table
 from vaebench.core.errors import InputError
+from vaebench.core.shown import size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,8 +160,7 @@ def _list(chosen: pd.DataFrame, limit: int, as_json: bool) -> None:
         return print_json(runs=chosen)
     order = chosen["status"].map(STATUSES.index)
     columns = [name for name in LISTED if name in chosen]
-    by = [*(name for name in columns[2:6])]
-    listed = chosen.assign(order=-order).sort_values(["order", *by]).head(limit)
+    listed = chosen.assign(order=-order).sort_values(["order", *columns[2:6]]).head(limit)
     if len(listed):
         print_table("", [_line(row) for row in listed[columns].to_dict("records")])
     counts = chosen["status"].value_counts()
@@ -171,13 +171,7 @@ def _list(chosen: pd.DataFrame, limit: int, as_json: bool) -> None:
 
 def _line(row: dict[Any, Any]) -> dict[str, str]:
     row["reason"] = one_line(row["reason"].strip().rpartition("\n")[2])[:REASON_WIDTH]
-    return {name: _cell(value) for name, value in row.items()}
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return {name: cell(value) for name, value in row.items()}
 
 
 def _show(folder: Path, run: str, as_json: bool) -> None:
@@ -196,7 +190,7 @@ def _show(folder: Path, run: str, as_json: bool) -> None:
     print_lines(f"{name} = {json.dumps(v)}" for name, v in by_place(record.config).items())
     if record.metrics:
         figures = ("metric", "value", "low", "high", "unit", "trust")
-        print_table("", [{n: _cell(getattr(m, n)) for n in figures} for m in record.metrics])
+        print_table("", [{n: cell(getattr(m, n)) for n in figures} for m in record.metrics])
     if points := _points(record.curves):
         print_table("", points)
     print_line(f"again, alone: {again}" if again else "a model from elsewhere: nothing to train")
@@ -208,14 +202,13 @@ def _points(curves: dict[str, list[float | None]]) -> list[dict[str, str]]:
     num = len(curves.get("step", ()))
     every = max(1, num // NUM_POINTS)
     shown = range((num - 1) % every, num, every)
-    return [{name: _cell(curves[name][i]) for name in names} for i in shown]
+    return [{name: cell(curves[name][i]) for name in names} for i in shown]
 
 
 def _prune(folder: Path, chosen: Sequence[str], yes: bool) -> None:
     from vaebench.results import pruning
 
-    size = pruning.num_bytes(folder, chosen) / 2**20
-    what = f"{len(chosen)} runs of {folder}, {size:.1f} MiB"
+    what = f"{len(chosen)} runs of {folder}, {size(pruning.num_bytes(folder, chosen))}"
     if not chosen:
         return print_line("no run to remove")
     if not yes:

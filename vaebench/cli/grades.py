@@ -18,7 +18,7 @@ from vaebench.cli.options import (
     quiet_option,
     toml_values,
 )
-from vaebench.cli.show import print_lines, print_table
+from vaebench.cli.show import cell, print_lines, print_table
 from vaebench.core.errors import InputError
 from vaebench.core.shown import duration
 
@@ -129,7 +129,7 @@ def _grade_runs(
     else:
         chosen = {row["metric"] for row in rows} if request.gradings else {"nll", "elbo"}
         shown = [row for row in rows if row["metric"] and row["metric"] in chosen]
-        print_table("", [{k: _cell(row[k]) for k in SHOWN} for row in shown])
+        print_table("", [{k: cell(row[k]) for k in SHOWN} for row in shown])
         print_lines(files)
     for row in refused:
         say(f"not graded: {row['run']}: {row['trust']}")
@@ -158,7 +158,7 @@ def _grade_model(
     files = [out / "runs" / f"{record.run}.json"] if out else []
     if as_json:
         return print_json(figures=record.metrics, files=files)
-    figures = [{k: _cell(getattr(m, k)) for k in FIGURE} for m in record.metrics]
+    figures = [{k: cell(getattr(m, k)) for k in FIGURE} for m in record.metrics]
     print_table(record.labels.variant, figures)
     return print_lines(files)
 
@@ -169,9 +169,3 @@ def _show_budget(seconds: dict[str, float], as_json: bool) -> None:
         return print_json(budget=[{"grading": n, "seconds": s} for n, s in seconds.items()])
     lines = [*seconds.items(), ("in all", sum(seconds.values()))]
     return print_table("estimated", [{"grading": n, "time": duration(s)} for n, s in lines])
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -13,6 +13,7 @@ from vaebench.cli.as_json import print_json
 from vaebench.cli.group import main
 from vaebench.cli.options import PATH, json_option
 from vaebench.cli.show import print_lines, print_table
+from vaebench.core.shown import size
 
 
 @main.command()
@@ -45,9 +46,13 @@ def doctor(prune: bool, as_json: bool) -> None:
 def _cache_line(line: dict[str, Any]) -> dict[str, str]:
     """A cache as people read it."""
     most = line["most_bytes"]
-    of = "" if most is None else f" of {most >> 20}"
-    size = f"{line['bytes'] / 2**20:.1f}{of} MB"
-    return {"what": line["cache"], "files": str(line["files"]), "size": size, "in": line["folder"]}
+    of = "" if most is None else f" of {size(most)}"
+    return {
+        "what": line["cache"],
+        "files": str(line["files"]),
+        "size": f"{size(line['bytes'])}{of}",
+        "in": line["folder"],
+    }
 
 
 @main.command()

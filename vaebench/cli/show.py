@@ -23,6 +23,13 @@ def print_lines(lines: Iterable[object]) -> None:
         print_line(line)
 
 
+def cell(value: object) -> str:
+    """A value in a table, a number to 6 digits; "" for a missing one."""
+    if value is None or value != value:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def print_table(title: str, lines: Sequence[Mapping[Any, Any]]) -> None:
     """Print rows as a table whose columns are the keys of the first one."""
     from rich import box

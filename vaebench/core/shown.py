@@ -34,7 +34,16 @@ def duration(seconds: float) -> str:
     for unit, length, most in (("s", 1.0, 90.0), ("min", 60.0, 5400.0), ("h", 3600.0, 172800.0)):
         if seconds < most:
             return f"{seconds / length:.2g} {unit}"
-    return f"{seconds / 86400.0:.2g} days"
+    days = seconds / 86400.0
+    return f"{days:.2g} days" if days < 99.5 else f"{days:.0f} days"
+
+
+def size(num_bytes: float) -> str:
+    """Bytes in the unit that people would say: "40 KiB", "3.5 MiB", "12 GiB"."""
+    for unit, length in (("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30)):
+        if num_bytes < 999.5 * length:
+            return f"{num_bytes / length:.3g} {unit}"
+    return f"{num_bytes / 2**40:.3g} TiB"
 
 
 def markdown(words: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from vaebench import results
 from vaebench.config import RunConfig
 from vaebench.config.study import Refusal, Study
-from vaebench.core.shown import duration
+from vaebench.core.shown import duration, size
 from vaebench.running.budget import tried
 from vaebench.running.checks import check, check_folder, num_bytes
 from vaebench.running.choosing import COMPILING_S
@@ -175,11 +175,7 @@ def in_words(dry: DryRun) -> Iterator[str]:
     else:
         yield (
             f"estimated: {duration(dry.seconds)}, {duration(dry.core_seconds)} of one core "
-            f"in all, {_mib(dry.memory_bytes)} of memory beside what torch takes, "
-            f"{_mib(dry.disk_bytes)} on disk"
+            f"in all, {size(dry.memory_bytes)} of memory beside what torch takes, "
+            f"{size(dry.disk_bytes)} on disk"
         )
         yield f"{ESTIMATE}; other gradings and the timing pass are not in it"
-
-
-def _mib(num: int) -> str:
-    return f"{num / 2**20:.3g} MiB"
