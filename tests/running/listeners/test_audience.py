@@ -98,3 +98,6 @@ def test_a_text_names_a_listener_and_its_target(monkeypatch):
     assert opened(["echo:http://host:5000", "echo"]) == ["http://host:5000", ""]
     with pytest.raises(InputError, match="unknown listener 'tensorbord'; did you mean"):
         opened(["tensorbord:out"])
+    monkeypatch.setitem(LISTENERS._entries, "number", float)
+    with pytest.raises(InputError, match="number must open; it raised ValueError: could not conv"):
+        opened(["number:ten"])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 
 from vaebench.config import RunConfig
-from vaebench.core.errors import InputWarning, first_line
+from vaebench.core.errors import InputError, InputWarning, first_line
 from vaebench.results import Record
 from vaebench.running.listeners.entry import LISTENERS, Listener
 
@@ -63,6 +63,19 @@ def audience_of(listeners: Iterable[Listener]) -> Iterator[Audience]:
 
 def opened(texts: Sequence[str]) -> list[Listener]:
     """The listeners that texts such as tensorboard:FOLDER name. Raises InputError."""
-    named = [text.partition(":") for text in texts]
     with redirect_stdout(sys.stderr):
-        return [LISTENERS[name](target) for name, _, target in named]
+        return [_opened(text) for text in texts]
+
+
+def _opened(text: str) -> Listener:
+    name, _, target = text.partition(":")
+    make = LISTENERS[name]
+    try:
+        return make(target)
+    except (InputError, OSError):  # which say in a line what is wrong
+        raise
+    except Exception as error:
+        raise InputError(
+            f"the listener {name} must open; it raised {type(error).__name__}: "
+            f"{first_line(error)}: mend it, or leave out --listen"
+        ) from error
