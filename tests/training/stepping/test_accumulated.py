@@ -52,7 +52,7 @@ def stack(settings, *objective, **more):
     ],
 )
 def test_a_step_in_parts_is_that_of_all_their_examples(objective, more):
-    """Examples, random numbers and the order of epochs are the same ones: to 12 digits."""
+    """Examples, random numbers and the order of epochs are the same ones: to 9 digits."""
     in_parts, as_one = (history(stack(s, objective, **more), eager) for s in (IN_PARTS, AS_ONE))
     assert_alike(in_parts, as_one, rtol=1e-9, atol=1e-10)
 
