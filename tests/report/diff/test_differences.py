@@ -216,7 +216,7 @@ def test_settings_that_could_be_several_are_not_matched(tmp_path):
     assert list(compared.table["variant"]) == ["elbo, a=2"]
     assert compared.notes == [
         f"{SPACE}: variant in {a} alone: elbo, a=1",
-        f"{SPACE}: variant in {b} alone: elbo, a=3, elbo, a=4",
+        f"{SPACE}: variant in {b} alone: elbo, a=3; elbo, a=4",
     ]
 
 
