@@ -187,15 +187,16 @@ def _by_example(runs: Sequence[tuple[Run, Run]], metric: str, examples: Examples
     """The differences of all examples [S, N]; None where not every run has the same number."""
     known: list[Array] = []
     for run in itertools.chain.from_iterable(runs):
-        values = _kept(run, metric, examples)
+        values = kept_values(run, metric, examples)
         if values is None or len(values) != len(known[0] if known else values):
             return None
         known.append(values)
     return np.subtract(known[::2], known[1::2], dtype=float)
 
 
-def _kept(run: Run, metric: str, examples: Examples) -> Array | None:
-    """The values of a run's examples, where all are finite."""
+def kept_values(run: Run, metric: str, examples: Examples) -> Array | None:
+    """The values of a run's examples [N], where all are finite. Raises InputError where their mean
+    is not the recorded value."""
     values = examples(run.name).get(metric)
     if values is None or not np.isfinite(values).all():
         return None

@@ -1,6 +1,7 @@
 """Everything that a report says, as one HTML file that opens from disk, without a network.
 
-templates/   what the page looks like: HTML, style and a script of its own
+templates/   what the page looks like: HTML, style and scripts of its own
+html.py      how templates become a page that loads nothing, for other pages too
 answer.py    which variant is best, and how sure that is, in words
 rankings.py  the tables
 points.py    the rounded numbers that charts show, once for all of them

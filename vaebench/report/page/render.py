@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from functools import partial
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vaebench import results
-from vaebench.core.shown import plain
 from vaebench.report.evidence import Evidence
 from vaebench.report.page.answer import answers
 from vaebench.report.page.charts import CONFIG, bundle, charts, other_charts
 from vaebench.report.page.companions import companions, refusals
+from vaebench.report.page.html import environment, policy, template
 from vaebench.report.page.pictures import AT_ONCE, album
 from vaebench.report.page.points import OTHERS, PLACE, Points, points, variants
 from vaebench.report.page.provenance import environments, lost, made, members
@@ -30,7 +26,6 @@ if TYPE_CHECKING:
 
 MOST_REFUSED = 30
 """Refused combinations that are named."""
-TEMPLATES = "templates"
 ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 """Characters of JSON that could end a script, as JSON may write them too."""
 
@@ -44,13 +39,14 @@ def render(evidence: Evidence) -> str:
     others = companions(evidence, trials, gradients)
     shown = points(evidence.table, evidence.rows, evidence.curves, evidence.examples, others)
     of_variant = members(evidence.runs, evidence.rows, by_keys)
-    scripts = {"bundle": bundle(), "script": _read("page.js"), "data": _data(shown)}
+    ours = {"tables": template("tables.js"), "script": template("page.js")}
+    scripts = {"bundle": bundle(), **ours, "data": _data(shown)}
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
-            policy=_policy([scripts["bundle"], scripts["script"]]),
-            style=Markup(_read("page.css")),
+            policy=policy([scripts["bundle"], *ours.values()]),
+            style=Markup(template("page.css")),
             scripts={name: Markup(text) for name, text in scripts.items()},
             title=", ".join(evidence.runs["study"].unique()),
             runs=evidence.runs["status"].astype(str),
@@ -82,32 +78,6 @@ def render(evidence: Evidence) -> str:
             command=evidence.command,
             titles=evidence.titles,
         )
-    )
-
-
-def _environment() -> Environment:
-    """Every text is escaped, and what cannot be seen is written as its number."""
-    return Environment(
-        loader=PackageLoader("vaebench.report.page", TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: plain(value) if type(value) is str else value,
-    )
-
-
-def _read(name: str) -> str:
-    return files("vaebench.report.page").joinpath(TEMPLATES, name).read_text("utf-8")
-
-
-def _policy(scripts: Sequence[str]) -> str:
-    """A Content-Security-Policy without a network: these scripts may run, and no other."""
-    hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
-    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
     )
 
 
