@@ -13,7 +13,17 @@ from docs.draw_rooms import imports
 
 PACKAGE = Path(vaebench.__file__).parent
 LAYERS = [
-    *("cli", "reproduction", "diagnostics", "running", "training", "report", "results", "config"),
+    *(
+        "cli",
+        "league",
+        "reproduction",
+        "diagnostics",
+        "running",
+        "training",
+        "report",
+        "results",
+        "config",
+    ),
     *("evaluation", "objectives", "models", "data", "ops", "core"),
 ]
 """From the top down: a module imports those to its right, or its own folder."""

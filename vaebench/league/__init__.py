@@ -7,22 +7,24 @@ submission.py  what was opened, and whether its records follow from their config
 again.py       grading it again here, from its weights
 entered.py     the records of all submissions, in divisions within which they can be compared
 page/          the page
+hold.py        all of this, from bundles to the page
 
 A bundle is data: nothing in it is run, but its plugins where the user says that they are trusted.
 """
 
 from vaebench.league.again import graded_again
-from vaebench.league.opening import opened, opened_all
+from vaebench.league.hold import League, Regrading, hold
+from vaebench.league.opening import opened
 from vaebench.league.packing import submit
-from vaebench.league.page import write_page
-from vaebench.league.submission import Refused, Submission
+from vaebench.league.submission import RefusedError, Submission
 
 __all__ = [
-    "Refused",
+    "League",
+    "RefusedError",
+    "Regrading",
     "Submission",
     "graded_again",
+    "hold",
     "opened",
-    "opened_all",
     "submit",
-    "write_page",
 ]

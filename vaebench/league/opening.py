@@ -26,7 +26,7 @@ from vaebench.league.manifest import (
     member,
     runs_in,
 )
-from vaebench.league.submission import Refused, Submission, check, naming
+from vaebench.league.submission import Submission, check, naming
 from vaebench.results import Record
 
 MOST_MANIFEST = 64 << 20
@@ -41,46 +41,18 @@ class _Format(msgspec.Struct):
     format: int
 
 
-def opened_all(
-    bundles: Sequence[Path], folder: Path, *, skip_broken: bool = False
-) -> tuple[list[Submission], list[Refused]]:
-    """The submissions of bundles, unpacked below a folder, and what was refused.
-
-    Without `skip_broken` the first bundle that must be refused ends it: a league lacks nobody
-    silently. Raises Refused for it, for a file given twice, and for two submissions of one name.
-    """
-    submissions: list[Submission] = []
-    refused: list[Refused] = []
-    for place, path in enumerate(bundles):
-        try:
-            submission = opened(path, folder / str(place))
-            _check_name(submission, submissions)
-            submissions.append(submission)
-        except Refused as error:
-            if not skip_broken:
-                raise
-            refused.append(error)
-    if not submissions:
-        raise InputError(f"a league must have a submission; all were refused: {refused[0]}")
-    return submissions, refused
-
-
-def _check_name(submission: Submission, others: Sequence[Submission]) -> None:
-    for other in others:
-        if other.name == submission.name:
-            raise Refused(
-                f"{submission.path}: a submission must have a name of its own; {other.path} is "
-                f"{other.name!r} too: make one again by `vaebench submit --name`"
-            )
-
-
 def opened(path: Path, folder: Path) -> Submission:
-    """Unpack a bundle to a new folder. Raises Refused, which names it, for what is no bundle, is
-    damaged, or does not belong together."""
+    """Unpack a bundle to a new folder.
+
+    Raises RefusedError, which names it, for what is no bundle, is damaged, or does not belong
+    together.
+    """
     with naming(path, folder):
         manifest = _unpacked(path, folder)
         records = [results.read(folder, run) for run in runs_in(manifest.members, "runs")]
-        submission = Submission(path, folder, manifest, records, _timings(folder, manifest, records))
+        submission = Submission(
+            path, folder, manifest, records, _timings(folder, manifest, records)
+        )
         check(submission)
     return submission
 
@@ -101,7 +73,9 @@ def _unpacked(path: Path, folder: Path) -> Manifest:
     try:
         bundle = zipfile.ZipFile(path)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"it must be a bundle, as `vaebench submit` makes them: {error}") from error
+        raise InputError(
+            f"it must be a bundle, as `vaebench submit` makes them: {error}"
+        ) from error
     with bundle:
         manifest = _manifest(bundle)
         _check_members(bundle, manifest)

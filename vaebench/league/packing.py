@@ -71,7 +71,7 @@ def submit(
 
 
 def _records(folder: Path) -> list[Record]:
-    """The records with a configuration. Raises InputError where there is none, or one is damaged."""
+    """The records with a configuration. Raises InputError for none, and for a damaged one."""
     runs = sorted(results.kept(folder, "runs"))
     records = [results.read(folder, run) for run in runs]
     configured = [record for record in records if record.config]
@@ -123,8 +123,8 @@ def _check_plugins(records: Sequence[Record], plugins: Sequence[str]) -> None:
             )
         if resolve([config])[0].id != record.run:
             raise InputError(
-                f"the plugins must be those that run {record.run} was made with; they, or its data, "
-                f"have changed since: run the study again"
+                f"the plugins must be those that run {record.run} was made with; they, or its "
+                f"data, have changed since: run the study again"
             )
 
 

@@ -23,7 +23,7 @@ from vaebench.running.recording import config_of, labels
 AS_SUBMITTED = "as submitted"
 
 
-class Refused(InputError):
+class RefusedError(InputError):
     """A bundle that is refused; the message begins with its name."""
 
 
@@ -59,13 +59,15 @@ class Submission:
 
 @contextmanager
 def naming(path: Path, folder: Path) -> Iterator[None]:
-    """Turn an InputError within into a Refused that begins with the bundle's name; paths in the
-    folder that it is unpacked to are told as its members."""
+    """Turn an InputError within into a RefusedError that begins with the bundle's name.
+
+    Paths in the folder that it is unpacked to are told as its members.
+    """
     try:
         with within_memory("a bundle must fit into memory: leave it out"):
             yield
     except InputError as error:
-        raise Refused(f"{path}: {str(error).replace(f'{folder}/', '')}") from error
+        raise RefusedError(f"{path}: {str(error).replace(f'{folder}/', '')}") from error
 
 
 def check(submission: Submission) -> None:
