@@ -157,6 +157,8 @@ def configured(content, **fields):
         (lambda r: labelled(r, observation_space="x/y"), "its observation space is not"),
         (lambda r: configured(r, num_samples=2), "must be of its configuration, which gives"),
         (lambda r: changed(r, config={}), "must have a configuration that this version knows"),
+        (lambda r: configured(r, data={}), "its observation space is not"),
+        (lambda r: configured(r, data=[]), "must have a configuration that this version knows"),
         (lambda r: changed(r, weights="0" * 64), "damaged, or another run's"),
         (lambda r: changed(r, run="0" * 16), "its run must be the file's name"),
     ],

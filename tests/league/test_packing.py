@@ -78,11 +78,12 @@ def test_runs_of_a_plugin_need_its_file(tmp_path):
     record = results.Record(
         run=config.id,
         study="s",
-        labels=results.Labels("digits", "b", "mine", "{}", "mine", 1, "s", "", 0),
+        labels=results.Labels("digits", "b", "mine", "{}", "mine", 1, "s/dddddddd", "", 0),
         status="failed",
         config={"objective": "x"},
     )
-    table = msgspec.to_builtins(config) | {"plugin": "0" * 16}
+    data = msgspec.to_builtins(config.data) | {"fingerprint": "d" * 16}
+    table = msgspec.to_builtins(config) | {"plugin": "0" * 16, "data": data}
     results.prepare(tmp_path)
     results.write(tmp_path, msgspec.structs.replace(record, config=table))
     with pytest.raises(InputError, match="must be given by --plugin"):

@@ -20,9 +20,14 @@ def bundle_of(path: Path, members: Mapping[str, bytes], **says: Any) -> Path:
     ]
     contents = {name: text for name, text in members.items() if name != MANIFEST}
     hashes = {name: member(text) for name, text in contents.items()}
-    honest = manifest_of(says.pop("name", path.stem), records, hashes, ())
+    honest = manifest_of(says.pop("name", path.stem), list(filter(_has_data, records)), hashes, ())
     manifest = msgspec.structs.replace(honest, **says)
     return zipped(path, {MANIFEST: msgspec.json.encode(manifest), **contents})
+
+
+def _has_data(record: Record) -> bool:
+    data = record.config.get("data")
+    return isinstance(data, dict) and "fingerprint" in data
 
 
 def zipped(path: Path, members: Mapping[str, bytes]) -> Path:

@@ -51,8 +51,10 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def manifest_of(
     name: str, records: Sequence[Record], members: Mapping[str, Member], plugins: Sequence[str]
 ) -> Manifest:
-    """The manifest of a submission with these records. Raises InputError for a name that a table
-    cannot show."""
+    """The manifest of a submission with these records, which have been checked.
+
+    Raises InputError for a name that a table cannot show.
+    """
     if not (name.isprintable() and name == name.strip() and 0 < len(name) <= LONGEST_NAME):
         raise InputError(
             f"a submission's name must be 1 to {LONGEST_NAME} printable characters; got "
@@ -60,7 +62,7 @@ def manifest_of(
         )
     data: dict[str, set[str]] = {}
     for record in records:
-        fingerprint = record.config.get("data", {}).get("fingerprint", "")
+        fingerprint = record.config["data"]["fingerprint"]
         data.setdefault(record.labels.dataset, set()).add(fingerprint)
     environments = {tuple(sorted(record.environment.items())) for record in records}
     return Manifest(

@@ -25,7 +25,7 @@ from vaebench.league.manifest import (
     manifest_of,
     member,
 )
-from vaebench.league.submission import Submission, check
+from vaebench.league.submission import Submission, check, check_record
 from vaebench.results import Record
 from vaebench.running.recording import config_of
 
@@ -71,10 +71,13 @@ def submit(
 
 
 def _records(folder: Path) -> list[Record]:
-    """The records with a configuration. Raises InputError for none, and for a damaged one."""
+    """The records with a configuration. Raises InputError for none, and for one that is damaged or
+    does not follow from it."""
     runs = sorted(results.kept(folder, "runs"))
     records = [results.read(folder, run) for run in runs]
     configured = [record for record in records if record.config]
+    for record in configured:
+        check_record(record)
     if not configured:
         raise InputError(f"{folder} must hold runs of a study; it has none: run a study first")
     if num := len(records) - len(configured):

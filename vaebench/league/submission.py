@@ -75,12 +75,13 @@ def check(submission: Submission) -> None:
     manifest, records = submission.manifest, submission.records
     if not records:
         raise InputError("a bundle must hold runs; it has none")
+    for record in records:
+        check_record(record)
     said = manifest_of(manifest.name, records, manifest.members, manifest.plugins)
     if said != manifest:
         raise InputError("its manifest must say what its records say; it says otherwise")
     weights = submission.weights_of()
     for record in records:
-        _check_record(record)
         if record.run in weights:
             results.read_weights(submission.folder, record)
         _check_examples(submission, record)
@@ -92,7 +93,7 @@ def check(submission: Submission) -> None:
         pass  # which raises where two runs are of one line and seed
 
 
-def _check_record(record: Record) -> None:
+def check_record(record: Record) -> None:
     """Raises InputError where a record's id or labels do not follow from its configuration.
 
     Those of earlier protocols and of plugins' entries are taken as they are: what they follow from
@@ -104,7 +105,8 @@ def _check_record(record: Record) -> None:
             f"run {record.run} must have a configuration that this version knows; it has another: "
             f"make the bundle again with this one"
         )
-    if config.data.fingerprint[:8] not in record.labels.observation_space.split("/"):
+    fingerprint = config.data.fingerprint
+    if not fingerprint or fingerprint[:8] not in record.labels.observation_space.split("/"):
         raise InputError(f"run {record.run} must be of its data; its observation space is not")
     if record.protocol != PROTOCOL or config.plugin:
         return

@@ -83,7 +83,7 @@ def test_cost_and_grading_stand_beside_quality(trained, records):
         submission(trained, "b", records, reason="no data"),
     ]
     (ranking,) = tables(both)
-    assert set(cells(ranking, "decoded in training").values()) == {"0.000192"}
+    assert set(cells(ranking, "decoder evaluations").values()) == {"0.000192"}
     graded = cells(ranking, "figures")
     assert graded["a: elbo"] == "graded again here"
     assert graded["b: elbo"] == "as submitted"

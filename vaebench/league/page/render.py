@@ -29,7 +29,7 @@ PAGE = "index.html"
 MILLION = 1e6
 LEFT_OUT = ("step_time_ratio",)
 """Columns of a report that are of one timing pass: submissions have passes of their own."""
-COST = Column("decoded in training (millions)", words="lower is cheaper")
+COST = Column("decoder evaluations (millions)", words="lower is cheaper")
 GRADED = Column("figures")
 
 
@@ -82,6 +82,7 @@ def tables(submissions: Sequence[Submission]) -> list[Ranking]:
     firsts = {
         record.labels.observation_space: record
         for record in sorted(entered.records, key=lambda record: record.status == "done")
+        if record.labels.seed is not None
     }
     table.insert(1, TITLE, table[SPACE].map(titles(firsts)))
     shown = []
