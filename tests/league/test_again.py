@@ -81,7 +81,7 @@ def test_without_weights_figures_stay_as_submitted(trained, tmp_path):
 
 
 def test_another_grading_is_no_forgery(contents, tmp_path):
-    """As of a version whose grading has another fingerprint: not compared, and not refused."""
+    """A version whose grading has another fingerprint is not compared, and not refused."""
     name = min(name for name in contents if name.startswith("runs/"))
     record = msgspec.json.decode(contents[name], type=results.Record)
     metrics = [msgspec.structs.replace(m, fingerprint="f" * 16) for m in record.metrics]

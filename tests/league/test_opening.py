@@ -218,7 +218,7 @@ def zip_of_nothing():
 
 
 def test_two_runs_of_one_line_and_seed_are_refused(contents, tmp_path):
-    """As of an earlier protocol, whose ids cannot be made again."""
+    """Ids of an earlier protocol cannot be made again, so that two records may be of one run."""
     name = first(contents, "runs/")
     twice = {
         f"runs/{digit * 16}.json": changed(contents[name], protocol=1, run=digit * 16, weights="")

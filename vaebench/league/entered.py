@@ -31,7 +31,7 @@ class Entered:
     """What is ranked: records as rows are made of them, and of whose submission each line is."""
 
     records: Sequence[Record]
-    """Of runs, and after them those of timing passes."""
+    """The records of runs, and after them those of timing passes."""
     submission_of: Mapping[Line, int]
     evaluations: Mapping[Line, float]
     """Examples times samples that were decoded in the training of a run, on average."""
