@@ -53,13 +53,13 @@ def test_a_figure_that_does_not_follow_from_the_weights_is_refused(contents, tmp
     path = bundle_of(tmp_path / "forged.zip", members)
     with pytest.raises(RefusedError) as caught:
         again(path, tmp_path)
-    told = re.search(
+    words = re.search(
         r"run (\w+) records nll ([\d.]+), its weights give ([\d.]+)", str(caught.value)
     )
     true = next(m.value for m in record.metrics if m.metric == "nll")
-    assert told[1] == record.run and str(caught.value).startswith(f"{path}: ")
-    assert float(told[2]) == pytest.approx(true - 0.5)
-    assert float(told[3]) == pytest.approx(true, rel=1e-5)
+    assert words[1] == record.run and str(caught.value).startswith(f"{path}: ")
+    assert float(words[2]) == pytest.approx(true - 0.5)
+    assert float(words[3]) == pytest.approx(true, rel=1e-5)
 
 
 def test_rounding_is_no_forgery(contents, tmp_path):

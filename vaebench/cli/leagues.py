@@ -99,7 +99,7 @@ def league(
     skip_broken: bool,
     progress: Progress,
 ) -> None:
-    """Make a page of many bundles, ranked by the suite's own statistics.
+    """Rank many bundles on one page.
 
     What cannot be compared has tables of its own: other data, other protocols. Nothing in a bundle
     is run. Exit status: 1 where --skip-broken left some out.

@@ -137,15 +137,15 @@ def _check_same(before: Record, after: Record) -> None:
     """Raises InputError for a figure that its weights do not give, with both values."""
     figures = {metric.metric: metric for metric in after.metrics}
     for recorded in before.metrics:
-        found = figures[recorded.metric]
-        if not _agree(recorded, found):
+        ours = figures[recorded.metric]
+        if not _agree(recorded, ours):
             raise InputError(
                 f"figures must follow from the weights; run {before.run} records "
-                f"{recorded.metric} {recorded.value!r}, its weights give {found.value!r}"
+                f"{recorded.metric} {recorded.value!r}, its weights give {ours.value!r}"
             )
 
 
-def _agree(recorded: Metric, found: Metric) -> bool:
-    if recorded.value is None or found.value is None:
-        return recorded.value == found.value
-    return abs(recorded.value - found.value) <= SAME * max(1.0, abs(found.value))
+def _agree(recorded: Metric, ours: Metric) -> bool:
+    if recorded.value is None or ours.value is None:
+        return recorded.value == ours.value
+    return abs(recorded.value - ours.value) <= SAME * max(1.0, abs(ours.value))
