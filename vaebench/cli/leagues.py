@@ -101,8 +101,9 @@ def league(
 ) -> None:
     """Rank many bundles on one page.
 
-    What cannot be compared has tables of its own: other data, other protocols. Nothing in a bundle
-    is run. Exit status: 1 where --skip-broken left some out.
+    Each BUNDLE is a file that submit made. Ranks are by the suite's own statistics; what cannot be
+    compared, as on other data, has a table of its own. Nothing in a bundle is run, but plugins
+    that are trusted. Exit status: 1 where --skip-broken left some out.
     """
     if (data or trust_plugins) and not regrade:
         raise InputError("--data and --trust-plugins are for --regrade")
