@@ -9,6 +9,7 @@ from typing import Any
 
 from docs.site.equalities import OF_VALUES, equalities
 from docs.site.reference import results_of
+from docs.site.symbols import explained
 from vaebench.core.hyper import Hyper, Setting
 from vaebench.core.registry import Registry
 from vaebench.core.shown import markdown
@@ -32,7 +33,8 @@ class Kind:
     registry: Registry[Any]
     function: str
     """The field of an entry that holds its function."""
-    symbols: str
+    reading: str
+    """How the formulas of the kind are read; "" for nothing to say."""
     cost: str
     """What every entry of the kind takes, before what one takes besides; "" for nothing to say."""
     setting: str
@@ -44,15 +46,8 @@ KINDS = (
         "objectives",
         OBJECTIVES,
         "loss",
-        "where z_1 to z_K are samples of q(z|x) and\n\n"
-        "```math\n"
-        r"w_k = \frac{p(x|z_k) \, p(z_k)}{q(z_k|x)} \qquad \tilde{w}_k = \frac{w_k}{\sum_j w_j} "
-        r"\qquad \mathcal{D} = -\frac{1}{K} \sum_{k=1}^{K} \log p(x|z_k) \qquad "
-        r"\mathcal{R} = \mathrm{KL}[q(z|x) \,\|\, p(z)]"
-        "\n```\n\n"
         "The loss is that of one example x, in nats, and is minimised; training takes its mean "
-        "over a minibatch of B examples. Theta is the decoder, phi the encoder; a gradient that is "
-        "not written out is that of the loss.",
+        "over a minibatch.",
         "K passes through the decoder for each example and step",
         "objective = {}",
     ),
@@ -60,8 +55,7 @@ KINDS = (
         "likelihoods",
         LIKELIHOODS,
         "log_prob",
-        "x has P pixels or other numbers, and o, m, s and the like are what the decoder gives for "
-        "each. log p(x|z) is in nats, with all constants.",
+        "log p(x|z) is in nats, with all constants.",
         "",
         "likelihood = {}",
     ),
@@ -69,28 +63,12 @@ KINDS = (
         "posteriors",
         POSTERIORS,
         "distribution",
-        "A code z has D dimensions or variables, whose parameters come from the encoder. q_0 is a "
-        "Gaussian with independent dimensions, z_0 a sample of it; g are Gumbel variables, or "
-        "the gates of a flow.",
+        "What is not said otherwise comes from the encoder.",
         "",
         "posterior = {}",
     ),
-    Kind(
-        "priors",
-        PRIORS,
-        "log_prob",
-        "A code z has D dimensions, or D variables of C values, one-hot.",
-        "",
-        "prior = {}",
-    ),
-    Kind(
-        "models",
-        MODELS,
-        "networks",
-        "h are the numbers of a layer, A and a its weights and biases.",
-        "",
-        "model = {}",
-    ),
+    Kind("priors", PRIORS, "log_prob", "", "", "prior = {}"),
+    Kind("models", MODELS, "networks", "", "", "model = {}"),
     Kind(
         "gradings",
         GRADINGS,
@@ -138,7 +116,11 @@ def _sections(kind: Kind, entry: Any, row: Mapping[str, str]) -> Iterator[str]:
     function = getattr(entry, kind.function)
     yield f"# {row['name']}"
     yield inspect.getdoc(function) or ""
-    yield f"## Formula\n\n```math\n{entry.about.formula}\n```\n\n{kind.symbols}"
+    formula = entry.about.formula
+    yield f"## Formula\n\n```math\n{formula}\n```"
+    yield from explained(kind.plural, formula)
+    if kind.reading:
+        yield kind.reading
     yield f"## When it is wrong\n\n{entry.about.wrong_when}"
     yield f"## Facts\n\n{_table(['fact', 'value'], _facts(kind, entry, row))}"
     if entry.hyper:

@@ -7,8 +7,9 @@ import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
-from docs.site import entries, formulas, names, reference
+from docs.site import entries, formulas, names, reference, symbols
 from tests.support import ROOT
+from vaebench.objectives import OBJECTIVES
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 NAMES = [(kind, name) for kind in entries.KINDS for name in kind.registry]
@@ -53,6 +54,16 @@ def test_a_formula_is_mathml_to_the_last_command(kind, name):
     shown = formulas.display(kind.registry[name].about.formula, "", "", {}, None)
     assert "<math" in shown
     assert "\\" not in re.sub(r"<[^>]*>", "", shown)
+
+
+def test_a_page_explains_the_symbols_of_its_formula_and_no_others():
+    dreg = " ".join(symbols.explained("objectives", OBJECTIVES["dreg"].about.formula))
+    assert "w_k =" in dreg and "Theta" in dreg
+    assert r"\mathcal{D}" not in dreg and r"\mathcal{R}" not in dreg
+    for kind in entries.KINDS:
+        every = " ".join(entry.about.formula for entry in kind.registry.values())
+        for symbol in {*symbols.SYMBOLS[kind.plural]} - {*symbols.OF_BOUNDS}:
+            assert re.search(symbol.sign, every), symbol
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

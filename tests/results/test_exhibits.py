@@ -8,11 +8,11 @@ from vaebench.core.errors import InputError
 
 RUN = "0123456789abcdef"
 IMAGES = results.Exhibit(
-    results.About(name="a", caption="<b>", form="images", row_names=("x", "y")),
+    results.About(name="about", caption="<b>", form="images", row_names=("x", "y")),
     np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 2, 2, 1),
 )
 LINES = results.Exhibit(
-    results.About(name="b", caption="c", form="lines"), np.ones((1, 2, 5), np.float32)
+    results.About(name="file", caption="c", form="lines"), np.ones((1, 2, 5), np.float32)
 )
 
 

@@ -55,7 +55,7 @@ def pack_exhibits(exhibits: Sequence[Exhibit]) -> bytes:
     """The file of a run's exhibits."""
     about = msgspec.json.encode([one.about for one in exhibits])
     buffer = io.BytesIO()
-    named = {one.about.name: one.x for one in exhibits}
+    named = {_array(one.about): one.x for one in exhibits}
     described = {ABOUT: np.frombuffer(about, np.uint8), **named}
     np.savez_compressed(buffer, allow_pickle=False, **described)
     return buffer.getvalue()
@@ -70,11 +70,16 @@ def exhibits(out: Path, run: str) -> list[Exhibit]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             about = msgspec.json.decode(stored[ABOUT].tobytes(), type=list[About])
-            return [Exhibit(one, stored[one.name]) for one in about]
+            return [Exhibit(one, stored[_array(one)]) for one in about]
     except (OSError, TypeError, ValueError, KeyError, EOFError) as error:
         raise _damaged(path, error) from error
     except (msgspec.MsgspecError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(path, error) from error
+
+
+def _array(about: About) -> str:
+    """The name of its array, which is no argument of savez whatever the exhibit is called."""
+    return f"x.{about.name}"
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

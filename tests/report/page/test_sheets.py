@@ -54,6 +54,14 @@ def test_a_line_goes_from_edge_to_edge_of_its_panel_and_the_last_is_in_front():
     assert svg.index('class="back"') < svg.index('class="front"')
 
 
+def test_points_that_are_not_finite_are_left_out():
+    whole, part, nothing = points_of(
+        lines(np.array([[[0.0, 1.0, 2.0], [0.0, np.nan, 2.0], [np.inf, np.nan, -np.inf]]]))
+    )
+    assert part == [whole[0], whole[2]] and nothing == []
+    assert "nan" not in lines(np.full((1, 1, 3), np.nan))
+
+
 def test_examples_are_panels_of_original_and_reconstruction():
     x = np.zeros((2, 5, 4), np.float32)
     (part,) = parts(exhibit(x, "lines", "original", "reconstruction"))

@@ -69,8 +69,10 @@ def image_url(content: bytes) -> str:
 
 
 def lines(x: Numbers) -> Markup:
-    """Panels of lines [panels, lines, P], all to one scale, the last line of each in front."""
-    low, high = float(np.nanmin(x)), float(np.nanmax(x))
+    """Panels of lines [panels, lines, P], all to one scale, the last line of each in front; points
+    that are not finite are left out."""
+    finite = x[np.isfinite(x)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     across = np.linspace(MARGIN, WIDTH - MARGIN, x.shape[-1])
     upwards = _placed(x, low, high, HEIGHT)
     panels = [
@@ -84,7 +86,8 @@ def lines(x: Numbers) -> Markup:
 
 def _polyline(x: Numbers, y: Numbers, place: int, num: int) -> Markup:
     """A line, the fainter the further behind."""
-    joined = " ".join(f"{a:.4g},{b:.4g}" for a, b in zip(x, y, strict=True))
+    points = ((a, b) for a, b in zip(x, y, strict=True) if np.isfinite(b))
+    joined = " ".join(f"{a:.4g},{b:.4g}" for a, b in points)
     strength = 0.25 + 0.75 * place / max(1, num - 1)
     kind = "front" if place == num - 1 else "back"
     return Markup('<polyline class="{}" opacity="{:.2g}" points="{}"/>').format(
