@@ -7,7 +7,7 @@ import pytest
 from vaebench.reproduction import Outcome, Reproduction, Verdict
 from vaebench.reproduction.files import badge, eval_results, read_verdict, write_files
 
-NASTY = 'a "claim" <b>&\n- dataset: x'
+NASTY = 'a "claim" <b>&\n- dataset: x \U0001f600\x7f'
 
 
 def tried(**more):

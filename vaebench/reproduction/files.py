@@ -71,7 +71,7 @@ def eval_results(done: Reproduction) -> str:
     """The figures that were obtained, in the format of a model repository's .eval_results folder.
 
     A list of entries with dataset.id, dataset.task_id, value, date, source and notes
-    (https://huggingface.co/docs/hub/eval-results). Texts are written as JSON, which YAML reads.
+    (https://huggingface.co/docs/hub/eval-results).
     """
     entries = [_entry(done, o) for o in done.outcomes if o.ours is not None]
     return "".join(line for entry in entries for line in entry)
@@ -81,8 +81,13 @@ def _entry(done: Reproduction, outcome: Outcome) -> Iterator[str]:
     published = "" if outcome.published is None else f", published {outcome.published:g}"
     notes = f"{outcome.says}: {outcome.verdict}{published}. {done.source}"
     yield "- dataset:\n"
-    yield f"    id: {json.dumps(done.hub)}\n"
-    yield f"    task_id: {json.dumps(done.claim)}\n"
+    yield f"    id: {_quoted(done.hub)}\n"
+    yield f"    task_id: {_quoted(done.claim)}\n"
     yield f"  value: {outcome.ours!r}\n"
-    yield f"  date: {json.dumps(done.date)}\n"
-    yield f"  notes: {json.dumps(notes)}\n"
+    yield f"  date: {_quoted(done.date)}\n"
+    yield f"  notes: {_quoted(notes)}\n"
+
+
+def _quoted(text: str) -> str:
+    """A text as JSON, which YAML reads; but of its pairs of surrogates it makes two characters."""
+    return f'"{"".join(c if ord(c) > 0xFFFF else json.dumps(c)[1:-1] for c in text)}"'

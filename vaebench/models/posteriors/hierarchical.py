@@ -63,7 +63,7 @@ class BottomUp:
 
 
 @posterior(
-    source="Burda et al. 2016, eq. 6, the layers of the recognition model",
+    source="Burda et al. 2016, section 2, the layers of the recognition model",
     num_inputs=lambda latent: 2 * latent.layers[0],
     conditionals="up",
     about=About(

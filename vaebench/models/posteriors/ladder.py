@@ -91,7 +91,7 @@ def _kl(q: DiagonalGaussian, p: DiagonalGaussian) -> Tensor:
 
 
 @posterior(
-    source="Sonderby et al. 2016, eq. 6 to 11, without batch normalisation",
+    source="Sonderby et al. 2016, the precision-weighted posterior, without batch normalisation",
     num_inputs=lambda latent: 2 * latent.dim,
     conditionals="down",
     closed_form_kl_to=("hierarchical",),

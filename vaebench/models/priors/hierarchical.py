@@ -34,7 +34,7 @@ def _log_prob_of_layers(z: Tensor, *, layers: Conditionals) -> list[Tensor]:
 
 
 @prior(
-    source="Burda et al. 2016, eq. 5, the layers of the generative model",
+    source="Burda et al. 2016, section 2, the layers of the generative model",
     sample=_sample,
     log_prob_of_layers=_log_prob_of_layers,
     about=About(
