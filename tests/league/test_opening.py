@@ -103,6 +103,14 @@ def test_a_torn_file_is_refused(bundle, tmp_path, kept):
     assert "must be a bundle" in message or "cannot be read, it is damaged" in message
 
 
+def test_a_directory_of_a_later_zip_is_refused(bundle, tmp_path):
+    content = bytearray(bundle.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 6] = 99
+    path = tmp_path / "later.zip"
+    path.write_bytes(content)
+    assert "must be a bundle" in refusal(path, tmp_path)
+
+
 def test_what_is_no_bundle_is_refused(tmp_path):
     assert "must be a bundle" in refusal(tmp_path / "missing.zip", tmp_path)
     assert "must be a bundle" in refusal(tmp_path, tmp_path)
@@ -149,6 +157,11 @@ def configured(content, **fields):
     return changed(content, config={**record.config, **fields})
 
 
+def deep(content):
+    """A record whose objective has a number of more than 64 bits."""
+    return configured(content, objective={"name": "elbo", "hyper": {"beta": 2**70}})
+
+
 @pytest.mark.parametrize(
     "change, reason",
     [
@@ -157,6 +170,7 @@ def configured(content, **fields):
         (lambda r: labelled(r, observation_space="x/y"), "its observation space is not"),
         (lambda r: configured(r, num_samples=2), "must be of its configuration, which gives"),
         (lambda r: changed(r, config={}), "must have a configuration that this version knows"),
+        (lambda r: deep(changed(r, protocol=1)), "must be configured with numbers that a table"),
         (lambda r: configured(r, data={}), "its observation space is not"),
         (lambda r: configured(r, data=[]), "must have a configuration that this version knows"),
         (lambda r: changed(r, weights="0" * 64), "damaged, or another run's"),
@@ -185,8 +199,12 @@ def test_examples_of_another_mean_are_refused(contents, tmp_path):
     path = bundle_of(tmp_path / "a.zip", {**contents, name: better})
     assert "must have its recorded mean" in refusal(path, tmp_path)
     square = results.pack_examples({"nll": np.zeros((2, 2))})
-    path = bundle_of(tmp_path / "b.zip", {**contents, name: square})
-    assert "must be a number for each" in refusal(path, tmp_path)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("nll.npy", b"no array")
+    for content in (square, buffer.getvalue()):
+        path = bundle_of(tmp_path / "b.zip", {**contents, name: content})
+        assert "must be a number for each" in refusal(path, tmp_path)
 
 
 class Bomb:

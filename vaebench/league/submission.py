@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from vaebench import results
@@ -52,8 +54,16 @@ class Submission:
         return frozenset(runs_in(self.manifest.members, "weights"))
 
     def examples(self, run: str) -> Mapping[str, NDArray[Any]]:
-        """What the figure that ranks a run is the mean of, as `results.examples`."""
-        values = results.examples(self.folder, run)
+        """What the figure that ranks a run is the mean of, as `results.examples`.
+
+        Raises InputError where the file is damaged.
+        """
+        try:
+            values = results.examples(self.folder, run)
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # numpy has no list of what a damaged file makes it raise
+            raise InputError(f"the examples of run {run} are damaged: {error!r:.80}") from error
         return {name: values[name] for name in (RANKED_BY,) if name in values}
 
 
@@ -105,6 +115,12 @@ def check_record(record: Record) -> None:
             f"run {record.run} must have a configuration that this version knows; it has another: "
             f"make the bundle again with this one"
         )
+    try:
+        msgspec.msgpack.encode(record.config)
+    except OverflowError as error:
+        raise InputError(
+            f"run {record.run} must be configured with numbers that a table can hold: {error}"
+        ) from error
     fingerprint = config.data.fingerprint
     if not fingerprint or fingerprint[:8] not in record.labels.observation_space.split("/"):
         raise InputError(f"run {record.run} must be of its data; its observation space is not")
@@ -126,7 +142,12 @@ def _check_examples(submission: Submission, record: Record) -> None:
     """Raises InputError where what the figure that ranks is the mean of has another mean."""
     value = next((m.value for m in record.metrics if m.metric == RANKED_BY), None)
     examples = submission.examples(record.run)
-    if any(values.ndim != 1 or values.dtype.kind != "f" for values in examples.values()):
+    if not all(map(_are_numbers, examples.values())):
         raise InputError(f"examples of run {record.run} must be a number for each; they are not")
     if value is not None:
         kept_values(Run(record.run, value, ""), RANKED_BY, lambda run: examples)
+
+
+def _are_numbers(values: Any) -> bool:
+    """Whether it is an array [N] of floats; numpy gives the bytes of what is no array."""
+    return isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "f"
