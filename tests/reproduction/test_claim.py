@@ -92,6 +92,13 @@ def test_a_claim_of_ones_own_is_a_path(tmp_path):
             "pca_nll",
         ),
         (SMALL + "gradients = { samples = [4], replicas = 2, at = [], seeds = [0] }", "one n"),
+        (SMALL.replace("[study.base]", "").replace('objective = "elbo"', ""), "study.base"),
+        (
+            "study.axes.seed = [0]\n"
+            + SMALL
+            + "gradients = { samples = [4], replicas = 2, at = [1], seeds = [0] }",
+            "leave axes.seed out",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_by_name(tmp_path, text, words):

@@ -71,6 +71,14 @@ class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str = ""
     """Filled in: the file's."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where nothing can be run, or seeds are in two places."""
+        if not self.study and not self.lacks:
+            raise ValueError("there must be a [study.base], or in `lacks` why there is none")
+        scales = [self.full, *([] if self.cpu is None else [self.cpu])]
+        if any(scale.gradients for scale in scales) and "seed" in self.study.get("axes", {}):
+            raise ValueError("gradients have their seeds beside them: leave axes.seed out")
+
     def scale(self, name: ScaleName) -> Scale:
         """The schedule of this name. Raises InputError where the claim has none."""
         chosen = self.full if name == "full" else self.cpu
