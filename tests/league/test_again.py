@@ -10,6 +10,7 @@ import pytest
 from tests.support.bundles import bundle_of, changed
 from tests.support.runs import tiny
 from vaebench import results
+from vaebench.config import RunConfig
 from vaebench.league import RefusedError, graded_again, opened, submit
 from vaebench.league.again import GRADED_AGAIN, SAME
 from vaebench.league.submission import AS_SUBMITTED
@@ -158,12 +159,9 @@ def test_plugins_are_run_where_they_are_trusted_alone(contents, tmp_path):
     marker = tmp_path / "ran"
     name = min(name for name in contents if name.startswith("runs/"))
     record = msgspec.json.decode(contents[name], type=results.Record)
-    config = {**record.config, "plugin": "0" * 16}
-    members = {
-        **contents,
-        name: changed(contents[name], config=config),
-        "plugins/mine.py": PLUGIN.format(marker=str(marker)).encode(),
-    }
+    config = msgspec.convert({**record.config, "plugin": "0" * 16}, RunConfig)
+    source = PLUGIN.format(marker=str(marker)).encode()
+    members = {**moved(contents, config), "plugins/mine.py": source}
     path = bundle_of(tmp_path / "a.zip", members, plugins=["plugins/mine.py"])
     submission = again(path, tmp_path)
     assert submission.reason == "it needs its plugins, which are run with --trust-plugins alone"

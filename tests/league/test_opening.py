@@ -1,5 +1,6 @@
 """Bundles of strangers: what is damaged, changed or hostile is refused in a line with its name."""
 
+import errno
 import io
 import json
 import os
@@ -12,7 +13,8 @@ import pytest
 
 from tests.support.bundles import bundle_of, changed, manifest, zipped
 from vaebench import results
-from vaebench.core.errors import InputError
+from vaebench.config import RunConfig
+from vaebench.core.errors import InputError, StorageError
 from vaebench.league import RefusedError, opened
 from vaebench.league import manifest as rules
 from vaebench.league.manifest import MANIFEST, MEMBER, member
@@ -167,6 +169,8 @@ def deep(content):
     [
         (lambda r: labelled(r, variant="better"), "must have the labels of its configuration"),
         (lambda r: labelled(r, seed=7), "must have the labels of its configuration"),
+        (lambda r: labelled(changed(r, protocol=0), variant="better"), "must have the labels of"),
+        (lambda r: configured(r, plugin="0" * 16), "must be of its configuration, which gives"),
         (lambda r: labelled(r, observation_space="x/y"), "its observation space is not"),
         (lambda r: configured(r, num_samples=2), "must be of its configuration, which gives"),
         (lambda r: changed(r, config={}), "must have a configuration that this version knows"),
@@ -249,3 +253,29 @@ def test_two_runs_of_one_line_and_seed_are_refused(contents, tmp_path):
 def test_an_empty_bundle_is_refused(tmp_path):
     assert "must hold runs" in refusal(bundle_of(tmp_path / "a.zip", {}), tmp_path)
     assert issubclass(RefusedError, InputError)
+
+
+@pytest.mark.parametrize("change", [{"seed": 7}, {"observation_space": "space"}])
+def test_a_plugin_hides_no_label_that_follows_without_it(contents, tmp_path, change):
+    """Else a density could be ranked among probabilities."""
+    name = first(contents, "runs/")
+    record = msgspec.json.decode(contents[name], type=results.Record)
+    config = msgspec.convert({**record.config, "plugin": "0" * 16}, RunConfig)
+    if "observation_space" in change:
+        change = {"observation_space": config.observation_space.replace("mass", "density")}
+    table = msgspec.to_builtins(config)
+    honest = changed(contents[name], run=config.id, config=table, weights="")
+    path = bundle_of(tmp_path / "a.zip", {f"runs/{config.id}.json": honest})
+    assert opened(path, tmp_path / "honest").records[0].run == config.id
+    forged = {f"runs/{config.id}.json": labelled(honest, **change)}
+    message = refusal(bundle_of(tmp_path / "b.zip", forged), tmp_path)
+    assert "must have the labels of its configuration" in message
+
+
+def test_a_full_disk_is_the_fault_of_no_bundle(bundle, tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(StorageError, match="No space left on device: make room"):
+        opened(bundle, tmp_path / "opened")

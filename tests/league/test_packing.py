@@ -8,9 +8,11 @@ import pytest
 from tests.support.bundles import manifest
 from tests.support.runs import tiny
 from vaebench import results
+from vaebench.config.run_config import PROTOCOL
 from vaebench.core.errors import InputError
 from vaebench.league import opened, submit
 from vaebench.league.packing import _sources
+from vaebench.running.recording import labels
 
 STUDY = """
 name = "s"
@@ -74,18 +76,19 @@ def test_an_empty_folder_is_refused(tmp_path):
 
 
 def test_runs_of_a_plugin_need_its_file(tmp_path):
-    config = tiny()
+    plain = tiny()
+    data = msgspec.structs.replace(plain.data, fingerprint="d" * 16)
+    config = msgspec.structs.replace(plain, plugin="0" * 16, data=data)
+    results.prepare(tmp_path)
     record = results.Record(
         run=config.id,
         study="s",
-        labels=results.Labels("digits", "b", "mine", "{}", "mine", 1, "s/dddddddd", "", 0),
+        labels=labels(config, config.seed),
         status="failed",
-        config={"objective": "x"},
+        config=msgspec.to_builtins(config),
+        protocol=PROTOCOL,
     )
-    data = msgspec.to_builtins(config.data) | {"fingerprint": "d" * 16}
-    table = msgspec.to_builtins(config) | {"plugin": "0" * 16, "data": data}
-    results.prepare(tmp_path)
-    results.write(tmp_path, msgspec.structs.replace(record, config=table))
+    results.write(tmp_path, record)
     with pytest.raises(InputError, match="must be given by --plugin"):
         submit(tmp_path, tmp_path / "a.zip")
 

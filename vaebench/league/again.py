@@ -22,6 +22,7 @@ from vaebench.core.plugins import load_plugins
 from vaebench.league.submission import Submission, naming
 from vaebench.report.standings import RANKED_BY
 from vaebench.results import Metric, Record
+from vaebench.results.files import storing
 from vaebench.running.meter import Progress, silent
 from vaebench.running.recording import config_of
 from vaebench.running.regrade import Request, regrade
@@ -51,7 +52,8 @@ def graded_again(
     with naming(submission.path, folder):
         if reason := _missing(submission, trust_plugins):
             return replace(submission, reason=reason)
-        shutil.copytree(submission.folder, folder)
+        with storing(folder):
+            shutil.copytree(submission.folder, folder)
         if trust_plugins:
             _load_plugins(submission, folder)
         if reason := _without_data(submission, folder, data or {}):

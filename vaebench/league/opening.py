@@ -28,6 +28,7 @@ from vaebench.league.manifest import (
 )
 from vaebench.league.submission import Submission, check, naming
 from vaebench.results import Record
+from vaebench.results.files import storing
 
 MOST_MANIFEST = 64 << 20
 """Bytes of a manifest, at most."""
@@ -79,10 +80,10 @@ def _unpacked(path: Path, folder: Path) -> Manifest:
     with bundle:
         manifest = _manifest(bundle)
         _check_members(bundle, manifest)
-        for part in (*(name.rpartition("/")[0] for name in manifest.members), "runs"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
         for name, content in _contents(bundle, manifest):
-            (folder / name).write_bytes(content)
+            with storing(folder):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
     return manifest
 
 

@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaebench import results
+from vaebench.config import RunConfig
 from vaebench.config.run_config import PROTOCOL
-from vaebench.core.errors import InputError
+from vaebench.core.errors import InputError, StorageError
 from vaebench.core.memory import within_memory
 from vaebench.league.manifest import Manifest, manifest_of, runs_in
+from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.report.pairs import kept_values
 from vaebench.report.standings import RANKED_BY, Run, ranked
-from vaebench.results import Record
-from vaebench.running.recording import config_of, labels
+from vaebench.results import Labels, Record
+from vaebench.running.recording import config_of, labels, protocol_of
 
 AS_SUBMITTED = "as submitted"
 
@@ -76,6 +78,8 @@ def naming(path: Path, folder: Path) -> Iterator[None]:
     try:
         with within_memory("a bundle must fit into memory: leave it out"):
             yield
+    except StorageError:
+        raise  # the fault of the disk, and of no bundle
     except InputError as error:
         raise RefusedError(f"{path}: {str(error).replace(f'{folder}/', '')}") from error
 
@@ -106,8 +110,7 @@ def check(submission: Submission) -> None:
 def check_record(record: Record) -> None:
     """Raises InputError where a record's id or labels do not follow from its configuration.
 
-    Those of earlier protocols and of plugins' entries are taken as they are: what they follow from
-    is not here.
+    Those of other protocols, which share no division with these, are taken as they are.
     """
     config = config_of(record)
     if config is None:
@@ -124,18 +127,39 @@ def check_record(record: Record) -> None:
     fingerprint = config.data.fingerprint
     if not fingerprint or fingerprint[:8] not in record.labels.observation_space.split("/"):
         raise InputError(f"run {record.run} must be of its data; its observation space is not")
-    if record.protocol != PROTOCOL or config.plugin:
+    if protocol_of(record) != PROTOCOL:
         return
     if config.id != record.run:
         raise InputError(
             f"run {record.run} must be of its configuration, which gives {config.id}: it was "
             f"changed, or made by another version"
         )
-    if labels(config, config.seed) != record.labels:
+    if _expected(record, config) != record.labels:
         raise InputError(
             f"run {record.run} must have the labels of its configuration; it was changed, or made "
             f"by another version"
         )
+
+
+def _expected(record: Record, config: RunConfig) -> Labels:
+    """The labels that follow from a configuration; where a plugin's entries have part in it, those
+    that can be told without them, and else the record's own."""
+    if not config.plugin:
+        return labels(config, config.seed)
+    known = {"observation_space": config.observation_space} if _is_known(config) else {}
+    return msgspec.structs.replace(
+        record.labels,
+        dataset=config.data.label,
+        objective=config.objective.name,
+        num_samples=config.num_samples,
+        seed=config.seed,
+        **known,
+    )
+
+
+def _is_known(config: RunConfig) -> bool:
+    """Whether what the likelihood measures is known here."""
+    return config.likelihood.name in LIKELIHOODS
 
 
 def _check_examples(submission: Submission, record: Record) -> None:
