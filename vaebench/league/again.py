@@ -30,8 +30,8 @@ from vaebench.running.regrade import Request, regrade
 GRADED_AGAIN = "graded again here"
 GRADING = "likelihood"
 SAME = 1e-4
-"""Figures agree within as much, in parts of 1 or the value: float32 on other processors rounds to
-about 1e-5, which the tests hold regrading to."""
+"""Figures agree within as much, in parts of 1 or the value. On one machine they are the same to
+1e-5, to which a test holds them; the rest is for others, that sum float32 in another order."""
 
 
 def graded_again(
