@@ -1,5 +1,7 @@
 """From bundles to a page: one that must be refused ends it, or is left out by name."""
 
+import sys
+
 import pytest
 
 from tests.support.bundles import zipped
@@ -53,3 +55,9 @@ def test_a_foreign_zip_is_refused(tmp_path):
     path = zipped(tmp_path / "a.zip", {"x": b""})
     with pytest.raises(RefusedError, match=r"manifest\.json cannot be read"):
         hold([path], tmp_path / "site")
+
+
+def test_without_the_extra_the_user_is_told_which(bundle, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vaebench.league.page", None)
+    with pytest.raises(InputError, match=r"install the extra, \.\[report\]"):
+        hold([bundle], tmp_path / "site")

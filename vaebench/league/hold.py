@@ -10,7 +10,6 @@ from pathlib import Path
 from vaebench.core.errors import InputError
 from vaebench.league.again import graded_again
 from vaebench.league.opening import opened
-from vaebench.league.page import write_page
 from vaebench.league.submission import RefusedError, Submission
 from vaebench.running.meter import Progress, silent
 
@@ -44,8 +43,13 @@ def hold(
     """Write the page of a league of bundles to a folder.
 
     Without `skip_broken` the first bundle that must be refused ends it, and nothing is written: a
-    league lacks nobody silently. Raises RefusedError for it, InputError where all are refused.
+    league lacks nobody silently. Raises RefusedError for it, InputError where all are refused and
+    where what draws pages is not installed.
     """
+    try:
+        from vaebench.league.page import write_page
+    except ImportError as error:
+        raise InputError(f"a league needs {error.name}: install the extra, .[report]") from error
     with tempfile.TemporaryDirectory(prefix="vaebench-league-") as name:
         submissions: list[Submission] = []
         refused: list[RefusedError] = []
