@@ -12,7 +12,15 @@ from vaebench.report.figures import close, comparison, rate_distortion, throughp
 from vaebench.report.gradients import figures as gradient_figures
 from vaebench.report.gradients.curves import LINE_HEIGHT
 from vaebench.report.learning_curves import learning_curves
-from vaebench.report.panels import HEIGHT, MOST_COLOURS, MOST_LINES, MOST_ROWS
+from vaebench.report.panels import (
+    HEIGHT,
+    MOST_COLOURS,
+    MOST_IN_PANELS,
+    MOST_LINES,
+    MOST_ROWS,
+    readable_spaces,
+)
+from vaebench.report.standings import KEYS
 
 LONG = "beta_elbo(beta=linear(start=0.0, stop={}, over=0.5)) K=5, rate weight cyclical, iaf, vamp"
 
@@ -136,3 +144,14 @@ def test_names_beside_curves_do_not_overlap():
         assert len(places) == 64
         assert min(b - a for a, b in itertools.pairwise(places)) >= 0.999 * LINE_HEIGHT
         assert (places[0] >= 0, places[-1] <= inches) == (True, True)
+
+
+def test_panels_without_room_are_left_out_and_one_is_always_drawn():
+    lines = pd.DataFrame(
+        [(f"s{s}", "bernoulli", f"v{v}", "") for s in range(9) for v in range(50)], columns=KEYS
+    )
+    assert readable_spaces(lines) == [f"s{s}" for s in range(MOST_IN_PANELS // 50)]
+    few = lines[lines["variant"] < "v10"]  # v0 and v1
+    assert len(readable_spaces(few)) == 9
+    many = pd.concat([lines.assign(variant=lines["variant"] + str(i)) for i in range(9)])
+    assert readable_spaces(many) == [f"s{s}" for s in range(MOST_IN_PANELS // MOST_ROWS)]

@@ -106,25 +106,33 @@ def _figures(kind: str, evidence: Evidence) -> dict[str, bytes]:
 
 
 def _drawn(evidence: Evidence) -> dict[str, Figure | None]:
-    """The figures by name; None where there is nothing to show."""
+    """The figures by name; None where there is nothing to show. Observation spaces for whose
+    variants there is no room are left out of panels, which then say how many."""
     from vaebench.report import figures
     from vaebench.report.critical_difference import critical_difference
     from vaebench.report.learning_curves import learning_curves
+    from vaebench.report.panels import note_below, readable_spaces
 
     rows = evidence.drawn.merge(evidence.ranked, on=KEYS)
     rows[SPACE] = rows[SPACE].map(evidence.titles)  # panels are titled by it
+    ranks, every = ranks_over_blocks(rows), rows[SPACE].unique()
+    spaces = readable_spaces(rows)
+    if len(spaces) < len(every):
+        rows = rows[rows[SPACE].isin(spaces)]
     runs, curves = rows[rows["seed"].notna()].drop_duplicates("run"), evidence.curves
     if not curves.empty:  # models from elsewhere have none
         curves = curves[curves["run"].isin(runs["run"])]
-    ranks = ranks_over_blocks(rows)
-    return {
+    panels = {
         "curves": learning_curves(curves, runs),
         "comparison": figures.comparison(rows),
         "rate_distortion": figures.rate_distortion(rows),
         "bounds": figures.bounds(rows),
         "throughput": figures.throughput(rows),
-        "critical_difference": critical_difference(ranks) if ranks else None,
     }
+    if len(spaces) < len(every):
+        for figure in filter(None, panels.values()):
+            note_below(figure, f"the first {len(spaces)} of {len(every)} observation spaces")
+    return {**panels, "critical_difference": critical_difference(ranks) if ranks else None}
 
 
 def _file(figure: Figure, kind: str) -> bytes:

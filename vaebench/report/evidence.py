@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from vaebench import results
 from vaebench.report import clinic
@@ -22,6 +22,7 @@ from vaebench.results.points import COSTS
 if TYPE_CHECKING:
     import pandas as pd
 
+Kept = TypeVar("Kept")
 DRAWN = ("nll", "elbo", "ais_nll", "rate", "distortion", "examples_per_s")
 """The metrics that figures show."""
 
@@ -140,8 +141,16 @@ def titles_of(folder: Path, rows: pd.DataFrame) -> dict[str, str]:
 
 def examples_of(folder: Path) -> Examples:
     """A function that gives what is kept of a run's examples, and reads each file once."""
-    read, kept = functools.cache(results.examples), results.kept(folder, "examples")
-    return lambda run: read(folder, run) if run in kept else {}
+    return where_kept(folder, "examples", functools.cache(results.examples), {})
+
+
+def where_kept(
+    folder: Path, part: str, read: Callable[[Path, str], Kept], nothing: Kept
+) -> Callable[[str], Kept]:
+    """A function that reads that part of a run, given its id, or gives `nothing` where it has none.
+    The folder is listed once: to ask the disk for each run takes long, as there may be many."""
+    runs = results.kept(folder, part)
+    return lambda run: read(folder, run) if run in runs else nothing
 
 
 def diagnosed(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from vaebench import results
-from vaebench.report.evidence import Evidence
+from vaebench.report.evidence import Evidence, where_kept
 from vaebench.report.page.answer import answers
 from vaebench.report.page.charts import CONFIG, bundle, charts, other_charts
 from vaebench.report.page.companions import companions, refusals
@@ -28,6 +28,7 @@ MOST_REFUSED = 30
 """Refused combinations that are named."""
 ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 """Characters of JSON that could end a script, as JSON may write them too."""
+ENDING = re.compile(f"[{''.join(ESCAPED)}]")
 
 
 def render(evidence: Evidence) -> str:
@@ -60,8 +61,8 @@ def render(evidence: Evidence) -> str:
             album=album(
                 of_variant,
                 dict(lines.sort_values("place")[[PLACE, "space"]].itertuples(index=False)),
-                partial(results.samples, evidence.folder),
-                partial(results.exhibits, evidence.folder),
+                where_kept(evidence.folder, "samples", results.samples, None),
+                where_kept(evidence.folder, "exhibits", results.exhibits, ()),
             ),
             at_once=AT_ONCE,
             most_refused=MOST_REFUSED,
@@ -87,20 +88,18 @@ def _data(shown: Points) -> str:
         "config": CONFIG,
         "variants": shown.variants.to_dict("list"),
         "tables": {
-            name: json.loads(_columns(table))
-            for name, table in {**shown.tables, **shown.others}.items()
+            name: _columns(table) for name, table in {**shown.tables, **shown.others}.items()
         },
     }
     text = json.dumps(content, separators=(",", ":"))
-    return "".join(ESCAPED.get(c, c) for c in text)
+    return ENDING.sub(lambda character: ESCAPED[character[0]], text)
 
 
-def _columns(table: pd.DataFrame) -> str:
-    """The columns of a table as JSON, null for NaN."""
-    split = table.to_json(orient="split", index=False)
-    parts = json.loads(split)
+def _columns(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """The columns of a table, as JSON has them: null for NaN."""
+    parts = json.loads(table.to_json(orient="split", index=False))
     columns = zip(*parts["data"], strict=True) if parts["data"] else ([] for _ in parts["columns"])
-    return json.dumps(dict(zip(parts["columns"], map(list, columns), strict=True)))
+    return dict(zip(parts["columns"], map(list, columns), strict=True))
 
 
 def _seconds(lines: pd.DataFrame, runs: pd.DataFrame) -> dict[tuple[str, str], float]:

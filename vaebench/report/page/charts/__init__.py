@@ -23,6 +23,8 @@ from vaebench.report.page.points import PALETTE, Points
 
 STATIC_WIDTH = 640
 """Pixels; charts are as wide as the page, their static form is not."""
+MOST_STATIC = 3_000
+"""Points of a chart that has a static form: with more it would outweigh the rest of the page."""
 HEIGHT, ROW = 260, 20
 """Pixels of a chart without its axes; of each row of one with rows."""
 CONFIG = {
@@ -51,7 +53,7 @@ class Drawn:
     spec: str
     """Vega-Lite as JSON, its points left out."""
     svg: str
-    """The same without a script."""
+    """The same without a script; "" where it has more than MOST_STATIC points."""
 
 
 def charts(points: Points) -> list[Drawn]:
@@ -93,9 +95,14 @@ def _drawn(space: str, kind: Kind, shown: Any, colour: alt.Color) -> Drawn:
     spec["height"] = ROW * shown[kind.rows].nunique() if kind.rows else HEIGHT
     for absent in ("$schema", "config"):
         spec.pop(absent, None)
-    fixed = spec | {"width": STATIC_WIDTH, "datasets": {kind.points: _records(shown)}}
-    svg = _short(vl_convert.vegalite_to_svg(fixed | {"config": CONFIG | SILENT}))
+    svg = _static(spec, kind.points, shown) if len(shown) <= MOST_STATIC else ""
     return Drawn(space, kind, _note(shown, domain), json.dumps(spec | AS_WIDE_AS_THE_PAGE), svg)
+
+
+def _static(spec: Mapping[str, Any], name: str, points: Any) -> str:
+    """The chart of the points of that name as SVG."""
+    fixed = {**spec, "width": STATIC_WIDTH, "datasets": {name: _records(points)}}
+    return _short(vl_convert.vegalite_to_svg(fixed | {"config": CONFIG | SILENT}))
 
 
 def _short(svg: str) -> str:

@@ -43,10 +43,16 @@ def chart_of(points: str) -> alt.Chart:
     return alt.Chart(alt.NamedData(points))
 
 
-def faded(full: float) -> Any:
+def faded(full: float) -> alt.OpacityValue:
     """The opacity of a variant: those other than the picked one are faint."""
     others = f"{PICKED} === null || datum.name === {PICKED}"
-    return alt.condition(others, alt.value(full), alt.value(0.08 * full))
+    return alt.OpacityValue(**alt.condition(others, alt.value(full), alt.value(0.08 * full)))
+
+
+def tooltip(*columns: str) -> list[alt.Tooltip]:
+    """What is said of a point under the pointer. As channels: Altair takes ten times as long over
+    words that it must make channels of."""
+    return [alt.Tooltip(column) for column in columns]
 
 
 def axis_of(name: str, title: str) -> dict[str, Any]:

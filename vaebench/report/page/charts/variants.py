@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from vaebench.report.clinic.codes import UNUSED
-from vaebench.report.page.charts.kind import Domain, Kind, axis_of, chart_of, faded
+from vaebench.report.page.charts.kind import Domain, Kind, axis_of, chart_of, faded, tooltip
 from vaebench.report.page.points import GREY
 
 
@@ -28,18 +28,18 @@ def _below(points: Any) -> Domain:
 
 def _learning(colour: alt.Color, domain: Domain) -> Any:
     base = chart_of("curves").encode(
-        x=alt.X("step:Q", title="training step"), color=colour, detail="name:N"
+        x=alt.X("step:Q", title="training step"), color=colour, detail=alt.Detail("name:N")
     )
     elbo = alt.Scale(zero=False, domain=domain or alt.Undefined)
     band = base.mark_area(clip=True).encode(
         y=alt.Y("low:Q", scale=elbo, title="validation ELBO (nats)"),
-        y2="high:Q",
+        y2=alt.Y2("high:Q"),
         opacity=faded(0.2),
     )
     line = base.mark_line(clip=True).encode(
         y=alt.Y("mean:Q", scale=elbo),
         opacity=faded(1.0),
-        tooltip=["name:N", "step:Q", "mean:Q", "low:Q", "high:Q"],
+        tooltip=tooltip("name:N", "step:Q", "mean:Q", "low:Q", "high:Q"),
     )
     return alt.layer(band, line)
 
@@ -52,7 +52,7 @@ def _plane(colour: alt.Color, domain: Domain) -> Any:
         y=alt.Y("distortion:Q", scale=alt.Scale(zero=False), title="distortion (nats)"),
         color=colour,
         opacity=faded(0.8),
-        tooltip=["name:N", "seed:Q", "rate:Q", "distortion:Q", "nll:Q"],
+        tooltip=tooltip("name:N", "seed:Q", "rate:Q", "distortion:Q", "nll:Q"),
     )
 
 
@@ -67,7 +67,7 @@ def _cost(colour: alt.Color, domain: Domain) -> Any:
         interpolate="step-after", color=GREY, strokeDash=[4, 3], clip=True
     )
     dots = base.mark_circle(size=90, clip=True).encode(
-        color=colour, opacity=faded(1.0), tooltip=["name:N", "step_ms:Q", "nll:Q"]
+        color=colour, opacity=faded(1.0), tooltip=tooltip("name:N", "step_ms:Q", "nll:Q")
     )
     return alt.layer(front, dots)
 
@@ -82,9 +82,9 @@ def _dimensions(colour: alt.Color, domain: Domain) -> Any:
         ),
         y=alt.Y("rate:Q", scale=alt.Scale(type="symlog", constant=0.1), title="rate (nats)"),
         color=colour,
-        detail="name:N",
+        detail=alt.Detail("name:N"),
         opacity=faded(1.0),
-        tooltip=["name:N", "dimension:O", "rate:Q"],
+        tooltip=tooltip("name:N", "dimension:O", "rate:Q"),
     )
 
 
@@ -98,9 +98,9 @@ def _layers(colour: alt.Color, domain: Domain) -> Any:
         ),
         y=alt.Y("rate:Q", scale=alt.Scale(type="symlog", constant=0.1), title="rate (nats)"),
         color=colour,
-        detail="name:N",
+        detail=alt.Detail("name:N"),
         opacity=faded(1.0),
-        tooltip=["name:N", "layer:O", "rate:Q"],
+        tooltip=tooltip("name:N", "layer:O", "rate:Q"),
     )
 
 
@@ -116,23 +116,26 @@ def _trust(colour: alt.Color, domain: Domain) -> Any:
     )
     nats = alt.Scale(zero=False, domain=domain or alt.Undefined)
     ends = {"y": alt.Y("nll:Q", scale=nats, title="NLL, and up to minus ELBO (nats)")}
-    line = base.mark_rule(clip=True).encode(**ends, y2="minus_elbo:Q", opacity=faded(0.35))
-    tooltip = ["name:N", "seed:Q", "nll:Q", "minus_elbo:Q", "khat_high:Q", "ess:Q"]
-    shape = alt.condition("datum.doubted === 1", alt.value("cross"), alt.value("circle"))
+    line = base.mark_rule(clip=True).encode(**ends, y2=alt.Y2("minus_elbo:Q"), opacity=faded(0.35))
+    words = tooltip("name:N", "seed:Q", "nll:Q", "minus_elbo:Q", "khat_high:Q", "ess:Q")
+    doubted = alt.condition("datum.doubted === 1", alt.value("cross"), alt.value("circle"))
+    shape = alt.ShapeValue(**doubted)
     dots = base.mark_point(size=60, clip=True, filled=True).encode(
-        **ends, shape=shape, opacity=faded(0.9), tooltip=tooltip
+        **ends, shape=shape, opacity=faded(0.9), tooltip=words
     )
     return alt.layer(line, dots)
 
 
 def _units(colour: alt.Color, domain: Domain) -> Any:
     base = chart_of("units").encode(y=alt.Y("name:N", sort=None, title=None))
-    tooltip = ["name:N", "used:Q", "dimensions:Q"]
+    words = tooltip("name:N", "used:Q", "dimensions:Q")
     every = base.mark_bar(color=GREY).encode(
         x=alt.X("dimensions:Q", title="dimensions of the code", axis=alt.Axis(tickMinStep=1)),
-        opacity=alt.value(0.25),
+        opacity=alt.OpacityValue(0.25),
     )
-    used = base.mark_bar().encode(x="used:Q", color=colour, opacity=faded(1.0), tooltip=tooltip)
+    used = base.mark_bar().encode(
+        x=alt.X("used:Q"), color=colour, opacity=faded(1.0), tooltip=words
+    )
     return alt.layer(every, used)
 
 
