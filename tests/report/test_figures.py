@@ -18,6 +18,7 @@ from vaebench.report.panels import (
     MOST_IN_PANELS,
     MOST_LINES,
     MOST_ROWS,
+    note_below,
     readable_spaces,
 )
 from vaebench.report.standings import KEYS
@@ -155,3 +156,11 @@ def test_panels_without_room_are_left_out_and_one_is_always_drawn():
     assert len(readable_spaces(few)) == 9
     many = pd.concat([lines.assign(variant=lines["variant"] + str(i)) for i in range(9)])
     assert readable_spaces(many) == [f"s{s}" for s in range(MOST_IN_PANELS // MOST_ROWS)]
+
+
+def test_a_note_below_covers_nothing_that_is_drawn():
+    figure = rate_distortion(parts_of(variants(MOST_COLOURS + 4)))  # a label of two lines
+    before = figure.get_tightbbox()
+    note_below(figure, "the first 1 of 2 observation spaces")
+    assert figure.texts[-1].get_window_extent().y1 <= before.y0 * figure.dpi
+    close(figure)

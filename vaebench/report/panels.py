@@ -74,8 +74,11 @@ def readable_spaces(rows: pd.DataFrame) -> list[str]:
 
 
 def note_below(figure: Figure, note: str) -> None:
-    """Write a note below the panels, where an image that is cut to what is drawn has room."""
-    figure.text(0.5, 0.0, note, ha="center", va="top")
+    """Write a note below all that is drawn; an image that is cut to that has room."""
+    drawn = figure.get_tightbbox()  # in inches
+    middle, below = (drawn.x0 + drawn.x1) / 2.0, drawn.y0 - LINE_HEIGHT / 2.0
+    width, height = figure.get_size_inches()
+    figure.text(middle / width, below / height, note, ha="center", va="top")
 
 
 def grey_note(every: pd.DataFrame, named: Sequence[str]) -> str:

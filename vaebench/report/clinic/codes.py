@@ -60,10 +60,9 @@ def weight_on_another_scale(case: Case) -> Finding | None:
     """The rate is weighed as if the likelihood were a mean over pixels, or had another sigma."""
     if not case.is_done:
         return None
-    weight, why = _weight(case), _of_weight(case)
-    scale = _scale_of_sigma(case)
+    weight, scale = _weight(case), _scale_of_sigma(case)
     if scale >= OFF_SCALE:
-        weight, why = weight * scale, _of_sigma(case, scale)
+        weight *= scale
     too_much = weight >= OFF_SCALE and _is_mostly_unused(case)
     too_little = weight <= 1.0 / OFF_SCALE and _is_wasteful(case)
     if too_much:
@@ -76,6 +75,7 @@ def weight_on_another_scale(case: Case) -> Finding | None:
         )
     else:
         return None
+    why = _of_sigma(case, scale) if scale >= OFF_SCALE else _of_weight(case)
     return Finding(
         "rate weighed on another scale than the likelihood",
         f"{why}, {effect}.",

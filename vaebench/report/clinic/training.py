@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from statistics import median
 
 import numpy as np
@@ -73,11 +74,12 @@ def not_converged(case: Case) -> Finding | None:
     if not _has_whole_curve(case):
         return None
     late = max(2, round(LATE * len(elbo)))
-    middle, end = median(elbo[-2 * late : -late].tolist()), median(elbo[-late:].tolist())
+    last = elbo[-late:].tolist()  # of so few, lists are faster than arrays
+    middle, end = median(elbo[-2 * late : -late].tolist()), median(last)
     gained, whole = end - middle, float(elbo.max() - elbo.min())
     if not gained > STILL_RISING * whole:
         return None
-    noise = median(np.abs(np.diff(elbo[-late:])).tolist())
+    noise = median(abs(after - before) for before, after in itertools.pairwise(last))
     if not gained > 2.0 * noise:
         return None
     return Finding(
