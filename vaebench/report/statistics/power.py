@@ -84,10 +84,12 @@ def seeds_to_detect(spread: Spread, difference: Array | float) -> Array:
 def _smallest(spread: Spread) -> Array:
     from scipy import special
 
-    reach = np.sqrt(squared_quantile(spread, ALPHA))
-    return np.asarray(
-        special.nctdtrinc(spread.degrees, 1 - POWER, reach) * np.sqrt(spread.variance)
-    )
+    reach, degrees = np.sqrt(squared_quantile(spread, ALPHA)), spread.degrees
+    both = np.stack(np.broadcast_arrays(degrees, reach), -1)
+    # Studies of as many seeds share both where only seeds are seen, and the function takes long.
+    distinct, places = np.unique(both.reshape(-1, 2), axis=0, return_inverse=True)
+    shift = special.nctdtrinc(distinct[:, 0], 1 - POWER, distinct[:, 1])[places.reshape(-1)]
+    return np.asarray(shift.reshape(both.shape[:-1]) * np.sqrt(spread.variance))
 
 
 def _of(spread: Spread, num_seeds: Array) -> Spread:
