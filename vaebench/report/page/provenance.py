@@ -71,7 +71,8 @@ def members(
     """The runs of each variant, by its place on the page; `places` by the values of KEYS."""
     import pandas as pd
 
-    scores = rows[rows["metric"] == RANKED_BY].drop_duplicates("run").set_index("run")["value"]
+    graded = rows[rows["metric"] == RANKED_BY].drop_duplicates("run")
+    scores = dict(zip(graded["run"], graded["value"].tolist(), strict=True))
     columns = [*KEYS, "run", "seed", "status", "reason", "steps"]
     by_place: dict[int, list[Member]] = {}
     for *keys, run, seed, status, reason, steps in runs.reindex(columns=columns).itertuples(
@@ -81,7 +82,7 @@ def members(
             run,
             int(seed),
             status,
-            float(scores.get(run, math.nan)),
+            scores.get(run, math.nan),
             "" if pd.isna(steps) else str(steps),
             _last_line(reason),
         )
