@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.networks.cost import CASES, Case, config_of
+from benchmarks.networks.cost import CASES, Case, config_of, register_networks
 from benchmarks.networks.ways import milliseconds
 from vaebench.config.build import build_stack
 from vaebench.models.networks.side_by_side import StackedNetwork
@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.05, help="Of each in a round.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    register_networks()
     ways = passes(CASES[arguments.case])
     rounds = [[milliseconds(way, arguments.seconds) for way in ways.values()] for _ in range(16)]
     for name, times in zip(ways, zip(*rounds[1:], strict=True), strict=True):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.networks.cost import CASES, Case, config_of
+from benchmarks.networks.cost import CASES, Case, config_of, register_networks
 from vaebench.config.build import build_stack
 from vaebench.models.networks import side_by_side
 from vaebench.models.networks.side_by_side import StackedNetwork
@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.1, help="Of each way in a round.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    register_networks()
     side_by_side.LEAST_AT_ONCE, side_by_side.MOST_AT_ONCE = 1, 1 << 40
     print(f"{'network':42}{'numbers':>9}{'S':>4}{'at once':>10}{'in turn':>10}")
     for name, num_runs in itertools.product(NAMES, arguments.runs):

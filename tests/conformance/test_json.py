@@ -36,7 +36,7 @@ EXAMPLES = {
     "doctor": [[]],
 }
 """Arguments of each command that prints a table."""
-WITHOUT_TABLE = {"completion", "export", "export-model", "merge", "new"}
+WITHOUT_TABLE = {"completion", "export", "export-model", "league", "merge", "new", "submit"}
 PAGE = (ROOT / "docs" / "command-line.md").read_text()
 CALLS = [(name, arguments) for name, all_of in EXAMPLES.items() for arguments in all_of]
 
