@@ -207,9 +207,9 @@ class Table:
         """Add a line."""
         self.rows[name, num_runs] = {"network": name, "runs": num_runs, **of_way}
         ordered = [self.rows[line] for line in LINES if line in self.rows]
-        made = self.file.with_suffix(".part")
-        pd.DataFrame(ordered).to_csv(made, index=False, float_format="%.4g")
-        made.replace(self.file)
+        unfinished = self.file.with_suffix(".part")
+        pd.DataFrame(ordered).to_csv(unfinished, index=False, float_format="%.4g")
+        unfinished.replace(self.file)
 
 
 def _milliseconds(take: TakeSteps, num_steps: int) -> float:

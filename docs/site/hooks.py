@@ -22,8 +22,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The pages that are made: of entries, of the notebook, of what pages link to."""
-    made = {**entries.pages(), "first-results.md": notebooks.page(NOTEBOOK)}
-    for uri, text in made.items():
+    pages = {**entries.pages(), "first-results.md": notebooks.page(NOTEBOOK)}
+    for uri, text in pages.items():
         files.append(File.generated(config, uri, content=text))
     written = {file.src_uri: file.content_string for file in files if file.src_uri.endswith(".md")}
     for path in links.linked(written):

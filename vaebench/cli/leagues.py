@@ -110,10 +110,10 @@ def league(
     from vaebench.league import Regrading, hold
 
     how = Regrading(data, trust_plugins, progress) if regrade else None
-    made = hold(bundles, out, regrading=how, skip_broken=skip_broken)
-    for error in made.refused:
+    league_page = hold(bundles, out, regrading=how, skip_broken=skip_broken)
+    for error in league_page.refused:
         say(f"refused: {error}")
-    num = made.num_submissions
-    print_line(f"{num} submission{'' if num == 1 else 's'} in {made.page}")
-    if made.refused:
+    num = league_page.num_submissions
+    print_line(f"{num} submission{'' if num == 1 else 's'} in {league_page.page}")
+    if league_page.refused:
         sys.exit(1)

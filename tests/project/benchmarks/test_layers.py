@@ -1,5 +1,8 @@
 """The table and the pictures of the study of layers, from records made by hand, and its cost."""
 
+import csv
+from pathlib import Path
+
 import pytest
 
 from benchmarks.layers.__main__ import curves, names_of, rates, table
@@ -56,3 +59,31 @@ def test_the_pictures_have_a_bar_and_a_curve_for_each_layer():
 @pytest.mark.parametrize("size", SIZES)
 def test_all_models_of_the_cost_have_codes_of_one_width(size):
     assert {config_of(model, size, 0).model.latent_dim for model in MODELS} == {24}
+
+
+FIGURES = ("nll", "elbo", "rate_layer_1", "rate_layer_2", "rate_layer_3")
+
+
+def test_the_page_has_the_figures_of_the_committed_table():
+    rows = csv.DictReader(Path("results/reference/layers/table.csv").read_text().splitlines())
+    expected = [
+        [row["dataset"], row["layers"], row["objective"]]
+        + [f"{float(row[name]):.2f}" if row[name] else "" for name in FIGURES]
+        for row in rows
+    ]
+    lines = Path("docs/layers.md").read_text().splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    shown = [c for c in cells if c[0] in ("digits", "mnist")]
+    assert [
+        [data, _dims(words), _name(objective), *rest] for data, words, objective, *rest in shown
+    ] == expected
+
+
+def _dims(words):
+    """16, 8 bottom-up -> 16-8."""
+    return "-".join(part.split()[0] for part in words.split(", "))
+
+
+def _name(objective):
+    """The name between backticks."""
+    return objective.split("`")[1]

@@ -50,18 +50,18 @@ def again(module):
     names = dict(NAMES)
     for text in source.classes.values():
         exec(text, names)
-    made = eval(expression, names)
-    made.load_state_dict(source.tensors)
-    return made, source
+    remade = eval(expression, names)
+    remade.load_state_dict(source.tensors)
+    return remade, source
 
 
 def test_a_module_of_ones_own_is_written_as_its_operations():
     module = nn.Sequential(Residual(), nn.Sequential(nn.Tanh(), Residual()))
-    made, source = again(module)
+    remade, source = again(module)
     x = torch.randn(5, 4)
-    torch.testing.assert_close(made(x), module(x))
+    torch.testing.assert_close(remade(x), module(x))
     assert list(source.classes) == ["Residual"]
-    trained = {name for name, _ in made.named_parameters()}
+    trained = {name for name, _ in remade.named_parameters()}
     assert len(trained) == len(list(module.parameters()))
     assert "= None" not in source.classes["Residual"]
 
@@ -69,9 +69,9 @@ def test_a_module_of_ones_own_is_written_as_its_operations():
 def test_classes_of_one_name_and_other_operations_are_told_apart():
     wide = type("Residual", (nn.Module,), {"forward": lambda self, x: 2.0 * x})
     module = nn.Sequential(Residual(), wide())
-    made, source = again(module)
+    remade, source = again(module)
     x = torch.randn(5, 4)
-    torch.testing.assert_close(made(x), module(x))
+    torch.testing.assert_close(remade(x), module(x))
     assert list(source.classes) == ["Residual", "Residual1"]
 
 

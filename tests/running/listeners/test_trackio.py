@@ -33,7 +33,7 @@ class Run:
 @pytest.fixture
 def runs(monkeypatch):
     """The runs that the stub was asked for."""
-    made = []
+    asked_for = []
 
     def init(
         project,
@@ -46,11 +46,11 @@ def runs(monkeypatch):
         auto_log_cpu=None,
     ):
         run = Run(project, name=name, group=group, config=config, resume=resume)
-        made.append(run)
+        asked_for.append(run)
         return run
 
     monkeypatch.setitem(sys.modules, "trackio", types.SimpleNamespace(init=init))
-    return made
+    return asked_for
 
 
 def test_a_run_is_logged_to_its_project_and_finished(runs):

@@ -86,7 +86,7 @@ def written(trained: TrainedModel, described: str) -> tuple[str, dict[str, Tenso
         "decoder": one_run(model.decoder),
         "mean": _mean(model),
     }
-    made = {name: source.expression(part, f"{name}.") for name, part in networks.items()}
+    expressions = {name: source.expression(part, f"{name}.") for name, part in networks.items()}
     prior, tensors = prior_body(model)
     registered = [held(name, tensor) for name, tensor in tensors.items()]
     page = PAGE.format(
@@ -99,7 +99,7 @@ def written(trained: TrainedModel, described: str) -> tuple[str, dict[str, Tenso
         numbers=model.family.posterior.num_inputs(model.latent),
         width=model.family.posterior.code_width(model.latent),
         outputs=trained.dataset.num_pixels * model.likelihood.outputs_per_pixel,
-        **{name: indented(expression).lstrip() for name, expression in made.items()},
+        **{name: indented(expression).lstrip() for name, expression in expressions.items()},
         posterior=indented(posterior_body(model)),
         tensors=indented(indented("".join(registered))),
         prior=indented(indented(prior)),
