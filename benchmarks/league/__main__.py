@@ -34,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "study"
         train(folder)
-        bundles = made(folder, Path(name) / "bundles", spread=0.0 if regrade else SPREAD)
+        bundles = bundles_of(folder, Path(name) / "bundles", spread=0.0 if regrade else SPREAD)
         command = [sys.executable, "-m", "vaebench", "league", *map(str, bundles)]
         start = time.perf_counter()
         subprocess.run([*command, "--out", f"{name}/site", *regrade], check=True)
@@ -63,7 +63,7 @@ def train(folder: Path) -> None:
     run_all(resolve(configs), folder, "league", executor="inline")
 
 
-def made(folder: Path, out: Path, spread: float) -> list[Path]:
+def bundles_of(folder: Path, out: Path, spread: float) -> list[Path]:
     """Bundles of one study, whose runs have a little more or less NLL in each."""
     generator = np.random.default_rng(0)
     out.mkdir()
