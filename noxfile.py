@@ -355,3 +355,5 @@ def examples(session: nox.Session) -> None:
     models = {*Path("examples").glob("*.py")} - {*Path("examples").glob("listen_*.py")}
     for path in sorted(models):
         session.run("vaebench", "evaluate", str(path), "--out", str(RESULTS / "examples"))
+    with Path("results/reference/examples/pythae_miwae.csv").open("w") as table:
+        session.run("python", "examples/pythae_miwae.py", stdout=table)

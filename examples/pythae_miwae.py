@@ -2,8 +2,8 @@
 
 pythae normalises the importance weights over the M estimates where it should over the K samples of
 each: its MIWAE(M, K) is MIWAE(K, M), which M = K alone does not show. `Mended` takes its loss from
-the suite and leaves the rest; `python examples/pythae_miwae.py` prints both beside what MIWAE is at
-its ends.
+the suite and leaves the rest; `python examples/pythae_miwae.py` prints both, as CSV, beside what
+MIWAE is at its ends.
 """
 
 from collections.abc import Iterable
@@ -76,7 +76,7 @@ class Mended(MIWAE):
         return loss, -log_px_z.mean(1), rate
 
 
-def made(kind: type[MIWAE], estimates: int, samples: int) -> MIWAE:
+def build(kind: type[MIWAE], estimates: int, samples: int) -> MIWAE:
     """A model of so many estimates M of so many samples K."""
     settings = MIWAEConfig(
         input_dim=(num_pixels,),
@@ -104,7 +104,7 @@ def compared(model: MIWAE, x: Tensor, estimates: int, samples: int) -> dict[str,
     that MIWAE is at its ends."""
     losses = {}
     for title, kind in (("pythae", MIWAE), ("mended", Mended)):
-        other = made(kind, estimates, samples)
+        other = build(kind, estimates, samples)
         other.load_state_dict(model.state_dict())
         torch.manual_seed(1)
         losses[title] = float(other({"data": x}).loss)
@@ -119,14 +119,15 @@ def compared(model: MIWAE, x: Tensor, estimates: int, samples: int) -> dict[str,
 
 
 torch.manual_seed(0)
-model = made(Mended, ESTIMATES, SAMPLES)
+model = build(Mended, ESTIMATES, SAMPLES)
 fit(model, (x_train[torch.randint(len(x_train), (BATCH,))] for _ in range(NUM_STEPS)))
 model.eval()
 
 if __name__ == "__main__":
+    print("estimates,samples,pythae,mended,iwae,elbo_mc")
     for sizes in ((1, 50), (50, 1)):
         losses = compared(model, x_train[:200], *sizes)
-        print(f"M, K = {sizes}:", ", ".join(f"{k} {v:.3f}" for k, v in losses.items()))
+        print(*sizes, *(f"{loss:.3f}" for loss in losses.values()), sep=",")
 
 # ------------------------------------------------------------------ for vaebench
 

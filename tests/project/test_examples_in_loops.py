@@ -126,7 +126,7 @@ def test_pyro_trains_as_the_native_run(monkeypatch):
 
 def pythae_model(native, module, kind):
     """A model of pythae trained on the run's minibatches and noise, and its networks."""
-    model = module.made(kind, module.ESTIMATES, module.SAMPLES)
+    model = module.build(kind, module.ESTIMATES, module.SAMPLES)
     native.starts(model.encoder.layers, model.decoder.layers)
     left = iter(native.noise)
 

@@ -18,7 +18,7 @@ from vaebench.running.sweeps.pruners import PRUNERS
 from vaebench.running.sweeps.rounds import Rounds, Tuned
 from vaebench.running.sweeps.samplers import SAMPLERS
 from vaebench.running.sweeps.search import Search
-from vaebench.running.sweeps.setting import Setting, made
+from vaebench.running.sweeps.setting import Setting, construct
 from vaebench.running.sweeps.space import search_space
 from vaebench.running.sweeps.steppings import Steppings
 from vaebench.running.sweeps.storage import open_study
@@ -110,8 +110,8 @@ def searches(storage, variants, *, seed=0, trials=12, **section):
             NUM_STEPS,
             trials,
         )
-        sampling = made(SAMPLERS, sweep.sampler, setting)
-        pruning = made(PRUNERS, sweep.pruner, setting)
+        sampling = construct(SAMPLERS, sweep.sampler, setting)
+        pruning = construct(PRUNERS, sweep.pruner, setting)
         stored = open_study(storage, variant.name, goals.directions, ["valid_nll"])
         search = Search(stored, variant.space.distributions, sampling, pruning, sweep.batch)
         tuned.append(Tuned(variant, search, Clock(stored, False), Steppings(stored, "never", 1)))

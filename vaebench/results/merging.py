@@ -19,7 +19,7 @@ from vaebench.results.reading import without_curves
 from vaebench.results.record import Record, Status
 
 UNNAMED = "an earlier one, which is not named"
-Made = Mapping[str, Mapping[str, str]]
+Ways = Mapping[str, Mapping[str, str]]
 """For each thing that must be alike, the ways in which it was made, each with a run made so."""
 
 
@@ -47,7 +47,7 @@ def merge(
     """
     _check_named(sources, out)
     every = [*sources, *([out] if (out / "runs").is_dir() else [])]
-    _check_alike([(source, _made(source, protocol_of)) for source in every])
+    _check_alike([(source, _ways_of_folder(source, protocol_of)) for source in every])
     chosen, num_twice = _chosen(every)
     folder.prepare(out)
     with alone(out):
@@ -72,13 +72,13 @@ def _check_named(sources: Sequence[Path], out: Path) -> None:
         raise InputError("folders to merge, and --out, must be different folders; two are one")
 
 
-def _made(source: Path, protocol_of: Callable[[Record], int]) -> Made:
+def _ways_of_folder(source: Path, protocol_of: Callable[[Record], int]) -> Ways:
     """What the records of a folder say of their data, protocol and gradings."""
-    made: dict[str, dict[str, str]] = defaultdict(dict)
+    ways: dict[str, dict[str, str]] = defaultdict(dict)
     for record in folder.records(source, curves=False):
         for thing, way in _ways(record, protocol_of):
-            made[thing].setdefault(way, record.run)
-    return made
+            ways[thing].setdefault(way, record.run)
+    return ways
 
 
 def _ways(record: Record, protocol_of: Callable[[Record], int]) -> Iterator[tuple[str, str]]:
@@ -92,16 +92,16 @@ def _ways(record: Record, protocol_of: Callable[[Record], int]) -> Iterator[tupl
             yield f"{metric.metric} in {record.labels.observation_space}", metric.fingerprint
 
 
-def _check_alike(folders: Sequence[tuple[Path, Made]]) -> None:
+def _check_alike(folders: Sequence[tuple[Path, Ways]]) -> None:
     """Raises InputError for a thing that two folders have made in different ways."""
-    for i, (source, made) in enumerate(folders):
+    for i, (source, ways) in enumerate(folders):
         for other, others in folders[:i]:
-            for thing in sorted(made.keys() & others.keys()):
-                if made[thing].keys() <= others[thing].keys():
+            for thing in sorted(ways.keys() & others.keys()):
+                if ways[thing].keys() <= others[thing].keys():
                     continue
-                if made[thing].keys() >= others[thing].keys():
+                if ways[thing].keys() >= others[thing].keys():
                     continue
-                of_one, of_other = _differing(others[thing], made[thing])
+                of_one, of_other = _differing(others[thing], ways[thing])
                 raise InputError(
                     f"folders to merge must be made alike; {thing} is {of_one[0]} in "
                     f"{other}/runs/{of_one[1]}.json, and {of_other[0]} in "

@@ -95,7 +95,7 @@ def _performed(job: Job) -> Iterator[OfJob]:
     ops.note(WHY, job.stepping.why)
     ops.note(LIKE, job.configs[0].stack_key)
     start = [Checkpoint.from_bytes(content) for content in job.start]
-    way = _made(WAYS[job.stepping.way])
+    way = _make_blocks(WAYS[job.stepping.way])
     steps = training(configs, dataset, device, way, start=start, until=job.until)
     while True:
         try:
@@ -116,7 +116,7 @@ def _performed(job: Job) -> Iterator[OfJob]:
 
 
 @functools.cache
-def _made(way: Callable[[], MakeBlocks]) -> MakeBlocks:
+def _make_blocks(way: Callable[[], MakeBlocks]) -> MakeBlocks:
     """The blocks of a way; kept for the later jobs of a worker, which need not compile again.
 
     Kept by the way itself, as another one may be registered under its name.

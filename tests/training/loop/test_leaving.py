@@ -180,7 +180,7 @@ def test_a_compiled_stack_shrinks_too(in_float32):
         assert compiled.curves[run] == alone.curves[0]
         for name in CURVES:
             assert compiled.curves[run][name] == pytest.approx(plain.curves[run][name], rel=1e-4)
-    assert len(graphs.made) == 1
+    assert len(graphs.graphs_or_faults) == 1
 
 
 def _steps(result):

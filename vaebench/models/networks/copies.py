@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vaebench.core.errors import InputError, first_line
 from vaebench.models.networks.draws import Drawing
-from vaebench.models.networks.one_run import NUM_ROWS, made, sides
+from vaebench.models.networks.one_run import NUM_ROWS, build_networks, sides
 from vaebench.models.networks.side_by_side import LEAST_AT_ONCE, Side, StackedNetwork, places
 from vaebench.models.networks.sizes import Networks, Sizes
 from vaebench.ops import note
@@ -32,7 +32,7 @@ def stacked(
     Raises InputError where they are not what a model is.
     """
     what = f"model {name!r}"
-    runs = [made(what, networks, sizes, hyper, key) for key in keys]
+    runs = [build_networks(what, networks, sizes, hyper, key) for key in keys]
     joined: dict[int, tuple[Tensor, Tensor]] = {}
     pairs = zip(sides(sizes), zip(*runs, strict=True), strict=True)
     encoder, decoder = (_side_by_side(what, side, copies, joined) for side, copies in pairs)

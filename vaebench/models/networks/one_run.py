@@ -58,7 +58,7 @@ def _colours_last(sizes: Sizes) -> bool:
     return len(sizes.image_shape) == 3 and planes(sizes.image_shape) is not None
 
 
-def made(
+def build_networks(
     what: str, networks: Callable[..., Networks], sizes: Sizes, hyper: Mapping[str, Any], key: int
 ) -> Networks:
     """The networks of one run, every parameter with its initial value.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Made:
+class Settings:
     """What an observation space's runs were made of."""
 
     title: str
@@ -34,12 +34,14 @@ class Member:
     reason: str
 
 
-def made(configs: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> list[Made]:
+def settings(configs: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> list[Settings]:
     """The identity of the data and the budget of each observation space, by a run's configuration.
 
     A configuration that lacks a part, as that of a model from elsewhere may, says nothing of it.
     """
-    return [Made(titles[space], _facts(space, config)) for space, config in sorted(configs.items())]
+    return [
+        Settings(titles[space], _facts(space, config)) for space, config in sorted(configs.items())
+    ]
 
 
 def _facts(space: str, config: Mapping[str, Any]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from vaebench.report.page.companions import companions, refusals
 from vaebench.report.page.html import environment, policy, template
 from vaebench.report.page.pictures import AT_ONCE, album
 from vaebench.report.page.points import OTHERS, PLACE, Points, points, variants
-from vaebench.report.page.provenance import environments, lost, made, members
+from vaebench.report.page.provenance import environments, lost, members, settings
 from vaebench.report.page.rankings import rankings
 from vaebench.report.standings import KEYS
 
@@ -67,7 +67,7 @@ def render(evidence: Evidence) -> str:
             at_once=AT_ONCE,
             most_refused=MOST_REFUSED,
             complaints=evidence.complaints,
-            made=made(
+            settings=settings(
                 {space: run.config for space, run in evidence.firsts.items()}, evidence.titles
             ),
             members=of_variant,

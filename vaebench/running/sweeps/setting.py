@@ -35,10 +35,12 @@ class Setting:
         return key("sweep", self.seed, slot) % 2**32
 
 
-Made = TypeVar("Made")
+Constructed = TypeVar("Constructed")
 
 
-def made(registry: Registry[Callable[..., Made]], choice: Choice, setting: Setting) -> Made:
+def construct(
+    registry: Registry[Callable[..., Constructed]], choice: Choice, setting: Setting
+) -> Constructed:
     """What an entry makes for a search. Raises InputError for an unknown name or option, a value
     out of range, and a search that the entry does not fit."""
     make, what = registry[choice.name], f"{registry.kind} {choice.name!r}"

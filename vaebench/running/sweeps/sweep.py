@@ -32,7 +32,7 @@ from vaebench.running.sweeps.pruners import PRUNERS, Pruning
 from vaebench.running.sweeps.rounds import Batch, Rounds, Tuned
 from vaebench.running.sweeps.samplers import SAMPLERS, Sampling
 from vaebench.running.sweeps.search import Search
-from vaebench.running.sweeps.setting import Setting, made
+from vaebench.running.sweeps.setting import Setting, construct
 from vaebench.running.sweeps.standing import of_round, standing
 from vaebench.running.sweeps.steppings import Steppings
 from vaebench.running.sweeps.storage import (
@@ -144,7 +144,7 @@ def plan(study: Study, budget: Budget | None = None) -> Plan:
     most = amount(study.sweep.budget if budget is None else budget)
     settings = [_setting(study, variant, most) for variant in variants]
     ways = [
-        (made(SAMPLERS, study.sweep.sampler, one), made(PRUNERS, study.sweep.pruner, one))
+        (construct(SAMPLERS, study.sweep.sampler, one), construct(PRUNERS, study.sweep.pruner, one))
         for one in settings
     ]
     return Plan(study, variants, goals, most, ways)

@@ -83,7 +83,7 @@ def write(path: Path, entry: Entry) -> None:
     """Keep an entry. Raises OSError where it cannot be written."""
     text = msgspec.json.encode(entry)
 
-    def put(made: Path) -> None:
-        made.write_bytes(text)
+    def put(library: Path) -> None:
+        library.write_bytes(text)
 
     cache.fetch(path, put)

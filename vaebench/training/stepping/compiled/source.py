@@ -97,9 +97,9 @@ def _build(lowered: Lowered, trace: Trace, path: Path) -> None:
 def _lowered(trace: Trace) -> Lowered:
     with collector.paused(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's own code is deprecated in places
-        with _inductor_gives_text() as made:
+        with _inductor_gives_text() as steps:
             torch._inductor.aot_compile(trace.graph, tuple(trace.example), options=options())
-    return made[0]
+    return steps[0]
 
 
 def options() -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _inductor_gives_text() -> Iterator[list[Lowered]]:
     """
     from torch._inductor import codecache, cpu_vec_isa  # 1 s, and few runs compile
 
-    made: list[Lowered] = []
+    steps: list[Lowered] = []
 
     def keep(graph: Any, wrapper: str, loops: str, *_: object, **__: object) -> str:
         constants = tuple(map(graph.get_original_value_of_constant, graph.constants))
@@ -136,7 +136,7 @@ def _inductor_gives_text() -> Iterator[list[Lowered]]:
                 "PyTorch's compiler knows an operation of this step from Python alone"
             )
         declared = "\n".join(DECLARED.findall(wrapper))
-        made.append(Lowered(loops, declared, step[0], macros, constants))
+        steps.append(Lowered(loops, declared, step[0], macros, constants))
         return ""
 
     known = {"AVX512": cpu_vec_isa.VecAVX512, "AVX2": cpu_vec_isa.VecAVX2}
@@ -147,7 +147,7 @@ def _inductor_gives_text() -> Iterator[list[Lowered]]:
             one = [vectors()]
             stack.enter_context(mock.patch.object(cpu_vec_isa, "valid_vec_isa_list", lambda: one))
             stack.enter_context(mock.patch.object(vectors, "check_build", lambda *_: True))
-        yield made
+        yield steps
 
 
 # ------------------------------------------------------------------ C++ around the loops

@@ -26,7 +26,7 @@ class Graphs:
     a worker as long as the process.
     """
 
-    made: dict[str, Graph | str] = field(default_factory=dict)
+    graphs_or_faults: dict[str, Graph | str] = field(default_factory=dict)
     native_products: bool = True
     """Whether matrix products are those of ops/c/product.c, or PyTorch's."""
 
@@ -43,18 +43,18 @@ class Graphs:
 
         Raises RuntimeError with what stopped the compiler, which is not asked again.
         """
-        if loss.kind not in self.made:
+        if loss.kind not in self.graphs_or_faults:
             first = scalars[0].with_state(state)
             x = next(batches.microbatches(0, loss.num_microbatches))
             arguments = model, loss, x, noise, first, self.native_products
             try:
-                self.made[loss.kind] = compile_step(*arguments)
+                self.graphs_or_faults[loss.kind] = compile_step(*arguments)
             except Exception as error:  # whatever an operation or a compiler raises
-                self.made[loss.kind] = f"{type(error).__name__}: {first_line(error)}"
-        made = self.made[loss.kind]
-        if isinstance(made, str):
-            raise RuntimeError(f"the step cannot be compiled: {made}")
-        return made
+                self.graphs_or_faults[loss.kind] = f"{type(error).__name__}: {first_line(error)}"
+        outcome = self.graphs_or_faults[loss.kind]
+        if isinstance(outcome, str):
+            raise RuntimeError(f"the step cannot be compiled: {outcome}")
+        return outcome
 
 
 class CompiledSteps:
@@ -71,10 +71,10 @@ class CompiledSteps:
         self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
     ) -> Block:
         if self.take is None:
-            self.take = self._made(batches, noise, scalars, state)
+            self.take = self._take_block(batches, noise, scalars, state)
         return self.take(batches, noise, scalars, state)
 
-    def _made(
+    def _take_block(
         self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
     ) -> TakeBlock:
         graph = self.graphs.graph(self.model, self.loss, batches, noise, scalars, state)
@@ -85,11 +85,11 @@ class CompiledSteps:
 class CompiledOrEager(CompiledSteps):
     """Compiled steps, or eager ones where these cannot be compiled: then the record says why."""
 
-    def _made(
+    def _take_block(
         self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
     ) -> TakeBlock:
         try:
-            return super()._made(batches, noise, scalars, state)
+            return super()._take_block(batches, noise, scalars, state)
         except RuntimeError as error:
             note("training step", "eager")
             note("compiling", str(error))
