@@ -10,6 +10,7 @@ from tests.support.runs import tiny
 from tests.test_cli import STUDY, call
 from vaebench.cli import main
 from vaebench.config.resolve import resolve
+from vaebench.league import submit
 from vaebench.running.harness import run_all
 
 KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
@@ -34,9 +35,10 @@ EXAMPLES = {
     ],
     "reproduce": [["--list"]],
     "doctor": [[]],
+    "league": [["BUNDLE", "--out", "NEW"]],
 }
 """Arguments of each command that prints a table."""
-WITHOUT_TABLE = {"completion", "export", "export-model", "league", "merge", "new", "submit"}
+WITHOUT_TABLE = {"completion", "export", "export-model", "merge", "new", "submit"}
 PAGE = (ROOT / "docs" / "command-line.md").read_text()
 CALLS = [(name, arguments) for name, all_of in EXAMPLES.items() for arguments in all_of]
 
@@ -50,6 +52,14 @@ def folder(tmp_path_factory, tiny_data):
     return out
 
 
+@pytest.fixture(scope="module")
+def bundle(folder):
+    """Its bundle for a league."""
+    path = folder.with_name("mine.zip")
+    submit(folder, path)
+    return path
+
+
 def test_every_command_is_tried_or_prints_no_table():
     assert EXAMPLES.keys() | WITHOUT_TABLE == main.commands.keys()
     options = {name: command.params for name, command in main.commands.items()}
@@ -61,7 +71,7 @@ def test_every_command_is_tried_or_prints_no_table():
 
 @pytest.mark.parametrize(("command", "arguments"), CALLS, ids=str)
 def test_one_object_in_one_style_and_nothing_else(
-    command, arguments, folder, tmp_path, monkeypatch
+    command, arguments, folder, bundle, tmp_path, monkeypatch
 ):
     from vaebench.ops.check import speed
 
@@ -71,6 +81,7 @@ def test_one_object_in_one_style_and_nothing_else(
     (tmp_path / "study.toml").write_text(STUDY)
     run = next((folder / "runs").glob("*.json")).stem
     places = {"FOLDER": folder, "RUN": run, "NEW": tmp_path / "new", "STUDY": "study.toml"}
+    places["BUNDLE"] = bundle
     done = call(command, *(places.get(word, word) for word in arguments), "--json")
     assert done.exit_code == 0, done.output
     stated = json.loads(done.stdout)

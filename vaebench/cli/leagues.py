@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vaebench.cli.as_json import print_json
 from vaebench.cli.group import main, say
-from vaebench.cli.options import PATH, plugin_option, quiet_option
+from vaebench.cli.options import PATH, json_option, plugin_option, quiet_option
 from vaebench.cli.show import print_line
 from vaebench.core.errors import InputError
 
 if TYPE_CHECKING:
+    from vaebench.league import Submission
     from vaebench.running.meter import Progress
 
 
@@ -90,6 +92,7 @@ def files_by_label(
     help="Leave out bundles that must be refused, and say which; else one of them ends it.",
 )
 @quiet_option
+@json_option
 def league(
     bundles: tuple[Path, ...],
     out: Path,
@@ -98,6 +101,7 @@ def league(
     trust_plugins: bool,
     skip_broken: bool,
     progress: Progress,
+    as_json: bool,
 ) -> None:
     """Rank many bundles on one page.
 
@@ -113,7 +117,28 @@ def league(
     league_page = hold(bundles, out, regrading=how, skip_broken=skip_broken)
     for error in league_page.refused:
         say(f"refused: {error}")
-    num = league_page.num_submissions
-    print_line(f"{num} submission{'' if num == 1 else 's'} in {league_page.page}")
+    submissions = league_page.standings.submissions
+    if as_json:
+        print_json(
+            rankings=league_page.standings.table,
+            submissions=list(map(_in_brief, submissions)),
+            refused=list(map(str, league_page.refused)),
+            files=[league_page.page],
+        )
+    else:
+        num = len(submissions)
+        print_line(f"{num} submission{'' if num == 1 else 's'} in {league_page.page}")
     if league_page.refused:
         sys.exit(1)
+
+
+def _in_brief(submission: Submission) -> dict[str, Any]:
+    """A submission as a line of a table."""
+    return {
+        "name": submission.name,
+        "file": submission.path,
+        "figures": submission.graded,
+        "reason": submission.reason,
+        "runs": len(submission.records),
+        "lost": submission.num_lost,
+    }

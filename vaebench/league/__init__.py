@@ -6,6 +6,7 @@ opening.py     a bundle of a stranger as a results folder, once all of it has be
 submission.py  what was opened, and whether its records follow from their configurations
 again.py       grading it again here, from its weights
 entered.py     the records of all submissions, in divisions within which they can be compared
+standings.py   a line for each variant of each submission, ranked
 page/          the page
 hold.py        all of this, from bundles to the page
 

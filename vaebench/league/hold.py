@@ -6,12 +6,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vaebench.core.errors import InputError
 from vaebench.league.again import graded_again
 from vaebench.league.opening import opened
 from vaebench.league.submission import RefusedError, Submission
 from vaebench.running.meter import Progress, silent
+
+if TYPE_CHECKING:
+    from vaebench.league.standings import Standings
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,10 @@ class Regrading:
 
 @dataclass(frozen=True)
 class League:
-    """A page, how many submissions are on it, and which bundles were refused."""
+    """A page, what is on it, and which bundles were refused."""
 
     page: Path
-    num_submissions: int
+    standings: Standings
     refused: Sequence[RefusedError]
 
 
@@ -48,6 +52,7 @@ def hold(
     """
     try:
         from vaebench.league.page import write_page
+        from vaebench.league.standings import standings
     except ImportError as error:
         raise InputError(f"a league needs {error.name}: install the extra, .[report]") from error
     with tempfile.TemporaryDirectory(prefix="vaebench-league-") as name:
@@ -64,8 +69,9 @@ def hold(
                 refused.append(error)
         if not submissions:
             raise InputError(f"a league must have a submission; all were refused: {refused[0]}")
-        page = write_page(submissions, out, refused)
-    return League(page, len(submissions), refused)
+        ranked = standings(submissions)
+        page = write_page(ranked, out, refused)
+    return League(page, ranked, refused)
 
 
 def _submission(path: Path, folder: Path, regrading: Regrading | None) -> Submission:

@@ -51,6 +51,11 @@ class Submission:
         """What the league calls it."""
         return self.manifest.name
 
+    @property
+    def num_lost(self) -> int:
+        """How many of its runs diverged or failed."""
+        return sum(record.status != "done" for record in self.records)
+
     def weights_of(self) -> frozenset[str]:
         """The runs of which it has weights, by their ids."""
         return frozenset(runs_in(self.manifest.members, "weights"))

@@ -10,7 +10,9 @@ import pytest
 from tests.report.page.test_render import Page
 from vaebench import results
 from vaebench.league.manifest import manifest_of
-from vaebench.league.page.render import render, tables
+from vaebench.league.page.render import render
+from vaebench.league.page.render import tables as shown
+from vaebench.league.standings import standings
 from vaebench.league.submission import Submission
 from vaebench.report.tables import summarise
 
@@ -34,6 +36,10 @@ def worse(record, by):
         for m in record.metrics
     ]
     return msgspec.structs.replace(record, run=record.run[::-1], metrics=metrics)
+
+
+def tables(submissions):
+    return shown(standings(submissions))
 
 
 def cells(ranking, heading):
@@ -64,11 +70,11 @@ def test_equal_submissions_share_a_rank_and_a_far_worse_one_does_not(trained, re
 
 def test_another_division_has_a_table_of_its_own(trained, records):
     others = [msgspec.structs.replace(record, protocol=1) for record in records]
-    shown = tables([submission(trained, "a", records), submission(trained, "b", others)])
-    names = [{row.name.partition(":")[0] for row in ranking.rows} for ranking in shown]
+    both = tables([submission(trained, "a", records), submission(trained, "b", others)])
+    names = [{row.name.partition(":")[0] for row in ranking.rows} for ranking in both]
     assert sorted(names, key=min) == [{"a"}, {"b"}]
-    assert len({ranking.title for ranking in shown}) == 2
-    assert all(cells(ranking, "rank").values() for ranking in shown)
+    assert len({ranking.title for ranking in both}) == 2
+    assert all(cells(ranking, "rank").values() for ranking in both)
 
 
 def test_lost_runs_have_no_rank(trained, records):
@@ -87,7 +93,7 @@ def test_cost_and_grading_stand_beside_quality(trained, records):
     graded = cells(ranking, "figures")
     assert graded["a: elbo"] == "graded again here"
     assert graded["b: elbo"] == "as submitted"
-    page = Page(render(both))
+    page = Page(render(standings(both)))
     assert "as submitted: no data" in page.texts("dd")
     assert "no data" in {cell.get("title") for cell in page.attributes("td")}
 
@@ -95,7 +101,7 @@ def test_cost_and_grading_stand_beside_quality(trained, records):
 @pytest.fixture(scope="module")
 def page(trained, records):
     hostile = [msgspec.structs.replace(record, study=ATTACK) for record in records]
-    return render([submission(trained, ATTACK[:60], hostile)], [ATTACK])
+    return render(standings([submission(trained, ATTACK[:60], hostile)]), [ATTACK])
 
 
 def test_words_of_strangers_are_text(page):

@@ -1,6 +1,6 @@
 """The page of a league: the rankings of the report, over submissions.
 
-render.py    what the page says, from submissions
+render.py    what the page says, from standings
 templates/   what it looks like, beside the report's own
 """
 

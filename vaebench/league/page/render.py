@@ -1,9 +1,9 @@
-"""Submissions -> one HTML page that loads nothing, by the report's own statistics and tables."""
+"""Standings -> one HTML page that loads nothing, by the report's own statistics and tables."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,23 +12,20 @@ from markupsafe import Markup
 
 from vaebench import results
 from vaebench.core.errors import InputError
-from vaebench.league.entered import Entered, enter
+from vaebench.league.standings import Standings
 from vaebench.league.submission import Submission
 from vaebench.report.comparison import comparisons
 from vaebench.report.labels import display_names
 from vaebench.report.page.html import environment, policy, template
 from vaebench.report.page.rankings import Cell, Column, Ranking, rankings
-from vaebench.report.spaces import SPACE, TITLE, titles
-from vaebench.report.standings import KEYS, RANKED_BY
-from vaebench.report.tables import COLUMNS, summarise
+from vaebench.report.spaces import SPACE
+from vaebench.report.standings import RANKED_BY, Examples
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAGE = "index.html"
 MILLION = 1e6
-LEFT_OUT = ("step_time_ratio",)
-"""Columns of a report that are of one timing pass: submissions have passes of their own."""
 COST = Column("decoder evaluations (millions)", words="lower is cheaper")
 GRADED = Column("figures")
 
@@ -44,20 +41,18 @@ class Entry:
     facts: Mapping[str, str]
 
 
-def write_page(
-    submissions: Sequence[Submission], out: Path, refused: Sequence[InputError] = ()
-) -> Path:
+def write_page(standings: Standings, out: Path, refused: Sequence[InputError] = ()) -> Path:
     """Write the page of a league to a folder, and give its path.
 
     Raises InputError where there is no place to write, or a part of the suite is missing.
     """
     results.writable(out)
-    page = render(submissions, [str(error) for error in refused])
+    page = render(standings, [str(error) for error in refused])
     results.write_atomically(out / PAGE, page.encode())
     return out / PAGE
 
 
-def render(submissions: Sequence[Submission], refused: Sequence[str] = ()) -> str:
+def render(standings: Standings, refused: Sequence[str] = ()) -> str:
     """The page as HTML. `refused`: what was left out, with the reason."""
     script = template("tables.js")
     return (
@@ -67,57 +62,40 @@ def render(submissions: Sequence[Submission], refused: Sequence[str] = ()) -> st
             policy=policy([script]),
             style=Markup(template("page.css")),
             script=Markup(script),
-            rankings=tables(submissions),
-            entries=[_entry(submission) for submission in submissions],
+            rankings=tables(standings),
+            entries=[_entry(submission) for submission in standings.submissions],
             refused=refused,
         )
     )
 
 
-def tables(submissions: Sequence[Submission]) -> list[Ranking]:
-    """The rankings of all divisions: ranks with ties, figures, and the cost of each line."""
-    entered = enter(submissions)
-    rows = results.frame(entered.records, set(COLUMNS) - {*LEFT_OUT})
-    table = summarise(rows, entered.examples)
-    firsts = {
-        record.labels.observation_space: record
-        for record in sorted(entered.records, key=lambda record: record.status == "done")
-        if record.labels.seed is not None
-    }
-    table.insert(1, TITLE, table[SPACE].map(titles(firsts)))
-    shown = []
-    for space, part in table.groupby(SPACE, sort=True):
+def tables(standings: Standings) -> list[Ranking]:
+    """The rankings of all divisions as the page shows them."""
+    rows, shown = standings.rows, []
+    for space, part in standings.table.groupby(SPACE, sort=True):
         names = display_names(part)
-        lines = [tuple(line) for line in part[KEYS].itertuples(index=False, name=None)]
-        places = {
-            (space, name): entered.submission_of[line]
-            for name, line in zip(names, lines, strict=True)
-        }
-        above = _above_first(rows[rows[SPACE] == space], names[0], entered)
+        places = {(space, name): place for name, place in zip(names, part["place"], strict=True)}
+        above = _above_first(rows[rows[SPACE] == space], names[0], standings.examples)
         (ranking,) = rankings(part, above, None, places)
-        shown.append(_with_cost(ranking, lines, entered, submissions))
+        shown.append(_with_cost(ranking, part["decoder_evaluations"], standings.submissions))
     return shown
 
 
-def _above_first(rows: pd.DataFrame, first: str, entered: Entered) -> pd.DataFrame:
+def _above_first(rows: pd.DataFrame, first: str, examples: Examples) -> pd.DataFrame:
     """`comparisons` of a division with its first line; empty without a figure that ranks."""
     if not (rows["metric"] == RANKED_BY).any():
         return rows.iloc[:0]
-    return comparisons(rows, entered.examples, against=first)
+    return comparisons(rows, examples, against=first)
 
 
 def _with_cost(
-    ranking: Ranking,
-    lines: Sequence[tuple[str, ...]],
-    entered: Entered,
-    submissions: Sequence[Submission],
+    ranking: Ranking, evaluations: Iterable[float], submissions: Sequence[Submission]
 ) -> Ranking:
     """A ranking with two more columns, after that of the difference to the best: what training
     took, and whether the figures were made again here."""
     at = 2 + next(i for i, one in enumerate(ranking.columns) if one.heading.startswith("NLL"))
     rows = []
-    for row, line in zip(ranking.rows, lines, strict=True):
-        num = entered.evaluations.get(line, float("nan"))
+    for row, num in zip(ranking.rows, evaluations, strict=True):
         cost = Cell("" if num != num else f"{num / MILLION:,.3g}", num)
         submission = submissions[row.variant]
         graded = Cell(submission.graded, submission.graded, submission.reason)
@@ -127,10 +105,9 @@ def _with_cost(
 
 
 def _entry(submission: Submission) -> Entry:
-    manifest, records = submission.manifest, submission.records
-    lost = sum(record.status != "done" for record in records)
+    manifest, lost = submission.manifest, submission.num_lost
     facts = {
-        "runs": f"{len(records)}{f', {lost} of them lost' if lost else ''}",
+        "runs": f"{len(submission.records)}{f', {lost} of them lost' if lost else ''}",
         "studies": ", ".join(manifest.studies),
         "data": "; ".join(f"{name} {' '.join(ways)}" for name, ways in manifest.data.items()),
         "made with": "; ".join(
