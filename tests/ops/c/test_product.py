@@ -127,6 +127,16 @@ def test_a_run_has_the_same_bits_alone_and_in_a_stack(layout):
         assert torch.equal(product(a, b), torch.cat(alone))
 
 
+@needs_native
+@pytest.mark.parametrize("of_b", LAYOUTS)
+@pytest.mark.parametrize("of_a", LAYOUTS)
+def test_a_narrow_result_has_the_bits_of_those_columns_in_a_wide_one(of_a, of_b):
+    for rows, columns, depth in [(32, 8, 16), (100, 7, 300), (65, 1, 128)]:
+        a, b = factors(rows, 40, depth)
+        wide = product(of_a(a), of_b(b))
+        assert torch.equal(product(of_a(a), of_b(b[..., :columns])), wide[..., :columns])
+
+
 def test_what_stands_for_it_where_nothing_is_compiled_is_pytorchs_own():
     operation = product_operation()
     for of_a in LAYOUTS:

@@ -20,6 +20,7 @@ enum {
     VECTORS = 2,
     COLUMNS = VECTORS * LANES,
     DEPTH = 256, /* rows of b at a time: a panel of their columns stays in the first cache */
+    NARROW = LANES / 2,
     FAR = 1 << 14, /* numbers of c: from here on it is in no near cache, and is prefetched */
 };
 
@@ -88,18 +89,33 @@ INLINE void transpose(Lanes *rows) {
 #else
 typedef int32_t Places __attribute__((vector_size(4 * LANES)));
 
-/* In every round the numbers of two rows that are half of all rows apart are interleaved. */
+/* Interleaves numbers and then pairs of numbers within quads, four rows at a time, so that quads are
+   columns; then takes the even quads of two neighbours together, and the odd ones, until those of a
+   column are in one row. Shuffles that leave quads whole, or move none, are the fastest. */
 INLINE void transpose(Lanes *rows) {
-    Places low, high;
+    Places numbers, pairs, quads;
     EACH(i, LANES) {
-        low[i] = i / 2 + (i & 1) * LANES;
-        high[i] = low[i] + LANES / 2;
+        numbers[i] = i / 4 * 4 + i % 4 / 2 + i % 2 * LANES;
+        pairs[i] = i / 4 * 4 + i % 2 + i % 4 / 2 * LANES;
+        quads[i] = i / 4 * 8 + i % 4;
     }
-    for (int round = 1; round < LANES; round *= 2) {
+    EACH(g, LANES / 4) {
+        Lanes *four = rows + 4 * g, joined[4];
+        EACH(i, 2) {
+            joined[i] = __builtin_shuffle(four[2 * i], four[2 * i + 1], numbers);
+            joined[2 + i] = __builtin_shuffle(four[2 * i], four[2 * i + 1], numbers + 2);
+        }
+        EACH(i, 2) {
+            four[2 * i] = __builtin_shuffle(joined[2 * i], joined[2 * i + 1], pairs);
+            four[2 * i + 1] = __builtin_shuffle(joined[2 * i], joined[2 * i + 1], pairs + 2);
+        }
+    }
+    for (int round = 4; round < LANES; round *= 2) {
         Lanes joined[LANES];
         EACH(i, LANES / 2) {
-            joined[2 * i] = __builtin_shuffle(rows[i], rows[i + LANES / 2], low);
-            joined[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + LANES / 2], high);
+            Lanes *two = rows + i / 4 * 8 + i % 4;
+            joined[i] = __builtin_shuffle(two[0], two[4], quads);
+            joined[i + LANES / 2] = __builtin_shuffle(two[0], two[4], quads + 4);
         }
         EACH(i, LANES) rows[i] = joined[i];
     }
@@ -137,7 +153,7 @@ static void pack(int64_t depth, int64_t columns, int64_t width, Matrix b, float 
 /* c [M, columns] = a b, or c + a b, for columns <= COLUMNS and depth <= DEPTH. */
 static void panel_product(int64_t M, int64_t columns, int64_t depth, Matrix a, Matrix b, float *c,
                           int64_t c_row, int adds) {
-    float panel[DEPTH * COLUMNS], spare[ROWS * COLUMNS];
+    _Alignas(64) float panel[DEPTH * COLUMNS], spare[ROWS * COLUMNS];
     int64_t width = columns <= LANES ? LANES : COLUMNS;
     if (b.column != 1 || columns < width || M > 8 * ROWS) {
         pack(depth, columns, width, b, panel);
@@ -172,9 +188,23 @@ void dense_product(int64_t M, int64_t N, int64_t K, Matrix a, Matrix b, float *c
                           k > 0);
 }
 
+/* A result of N <= NARROW columns by its transpose, since its columns fill the vectors that its rows do
+   not. */
+static void narrow_product(int64_t M, int64_t N, int64_t K, Matrix a, Matrix b, float *c) {
+    _Alignas(64) float turned[NARROW * COLUMNS];
+    for (int64_t m = 0; m < M; m += COLUMNS) {
+        int64_t columns = M - m < COLUMNS ? M - m : COLUMNS;
+        dense_product(N, columns, K, (Matrix){b.at, b.column, b.row},
+                      (Matrix){a.at + m * a.row, a.column, a.row}, turned, COLUMNS);
+        for (int64_t i = 0; i < columns; i++)
+            for (int64_t n = 0; n < N; n++) c[(m + i) * N + n] = turned[n * COLUMNS + i];
+    }
+}
+
 static void product(int64_t M, int64_t N, int64_t K, Matrix a, Matrix b, float *c) {
     if (K == 0) memset(c, 0, (size_t)(M * N) * sizeof *c);
-    (pays_to_skip(M, N, K, a, b) ? sparse_product : dense_product)(M, N, K, a, b, c, N);
+    else if (N <= NARROW && M >= COLUMNS && K >= LANES) narrow_product(M, N, K, a, b, c);
+    else (pays_to_skip(M, N, K, a, b) ? sparse_product : dense_product)(M, N, K, a, b, c, N);
 }
 
 /* c [S, M, N] = a [S, M, K] b [S, K, N]. steps: from run to run, row to row and column to column, of a
