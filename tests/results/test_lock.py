@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +10,7 @@ import msgspec
 import pytest
 
 import vaebench as vb
+from tests.support.kills import background
 from tests.support.runs import tiny
 from vaebench import results
 from vaebench.config.resolve import resolve
@@ -25,9 +25,9 @@ import subprocess, sys, time
 from pathlib import Path
 from vaebench import results
 with results.alone(Path(sys.argv[1])):
-    child = subprocess.Popen(["sleep", "60"])
+    child = subprocess.Popen(["sleep", "600"])
     print(child.pid, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -72,11 +72,9 @@ def test_a_second_thread_is_refused_too(out):
 
 
 def test_the_lock_ends_with_its_process_though_a_child_lives_on(out):
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(out)], stdout=subprocess.PIPE, text=True
-    )
-    child = int(holder.stdout.readline())
-    try:
+    command = [sys.executable, "-c", HOLDER, str(out)]
+    with background(command, stdout=subprocess.PIPE) as holder:
+        child = int(holder.stdout.readline())
         with (
             pytest.raises(InputError, match=f"another is at work .pid {holder.pid} on "),
             results.alone(out),
@@ -87,10 +85,6 @@ def test_the_lock_ends_with_its_process_though_a_child_lives_on(out):
         os.kill(child, 0)  # it is still there
         with results.alone(out):
             pass
-    finally:
-        holder.kill()
-        holder.stdout.close()
-        os.kill(child, signal.SIGKILL)
 
 
 def test_a_file_system_without_locks_is_said_and_worked_on(out, monkeypatch):

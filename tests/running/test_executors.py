@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
+from contextlib import contextmanager
 from multiprocessing import Pipe
 
 import click
@@ -14,7 +15,9 @@ from click.testing import CliRunner
 
 import vaebench as vb
 from tests.support.kills import (
+    DEADLINE_S,
     HELD,
+    background,
     contents,
     is_gone,
     number_in,
@@ -67,14 +70,14 @@ class Study:
     out: object
     held_at: object
 
-    def start(self):
+    @contextmanager
+    def started(self):
         """The process, when its worker holds the third run and two are recorded; and the worker."""
-        process = start(
-            self.path, self.out, self.held_at, "--workers", "1", "--plugin", self.plugin
-        )
-        worker = wait_until(lambda: number_in(self.held_at), process)
-        wait_until(lambda: len(contents(self.out)) == 2, process)
-        return process, worker
+        options = ("--workers", "1", "--plugin", self.plugin)
+        with start(self.path, self.out, self.held_at, *options) as process:
+            worker = wait_until("a run is held", lambda: number_in(self.held_at), process)
+            wait_until("two are recorded", lambda: len(contents(self.out)) == 2, process)
+            yield process, worker
 
     def complete(self):
         """A second run of the study, in this process."""
@@ -104,12 +107,12 @@ def assert_completes(study, kept):
 
 
 def test_a_coordinator_that_is_told_to_end_says_what_is_kept(study):
-    process, worker = study.start()
-    kept = contents(study.out)
+    with study.started() as (process, worker):
+        kept = contents(study.out)
+        status, errors = stop(process, signal.SIGTERM)
+        assert is_gone(worker)
     assert len(kept) == 2
-    status, errors = stop(process, signal.SIGTERM)
     assert status == 143
-    assert is_gone(worker)
     assert "Traceback" not in errors
     last = errors.splitlines()[-1]
     named = "held(gamma=2) seed 0 was at work, to be done again"
@@ -122,10 +125,10 @@ def test_a_coordinator_that_is_told_to_end_says_what_is_kept(study):
 
 
 def test_a_coordinator_that_is_killed_takes_its_workers_along(study):
-    process, worker = study.start()
-    kept = contents(study.out)
-    stop(process)
-    assert is_gone(worker)
+    with study.started() as (process, worker):
+        kept = contents(study.out)
+        stop(process)
+        assert is_gone(worker)
     assert contents(study.out) == kept
     assert_completes(study, kept)
 
@@ -175,14 +178,11 @@ Group("vaebench", commands=[click.Command("work", callback=work)]).main(["work"]
 
 
 def test_a_second_ctrl_c_ends_at_once():
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOW_TO_CLEAN_UP], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "cleaning up\n"
-    process.send_signal(signal.SIGTERM)  # is ignored by now
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == -signal.SIGINT
-    process.stdout.close()
+    with background([sys.executable, "-c", SLOW_TO_CLEAN_UP], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == "cleaning up\n"
+        process.send_signal(signal.SIGTERM)  # is ignored by now
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=DEADLINE_S) == -signal.SIGINT
 
 
 def test_a_terminal_that_is_gone_does_not_change_the_status(handlers):
@@ -236,10 +236,10 @@ def test_in_python_an_interrupt_stays_one_and_says_what_is_kept(tmp_path, tiny_n
 
 
 def test_a_busy_worker_that_is_killed_costs_no_run(study):
-    process, worker = study.start()
-    kept = contents(study.out)
-    os.kill(worker, signal.SIGKILL)
-    _, errors = process.communicate(timeout=120)
+    with study.started() as (process, worker):
+        kept = contents(study.out)
+        os.kill(worker, signal.SIGKILL)
+        _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, errors
     assert "3 of 3 runs done" in errors
     assert_completes(study, kept)

@@ -1,16 +1,13 @@
 """The main job: nothing lost, nothing repeated, the same records every time."""
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 import vaebench as vb
+from tests.support.kills import background, contents, wait_until
 from tests.support.runs import tiny
 from vaebench.config.resolve import resolve
 from vaebench.running import prepare, schedule
@@ -21,11 +18,6 @@ from vaebench.running.plan import StackPlan, stacks
 from vaebench.training.kind import step_kind
 from vaebench.training.stepping import compiled
 from vaebench.training.stepping.ways import WAYS, never
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    """The records; a writer that was killed may leave a temporary file beside them."""
-    return {path.name: path.read_bytes() for path in sorted((out / "runs").glob("*.json"))}
 
 
 @pytest.mark.parametrize("executor", ["inline", "local"])
@@ -107,53 +99,19 @@ def test_a_new_timing_pass_takes_the_place_of_the_old(study, tmp_path):
     assert timed["protocol"].str.startswith("3 runs stacked").all()
 
 
-def run_in_background(study: Path, out: Path) -> subprocess.Popen:
-    code = f"import vaebench as vb; vb.run({str(study)!r}, {str(out)!r}, workers=1, timings=False)"
-    return subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-
-
 @pytest.mark.slow
 def test_killed_and_started_again_a_study_completes(study, tmp_path):
     """kill -9 of the whole process group, as soon as a first run is recorded."""
     out, path = tmp_path / "out", study(num_steps=400)
-    process = run_in_background(path, out)
-    deadline = time.monotonic() + 120
-    while not list((out / "runs").glob("*.json") if out.exists() else []):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    code = f"import vaebench as vb; vb.run({str(path)!r}, {str(out)!r}, workers=1, timings=False)"
+    with background([sys.executable, "-c", code], stderr=subprocess.PIPE) as process:
+        wait_until("a first run is recorded", lambda: contents(out), process)
     kept = contents(out)
     vb.run(path, out, workers=1, timings=False)
     vb.run(path, tmp_path / "whole", workers=1, timings=False)
     assert contents(out).keys() == contents(tmp_path / "whole").keys()
     assert len(contents(out)) == 4
     assert {name: contents(out)[name] for name in kept} == kept
-
-
-@pytest.mark.slow
-def test_workers_whose_coordinator_is_gone_record_nothing(study, tmp_path):
-    """kill -9 of the coordinator alone: its workers find nobody to tell, and end."""
-    out = tmp_path / "out"
-    process = run_in_background(study(num_steps=10_000_000), out)
-    deadline = time.monotonic() + 120
-    while not (workers := children(process.pid)) or time.monotonic() < deadline - 110:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    while any(Path(f"/proc/{worker}").exists() for worker in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    assert not contents(out)
-
-
-def children(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    if not path.exists():
-        pytest.skip("needs /proc to find the workers")
-    return [int(child) for child in path.read_text().split()]
 
 
 def test_stacks_hold_runs_that_differ_in_scalars_and_are_even():

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ DEADLINE_S = 300
 HELD = '''
 import os
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -40,28 +42,44 @@ def held(t: vb.Terms, *, gamma: Annotated[vb.Scalar, vb.Hyper((0.5, 4.0), low=0.
 '''
 
 
+@contextmanager
+def background(command, **options):
+    """A process in a group of its own. At the end of the block, also where the test fails there,
+    the group is killed and the pipes are closed."""
+    with subprocess.Popen(command, text=True, start_new_session=True, **options) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 def start(study, out, held_at, *options):
-    """`vaebench run` in a process group of its own, whose errors come through a pipe."""
+    """`vaebench run` in the background, whose errors come through a pipe."""
     command = [sys.executable, "-m", "vaebench", "run", str(study), "--out", str(out)]
     path = os.pathsep.join([str(Path(vaebench.__file__).parents[1]), *filter(None, sys.path)])
-    return subprocess.Popen(
+    return background(
         [*command, "--no-timings", *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
         env={**os.environ, "HOLD_AT": str(held_at), "PYTHONPATH": path},
     )
 
 
-def wait_until(condition, process=None):
-    """The first true value of the condition. Fails where the process ends before."""
+def wait_until(what, condition, process=None, state=lambda: "nothing more is known"):
+    """The first true value of the condition. Fails after the deadline, and where the process ends
+    before: with what was waited for, and the state in which it was left."""
     deadline = time.monotonic() + DEADLINE_S
-    while not (value := condition()):
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None, process.stderr.read()
+    while True:
+        has_ended = process is not None and process.poll() is not None
+        if value := condition():
+            return value
+        if has_ended:
+            errors = process.stderr.read() if process.stderr else ""
+            pytest.fail(f"it ended with {process.returncode} before {what}; {state()}\n{errors}")
+        if time.monotonic() > deadline:
+            pytest.fail(f"not in {DEADLINE_S} s: {what}; {state()}")
         time.sleep(0.01)
-    return value
 
 
 def number_in(path):
@@ -98,5 +116,5 @@ def stop(process, number=signal.SIGKILL):
     workers = children(process.pid)
     os.kill(process.pid, number)
     _, errors = process.communicate(timeout=DEADLINE_S)
-    wait_until(lambda: all(map(is_gone, workers)))
+    wait_until("its workers are gone", lambda: all(map(is_gone, workers)), state=lambda: workers)
     return process.returncode, errors

@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.support.kills import background
 from vaebench.core import cache
 from vaebench.ops import c
 from vaebench.ops.c import build
@@ -61,8 +63,9 @@ def test_other_flags_are_another_library(
 def test_many_processes_may_build_at_once(empty_cache: Path) -> None:
     code = "from vaebench.ops import c; assert not c.problem(), c.problem()"
     command = [sys.executable, "-c", code]
-    runs = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
-    errors = [run.communicate()[1] for run in runs]
+    with ExitStack() as stack:
+        runs = [stack.enter_context(background(command, stderr=subprocess.PIPE)) for _ in range(4)]
+        errors = [run.communicate()[1] for run in runs]
     assert [run.returncode for run in runs] == [0] * 4, errors
     assert len(cache.files()) == 1
 

@@ -13,6 +13,7 @@ from benchmarks.faults.series import Figures, aims, series
 from benchmarks.faults.surroundings import FULL, NAMESPACE, Bench
 from benchmarks.faults.works import WORKS, reference
 from tests.results.test_reading import record
+from tests.support.kills import background
 from vaebench import results
 
 SMALL = ("--set", "axes.seed=[0]", "--set", "base.train.num_steps=100")
@@ -80,9 +81,8 @@ def test_what_is_lost_repeated_or_left_is_seen(tmp_path):
 def test_a_process_that_is_left_is_seen(tmp_path):
     from benchmarks.faults.processes import MARK, _of
 
-    with subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: str(tmp_path)}) as sleeper:
+    with background(["sleep", "600"], env={**os.environ, MARK: str(tmp_path)}) as sleeper:
         assert _of(tmp_path) == [sleeper.pid]
-        sleeper.kill()
     assert _of(tmp_path) == []
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.support.kills import contents
+from tests.support.kills import DEADLINE_S, background, contents
 from tests.support.runs import tiny
 from vaebench import __version__ as VERSION
 from vaebench import results
@@ -62,20 +62,19 @@ def ray():
 def cluster(ray, monkeypatch):
     """The address of a cluster that another process has started, of one core."""
     environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
-    head = subprocess.Popen(
+    with background(
         [sys.executable, "-c", HEAD],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        text=True,
         env=environment | {"RAY_AUTH_MODE": "disabled"},
-    )
-    address = head.stdout.readline().strip()
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    yield address
-    ray.shutdown()
-    head.communicate("", timeout=60)
+    ) as head:
+        address = head.stdout.readline().strip()
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+        yield address
+        ray.shutdown()
+        head.communicate("", timeout=DEADLINE_S)
 
 
 @pytest.fixture

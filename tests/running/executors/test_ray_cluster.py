@@ -3,16 +3,22 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 import vaebench as vb
-from tests.support.kills import contents, is_gone, number_in, wait_until
+from tests.support.kills import DEADLINE_S, background, contents, is_gone, wait_until
 from vaebench import results
 from vaebench.core.sources import surroundings
 from vaebench.objectives import OBJECTIVES
 
 pytestmark = pytest.mark.slow
+
+ALONE = {**os.environ, "RAY_AUTH_MODE": "disabled"}
 
 NODES = """
 import sys
@@ -21,12 +27,13 @@ from ray.cluster_utils import Cluster
 small = {"object_store_memory": 80_000_000, "include_dashboard": False}
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **small})
 nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(int(sys.argv[1]))]
-print(cluster.address, flush=True)
+print(cluster.address, cluster.head_node.node_id, flush=True)
 for line in sys.stdin:
-    if line == "kill a node\\n":
-        cluster.remove_node(nodes.pop(), allow_graceful=False)
+    (node,) = (n for n in cluster.list_all_nodes() if n.node_id == line.strip())
+    if node is cluster.head_node:
+        node.kill_all_processes(check_alive=False, allow_graceful=False)
     else:
-        cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+        cluster.remove_node(node, allow_graceful=False)
     print("done", flush=True)
 for node in cluster.list_all_nodes():
     node.kill_all_processes(check_alive=False, allow_graceful=False)
@@ -51,63 +58,89 @@ from pathlib import Path
 import vaebench as vb
 
 
-waited = []
-
-
 @vb.objective(source="this test", bound="lower")
 def held(t: vb.Terms):
-    """The ELBO; from 4 dimensions on it says that it has begun, and waits for leave."""
-    at, size = os.environ.get("VAEBENCH_HOLD"), t.mu.shape[-1]
-    if at and size >= 4 and size not in waited:
-        waited.append(size)
-        Path(at, f"{size} has begun").write_text(str(os.getpid()))
-        while True:
-            try:
-                Path(at, "one may go on").unlink()
-                break
-            except FileNotFoundError:
-                time.sleep(0.05)
+    """The ELBO, once there is leave for this number of dimensions; before, it says where it is."""
+    if "VAEBENCH_HOLD" in os.environ:
+        wait(Path(os.environ["VAEBENCH_HOLD"]), t.mu.shape[-1])
     return t.distortion + t.rate
+
+
+def wait(at, size):
+    leave = at / f"{size} may go on"
+    if not leave.exists():
+        import ray
+
+        here = f"{os.getpid()} {ray.get_runtime_context().get_node_id()}"
+        (at / f"{size}.tmp").write_text(here)
+        (at / f"{size}.tmp").rename(at / f"{size} waits")
+    while not leave.exists():
+        time.sleep(0.05)
 '''
+
+
+class Waiting(NamedTuple):
+    """A run that waits for leave, in a process on a node."""
+
+    size: int
+    pid: int
+    node: str
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The folder in which runs say that they wait, and are given leave."""
+
+    at: Path
+
+    def waiting(self):
+        """The runs that wait, in the order of their size; also those whose process was killed."""
+        sizes = {size_of(path) for path in self.at.glob("* waits")} - self.let_go()
+        said = {size: (self.at / f"{size} waits").read_text().split() for size in sorted(sizes)}
+        return [Waiting(size, int(pid), node) for size, (pid, node) in said.items()]
+
+    def let_go(self):
+        return {size_of(path) for path in self.at.glob("* may go on")}
+
+    def let(self, run):
+        (self.at / f"{run.size} may go on").touch()
+
+
+def size_of(path):
+    return int(path.name.split()[0])
 
 
 class Nodes:
     """A cluster of a head and nodes, of one core each, in another process."""
 
-    def __init__(self, count, log):
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", NODES, str(count)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env={**os.environ, "RAY_AUTH_MODE": "disabled"},
-            start_new_session=True,
-        )
-        self.address = self.process.stdout.readline().strip()
+    def __init__(self, process):
+        self.process = process
+        self.address, _, self.head = process.stdout.readline().strip().partition(" ")
 
-    def kill(self, what):
-        self.process.stdin.write(f"kill {what}\n")
+    def kill(self, node):
+        self.process.stdin.write(f"{node}\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline() == "done\n"
-
-    def stop(self):
-        self.process.communicate(timeout=60)
 
 
 @pytest.fixture
 def cluster(tmp_path):
     """A head and two nodes; a node that takes longer than Ray allows, on a busy machine, has more
     than one chance."""
-    with (tmp_path / "cluster.log").open("w") as log:
-        nodes = next(filter(lambda n: n.address, (Nodes(2, log) for _ in range(3))))
+    with ExitStack() as stack:
+        log = stack.enter_context((tmp_path / "cluster.log").open("w"))
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+        command = [sys.executable, "-c", NODES, "2"]
+        started = (stack.enter_context(background(command, **pipes, env=ALONE)) for _ in range(3))
+        nodes = next((nodes for nodes in map(Nodes, started) if nodes.address), None)
+        assert nodes, (tmp_path / "cluster.log").read_text()
         yield nodes
-        nodes.stop()
+        nodes.process.communicate(timeout=DEADLINE_S)
 
 
 @pytest.fixture
 def study(tmp_path, tiny_npz):
-    """A study of five stacks, of one run each: two that are done at once, three that are held."""
+    """A study of five stacks, of one run each, and each waits for leave."""
     path, plugin = tmp_path / "study.toml", tmp_path / "held.py"
     path.write_text(STUDY.format(data=tiny_npz))
     plugin.write_text(SLOW)
@@ -119,38 +152,57 @@ def study(tmp_path, tiny_npz):
 def start(study, out, address, hold):
     """`vaebench run` on the cluster, told of its address by the option."""
     command = [sys.executable, "-m", "vaebench", "run", *study, "--out", str(out)]
-    return subprocess.Popen(
+    return background(
         [*command, "--executor", "ray", "--ray-address", address],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "RAY_AUTH_MODE": "disabled", "VAEBENCH_HOLD": str(hold)},
+        env={**ALONE, "VAEBENCH_HOLD": str(hold.at)},
     )
 
 
 def test_a_node_dies_and_then_the_head_and_the_table_is_that_of_one_machine(
     cluster, study, tmp_path
 ):
-    """What the node had is done again on another; what the head had, after it, anywhere."""
-    hold, out = tmp_path / "hold", tmp_path / "out"
-    hold.mkdir()
+    """What the node had is begun again on another; what that had too, after the head, anywhere.
 
-    def begun():
-        """The workers that have begun and wait."""
-        return [pid for path in hold.glob("* has begun") if (pid := number_in(path))]
+    Ray begins tasks in any order and on any node, and on a busy machine loses one by itself.
+    """
+    hold, out = Hold(tmp_path / "hold"), tmp_path / "out"
+    hold.at.mkdir()
 
-    process = start(study, out, cluster.address, hold)
-    wait_until(lambda: len(begun()) == 3 and len(contents(out)) == 2, process)
-    workers = begun()
-    for path in hold.iterdir():
-        path.unlink()
-    cluster.kill("a node")
-    wait_until(lambda: any(map(is_gone, workers)), process)  # it outlives its node by a moment
-    (hold / "one may go on").touch()
-    wait_until(lambda: len(begun()) == 1 and len(contents(out)) == 3, process)
-    kept = contents(out)
-    cluster.kill("the head")
-    _, errors = process.communicate(timeout=60)
+    def state():
+        log = (tmp_path / "cluster.log").read_text()
+        return f"{hold.waiting()} wait, {len(contents(out))} are recorded; the cluster: {log}"
+
+    with start(study, out, cluster.address, hold) as process:
+
+        def until(what, condition):
+            return wait_until(what, condition, process, state)
+
+        def are_recorded():
+            return len(contents(out)) == len(hold.let_go())
+
+        hold.let(until("a run has begun", hold.waiting)[0])
+        until("it is recorded", are_recorded)
+        (victim, *_) = until(
+            "a run waits on another node than the head",
+            lambda: [run for run in hold.waiting() if run.node != cluster.head],
+        )
+        cluster.kill(victim.node)
+        until("its worker is gone", lambda: is_gone(victim.pid))  # it outlives its node by a moment
+
+        def begun_again():
+            """Whether the victim waits elsewhere; until it does, one more of the rest may go on."""
+            waiting = {run.size: run for run in hold.waiting()}
+            again = waiting.pop(victim.size)
+            if again == victim and are_recorded() and waiting:
+                hold.let(next(iter(waiting.values())))
+            return again != victim and are_recorded()
+
+        until("its run has begun again", begun_again)
+        kept = contents(out)
+        cluster.kill(cluster.head)
+        _, errors = process.communicate(timeout=DEADLINE_S)
     last = errors.splitlines()[-1]
     assert process.returncode == 2, errors
     assert f"the head of the Ray cluster must stay; {cluster.address} is gone" in last
@@ -187,13 +239,13 @@ print(train_all(configs, Path(sys.argv[2]), "s", executor="ray", workers=1))
 def test_a_task_that_ray_kills_for_memory_each_time_ends_as_a_named_failure(tmp_path, tiny_npz):
     """A node that allows no memory at all: Ray by itself would try again for ever."""
     limits = {"RAY_memory_usage_threshold": "0.0", "RAY_memory_monitor_refresh_ms": "50"}
-    environment = {**os.environ, **limits, "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": "local"}
+    environment = {**ALONE, **limits, "RAY_ADDRESS": "local"}
     done = subprocess.run(
         [sys.executable, "-c", HUNGRY, str(tiny_npz), str(tmp_path / "out")],
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=DEADLINE_S,
     )
     assert done.returncode == 0, done.stderr
     (record,) = results.records(tmp_path / "out")
