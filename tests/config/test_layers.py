@@ -6,6 +6,7 @@ from tests.support.runs import tiny
 from vaebench.core.errors import InputError
 
 LAYERED = {"objective": "elbo_mc", "posterior": "hierarchical", "prior": "hierarchical"}
+LADDER = LAYERED | {"posterior": "ladder"}
 
 
 def layered(**model):
@@ -29,6 +30,10 @@ def test_layers_are_part_of_the_id_and_the_settings_where_there_are_any():
         layered(layer_dims=[8, 4], layer_widths=[[16, 8]]),
         layered(layer_dims=[8, 4], layer_skip=True),
         layered(layer_dims=[8, 4], layer_model="linear"),
+        tiny(**LADDER, model={"layer_dims": [8, 4]}),
+        tiny(**LADDER, model={"layer_dims": [8, 4], "layer_features": [16, 8]}),
+        tiny(**LADDER, model={"layer_dims": [8, 4], "layer_features": [8, 16]}),
+        tiny(**LADDER, model={"layer_dims": [8, 4], "norm": "batch"}),
     ]
     assert len({config.id for config in configs}) == len(configs)
     assert len({config.stack_key for config in configs}) == len(configs)
@@ -48,6 +53,10 @@ REFUSED = {
         {"layer_model": "conv"},
         "'conv' is refused between layers of 4 and 4: it needs ima",
     ),
+    "features of a posterior that leads up": (
+        {"layer_features": [8, 8]},
+        "layer_features is for posterior 'ladder', whose .* 'hierarchical' leads .*: leave it out",
+    ),
     "widths of linear": (
         {"layer_model": "linear", "layer_widths": [[3]]},
         "'linear' is refused between .* no hidden layers",
@@ -60,6 +69,38 @@ def test_layers_that_do_not_fit_are_refused(what):
     model, message = REFUSED[what]
     with pytest.raises(InputError, match=message):
         layered(**model)
+
+
+OF_LADDERS = {
+    "features of another number of layers": (
+        {"layer_dims": [8, 4, 2], "layer_features": [8, 4]},
+        r"numbers of 3 deterministic layers, .* \[8, 4, 2\]; got 2: \[8, 4\]",
+    ),
+    "a deterministic layer of width 0": (
+        {"layer_dims": [8, 4], "layer_features": [8, 0]},
+        r">= 1 - at 'model.layer_features\[1\]'; got 0",
+    ),
+    "another normalisation": ({"norm": "layer"}, "'mlp': norm must be .*batch.*; got 'layer'"),
+}
+
+
+@pytest.mark.parametrize("what", OF_LADDERS)
+def test_deterministic_layers_that_do_not_fit_are_refused(what):
+    model, message = OF_LADDERS[what]
+    with pytest.raises(InputError, match=message):
+        tiny(**LADDER, model=model)
+
+
+@pytest.mark.parametrize(
+    "train, message",
+    [
+        ({"batch_size": 1}, "norm = 'batch' needs examples .*batch_size must be at least 2; got 1"),
+        ({"accumulate": 2}, "'mlp' is normalised over a whole batch: raise train.batch_size"),
+    ],
+)
+def test_normalisation_needs_a_whole_batch(train, message):
+    with pytest.raises(InputError, match=message):
+        tiny(model={"norm": "batch"}, train=train)
 
 
 def test_layers_without_a_hierarchy_and_a_closed_form_that_is_none_are_refused():

@@ -62,6 +62,7 @@ SHAPES = {
     "model.layer_widths": ((3,),),
     "model.layer_model": "linear",
     "model.layer_skip": True,
+    "model.layer_features": (4, 3),
     "train.batch_size": 17,
     "train.accumulate": 2,
     "evaluate.num_samples": 6,

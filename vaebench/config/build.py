@@ -16,7 +16,7 @@ from vaebench.models import MODELS, VAE, Family, ImageShape, build
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.likelihoods.counts import library_size
 from vaebench.models.networks import trial
-from vaebench.models.networks.between import sizes_between
+from vaebench.models.networks.between import sizes_between, sizes_between_features
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
 from vaebench.objectives import OBJECTIVES
@@ -99,8 +99,11 @@ def check_networks(config: RunConfig, image_shape: ImageShape) -> None:
     between = MODELS[model.layer_model]
     if model.layer_dims and is_users(between.networks):
         hyper = model.hyper if model.layer_model == model.name else {}
-        for sizes, widths in zip(sizes_between(model.layer_dims), model.layer_widths, strict=True):
-            trial.check(between, sizes, widths, hyper)
+        of_latents = sizes_between(model.layer_dims)
+        of_features = sizes_between_features(model.layer_features)
+        for all_sizes in filter(None, (of_latents, of_features)):
+            for sizes, widths in zip(all_sizes, model.layer_widths, strict=True):
+                trial.check(between, sizes, widths, hyper)
 
 
 def _stacked(choices: Sequence[Choice]) -> dict[str, Tensor]:

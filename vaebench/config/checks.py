@@ -99,6 +99,15 @@ def check_batch(config: RunConfig, objective: Objective) -> None:
             f"objective {objective.name!r} compares the examples of a batch: train.batch_size must "
             f"be at least 2; got {config.train.batch_size}"
         )
+    if _normalises(config) and config.train.batch_size < 2:
+        raise InputError(
+            f"model.norm = 'batch' needs examples to normalise over: train.batch_size must be at "
+            f"least 2; got {config.train.batch_size}"
+        )
+
+
+def _normalises(config: RunConfig) -> bool:
+    return MODELS[config.model.name].normalises(config.model.hyper)
 
 
 def check_accumulation(config: RunConfig, objective: Objective, likelihood: Likelihood) -> None:
@@ -111,6 +120,7 @@ def check_accumulation(config: RunConfig, objective: Objective, likelihood: Like
         ),
         f"objective {objective.name!r} keeps a state that a whole batch moves": objective.state,
         f"likelihood {likelihood.name!r} is fitted to a whole batch": likelihood.fitted,
+        f"model {config.model.name!r} is normalised over a whole batch": _normalises(config),
     }
     for reason in (reason for reason, holds in reasons.items() if holds):
         raise InputError(

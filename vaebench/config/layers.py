@@ -35,6 +35,7 @@ def completed_layers(model: ModelConfig, posterior: Posterior, prior: Prior) -> 
         model, latent_dim=sum(dims), layer_dims=dims, layer_widths=widths
     )
     _check_networks(done)
+    _check_features(done, posterior)
     return done
 
 
@@ -94,6 +95,24 @@ def _check_networks(model: ModelConfig) -> None:
             )
         if reason := entry.refuses_widths(of_pair) or entry.refuses_images((lower,), of_pair):
             raise InputError(f"{what} is refused {where}: {reason}")
+
+
+def _check_features(model: ModelConfig, posterior: Posterior) -> None:
+    features, dims = model.layer_features, model.layer_dims
+    if not features:
+        return
+    if posterior.conditionals != "down":
+        top_down = [name for name, entry in POSTERIORS.items() if entry.conditionals == "down"]
+        raise InputError(
+            f"model.layer_features is for posterior {' or '.join(map(repr, top_down))}, whose "
+            f"encoder says something of every layer; that of {posterior.name!r} leads to the first "
+            f"alone: leave it out"
+        )
+    if len(features) != len(dims):
+        raise InputError(
+            f"model.layer_features must have the numbers of {len(dims)} deterministic layers, one "
+            f"for each of the layers {list(dims)}; got {len(features)}: {list(features)}"
+        )
 
 
 def _shown(widths: tuple[tuple[int, ...], ...]) -> str:

@@ -126,6 +126,10 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     model itself where it is the same one, else with its defaults."""
     layer_skip: bool = False
     """Whether the decoder sees all layers, and not that beside the images alone."""
+    layer_features: tuple[AtLeastOne, ...] = ()
+    """Numbers of the deterministic layer of each layer of latents, of a top-down posterior: the
+    encoder leads to the first, a network of `layer_model` with `layer_widths` from each to the
+    next. None: the encoder's last hidden layer says all."""
     hyper: dict[str, bool | int | float | str] = {}
     """The hyperparameters that the model declares, written beside the fields above."""
 
@@ -140,6 +144,7 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             self.layer_widths,
             self.layer_model,
             self.layer_skip,
+            self.layer_features,
         )
 
     @property

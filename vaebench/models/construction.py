@@ -7,14 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaebench.core.hyper import Scalar
 from vaebench.models.family import Family
-from vaebench.models.networks.between import networks_between
+from vaebench.models.networks.between import (
+    networks_between,
+    sizes_between,
+    sizes_between_features,
+)
+from vaebench.models.networks.deterministic import deterministic_layers
 from vaebench.models.networks.entry import MODELS
 from vaebench.models.networks.layers import StackedLinear
 from vaebench.models.networks.sizes import ImageShape, Networks
+from vaebench.models.posteriors import Latent
 from vaebench.models.priors import PriorShape
 from vaebench.models.vae import VAE
 from vaebench.ops.noise import Noise
@@ -46,8 +52,11 @@ def build(
         return StackedLinear(num_inputs, num_outputs, next(noises))
 
     sizes = family.sizes(image_shape)._replace(outputs_at_mean=outputs_at_mean)
-    networks = MODELS[name].build(sizes, widths, model_hyper, noises)
-    between = _between(family, model_hyper if family.latent.layer_model == name else {}, noises)
+    encoder, decoder = MODELS[name].build(sizes, widths, model_hyper, noises)
+    of_layers = model_hyper if family.latent.layer_model == name else {}
+    between = _between(family, of_layers, noises)
+    if family.latent.layer_features:
+        encoder = _with_features(encoder, family.latent, of_layers, noises)
     shape = PriorShape(family.latent, sizes.pixels, family.num_components)
     learned_prior = {
         # A copy: normals are kept for the next who reads them, and training moves these in place.
@@ -56,7 +65,7 @@ def build(
     }
     scalars = likelihood_hyper, prior_hyper
     return VAE(
-        networks,
+        (encoder, decoder),
         family,
         between,
         layers,
@@ -74,8 +83,22 @@ def _between(
     """The networks between neighbouring layers of latents, where posterior or prior has layers."""
     if not family.directions:
         return ()
-    latent = family.latent
-    return networks_between(latent.layer_model, latent.layers, latent.widths_between, hyper, noises)
+    latent, sizes = family.latent, sizes_between(family.latent.layers)
+    return networks_between(latent.layer_model, sizes, latent.widths_between, hyper, noises)
+
+
+def _with_features(
+    encoder: nn.Module, latent: Latent, hyper: Mapping[str, Any], noises: Iterator[Noise]
+) -> nn.Module:
+    """An encoder of the first deterministic layer, with those above it."""
+    name, features = latent.layer_model, latent.layer_features
+    sizes = sizes_between_features(features)
+    pairs = networks_between(name, sizes, latent.widths_between, hyper, noises)
+    upwards = [up for up, _ in pairs]
+    normalised = MODELS[name].normalises(hyper)
+    return deterministic_layers(
+        encoder, latent.layers, features, upwards, noises, normalised=normalised
+    )
 
 
 PRIOR_STEP = 1 << 20

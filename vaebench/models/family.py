@@ -41,12 +41,11 @@ class Family:
         return {way for way in (self.posterior.conditionals, of_prior) if way}
 
     def sizes(self, image_shape: ImageShape) -> Sizes:
-        """What the networks between such images, its codes and its likelihood take and give."""
+        """What the networks between such images, its codes and its likelihood take and give; the
+        encoder gives the first deterministic layer, where there are such."""
         num_inputs = self.posterior.num_inputs(self.latent)
-        return Sizes(
-            image_shape,
-            num_inputs,
-            self.num_decoded,
-            self.likelihood.outputs_per_pixel,
-            means=num_inputs // 2 if self.posterior.conditionals else None,
-        )
+        means = num_inputs // 2 if self.posterior.conditionals else None
+        if features := self.latent.layer_features:
+            num_inputs = means = features[0]
+        decoded, per_pixel = self.num_decoded, self.likelihood.outputs_per_pixel
+        return Sizes(image_shape, num_inputs, decoded, per_pixel, means=means)

@@ -22,9 +22,8 @@ def layered(objective="elbo_mc", posterior="hierarchical", **more):
 def test_each_two_layers_have_an_encoder_upwards_and_a_decoder_downwards():
     sizes = sizes_between([4, 3, 2])
     assert [(s.pixels, s.posterior, s.code, s.out) for s in sizes] == [(4, 6, 3, 8), (3, 4, 2, 6)]
-    pairs = networks_between(
-        "mlp", [4, 3, 2], [[7], [6, 5]], {"activation": "tanh"}, iter([STEP] * 12)
-    )
+    widths, hyper = [[7], [6, 5]], {"activation": "tanh"}
+    pairs = networks_between("mlp", sizes, widths, hyper, iter([STEP] * 12))
     (up, down), _ = pairs
     assert up(torch.zeros(2, 1, 4)).shape == (2, 1, 6)
     assert down(torch.zeros(2, 1, 3)).shape == (2, 1, 8)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vaebench.core.about import About
 from vaebench.models.networks.entry import stacked_model
 from vaebench.models.networks.layers import StackedLinear
+from vaebench.models.networks.normalised import StackedBatchNorm
 from vaebench.models.networks.sizes import Networks, Sizes
 from vaebench.ops.noise import Noise
 
@@ -61,13 +62,15 @@ def mlp(
     activation: Literal["relu", "tanh", "elu", "gelu", "gated"] = "relu",
     init: Literal["torch", "glorot"] = "torch",
     output_bias: Literal["layer", "data"] = "layer",
+    norm: Literal["none", "batch"] = "none",
 ) -> Networks:
     """Hidden layers of the `widths`, activated, and the same in reverse for the decoder.
 
     `output_bias`: the decoder's last biases start as a layer's, or where p(x|z) has the mean of the
-    training images, as at its log-odds.
+    training images, as at its log-odds. `norm`: whether hidden layers are normalised before their
+    activation, over the minibatch in training and by running values in evaluation.
     """
-    perceptron = functools.partial(_perceptron, noises, activation, init)
+    perceptron = functools.partial(_perceptron, noises, activation, init, norm)
     encoder = perceptron([sizes.pixels, *widths, sizes.posterior], sizes.num_means)
     decoder = perceptron([sizes.code, *reversed(widths), sizes.out], sizes.pixels)
     if output_bias == "data" and sizes.outputs_at_mean is not None:
@@ -107,7 +110,12 @@ def linear(sizes: Sizes, widths: Sequence[int], noises: Iterator[Noise]) -> Netw
 
 
 def _perceptron(
-    noises: Iterator[Noise], activation: str, init: str, sizes: Sequence[int], last_map: int
+    noises: Iterator[Noise],
+    activation: str,
+    init: str,
+    norm: str,
+    sizes: Sequence[int],
+    last_map: int,
 ) -> nn.Sequential:
     """Affine maps through the sizes, an activation between each two.
 
@@ -119,10 +127,13 @@ def _perceptron(
 
     def modules() -> Iterator[nn.Module]:
         for i, (num_inputs, num_outputs) in enumerate(itertools.pairwise(sizes)):
-            if i:
-                yield ACTIVATIONS[activation]()
             layer = StackedLinear(num_inputs, halves[i] * num_outputs, next(noises))
             yield layer if init == "torch" else _glorot(layer, num_inputs, each_map[i])
+            if i == len(sizes) - 2:
+                return
+            if norm == "batch":
+                yield StackedBatchNorm(*layer.bias[:, 0].shape)
+            yield ACTIVATIONS[activation]()
 
     return nn.Sequential(*modules())
 

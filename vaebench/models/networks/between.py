@@ -20,16 +20,25 @@ def sizes_between(dims: Sequence[int]) -> list[Sizes]:
     ]
 
 
+def sizes_between_features(features: Sequence[int]) -> list[Sizes]:
+    """What the networks between each two deterministic layers take, and give upwards: all the
+    numbers of the next one."""
+    return [
+        Sizes((lower,), posterior=upper, code=upper, outputs_per_pixel=1)
+        for lower, upper in itertools.pairwise(features)
+    ]
+
+
 def networks_between(
     name: str,
-    dims: Sequence[int],
+    sizes: Sequence[Sizes],
     widths: Sequence[Sequence[int]],
     hyper: Mapping[str, Any],
     noises: Iterator[Noise],
 ) -> list[Networks]:
-    """Up and down networks of S runs, for each two neighbouring layers of these dimensions.
+    """Up and down networks of S runs, for each two neighbouring layers of these sizes.
 
     `widths`: the hidden widths of each, from the lower layer to the upper.
     """
-    each = zip(sizes_between(dims), widths, strict=True)
-    return [MODELS[name].build(sizes, of_pair, hyper, noises) for sizes, of_pair in each]
+    each = zip(sizes, widths, strict=True)
+    return [MODELS[name].build(of_pair, hidden, hyper, noises) for of_pair, hidden in each]

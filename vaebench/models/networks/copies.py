@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from vaebench.core.errors import InputError, first_line
 from vaebench.models.networks.draws import Drawing
 from vaebench.models.networks.one_run import NUM_ROWS, build_networks, sides
-from vaebench.models.networks.side_by_side import LEAST_AT_ONCE, Side, StackedNetwork, places
+from vaebench.models.networks.side_by_side import (
+    LEAST_AT_ONCE,
+    Side,
+    StackedNetwork,
+    outputs,
+    places,
+)
 from vaebench.models.networks.sizes import Networks, Sizes
 from vaebench.ops import note
 from vaebench.ops.noise import Noise
@@ -77,7 +83,7 @@ def _is_alike_at_once(network: StackedNetwork, num_runs: int) -> bool:
         apart.at_once = False
         try:
             with torch.no_grad():
-                _assert_close(together(rows, step), apart(rows, step))
+                _assert_close(outputs(together, rows, step), outputs(apart, rows, step))
             _assert_close(together.state_dict(), apart.state_dict())
         except Exception as error:  # whatever an operation or a module of the user's may raise
             note(f"runs of the {network.side.name}", f"one after another: {first_line(error)}")

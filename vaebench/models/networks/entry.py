@@ -46,6 +46,11 @@ class Model:
         `output_bias` at "data"."""
         return hyper.get("output_bias") == "data"
 
+    def normalises(self, hyper: Mapping[str, Any]) -> bool:
+        """Whether its hidden layers are normalised over a minibatch, by a hyperparameter `norm` at
+        "batch"."""
+        return hyper.get("norm") == "batch"
+
     def refuses_widths(self, widths: Sequence[int]) -> str:
         """The reason and what to do, or "" for none."""
         return ""

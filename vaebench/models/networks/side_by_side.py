@@ -6,9 +6,10 @@ Shapes: S runs, N rows.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -37,6 +38,8 @@ x86-64 CPU (medians; `python -m benchmarks.networks.ways`):
     convolutions 28x28, 128       401,408     4       13        10
                                              16       21        10
 """
+ROWS_APART = 1 << 24
+"""The first rows of the noise of the networks of two layers of latents are so far apart."""
 Place = tuple[dict[str, Any], str]
 """Where a module keeps a tensor: its dictionary of parameters or buffers, and the name there."""
 
@@ -63,7 +66,12 @@ def places(modules: Iterable[nn.Module]) -> Iterator[Place]:
             yield from ((held, name) for name, tensor in held.items() if tensor is not None)
 
 
-class StackedNetwork(nn.Module):
+class ToldOfSteps(nn.Module):
+    """A network of S runs whose layers may draw in training, and are then told of the step:
+    forward(rows [S, N, in], step), step None in evaluation."""
+
+
+class StackedNetwork(ToldOfSteps):
     """S copies of a network whose tensors have an axis of runs: [S, N, in] -> [S, N, out].
 
     For each run its tensors take the places of the stacked ones, and the network is called. What
@@ -73,6 +81,7 @@ class StackedNetwork(nn.Module):
     def __init__(self, network: nn.Module, side: Side, numbers_per_row: int, draws: bool) -> None:
         super().__init__()
         self.network, self.side, self.draws = network, side, draws
+        self.training = network.training  # which `outputs` looks at
         self.numbers_per_row = numbers_per_row
         self.layers = [m for m in network.modules() if m._parameters or m._buffers]
         self.at_once = not draws and numbers_per_row <= MOST_AT_ONCE
@@ -80,8 +89,6 @@ class StackedNetwork(nn.Module):
 
     def forward(self, rows: Tensor, step: Noise | None = None) -> Tensor:
         """`step`: the random numbers of a training step; None in evaluation."""
-        if self.network.training != (step is not None):
-            self.network.train(step is not None)
         slots = list(places(self.layers))
         stacked: list[Tensor] = [held[name] for held, name in slots]
         try:
@@ -127,9 +134,23 @@ class StackedNetwork(nn.Module):
         return self.side.from_network(out)
 
 
-def outputs(network: nn.Module, rows: Tensor, step: Noise | None) -> Tensor:
-    """What an encoder or decoder of S runs gives; copies of a user's are told of the step."""
-    out: Tensor = network(rows, step) if isinstance(network, StackedNetwork) else network(rows)
+def outputs(
+    network: nn.Module,
+    rows: Tensor,
+    step: Noise | None,
+    parameters: Mapping[str, Tensor] = MappingProxyType({}),
+) -> Tensor:
+    """What a network of S runs gives in a training step, or in evaluation, where that is None.
+
+    `parameters`: what stands for its own, by name.
+    """
+    if network.training != (step is not None):
+        network.train(step is not None)
+    of_step = (step,) if isinstance(network, ToldOfSteps) else ()
+    if parameters:
+        out: Tensor = torch.func.functional_call(network, dict(parameters), (rows, *of_step))
+    else:
+        out = network(rows, *of_step)
     return out
 
 

@@ -13,14 +13,11 @@ from typing import NoReturn, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from vaebench.models.networks.side_by_side import StackedNetwork, of_samples, outputs
+from vaebench.models.networks.side_by_side import ROWS_APART, of_samples, outputs
 from vaebench.models.posteriors.entry import Draw, no_formula
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise
-
-ROWS_APART = 1 << 24
-"""The first rows of the noise of two layers' networks are so far apart."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +42,8 @@ class Conditional:
         return DiagonalGaussian(mu, log_var)
 
     def _numbers(self, rows: Tensor, step: Noise | None) -> Tensor:
-        if not self.is_stopped:
-            return outputs(self.network, rows, step)
-        stopped = {name: p.detach() for name, p in self.network.named_parameters()}
-        of_step = (step,) if isinstance(self.network, StackedNetwork) else ()
-        out: Tensor = torch.func.functional_call(self.network, stopped, (rows, *of_step))
-        return out
+        named = self.network.named_parameters() if self.is_stopped else ()
+        return outputs(self.network, rows, step, {name: p.detach() for name, p in named})
 
 
 @dataclass(frozen=True)

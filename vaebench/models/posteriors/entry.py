@@ -37,6 +37,9 @@ class Latent:
     """The registered model that those networks are the encoder and decoder of."""
     layer_skip: bool = False
     """Whether the decoder sees all layers of a hierarchy, and not the first alone."""
+    layer_features: tuple[int, ...] = ()
+    """Numbers of the deterministic layer of each latent one, of a posterior whose encoder says
+    something of all; none: all comes from the encoder's last hidden layer."""
 
     @property
     def layers(self) -> tuple[int, ...]:

@@ -91,7 +91,7 @@ def _kl(q: DiagonalGaussian, p: DiagonalGaussian) -> Tensor:
 
 
 @posterior(
-    source="Sonderby et al. 2016, the precision-weighted posterior, without batch normalisation",
+    source="Sonderby et al. 2016, section 2.1, the precision-weighted posterior",
     num_inputs=lambda latent: 2 * latent.dim,
     conditionals="down",
     closed_form_kl_to=("hierarchical",),
@@ -108,7 +108,8 @@ def _kl(q: DiagonalGaussian, p: DiagonalGaussian) -> Tensor:
 def ladder(numbers: Tensor, latent: Latent, network: Conditionals) -> TopDown:
     """Layers of latents from the top down, each the prior's given the layer above, moved by x.
 
-    The encoder says of every layer a mean and a variance, deterministic from x on.
+    The encoder says of every layer a mean and a variance, deterministic from x on: from its last
+    hidden layer, or, as in the paper, each from a deterministic layer (`Latent.layer_features`).
     """
     mu, log_var = (network.split(half) for half in numbers.chunk(2, -1))
     return TopDown(tuple(map(DiagonalGaussian, mu, log_var)), network)
