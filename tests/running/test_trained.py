@@ -6,12 +6,15 @@ import torch
 
 import vaebench as vb
 from tests.support.networks import plain, registered
-from tests.support.runs import tiny
+from tests.support.runs import run_config, tiny
 from vaebench import results
+from vaebench.config.build import build_stack, load_data
 from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
+from vaebench.evaluation.codes.usage import posterior_mean
 from vaebench.models import MODELS
 from vaebench.running.harness import train_all
+from vaebench.running.trained import TrainedModel, _noise
 
 __all__ = ["registered"]
 N, P, D = 40, 6, 2
@@ -118,6 +121,46 @@ def test_a_traversal_moves_one_number_of_the_first_code(model, x_test):
     torch.testing.assert_close(model.traverse(x_test[:1], values, [1]), images[1:])
 
 
+@pytest.fixture(scope="module")
+def layered():
+    """An untrained ladder of two layers, as one that was loaded."""
+    model = {"layer_dims": [3, 2], "widths": [8]}
+    codes = {"posterior": "ladder", "prior": "hierarchical"}
+    config = run_config("elbo", "bernoulli", **codes, model=model)
+    vae = build_stack([config], (8, 8)).requires_grad_(False)
+    return TrainedModel("0", config, vae, load_data(config.data))
+
+
+def test_a_traversal_of_an_upper_layer_moves_those_below(layered):
+    x, values = layered.dataset.test.x[:1], [-2.0, 2.0]
+    images, means = layered.traverse(x, values), layered.vae.down[0]
+    z_2 = layered.vae.prior().followed(torch.zeros(1, 1, 1, 5), 0)[..., 3:]
+    assert torch.equal(z_2, torch.zeros(1, 1, 1, 2))  # a lower one moves nothing above
+    code = posterior_mean(layered.vae.posterior(layered.observe(x)[None]), _noise(0, "codes"))
+    for row, dimension in enumerate((0, 1)):
+        above = code[0, 0, 3:].repeat(2, 1)
+        above[:, dimension] = torch.tensor(values)
+        below = means(above[None])[0, :, :3]
+        assert not torch.equal(below[0], below[1])
+        expected = layered.mean_image(torch.cat([below, above], -1))
+        torch.testing.assert_close(images[3 + row], expected, rtol=1e-5, atol=1e-6)
+    assert images[:3].flatten(2).var(1).sum(-1).min() > 0.0  # z_1 moves by itself
+
+
+def test_layers_have_moments_of_draws_and_can_be_taken_apart(layered):
+    x = layered.dataset.test.x[:2]
+    with pytest.raises(InputError, match=r"no closed form .*encode\(x, num_samples=1000\)"):
+        layered.encode(x)
+    mu, log_var = layered.encode(x, num_samples=4000)
+    upper = layered.vae.posterior(layered.observe(x)[None]).by_encoder[1]
+    errors = (layered.layers(mu)[1] - upper.mu[0]) / (upper.log_var[0].exp() / 4000).sqrt()
+    assert float(errors.abs().max()) < 4.0
+    torch.testing.assert_close(layered.layers(log_var)[1], upper.log_var[0], rtol=0, atol=0.15)
+    assert [part.shape[-1] for part in layered.layers(layered.draw(x))] == [3, 2]
+    with pytest.raises(InputError, match="num_samples must be at least 2; got 1"):
+        layered.encode(x, num_samples=1)
+
+
 def test_gradients_flow_to_codes_that_ask_for_them(model):
     z = torch.zeros(3, D, requires_grad=True)
     model.mean_image(z).sum().backward()
@@ -127,7 +170,7 @@ def test_gradients_flow_to_codes_that_ask_for_them(model):
 
 def test_a_flow_has_samples_where_it_has_no_moments(folder, x_test):
     flow = vb.load_model(folder, "seed=7")
-    with pytest.raises(InputError, match=r"no closed form for its mean.*gives samples"):
+    with pytest.raises(InputError, match=r"no closed form for its mean.*draw\(x\) gives"):
         flow.encode(x_test)
     assert flow.draw(x_test, 3).shape == (3, len(x_test), D)
     assert flow.reconstruct(x_test).shape == x_test.shape
@@ -162,6 +205,8 @@ WRONG = [
     ("0123", "no finished run '0123' in .*lists what there is"),
     ("objective=elbo", r"is each of \w+ \(elbo, seed \d\), .*: say which"),
     (["objective=elbo", "seed=5"], "no finished run 'objective=elbo seed=5' in"),
+    (3, "a run must be named by its id, .* or conditions, as 'seed=3'; got 3"),
+    ([], r"a run must be named by .*; got \[\]"),
     ("objectiv=elbo", "no run has 'objectiv'; did you mean 'objective'"),
 ]
 

@@ -45,7 +45,14 @@ def recorded_run(folder: Path, run: str | Sequence[str]) -> Record:
 
 
 def _texts(run: str | Sequence[str]) -> list[str]:
-    """What a run is named by, one text for each condition."""
+    """What a run is named by, one text for each condition. Raises InputError for no text."""
+    if not isinstance(run, str) and not (
+        isinstance(run, Sequence) and run and all(isinstance(text, str) for text in run)
+    ):
+        raise InputError(
+            f"a run must be named by its id, the beginning of it, or conditions, as 'seed=3'; got "
+            f"{run!r}"
+        )
     words = run.split() if isinstance(run, str) else list(run)
     several = all(map(_is_condition, words))
     return [run] if isinstance(run, str) and not several else words

@@ -61,11 +61,17 @@ class TrainedModel:
         """
         return self._tested_on(x).observe("test").to(self.vae.like)
 
-    def encode(self, x: ArrayLike) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z|x): [B, D] each.
+    def encode(
+        self, x: ArrayLike, num_samples: int | None = None, seed: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x): [B, D] each; with `num_samples` those of so many draws.
 
-        Raises InputError where the family has no formula for them, as flows: `draw` has samples.
+        Raises InputError without, where the family has no formula for them, as flows and layers.
         """
+        if num_samples is not None:
+            _check_count("num_samples", num_samples, least=2)
+            z = self.draw(x, num_samples, seed)
+            return z.mean(0), z.var(0).log()
 
         def moments(rows: Tensor) -> Tensor:
             q = self.vae.posterior(rows[None])
@@ -75,7 +81,8 @@ class TrainedModel:
         try:
             mu, log_var = _in_parts(moments, rows).unbind(1)
         except InputError as error:
-            raise InputError(f"{error}; draw(x, num_samples) gives samples") from None
+            instead = "encode(x, num_samples=1000) takes them from draws, and draw(x) gives these"
+            raise InputError(f"{error}; {instead}") from None
         return mu, log_var
 
     def draw(self, x: ArrayLike, num_samples: int = 1, seed: int = 0) -> Tensor:
@@ -83,6 +90,14 @@ class TrainedModel:
         _check_count("num_samples", num_samples)
         drawing = Drawing(_noise(seed, "codes"), num_samples, densities)
         return self.vae.posterior(self.observe(x)[None]).draw(drawing).z[:, 0]
+
+    def layers(self, z: Tensor) -> tuple[Tensor, ...]:
+        """The layers of codes, that beside the images first: [..., D] -> [..., D_l] each.
+
+        A model of one layer has the codes as they are.
+        """
+        dims = self.vae.latent.layer_dims or z.shape[-1:]
+        return z.split(list(dims), -1)
 
     def decode(self, z: Tensor) -> Tensor:
         """What the likelihood takes, such as logits, of codes: [..., D] -> [..., n P]."""
@@ -118,8 +133,9 @@ class TrainedModel:
     ) -> Tensor:
         """E[x|z] where single numbers of the mean code of the first example are replaced.
 
-        [dimensions, values, *image_shape]; every dimension where none are named. Raises InputError
-        for a dimension that is not there.
+        [dimensions, values, *image_shape]; every dimension where none are named. The layers of
+        latents below that of a dimension follow it: each is at the prior's mean given the one
+        above. Raises InputError for a dimension that is not there.
         """
         mean = posterior_mean(self.vae.posterior(self.observe(x)[None, :1]), _noise(0, "codes"))
         code = mean[0, 0]
@@ -129,6 +145,7 @@ class TrainedModel:
         paths = code.repeat(len(chosen), len(values), 1)
         for row, dimension in enumerate(chosen):
             paths[row, :, dimension] = torch.as_tensor(values).to(code)
+            paths[row] = self.vae.prior().followed(paths[row, None, None], dimension)[0, 0]
         return self.mean_image(paths)
 
     def bounds(self, x: ArrayLike, num_samples: int = 100, seed: int = 0) -> Bounds:
@@ -217,10 +234,10 @@ def _noise(seed: int, purpose: str) -> Noise:
     return Noise((key(seed, purpose),))
 
 
-def _check_count(name: str, number: int) -> None:
-    """Raises InputError for none, or fewer."""
-    if number < 1:
-        raise InputError(f"{name} must be at least 1; got {number}")
+def _check_count(name: str, number: int, least: int = 1) -> None:
+    """Raises InputError for fewer."""
+    if number < least:
+        raise InputError(f"{name} must be at least {least}; got {number}")
 
 
 def _in_parts(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:

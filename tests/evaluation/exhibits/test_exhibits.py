@@ -64,7 +64,6 @@ def test_a_traversal_moves_one_dimension_over_its_reach_and_keeps_the_rest():
 
 
 def test_what_the_decoder_ignores_comes_last_however_much_it_varies():
-    """Upper layers are so where the lowest alone is decoded."""
     heard = torch.tensor([0.0, 1.0, 0.0, 0.0])
     paths = traversals(subject(identity(decode=lambda z: z * heard, sigma=1.0), x=9.0 * X))[0]
     assert paths[0, :, 1].unique().numel() == 7

@@ -60,7 +60,7 @@ def test_layers_that_drop_out_draw_other_numbers_for_each_layer(registered):
     model, noise = build_stack([config], (8, 8)), streams([config], "train")
     rows, layers = [], model.encoder
     for network in layers.networks[1:]:
-        network.register_forward_pre_hook(lambda _, given: rows.append(given[1].first_row))
+        network.register_forward_pre_hook(lambda _, arguments: rows.append(arguments[1].first_row))
     layers(torch.rand(1, 5, 64), noise.at(row=3))
     assert len({*rows}) == 2
     assert min(rows) >= 1 << 24

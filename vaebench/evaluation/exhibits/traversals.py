@@ -23,7 +23,8 @@ REACH = (0.02, 0.98)
 @exhibit(
     caption="In each row, or panel, one dimension of a test example's code moves through the "
     "values that the data take, the others stay; the dimensions that change most of the example "
-    "come first. What does not change is a dimension that the decoder ignores.",
+    "come first. What does not change is a dimension that the decoder ignores. Layers of latents "
+    "below a dimension follow it, at the prior's mean given the layer above.",
     source="Higgins et al. 2017, figure 2",
     fits=can_be_seen,
 )
@@ -32,18 +33,19 @@ def traversals(subject: Subject) -> Tensor:
     model = subject.model
     x = subject.observations("test")[:NUM_ENCODED]
     codes = posterior_means(model, x, subject.noise)
-    move = _mover(model)
+    move, prior = _mover(model), model.prior()
 
-    def decoded(which: Tensor) -> Tensor:
-        """E[x|z] along one dimension of each run [S]: [S, steps, P]."""
-        z = move(codes, which)
-        return model.mean_image(z[None], x[:1].expand(*z.shape[:2], -1))[0]
+    def decoded(dimension: int) -> Tensor:
+        """E[x|z] along one dimension: [S, steps, P]."""
+        which = torch.full((model.num_runs,), dimension, device=codes.device)
+        z = prior.followed(move(codes, which)[None], dimension)
+        return model.mean_image(z, x[:1].expand(*z.shape[1:3], -1))[0]
 
     num = codes.shape[-1] // _width(model)
-    each = (torch.full((model.num_runs,), i, device=codes.device) for i in range(num))
-    changes = torch.stack([decoded(which).var(1).sum(-1) for which in each], -1)  # [S, D]
+    images = torch.stack([decoded(dimension) for dimension in range(num)], 1)
+    changes = images.var(2).sum(-1)  # [S, D]
     most = changes.argsort(stable=True, dim=-1, descending=True)[:, :NUM_DIMENSIONS]
-    return torch.stack([decoded(which) for which in most.unbind(1)], 1)
+    return images.gather(1, most[..., None, None].expand(-1, -1, *images.shape[2:]))
 
 
 def _width(model: Graded) -> int:

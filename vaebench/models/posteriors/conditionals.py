@@ -5,6 +5,7 @@ A code z is its layers z_1, ..., z_L side by side, z_1 beside the images. Shapes
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -57,6 +58,16 @@ class Conditionals:
     def split(self, z: Tensor) -> tuple[Tensor, ...]:
         """The layers of codes: [..., D] -> [..., D_l] for each l."""
         return z.split(self.dims, -1)
+
+    def with_means_below(self, z: Tensor, dimension: int) -> Tensor:
+        """Codes whose layers below that of a dimension are at their means given the layer above,
+        by laws that lead down: [K, S, B, D]."""
+        parts = [*self.split(z)]
+        ends = itertools.accumulate(self.dims)
+        layer = next(i for i, end in enumerate(ends) if dimension < end)
+        for i in reversed(range(layer)):
+            parts[i] = self.of_pairs[i](parts[i + 1]).mu
+        return torch.cat(parts, -1)
 
     def stopped(self) -> Conditionals:
         """The same laws, their parameters without gradient."""

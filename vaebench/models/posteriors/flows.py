@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaebench.core.about import About, Limit
+from vaebench.core.errors import InputError
 from vaebench.models.posteriors.entry import Draw, Drawing, Latent, Layers, no_formula, posterior
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
 from vaebench.ops import densities
@@ -68,7 +69,10 @@ class Flow:
         self._refuse("its variance")
 
     def _refuse(self, what: str) -> NoReturn:
-        raise no_formula("of flows", what, "choose posterior 'diagonal_gaussian'")
+        raise InputError(
+            f"a posterior of flows has no closed form for {what}: choose posterior "
+            f"'diagonal_gaussian'"
+        )
 
 
 LEAST_SLOPE = 1e-4
@@ -108,12 +112,16 @@ class Planar:
         return Planar(self.u.detach(), self.w.detach(), self.b.detach())
 
 
+Affine = tuple[Tensor, Tensor]
+"""Weight and bias of an affine map."""
+
+
 @dataclass(frozen=True)
 class Autoregressive:
     """z'_d = g_d z_d + (1 - g_d) m_d, gate g and m functions of z_1 .. z_{d-1}; then reversed."""
 
-    hidden: tuple[Tensor, Tensor]  # masked weight [S, D, H] and bias [S, 1, H]
-    out: tuple[Tensor, Tensor]  # masked weight [S, H, 2D] and bias [S, 1, 2D]
+    hidden: Affine  # masked weight [S, D, H] and bias [S, 1, H]
+    out: Affine  # masked weight [S, H, 2D] and bias [S, 1, 2D]
     context: Tensor  # [S, B, H]
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,7 +196,8 @@ class MaskedNetworks(nn.Module):
 
     def __init__(self, latent: Latent, layers: Layers) -> None:
         super().__init__()
-        dim, width = latent.dim, _width(latent)
+        dim = latent.dim
+        self.width = width = _width(latent)
         self.hidden = nn.ModuleList(layers(dim, width) for _ in range(latent.flow_steps))
         self.out = nn.ModuleList(layers(width, 2 * dim) for _ in range(latent.flow_steps))
         inputs, units = torch.arange(1, dim + 1), torch.arange(width) % dim
@@ -200,14 +209,16 @@ class MaskedNetworks(nn.Module):
 
     def forward(self, context: Tensor) -> tuple[Map, ...]:
         """The maps for the contexts [S, B, H] of a batch."""
+        return tuple(Autoregressive(hidden, out, context) for hidden, out in self.masked())
+
+    def masked(self) -> list[tuple[Affine, Affine]]:
+        """The two layers of each map, their weights masked."""
         sees, feeds = self.get_buffer("sees"), self.get_buffer("feeds")
-        return tuple(
-            Autoregressive(_masked(hidden, sees), _masked(out, feeds), context)
-            for hidden, out in zip(self.hidden, self.out, strict=True)
-        )
+        pairs = zip(self.hidden, self.out, strict=True)
+        return [(_masked(hidden, sees), _masked(out, feeds)) for hidden, out in pairs]
 
 
-def _masked(layer: nn.Module, mask: Tensor) -> tuple[Tensor, Tensor]:
+def _masked(layer: nn.Module, mask: Tensor) -> Affine:
     weight, bias = layer.weight, layer.bias  # where a step is traced, these are no Parameters
     assert isinstance(weight, Tensor) and isinstance(bias, Tensor)
     return weight * mask, bias

@@ -109,6 +109,12 @@ class BoundPrior:
         of_layers = self.entry.log_prob_of_layers
         return None if of_layers is None else call(of_layers, z, **self.parameters)
 
+    def followed(self, z: Tensor, dimension: int) -> Tensor:
+        """Codes [K, S, B, D] of which a dimension was moved: the layers below it follow, each at
+        its mean given the one above. Without layers below it they stay as they are."""
+        layers = self.parameters["layers"] if self.entry.layered else None
+        return z if layers is None else layers.with_means_below(z, dimension)
+
     def sample(self, noise: Noise, num_rows: int, latent: Latent) -> Tensor:
         """Codes: [S, n, D]."""
         return call(self.entry.sample, noise, num_rows, latent, **self.parameters)

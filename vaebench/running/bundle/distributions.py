@@ -1,4 +1,7 @@
-"""q(z|x) and p(z) of a run as source, by torch.distributions."""
+"""q(z|x) and p(z) of a run as source, by torch.distributions.
+
+Layers of latents and flows have files of their own.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from torch import Tensor
 from vaebench.core.errors import InputError
 from vaebench.core.user_code import is_users
 from vaebench.models import VAE
-from vaebench.models.posteriors import Latent
+from vaebench.running.bundle import flows, layered
+from vaebench.running.bundle.law import Law
 
 OF_GAUSSIAN = """\
 mu, log_var = numbers.chunk(2, -1)
@@ -30,14 +34,6 @@ one_hot = distributions.Independent(distributions.OneHotCategorical(logits=logit
 side_by_side = distributions.transforms.ReshapeTransform(logits.shape[-2:], numbers.shape[-1:])
 return distributions.TransformedDistribution(one_hot, side_by_side)
 """
-POSTERIORS = {
-    "diagonal_gaussian": OF_GAUSSIAN,
-    "full_gaussian": OF_FULL_GAUSSIAN,
-    "categorical": OF_CODES,
-    "gumbel_softmax": OF_CODES,
-}
-"""The body of posterior(numbers), by name."""
-
 STANDARD = """\
 normal = distributions.Normal(torch.zeros_like(self.mu), torch.ones_like(self.mu))
 return distributions.Independent(normal, 1)
@@ -48,6 +44,8 @@ return distributions.MixtureSameFamily(
     distributions.Categorical(logits=self.scores), distributions.Independent(each, 1)
 )
 """
+MIXED = ("diagonal_gaussian", "full_gaussian")
+"""The posteriors of which a VampPrior is a mixture."""
 VAMP = """\
 even = distributions.Categorical(logits=torch.zeros_like(self.numbers[:, 0]))
 return distributions.MixtureSameFamily(even, posterior(self.numbers))
@@ -55,6 +53,23 @@ return distributions.MixtureSameFamily(even, posterior(self.numbers))
 CODES = """\
 return posterior(self.scores)
 """
+
+
+def _of_encoder(body: str) -> Callable[[VAE], Law]:
+    """q(z|x) of the encoder's numbers alone."""
+
+    def law(model: VAE) -> Law:
+        latent = model.latent
+        num_below = latent.dim * (latent.dim - 1) // 2
+        sizes = {"dim": latent.dim, "below": num_below, "num_classes": latent.num_classes}
+        return Law(body.format(**sizes))
+
+    return law
+
+
+def _of_tensors(body: str, tensors: Callable[[VAE], dict[str, Tensor]]) -> Callable[[VAE], Law]:
+    """p(z) of some tensors."""
+    return lambda model: Law(body, tensors(model))
 
 
 def _standard(model: VAE) -> dict[str, Tensor]:
@@ -81,41 +96,51 @@ def _scores(model: VAE) -> dict[str, Tensor]:
     return {"scores": model.learned_prior["scores"].detach()[0].flatten()}
 
 
-PRIORS: Mapping[str, tuple[str, Callable[[VAE], dict[str, Tensor]]]] = {
-    "standard_normal": (STANDARD, _standard),
-    "mixture_of_gaussians": (MIXTURE, _mixture),
-    "vamp": (VAMP, _components),
-    "uniform_categorical": (CODES, _even),
-    "learned_categorical": (CODES, _scores),
+POSTERIORS: Mapping[str, Callable[[VAE], Law]] = {
+    "diagonal_gaussian": _of_encoder(OF_GAUSSIAN),
+    "full_gaussian": _of_encoder(OF_FULL_GAUSSIAN),
+    "categorical": _of_encoder(OF_CODES),
+    "gumbel_softmax": _of_encoder(OF_CODES),
+    "planar_flow": flows.planar,
+    "iaf": flows.iaf,
+    "hierarchical": layered.bottom_up,
+    "ladder": layered.top_down,
 }
-"""The body of forward of the prior's module, and its tensors, by name."""
+"""q(z|x) as source, by name."""
+PRIORS: Mapping[str, Callable[[VAE], Law]] = {
+    "standard_normal": _of_tensors(STANDARD, _standard),
+    "mixture_of_gaussians": _of_tensors(MIXTURE, _mixture),
+    "vamp": _of_tensors(VAMP, _components),
+    "uniform_categorical": _of_tensors(CODES, _even),
+    "learned_categorical": _of_tensors(CODES, _scores),
+    "hierarchical": layered.of_prior,
+}
+"""p(z) as source, by name."""
 
 
-def posterior_body(model: VAE) -> str:
-    """What posterior(numbers) does. Raises InputError for a family that torch has no name for."""
-    entry, latent = model.family.posterior, model.latent
+def posterior_law(model: VAE) -> Law:
+    """q(z|x) as source. Raises InputError for a family that is not written."""
+    entry = model.family.posterior
     if entry.name not in POSTERIORS or is_users(entry.distribution):
         raise _refused("posterior", entry.name, POSTERIORS)
-    return POSTERIORS[entry.name].format(
-        dim=latent.dim, below=_num_below(latent), num_classes=latent.num_classes
-    )
+    return POSTERIORS[entry.name](model)
 
 
-def prior_body(model: VAE) -> tuple[str, dict[str, Tensor]]:
-    """What the prior's forward does, and its tensors. Raises InputError likewise."""
-    entry = model.family.prior
+def prior_law(model: VAE) -> Law:
+    """p(z) as source. Raises InputError likewise."""
+    entry, posterior = model.family.prior, model.family.posterior
     if entry.name not in PRIORS or is_users(entry.log_prob):
         raise _refused("prior", entry.name, PRIORS)
-    body, tensors = PRIORS[entry.name]
-    return body, tensors(model)
-
-
-def _num_below(latent: Latent) -> int:
-    return latent.dim * (latent.dim - 1) // 2
+    if entry.name == "vamp" and posterior.name not in MIXED:
+        raise InputError(
+            f"prior 'vamp' leaves with posterior {' or '.join(map(repr, MIXED))}, which torch "
+            f"mixes; got {posterior.name!r}: vb.load_model has it in Python"
+        )
+    return PRIORS[entry.name](model)
 
 
 def _refused(kind: str, name: str, known: Mapping[str, object]) -> InputError:
     return InputError(
-        f"{kind} {name!r} has no torch.distributions object to leave as; those that have: "
+        f"{kind} {name!r} is not written as plain PyTorch; those that are: "
         f"{', '.join(known)}; vb.load_model has it in Python"
     )

@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from vaebench.core.errors import InputError
 from vaebench.models.networks.affine import LinearEncoder
 from vaebench.models.networks.convolutional import ConvDecoder, ConvEncoder
+from vaebench.models.networks.deterministic import DeterministicLayers
 from vaebench.models.networks.layers import (
     KERNEL,
     PADDING,
@@ -23,6 +24,7 @@ from vaebench.models.networks.layers import (
     StackedConvTranspose,
     StackedLinear,
 )
+from vaebench.models.networks.normalised import StackedBatchNorm
 from vaebench.models.networks.side_by_side import StackedNetwork, places
 
 
@@ -60,6 +62,22 @@ class ChannelsLast(nn.Module):
         return apart.movedim(2, -1).flatten(1)
 
 
+class Rungs(nn.Module):
+    """Means and log-variances of all layers of latents from a deterministic layer each:
+    [B, P] -> [B, 2 D]."""
+
+    def __init__(self, networks: nn.ModuleList, norms: nn.ModuleList, heads: nn.ModuleList) -> None:
+        super().__init__()
+        self.networks, self.norms, self.heads = networks, norms, heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        halves = []
+        for network, norm, head in zip(self.networks, self.norms, self.heads, strict=True):
+            x = torch.relu(norm(network(x)))
+            halves.append(head(x).chunk(2, -1))
+        return torch.cat([half[i] for i in range(2) for half in halves], -1)
+
+
 def one_run(network: nn.Module) -> nn.Module:
     """A network of one run, [1, B, in] -> [1, B, out], as modules [B, in] -> [B, out], fit to be
     evaluated. Raises InputError for a network that it does not know."""
@@ -69,7 +87,12 @@ def one_run(network: nn.Module) -> nn.Module:
         case nn.Sequential():
             plain = nn.Sequential(*map(one_run, network))
         case StackedLinear():
-            plain = _linear(network.weight[0], network.bias[0, 0])
+            plain = linear(network.weight[0], network.bias[0, 0])
+        case StackedBatchNorm():
+            plain = _batch_norm(network)
+        case DeterministicLayers():
+            parts = network.networks, network.norms, network.heads
+            plain = Rungs(*(nn.ModuleList(map(one_run, part)) for part in parts))
         case LinearEncoder():
             plain = _linear_encoder(network)
         case ConvEncoder():
@@ -86,7 +109,7 @@ def one_run(network: nn.Module) -> nn.Module:
     return plain.eval()
 
 
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     """The affine map x @ weight + bias, of weight [in, out]."""
     layer = nn.Linear(*weight.shape).to(weight)
     return _with(layer, weight=weight.T, bias=bias)
@@ -97,12 +120,19 @@ def _with(layer: nn.Linear, **parameters: Tensor) -> nn.Linear:
     return layer
 
 
+def _batch_norm(norm: StackedBatchNorm) -> nn.BatchNorm1d:
+    tensors = {name: tensor[0, 0].detach().clone() for name, tensor in norm.state_dict().items()}
+    plain = nn.BatchNorm1d(len(norm.bias[0, 0]), norm.EPS, norm.FOLLOWS).to(norm.bias)
+    plain.load_state_dict({**plain.state_dict(), **tensors})
+    return plain
+
+
 def _linear_encoder(network: LinearEncoder) -> nn.Linear:
     """One affine map, of which the numbers that no x changes have weights of 0."""
     rest = network.rest[0, 0]
     weight = network.mu.weight[0]
     zeros = weight.new_zeros(len(weight), len(rest))
-    return _linear(torch.cat([weight, zeros], 1), torch.cat([network.mu.bias[0, 0], rest]))
+    return linear(torch.cat([weight, zeros], 1), torch.cat([network.mu.bias[0, 0], rest]))
 
 
 def _conv_encoder(network: ConvEncoder) -> nn.Sequential:

@@ -2,6 +2,14 @@
 
 WRITTEN_BY = "model.json says what their numbers mean. Written by\nvaebench"
 """What marks a file that was written here."""
+NETWORK = '''\
+def {name}() -> nn.ModuleList:
+    """{says}"""
+    return {expression}
+
+
+'''
+"""A function that makes a network of q(z|x) or p(z)."""
 PAGE = '''\
 """Run {run}: {described}, as plain PyTorch.
 
@@ -32,7 +40,7 @@ def mean() -> nn.Module:
     return {mean}
 
 
-def posterior(numbers: Tensor) -> distributions.Distribution:
+{networks}{helpers}def posterior({arguments}) -> distributions.Distribution:
     """q(z|x) of the encoder's numbers, over codes."""
 {posterior}
 
@@ -52,10 +60,10 @@ class Model(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.mean = encoder(), decoder(), mean()
         self.prior = Prior()
-
+{holds}
     def posterior(self, x: Tensor) -> distributions.Distribution:
         """q(z|x) of examples [B, {pixels}], scaled and binarised as model.json says."""
-        return posterior(self.encoder(x))
+        return posterior({call})
 
 
 def load(folder: str | Path = Path(__file__).parent, device: str = "cpu") -> Model:

@@ -37,12 +37,14 @@ class Source:
 
         Raises InputError for one that cannot be written.
         """
-        if type(module) is nn.Sequential:
+        if type(module) in (nn.Sequential, nn.ModuleList):
             lines = [
                 f"{self.expression(part, f'{prefix}{name}.')},\n"
                 for name, part in module.named_children()
             ]
-            return f"nn.Sequential(\n{indented(''.join(lines))})"
+            inside = indented("".join(lines))
+            kind = type(module).__name__
+            return f"nn.{kind}([\n{inside}])" if kind == "ModuleList" else f"nn.{kind}(\n{inside})"
         if type(module).__module__.startswith("torch.nn.modules."):
             self._keep(module, prefix)
             return constructor(module)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from vaebench import results
 from vaebench.core.errors import InputError
 from vaebench.models import VAE
 from vaebench.models.likelihoods.outputs import identity
-from vaebench.running.bundle.distributions import posterior_body, prior_body
+from vaebench.models.posteriors import Distribution
+from vaebench.models.posteriors.flows import Flow
+from vaebench.running.bundle.distributions import posterior_law, prior_law
+from vaebench.running.bundle.law import Network
 from vaebench.running.bundle.one_run import Applied, one_run
-from vaebench.running.bundle.page import PAGE, WRITTEN_BY
+from vaebench.running.bundle.page import NETWORK, PAGE, WRITTEN_BY
 from vaebench.running.bundle.source import Source, held, indented
 from vaebench.running.environment import describe
 from vaebench.running.trained import TrainedModel, load_model
@@ -83,12 +86,11 @@ def written(trained: TrainedModel, described: str) -> tuple[str, dict[str, Tenso
     model, source = trained.vae, Source()
     networks = {
         "encoder": _after(model.likelihood.encoder_input, one_run(model.encoder)),
-        "decoder": one_run(model.decoder),
+        "decoder": _after(_seen(model), one_run(model.decoder)),
         "mean": _mean(model),
     }
     expressions = {name: source.expression(part, f"{name}.") for name, part in networks.items()}
-    prior, tensors = prior_body(model)
-    registered = [held(name, tensor) for name, tensor in tensors.items()]
+    laws = _laws(model, source)
     page = PAGE.format(
         run=trained.run,
         described=described,
@@ -100,12 +102,50 @@ def written(trained: TrainedModel, described: str) -> tuple[str, dict[str, Tenso
         width=model.family.posterior.code_width(model.latent),
         outputs=trained.dataset.num_pixels * model.likelihood.outputs_per_pixel,
         **{name: indented(expression).lstrip() for name, expression in expressions.items()},
-        posterior=indented(posterior_body(model)),
-        tensors=indented(indented("".join(registered))),
-        prior=indented(indented(prior)),
+        **laws,
     )
-    weights = source.tensors | {f"prior.{name}": tensor for name, tensor in tensors.items()}
-    return page, {name: tensor.contiguous().clone() for name, tensor in weights.items()}
+    return page, {name: tensor.contiguous().clone() for name, tensor in source.tensors.items()}
+
+
+def _laws(model: VAE, source: Source) -> dict[str, str]:
+    """What the page says of q(z|x) and p(z); their networks and tensors go into the source.
+
+    The prior holds a network that both have.
+    """
+    q, p = posterior_law(model), prior_law(model)
+    networks = {network.name: ("", network) for network in (q.network,) if network}
+    networks |= {network.name: ("prior.", network) for network in (p.network,) if network}
+    functions = [
+        NETWORK.format(name=name, says=network.says, expression=_nested(network, owner, source))
+        for name, (owner, network) in networks.items()
+    ]
+    of_prior = [held(name, tensor) for name, tensor in p.tensors.items()]
+    source.tensors |= {f"prior.{name}": tensor for name, tensor in p.tensors.items()}
+    made = {name: f"self.{name} = {name}()\n" for name in networks}
+    of_model = [made[name] for name, (owner, _) in networks.items() if not owner]
+    of_prior += [made[name] for name, (owner, _) in networks.items() if owner]
+    attribute = q.network and f"self.{networks[q.network.name][0]}{q.network.name}"
+    helpers = dict.fromkeys(filter(None, (q.helpers, p.helpers)))
+    return {
+        "networks": "".join(functions),
+        "helpers": "".join(f"{text}\n\n" for text in helpers),
+        "arguments": "numbers: Tensor" + (", network: nn.ModuleList" if attribute else ""),
+        "call": "self.encoder(x)" + (f", {attribute}" if attribute else ""),
+        "posterior": indented(q.body),
+        "tensors": indented(indented("".join(of_prior))),
+        "prior": indented(indented(p.body)),
+        "holds": indented(indented("".join(of_model))),
+    }
+
+
+def _nested(network: Network, owner: str, source: Source) -> str:
+    return indented(source.expression(network.module, f"{owner}{network.name}.")).lstrip()
+
+
+def _seen(model: VAE) -> Any:
+    """What the decoder sees of a code: its first layer of latents, or all."""
+    num, width = model.family.num_decoded, model.family.posterior.code_width(model.latent)
+    return identity if num == width else lambda z: z[..., :num]
 
 
 def _after(function: Any, network: nn.Module) -> nn.Module:
@@ -174,7 +214,8 @@ def check(page: str, weights: Mapping[str, Tensor], trained: TrainedModel) -> No
     written_model.load_state_dict({name: tensor.double() for name, tensor in weights.items()})
     model = trained.vae.of_run(0).double()
     x = trained.dataset.observations("test")[:NUM_CHECKED].to(model.like)
-    z = names["posterior"](written_model.encoder(x)).sample()
+    q = written_model.posterior(x)
+    z = q.sample()
     pairs = {
         "encoder": (written_model.encoder(x), model.encoded(x[None])[0]),
         "decoder": (written_model.decoder(z), model.decode(z[None, None])[0, 0]),
@@ -183,6 +224,7 @@ def check(page: str, weights: Mapping[str, Tensor], trained: TrainedModel) -> No
             written_model.prior().log_prob(z),
             model.prior().log_prob(z[None, None])[0, 0],
         ),
+        **_of_posterior(q, model.posterior(x[None]), z),
     }
     for what, (computed, expected) in pairs.items():
         error = (computed - expected).abs() / expected.abs().clamp_min(1.0)
@@ -191,6 +233,28 @@ def check(page: str, weights: Mapping[str, Tensor], trained: TrainedModel) -> No
                 f"the {what} of {trained.run} cannot be written as plain PyTorch: it would be off "
                 f"by {float(error.max()):.1g}, as where a layer draws, or keeps what it has seen"
             )
+
+
+def _of_posterior(q: Any, expected: Distribution, z: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """What q(z|x) gives at codes z, as it is written and as the run has it; of a flow, which may
+    have no inverse, what its maps make of them."""
+    if isinstance(expected, Flow):
+        images = _through(q.maps, z), _through(expected.maps, z[None, None])[0, 0]
+        return {"q(z|x)": images, "log q(z_0|x)": _log_probs(q.base, expected.base, z)}
+    return {"log q(z|x)": _log_probs(q, expected, z)}
+
+
+def _log_probs(q: Any, expected: Distribution, z: Tensor) -> tuple[Tensor, Tensor]:
+    return q.log_prob(z), expected.log_prob(z[None, None])[0, 0]
+
+
+def _through(maps: Iterable[Any], z: Tensor) -> Tensor:
+    """The image of maps, with log |det J| of all of them beside it: [..., D + 1]."""
+    log_dets = []
+    for one in maps:
+        z, log_det = one.forward(z)
+        log_dets.append(log_det)
+    return torch.cat([z, torch.stack(log_dets).sum(0)[..., None]], -1)
 
 
 def _mean_of(model: VAE, z: Tensor) -> Tensor:
