@@ -10,6 +10,7 @@ from tests.support.networks import OF_USERS, plain
 from vaebench import ops
 from vaebench.models.networks import Sizes
 from vaebench.models.networks.copies import stacked
+from vaebench.models.networks.side_by_side import outputs
 from vaebench.ops.noise import Noise
 
 SIZES = Sizes((8, 8), posterior=6, code=3, outputs_per_pixel=1)
@@ -99,9 +100,8 @@ def test_a_buffer_that_is_replaced_is_kept():
 
     encoder, _ = stacked("counting", lambda sizes: (Counting(), nn.Linear(3, 64)), SIZES, {}, KEYS)
     rows = torch.rand(5, 7, 64)
-    encoder(rows, STEP)
-    encoder(rows, STEP)
-    encoder(rows)
+    for step in (STEP, STEP, None):
+        outputs(encoder, rows, step)
     assert encoder.network.count.tolist() == [14.0] * 5
 
 
