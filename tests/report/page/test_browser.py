@@ -9,6 +9,7 @@ from tests.report.page.test_companions import TRIALS, gradient, timed
 from tests.report.page.test_render import page_of
 from tests.report.page.test_sheets import exhibit
 from tests.report.test_tables import NOISE, RECORDS
+from tests.support.kills import DEADLINE_S
 from vaebench import results
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -73,6 +74,7 @@ def opened(browser, address):
 
     def opened(width=DESK, scheme="light"):
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.set_default_timeout(1000 * DEADLINE_S)
         page.said, page.asked = [], []
         page.on("console", lambda message: page.said.append(message.text))
         page.on("pageerror", lambda error: page.said.append(str(error)))
@@ -87,12 +89,10 @@ def opened(browser, address):
 
 
 def draw_all(page):
-    """Bring every chart into the window."""
+    """Bring every chart into the window, and wait for it."""
     for chart in page.query_selector_all(".chart"):
         chart.scroll_into_view_if_needed()
-    page.wait_for_function(
-        "[...document.querySelectorAll('.chart')].every((chart) => chart.querySelector('canvas'))"
-    )
+        page.wait_for_function("(chart) => chart.querySelector('canvas')", arg=chart)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(PHONE, "dark"), (DESK, "light")])

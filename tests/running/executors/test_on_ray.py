@@ -1,9 +1,6 @@
 """Runs on Ray: the cluster that is there, or one that is started; and what a node does not see."""
 
-import os
 import signal
-import subprocess
-import sys
 from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.support.kills import DEADLINE_S, background, contents
+from tests.support import ray_clusters
+from tests.support.kills import contents
 from tests.support.runs import tiny
 from vaebench import __version__ as VERSION
 from vaebench import results
@@ -59,22 +57,13 @@ def ray():
 
 
 @pytest.fixture
-def cluster(ray, monkeypatch):
+def cluster(ray, tmp_path, monkeypatch):
     """The address of a cluster that another process has started, of one core."""
-    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
-    with background(
-        [sys.executable, "-c", HEAD],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment | {"RAY_AUTH_MODE": "disabled"},
-    ) as head:
-        address = head.stdout.readline().strip()
+    with ray_clusters.started(HEAD, log=tmp_path / "cluster.log") as (_, (address,)):
         monkeypatch.setenv("RAY_ADDRESS", address)
         monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
         yield address
         ray.shutdown()
-        head.communicate("", timeout=DEADLINE_S)
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """A study on a Ray cluster of several nodes, of which one dies on the way, and then the head."""
 
-import os
 import subprocess
 import sys
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,14 +9,14 @@ from typing import NamedTuple
 import pytest
 
 import vaebench as vb
+from tests.support import ray_clusters
 from tests.support.kills import DEADLINE_S, background, contents, is_gone, wait_until
+from tests.support.ray_clusters import ENVIRONMENT
 from vaebench import results
 from vaebench.core.sources import surroundings
 from vaebench.objectives import OBJECTIVES
 
 pytestmark = pytest.mark.slow
-
-ALONE = {**os.environ, "RAY_AUTH_MODE": "disabled"}
 
 NODES = """
 import sys
@@ -110,12 +108,13 @@ def size_of(path):
     return int(path.name.split()[0])
 
 
+@dataclass(frozen=True)
 class Nodes:
     """A cluster of a head and nodes, of one core each, in another process."""
 
-    def __init__(self, process):
-        self.process = process
-        self.address, _, self.head = process.stdout.readline().strip().partition(" ")
+    process: subprocess.Popen
+    address: str
+    head: str
 
     def kill(self, node):
         self.process.stdin.write(f"{node}\n")
@@ -125,17 +124,9 @@ class Nodes:
 
 @pytest.fixture
 def cluster(tmp_path):
-    """A head and two nodes; a node that takes longer than Ray allows, on a busy machine, has more
-    than one chance."""
-    with ExitStack() as stack:
-        log = stack.enter_context((tmp_path / "cluster.log").open("w"))
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
-        command = [sys.executable, "-c", NODES, "2"]
-        started = (stack.enter_context(background(command, **pipes, env=ALONE)) for _ in range(3))
-        nodes = next((nodes for nodes in map(Nodes, started) if nodes.address), None)
-        assert nodes, (tmp_path / "cluster.log").read_text()
-        yield nodes
-        nodes.process.communicate(timeout=DEADLINE_S)
+    """A head and two nodes."""
+    with ray_clusters.started(NODES, 2, log=tmp_path / "cluster.log") as (process, words):
+        yield Nodes(process, *words)
 
 
 @pytest.fixture
@@ -156,7 +147,7 @@ def start(study, out, address, hold):
         [*command, "--executor", "ray", "--ray-address", address],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**ALONE, "VAEBENCH_HOLD": str(hold.at)},
+        env={**ENVIRONMENT, "VAEBENCH_HOLD": str(hold.at)},
     )
 
 
@@ -239,7 +230,7 @@ print(train_all(configs, Path(sys.argv[2]), "s", executor="ray", workers=1))
 def test_a_task_that_ray_kills_for_memory_each_time_ends_as_a_named_failure(tmp_path, tiny_npz):
     """A node that allows no memory at all: Ray by itself would try again for ever."""
     limits = {"RAY_memory_usage_threshold": "0.0", "RAY_memory_monitor_refresh_ms": "50"}
-    environment = {**ALONE, **limits, "RAY_ADDRESS": "local"}
+    environment = {**ENVIRONMENT, **limits, "RAY_ADDRESS": "local"}
     done = subprocess.run(
         [sys.executable, "-c", HUNGRY, str(tiny_npz), str(tmp_path / "out")],
         env=environment,

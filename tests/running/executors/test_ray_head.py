@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from tests.support.kills import DEADLINE_S
 from vaebench.core.errors import InputError
 from vaebench.running.executors import ray_head
 from vaebench.running.executors.local import SETTINGS
@@ -48,22 +49,27 @@ def test_the_environment_of_a_worker_is_that_of_a_local_one(fake_ray, monkeypatc
 
 
 @pytest.fixture(params=["nobody", "a web server", "a server of HTTP/2", "one who says nothing"])
-def no_ray(request):
+def no_ray(request, monkeypatch):
     """The address of what is no Ray, with what is said of it."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        if request.param == "a web server":
-            threading.Thread(target=refuse, args=(server,), daemon=True).start()
-            yield address, NO_RAY
-        elif request.param == "a server of HTTP/2":
-            not_found = Frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x8d")
-            threading.Thread(target=reply, args=(server, not_found), daemon=True).start()
-            yield address, NO_RAY
-        elif request.param == "one who says nothing":
-            yield address, "timed out"
-        else:
-            server.close()
+        if request.param == "nobody":
             yield address, "Connection refused"
+            return
+        server.listen()
+        if request.param == "one who says nothing":
+            monkeypatch.setattr(ray_head, "REACH_S", 0.1)
+            yield address, "timed out"
+            return
+        if request.param == "a web server":
+            answer = threading.Thread(target=refuse, args=(server,), daemon=True)
+        else:
+            not_found = Frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x8d")
+            answer = threading.Thread(target=reply, args=(server, not_found), daemon=True)
+        answer.start()
+        yield address, NO_RAY
+        answer.join()
 
 
 def refuse(server):
@@ -89,10 +95,12 @@ def test_a_server_of_grpc_is_a_ray_head_where_it_knows_its_method(status, is_ray
     """Done; a token is asked for; an unknown method."""
     ended = Frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x88@\x0bgrpc-status" + status)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=reply, args=(server, ended), daemon=True).start()
+        answer = threading.Thread(target=reply, args=(server, ended), daemon=True)
+        answer.start()
         refusal = contextlib.nullcontext() if is_ray else pytest.raises(OSError, match=NO_RAY)
         with refusal:
-            check_ray(f"127.0.0.1:{server.getsockname()[1]}", 5.0)
+            check_ray(f"127.0.0.1:{server.getsockname()[1]}", DEADLINE_S)
+        answer.join()
 
 
 @pytest.mark.parametrize("by", ["option", "variable", "the cluster started last"])
@@ -100,7 +108,6 @@ def test_an_address_where_no_ray_answers_is_a_mistake_in_one_line(
     fake_ray, monkeypatch, no_ray, by
 ):
     fake_ray.init = lambda **settings: pytest.fail("Ray would try for minutes")
-    monkeypatch.setattr(ray_head, "REACH_S", 0.5)
     address, reason = no_ray
     monkeypatch.setenv("RAY_ADDRESS", address if by == "variable" else "")
     monkeypatch.setattr(ray_head, "_started_last", lambda: address)
