@@ -34,6 +34,19 @@ NO_SBATCH = pytest.mark.skipif(bool(shutil.which("sbatch")), reason="SLURM is he
             "--executor slurm submits by sbatch, which must be on this machine;",
             marks=NO_SBATCH,
         ),
+        (
+            ["--ray-address", "head:6379"],
+            "--ray-address is for --executor ray; got --executor local: leave it out, or choose",
+        ),
+        (
+            ["--executor", "inline", "--slurm", "minutes=5"],
+            "--slurm is for --executor slurm; got --executor inline: leave it out, or choose that",
+        ),
+        (["--dry-run", "--ray-address", "head:6379"], "--ray-address is for --executor ray; got"),
+        (
+            ["--dry-run", "--listen", "tensorbord:x"],
+            "unknown listener 'tensorbord'; did you mean 'tensorboard'?",
+        ),
         (["--executor", "slum"], "unknown executor 'slum'; did you mean 'slurm'?"),
     ],
 )

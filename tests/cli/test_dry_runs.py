@@ -9,6 +9,7 @@ from vaebench.config.study import expand, read
 from vaebench.running import dry_run as dry_runs
 from vaebench.running.choosing import COMPILING_S
 from vaebench.running.harness import train_all
+from vaebench.running.timing import NUM_ROUNDS, ROUND_SECONDS
 
 
 @pytest.fixture
@@ -19,7 +20,8 @@ def study(tmp_path):
 
 
 def dry(study, *options, status=0):
-    done = call("run", study, "--out", study.parent / "out", "--dry-run", "--json", *options)
+    what = ("--dry-run", "--json", "--no-timings")
+    done = call("run", study, "--out", study.parent / "out", *what, *options)
     assert done.exit_code == status, done.output
     return json.loads(done.stdout)
 
@@ -30,7 +32,8 @@ def test_what_would_be_done_is_said_and_nothing_is_written(study):
     assert "would train 4 runs: stacks: 2 (of 2), workers: 1" in said.stdout
     assert "elbo_mc (bernoulli) x 2" in said.stdout
     assert "compiled steps save the study" in said.stdout
-    assert "an estimate from counted operations" in said.stdout
+    assert "and the samples of the NLL, and the timing pass\n" in said.stdout
+    assert "not in it: the gradings latent, samples, two_sample\n" in said.stdout
     assert said.stdout.endswith("nothing was written\n")
     assert [path.name for path in study.parent.iterdir()] == ["tiny.toml"]
 
@@ -42,6 +45,12 @@ def test_figures_add_up_and_a_recorded_run_is_not_counted(study):
     assert {row["state"] for row in stated["runs"]} == {"to train"}
     of_stacks = [stack["core_seconds"] for stack in stated["stacks"]]
     assert stated["seconds"] == stated["core_seconds"] == pytest.approx(sum(of_stacks))
+    assert stated["timing_seconds"] == 0
+    assert stated["not_foretold"] == ["latent", "samples", "two_sample"]
+    timed = dry(study, "--workers", "1", "--compile", "never", "--timings")
+    of_rounds = 2 * (1 + NUM_ROUNDS) * ROUND_SECONDS  # of two variants, whose steps are short
+    assert of_rounds < timed["timing_seconds"] < 1.5 * of_rounds
+    assert timed["seconds"] == pytest.approx(stated["seconds"] + timed["timing_seconds"])
     assert stated["memory_bytes"] == max(stack["memory_bytes"] for stack in stated["stacks"])
     train_all(configs[:1], study.parent / "out", "tiny", executor="inline")
     again = dry(study, "--workers", "1", "--compile", "never")

@@ -261,5 +261,9 @@ def test_the_command_grades_records_and_estimates(tmp_path):
     (record,) = results.records(tmp_path / "out")
     assert record.labels.variant == "scripted" and "nll" in {m.metric for m in record.metrics}
     assert np.isfinite(results.examples(out, record.run)["nll"]).all()
+    refused = call("evaluate", model, "--grading", "disentanglement")
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("vaebench: grading 'disentanglement' is refused: ")
+    assert refused.stderr.count("\n") == 1, "no progress is shown before it"
     refused = call("evaluate", model, "--keep")
     assert refused.exit_code == 2

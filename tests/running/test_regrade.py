@@ -4,6 +4,7 @@ import io
 import math
 import os
 import pickle
+import shutil
 
 import msgspec
 import pytest
@@ -22,8 +23,9 @@ pytestmark = pytest.mark.slow
 GIVEN = "0" * 16
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained")
     configs = [
         *(tiny(seed=i) for i in range(2)),
         tiny(likelihood="gaussian_learned", data={"name": "digits"}),
@@ -32,8 +34,14 @@ def folder(tmp_path):
         tiny(posterior="gumbel_softmax", prior="learned_categorical"),
         tiny(train={"num_steps": 60, "batch_size": 16, "learning_rate": 1e30}),
     ]
-    train_all(resolve(configs), tmp_path, "s", executor="inline")
-    return tmp_path
+    train_all(resolve(configs), out, "s", executor="inline")
+    return out
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    """A copy, to be changed."""
+    return shutil.copytree(trained, tmp_path / "folder")
 
 
 def figures(rows, name):
@@ -230,9 +238,20 @@ def test_a_record_of_more_than_fits_is_named_and_the_others_are_graded(folder, c
     assert {row["run"] for row in rows if row["metric"]} == {*recorded(folder, "nll")} - {run}
 
 
-def test_an_unknown_grading_is_refused_with_the_nearest(folder):
-    with pytest.raises(InputError, match="did you mean 'latent'"):
-        regrade(Request(folder, gradings=["latnet"]))
+@pytest.mark.parametrize(
+    ("grading", "message"),
+    [
+        ("latnet", "did you mean 'latent'"),
+        ({"name": "annealed", "num_chains": 0}, "num_chains"),
+        ("disentanglement", "grading 'disentanglement' is refused: "),
+    ],
+)
+def test_a_grading_that_cannot_be_is_refused_before_anything_is_said(folder, grading, message):
+    def never(what, total):
+        pytest.fail(f"{what!r} was said first")
+
+    with pytest.raises(InputError, match=message):
+        regrade(Request(folder, gradings=[grading]), progress=never)
 
 
 def test_the_time_is_estimated_for_each_grading(folder):

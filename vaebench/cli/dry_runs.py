@@ -78,6 +78,8 @@ def _print_json(dry: DryRun) -> None:
         num_threads=work.chosen.num_threads if work else 0,
         seconds=dry.seconds,
         core_seconds=dry.core_seconds,
+        timing_seconds=dry.timing_s,
+        not_foretold=dry.not_foretold,
         memory_bytes=dry.memory_bytes,
         disk_bytes=dry.disk_bytes,
     )

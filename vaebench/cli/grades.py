@@ -153,8 +153,7 @@ def _grade_model(
     entrant = read(path, **settings, **({"gradings": gradings} if gradings else {}))
     if budget:
         return _show_budget(estimate_seconds(entrant), as_json)
-    with progress(f"grading {path.name}", 0):
-        record = grade(entrant, out)
+    record = grade(entrant, out, progress)
     files = [out / "runs" / f"{record.run}.json"] if out else []
     if as_json:
         return print_json(figures=record.metrics, files=files)

@@ -61,7 +61,7 @@ def run(
         from vaebench.core.plugins import load_plugins
         from vaebench.running.budget import expanded, note
         from vaebench.running.harness import run_all
-        from vaebench.running.listeners import audience_of, opened
+        from vaebench.running.listeners import audience_of, named, opened
 
     load_plugins(how["plugins"])
     read_study = read(study, overrides)
@@ -69,7 +69,8 @@ def run(
     if dry_run:
         from vaebench.running.dry_run import dry_run as foretell
 
-        return show_dry_run(foretell(read_study, folder, **how), as_json)
+        named(listen)
+        return show_dry_run(foretell(read_study, folder, timings=timings, **how), as_json)
     configs = expanded(read_study)
     with audience_of(opened(listen)) as audience:
         ended = run_all(

@@ -94,15 +94,16 @@ def sweep(
     from vaebench.config.study import read
     from vaebench.config.sweep import budget_of
     from vaebench.core.plugins import load_plugins
-    from vaebench.running.listeners import audience_of, opened
+    from vaebench.running.listeners import audience_of, named, opened
 
     load_plugins(how["plugins"])
     read_study = read(study, overrides)
     folder = out or Path("results/runs") / read_study.name
-    budget, cluster = budget_of({name: how.pop(name) for name in AMOUNTS}), how.pop("cluster")
+    budget = budget_of({name: how.pop(name) for name in AMOUNTS})
     if dry_run:
         from vaebench.running.sweeps.dry_run import dry_run as foretell
 
+        named(listen)
         show_sweep(foretell(read_study, folder, budget, **how), as_json)
         return
     with audience_of(opened(listen)) as audience:
@@ -111,7 +112,6 @@ def sweep(
             folder,
             budget,
             storage=storage,
-            cluster=cluster,
             **how,
             timings=timings,
             figures=figures,

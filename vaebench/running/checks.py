@@ -15,6 +15,7 @@ from vaebench.core.errors import InputError, InputWarning
 from vaebench.core.plugins import known_to_workers
 from vaebench.models import weights
 from vaebench.running.choosing import COMPILE
+from vaebench.running.cluster import NO_CLUSTER, Cluster
 from vaebench.running.executors import EXECUTORS
 from vaebench.running.recording import config_of
 
@@ -26,16 +27,29 @@ def check(
     configs: Sequence[RunConfig],
     executor: str,
     workers: int | None,
+    cluster: Cluster,
     plugins: Sequence[str],
     compiles: str,
 ) -> None:
     """Raises InputError for what is refused before anything is trained."""
-    EXECUTORS[executor]
+    _check_options(executor, cluster)
     COMPILE[compiles]
     if workers is not None and workers < 1:
         raise InputError(f"there must be at least one worker; got {workers}")
     if executor != "inline":
         _check_importable(configs, plugins)
+
+
+def _check_options(executor: str, cluster: Cluster) -> None:
+    """Raises InputError for an unknown executor, and for an option that is another's."""
+    reads = EXECUTORS[executor].reads
+    for name in ("ray_address", "slurm"):
+        if name not in reads and getattr(cluster, name) != getattr(NO_CLUSTER, name):
+            whose = next(other for other, entry in EXECUTORS.items() if name in entry.reads)
+            raise InputError(
+                f"--{name.replace('_', '-')} is for --executor {whose}; got --executor {executor}: "
+                f"leave it out, or choose that executor"
+            )
 
 
 def check_folder(configs: Sequence[RunConfig], out: Path) -> None:

@@ -12,6 +12,7 @@ from vaebench import results
 from vaebench.config import RunConfig
 from vaebench.config.study import Refusal, Study
 from vaebench.core.shown import duration, size
+from vaebench.running import timing
 from vaebench.running.budget import tried
 from vaebench.running.checks import check, check_folder, num_bytes
 from vaebench.running.choosing import COMPILING_S
@@ -25,6 +26,8 @@ ESTIMATE = (
     "an estimate from counted operations, right to a factor of two on the machine of "
     "results/reference/compiling: training, compiling and the samples of the NLL"
 )
+FORETOLD = "likelihood"
+"""The grading that draws the samples of the NLL; no other is foretold."""
 TO_TRAIN = "to train"
 """The state of a run that is left; that of another is how it is recorded."""
 
@@ -66,6 +69,8 @@ class DryRun:
     work: Prepared | None = None
     """None where nothing is left to train."""
     stacks: Sequence[Stack] = ()
+    timing_s: float | None = 0.0
+    """Seconds of the timing pass; None where some variant's are not foretold."""
     disk_bytes: int = 0
 
     @property
@@ -93,18 +98,26 @@ class DryRun:
     def core_seconds(self) -> float | None:
         """Seconds of one core for all that is foretold; None where some stack is not."""
         costs = [stack.cost for stack in self.stacks]
-        if any(cost is None for cost in costs):
+        if self.timing_s is None or any(cost is None for cost in costs):
             return None
-        return self.num_graphs * COMPILING_S + sum(cost.seconds for cost in costs if cost)
+        stacks_s = sum(cost.seconds for cost in costs if cost)
+        return self.num_graphs * COMPILING_S + stacks_s + self.timing_s
 
     @property
     def seconds(self) -> float | None:
-        """Seconds until all workers are done; None where some stack is not foretold."""
-        if self.work is None or self.core_seconds is None:
+        """Seconds until all workers are done and steps are timed; None where some stack is not
+        foretold."""
+        if self.work is None or self.timing_s is None or self.core_seconds is None:
             return None
         graphs = [COMPILING_S] * self.num_graphs
         stacks = [stack.cost.seconds for stack in self.stacks if stack.cost]
-        return makespan_s([*graphs, *stacks], self.work.chosen.num_workers)
+        return makespan_s([*graphs, *stacks], self.work.chosen.num_workers) + self.timing_s
+
+    @property
+    def not_foretold(self) -> list[str]:
+        """The gradings whose time is in no figure."""
+        names = {one.name for config in self.configs for one in config.evaluate.gradings}
+        return sorted(names - {FORETOLD})
 
     @property
     def memory_bytes(self) -> int | None:
@@ -125,10 +138,11 @@ def dry_run(
     cluster: Cluster,
     plugins: Sequence[str],
     compiles: str,
+    timings: bool,
 ) -> DryRun:
     """What `run_all` would do. Raises InputError where it would refuse the study as a whole."""
     configs, refused = tried(study)
-    check(configs, executor, workers, plugins, compiles)
+    check(configs, executor, workers, cluster, plugins, compiles)
     check_folder(configs, folder)
     recorded = settled(configs, folder)
     pending = [config for config in configs if config.id not in recorded]
@@ -149,7 +163,19 @@ def dry_run(
         for job in work.jobs
         if job.graph_of is None
     ]
-    return DryRun(folder, configs, refused, recorded, work, stacks, num_bytes(pending))
+    timing_s = _timing_s(work) if timings else 0.0
+    return DryRun(folder, configs, refused, recorded, work, stacks, timing_s, num_bytes(pending))
+
+
+def _timing_s(work: Prepared) -> float | None:
+    """Seconds of the timing pass; None where those of some variant are not foretold."""
+    total_s = 0.0
+    for runs in timing.variants_of(work.configs):
+        cost = cost_here(runs, work.steppings[runs[0].stack_key], str(work.device))
+        if cost is None:
+            return None
+        total_s += timing.seconds(cost.training_s / runs[0].train.num_steps)
+    return total_s
 
 
 def cost_here(configs: Sequence[RunConfig], stepping: Stepping, device: str) -> Cost | None:
@@ -178,4 +204,7 @@ def in_words(dry: DryRun) -> Iterator[str]:
             f"in all, {size(dry.memory_bytes)} of memory beside what torch takes, "
             f"{size(dry.disk_bytes)} on disk"
         )
-        yield f"{ESTIMATE}; other gradings and the timing pass are not in it"
+        timed = ", and the timing pass" if dry.timing_s else ""
+        yield f"{ESTIMATE}{timed}"
+        if dry.not_foretold:
+            yield f"not in it: the gradings {', '.join(dry.not_foretold)}"

@@ -24,9 +24,8 @@ from vaebench.running.executors import EXECUTORS
 from vaebench.running.job import SETTLED
 from vaebench.running.listeners import NOBODY, Audience, Listener, audience_of
 from vaebench.running.meter import Progress, silent
-from vaebench.running.plan import DEFAULT_SIZE
 from vaebench.running.prepare import prepared, settled
-from vaebench.running.timing import Variant, timing_pass
+from vaebench.running.timing import Variant, timing_pass, variants_of
 from vaebench.training.stepping.ways import STEP, taken
 
 if TYPE_CHECKING:
@@ -100,7 +99,8 @@ def run_all(
 
     Raises InputError where another one is at work there.
     """
-    check(configs, executor, workers, plugins, compiles)  # else there would be an empty folder
+    # Before there is a folder, which would be empty.
+    check(configs, executor, workers, cluster, plugins, compiles)
     results.prepare(out)
     check_folder(configs, out)
     with results.alone(out):
@@ -139,7 +139,7 @@ def train_all(
     `audience`: the listeners that are told of each run. The caller holds the
     folder, by `results.alone`, where others may come to it.
     """
-    check(configs, executor, workers, plugins, compiles)
+    check(configs, executor, workers, cluster, plugins, compiles)
     results.prepare(out)
     ended = settled(configs, out)
     pending = [config for config in configs if config.id not in ended]
@@ -186,7 +186,7 @@ def time_all(
     records = {record.run: record for record in results.records(out)}
     variants = [
         Variant(runs, _way([records[c.id] for c in runs if c.id in records]))
-        for runs in _variants(configs)
+        for runs in variants_of(configs)
         if not any(c.id in records and records[c.id].status == "failed" for c in runs)
     ]
     wanted = [([c.id for c in v.configs], v.way, describe(device)) for v in variants]
@@ -218,11 +218,3 @@ def _accounted(configs: Sequence[RunConfig], out: Path) -> Iterator[None]:
         kept = sum(status in SETTLED for status in _ends(configs, out).values())
         interrupt.add_note(f"{kept} of {len(configs)} runs are recorded in {out}")
         raise
-
-
-def _variants(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
-    """Runs grouped by all but their seed, each group cut to the default size of a stack."""
-    groups: dict[str, list[RunConfig]] = {}
-    for config in configs:
-        groups.setdefault(replace(config, seed=0).id, []).append(config)
-    return [group[:DEFAULT_SIZE] for group in groups.values()]

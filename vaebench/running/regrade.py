@@ -16,7 +16,7 @@ from vaebench.config.build import load_data, subject
 from vaebench.core.errors import InputError, InputWarning, StorageError, near_match
 from vaebench.core.memory import within_memory
 from vaebench.data import Dataset
-from vaebench.evaluation import Evaluation, Subject, budget, evaluate
+from vaebench.evaluation import Evaluation, Subject, budget, check, evaluate
 from vaebench.results import Metric, Record
 from vaebench.running.grading import pictures
 from vaebench.running.meter import Progress, silent
@@ -63,6 +63,7 @@ def regrade(
     if keep:
         results.prepare(request.folder)
     fit, unfit = _parted(request.folder, records, keep)
+    _check(request, fit)
     rows = [_refusal(record, reason) for record, reason in unfit]
     with progress(f"grading {len(fit)} runs", 0) as meter:
         num_tried = len(unfit)
@@ -72,6 +73,16 @@ def regrade(
             counts = {"done": num_tried - refused, "not graded": refused}
             meter.on_standing(Standing(counts, len(fit) + len(unfit)))
     return rows
+
+
+def _check(request: Request, fit: Sequence[Configured]) -> None:
+    """Raises InputError where what the request asks for is unknown, or refused for some run.
+
+    One run of each stack is looked at, before anything is graded.
+    """
+    if request.gradings or request.num_samples is not None:
+        for records, configs in _stacks(fit):
+            check(*_graded(request, records[:1], configs[:1]))
 
 
 def _rows_of_stack(

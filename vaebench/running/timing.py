@@ -27,6 +27,7 @@ from vaebench.models import VAE
 from vaebench.ops import forget_paths, paths
 from vaebench.results import Metric, Record, metric
 from vaebench.running.environment import describe
+from vaebench.running.plan import DEFAULT_SIZE
 from vaebench.running.recording import labels
 from vaebench.training.curves import Step, interval
 from vaebench.training.loop import training_steps
@@ -69,6 +70,20 @@ class Lap:
     def configs(self) -> Sequence[RunConfig]:
         """Its runs."""
         return self.variant.configs
+
+
+def variants_of(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
+    """The stacks that are timed: runs by all but their seed, each cut to the default size."""
+    groups: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        groups.setdefault(replace(config, seed=0).id, []).append(config)
+    return [group[:DEFAULT_SIZE] for group in groups.values()]
+
+
+def seconds(step_s: float) -> float:
+    """About how long one stack is timed whose step takes so long: the step whose memory is
+    watched, two warm-ups, a round that is not counted, and those that are."""
+    return (1 + 2 * NUM_WARM_UP) * step_s + (1 + NUM_ROUNDS) * max(2 * step_s, ROUND_SECONDS)
 
 
 def timing_pass(

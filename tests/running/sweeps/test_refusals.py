@@ -108,6 +108,13 @@ def refused(tmp_path, *options):
     return done.stderr
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_an_option_of_another_executor_is_refused(study, tmp_path, dry):
+    study()
+    said = refused(tmp_path, "--trials", "2", "--ray-address", "head:6379", *dry)
+    assert "--ray-address is for --executor ray; got --executor inline" in said
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_start_is_one_line(study, tmp_path, case):
     old, new, message = REFUSED[case]

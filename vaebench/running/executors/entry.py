@@ -41,6 +41,8 @@ class Executor:
     """Stacks are planned for it."""
     stays: bool = True
     """Whether its workers can take jobs of other results folders once they have done these."""
+    reads: tuple[str, ...] = ()
+    """The fields of `Cluster` that are for it."""
 
 
 EXECUTORS: Registry[Executor] = Registry("executor")
@@ -49,15 +51,15 @@ Function = TypeVar("Function", bound=Perform)
 
 @named_arguments
 def executor(
-    *, name: str, machine: Survey = here, stays: bool = True
+    *, name: str, machine: Survey = here, stays: bool = True, reads: tuple[str, ...] = ()
 ) -> Callable[[Function], Function]:
     """Register the decorated function under this name, by which `--executor` chooses it.
 
-    `machine`: tells where its jobs run. `stays`: see Executor.
+    `machine`: tells where its jobs run. `stays`, `reads`: see Executor.
     """
 
     def register(function: Function) -> Function:
-        EXECUTORS.add(name, Executor(name, function, machine, stays))
+        EXECUTORS.add(name, Executor(name, function, machine, stays, reads))
         return function
 
     return register

@@ -86,7 +86,7 @@ def _probe(ray: Any, kind: Kind) -> Machine:
     return replace(seen, num_workers=kind.gpus or kind.cores)
 
 
-@executor(name="ray", machine=machine)
+@executor(name="ray", machine=machine, reads=("ray_address",))
 def run_on_ray(
     waiting: deque[Job], num_workers: int, cluster: Cluster
 ) -> Generator[Event, None, None]:

@@ -60,7 +60,7 @@ def machine(num_workers: int | None, cluster: Cluster) -> Machine:
     return Machine(device, 1, slurm.cores, slurm.memory_gb * 2**30)
 
 
-@executor(name="slurm", machine=machine, stays=False)
+@executor(name="slurm", machine=machine, stays=False, reads=("slurm",))
 def run_on_slurm(
     waiting: deque[Job], num_workers: int, cluster: Cluster
 ) -> Generator[Event, None, None]:

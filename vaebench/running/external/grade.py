@@ -12,7 +12,7 @@ from vaebench import ops, results
 from vaebench.config import Choice, DataConfig
 from vaebench.config.build import subject_by
 from vaebench.core.errors import InputError
-from vaebench.evaluation import Subject, budget
+from vaebench.evaluation import Subject, budget, check
 from vaebench.evaluation import evaluate as evaluate_subject
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.priors import PRIORS, BoundPrior
@@ -23,6 +23,7 @@ from vaebench.running.external.doubts import doubts_of, marked
 from vaebench.running.external.entrant import Entered, Entrant, enter
 from vaebench.running.external.model import Decode, Encode, external_model, from_torch
 from vaebench.running.grading import files, lost
+from vaebench.running.meter import Progress, silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,7 @@ def evaluate(
     return results.frame([grade(entrant, None if out is None else Path(out))])
 
 
-def grade(entrant: Entrant, out: Path | None = None) -> Record:
+def grade(entrant: Entrant, out: Path | None = None, progress: Progress = silent) -> Record:
     """Evaluate an entrant, and record it in the folder `out`, where one is named.
 
     Raises InputError for a model that cannot be graded.
@@ -62,7 +63,9 @@ def grade(entrant: Entrant, out: Path | None = None) -> Record:
     try:
         ops.forget_paths()
         graded, mark = subject(entered)
-        evaluation = evaluate_subject(graded, entered.settings.wanted)
+        check(graded, entered.settings.wanted)
+        with progress(f"grading {entrant.name}", 0):
+            evaluation = evaluate_subject(graded, entered.settings.wanted)
         doubt = doubts_of(graded)
         metrics = results.metrics([marked(grade, doubt) for grade in evaluation.grades], 0)
         if reason := lost(metrics):

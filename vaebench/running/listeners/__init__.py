@@ -1,7 +1,7 @@
 """Listeners of a study's runs, one file each: `--listen NAME:TARGET` chooses among them."""
 
 from vaebench.core.registry import discover
-from vaebench.running.listeners.audience import NOBODY, Audience, audience_of, opened
+from vaebench.running.listeners.audience import NOBODY, Audience, audience_of, named, opened
 from vaebench.running.listeners.entry import LISTENERS, Listener, listener
 
 discover(__name__, __path__)
@@ -13,5 +13,6 @@ __all__ = [
     "Listener",
     "audience_of",
     "listener",
+    "named",
     "opened",
 ]

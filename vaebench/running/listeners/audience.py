@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stdout
 from vaebench.config import RunConfig
 from vaebench.core.errors import InputError, InputWarning, first_line
 from vaebench.results import Record
-from vaebench.running.listeners.entry import LISTENERS, Listener
+from vaebench.running.listeners.entry import LISTENERS, Listener, Open
 
 
 class Audience:
@@ -61,15 +61,20 @@ def audience_of(listeners: Iterable[Listener]) -> Iterator[Audience]:
         audience.close()
 
 
+def named(texts: Sequence[str]) -> list[tuple[str, Open, str]]:
+    """The listeners that texts such as tensorboard:FOLDER name, each with its target. None is
+    opened, as that may write elsewhere. Raises InputError for an unknown one."""
+    parts = [text.partition(":") for text in texts]
+    return [(name, LISTENERS[name], target) for name, _, target in parts]
+
+
 def opened(texts: Sequence[str]) -> list[Listener]:
-    """The listeners that texts such as tensorboard:FOLDER name. Raises InputError."""
+    """The listeners that such texts name, opened. Raises InputError."""
     with redirect_stdout(sys.stderr):
-        return [_opened(text) for text in texts]
+        return [_opened(*one) for one in named(texts)]
 
 
-def _opened(text: str) -> Listener:
-    name, _, target = text.partition(":")
-    make = LISTENERS[name]
+def _opened(name: str, make: Open, target: str) -> Listener:
     try:
         return make(target)
     except (InputError, OSError):  # which say in a line what is wrong

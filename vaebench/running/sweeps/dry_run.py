@@ -11,6 +11,7 @@ from typing import Any
 from vaebench.config.study import Study
 from vaebench.config.sweep import Budget
 from vaebench.running.checks import check
+from vaebench.running.cluster import Cluster
 from vaebench.running.dry_run import cost_here
 from vaebench.running.environment import default_device
 from vaebench.running.foretold import Cost
@@ -79,12 +80,13 @@ def dry_run(
     *,
     executor: str,
     workers: int | None,
+    cluster: Cluster,
     plugins: Sequence[str],
     compiles: str,
 ) -> DryRun:
     """What `sweep` would do. Raises InputError for what it would refuse."""
     planned = plan(study, budget)
-    check([*planned.configs], executor, workers, plugins, compiles)
+    check([*planned.configs], executor, workers, cluster, plugins, compiles)
     searches = [
         _search(variant, planned.amount, study.sweep.final_seeds, compiles)
         for variant in planned.variants

@@ -102,7 +102,7 @@ def sweep(
     figures/ where they are asked for. Raises InputError for anything that could not start.
     """
     planned = plan(study, budget)
-    check([*planned.configs], executor, workers, plugins, compiles)
+    check([*planned.configs], executor, workers, cluster, plugins, compiles)
     url = storage or study.sweep.storage
     database = open_database(url) if url else None
     results.prepare(out)
