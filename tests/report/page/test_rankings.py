@@ -28,6 +28,16 @@ def test_the_reference_may_be_named_by_its_variant_alone():
     assert all(words[:1] in "+-" and words for words in shown.values())
 
 
+def test_figures_of_layers_have_columns_without_a_direction():
+    values = {"a": [1.0, 1.2], "b": [2.0, 2.1]}
+    rows = rows_of({"nll": values, "rate": values, "active_units": values})
+    rows = rows.replace({"rate": "rate_layer_1", "active_units": "active_layer_2"})
+    places = {("digits/dynamic/mass/0", name): i for i, name in enumerate("ab")}
+    (ranking,) = rankings(summarise(rows), comparisons(rows), None, places)
+    headings = [column.heading for column in ranking.columns]
+    assert headings[-2:] == ["rate of layer 1 (nats)", "active in layer 2"]
+
+
 def test_one_seed_is_a_tie_too():
     rows = rows_of({"nll": {"a": [100.0], "b": [101.0]}})
     places = {("digits/dynamic/mass/0", name): i for i, name in enumerate("ab")}

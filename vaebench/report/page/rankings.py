@@ -118,7 +118,7 @@ def _ranking(
 
 
 def _column(metric: str) -> Column:
-    better = results.UNITS[metric][1]
+    _, better = results.UNITS.get(metric, ("", None))  # of layers, neither direction is better
     words = {True: "higher is better", False: "lower is better", None: ""}[better]
     return Column(f"{COLUMNS[metric][0]}{ARROWS[better]}", metric not in AT_ONCE, words)
 
