@@ -6,7 +6,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.report.diff.test_differences import timing
 from tests.report.page.test_companions import TRIALS, gradient, timed
 from tests.report.page.test_render import page_of
 from tests.report.page.test_sheets import exhibit
@@ -41,7 +40,7 @@ def address(tmp_path_factory):
     for one in RECORDS:
         results.write_part(folder, "exhibits", one.run, results.pack_exhibits(EXHIBITS))
         results.write_examples(folder, one.run, {"rate_per_dimension by dimension": np.arange(4.0)})
-    results.write_timings(folder, [timing(name, ms) for name, ms in (("elbo", 1.0), ("near", 2.0))])
+    results.write_timings(folder, [timing(one) for one in RECORDS if one.labels.seed == 1])
     TRIALS.to_csv(folder / "trials.csv", index=False)
     TRIALS.iloc[[0, 3]].to_csv(folder / "pareto.csv", index=False)
     sides = ("encoder", "decoder")
@@ -60,6 +59,18 @@ def in_full(one):
     more = [metric("elbo", -105.0), metric("khat_high", 0.1), metric("ess", 5.0)]
     layers = [results.Metric(f"rate_layer_{layer}", 1.0, "nats", None) for layer in (1, 2)]
     return msgspec.structs.replace(one, metrics=[*one.metrics, *more, *layers])
+
+
+def timing(one):
+    """The step time of the variant of a record."""
+    return msgspec.structs.replace(
+        one,
+        run=f"timing-{one.run}",
+        labels=msgspec.structs.replace(one.labels, seed=None),
+        metrics=[metric("step_time", 1.0)],
+        config={"runs": [one.run]},
+        curves={},
+    )
 
 
 def tuning(untuned, tuned):

@@ -29,9 +29,9 @@ def test_the_reference_may_be_named_by_its_variant_alone():
 
 
 def test_figures_of_layers_have_columns_without_a_direction():
-    values = {"a": [1.0, 1.2], "b": [2.0, 2.1]}
-    rows = rows_of({"nll": values, "rate": values, "active_units": values})
-    rows = rows.replace({"rate": "rate_layer_1", "active_units": "active_layer_2"})
+    of_nll = rows_of({"nll": {"a": [1.0, 1.2], "b": [2.0, 2.1]}})
+    of_layers = (of_nll.assign(metric=name) for name in ("rate_layer_1", "active_layer_2"))
+    rows = pd.concat([of_nll, *of_layers], ignore_index=True)
     places = {("digits/dynamic/mass/0", name): i for i, name in enumerate("ab")}
     (ranking,) = rankings(summarise(rows), comparisons(rows), None, places)
     headings = [column.heading for column in ranking.columns]
