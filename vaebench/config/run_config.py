@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any
 
 import msgspec
@@ -29,7 +30,7 @@ PROTOCOL = 3
 """Raised when the same configuration would give other numbers, so that old records do not pass."""
 
 
-class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """One run. Frozen and complete: what is not here does not change its numbers."""
 
     objective: Choice
@@ -50,7 +51,7 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fingerprint of the user's files that define functions of the run; filled in when a study is
     read."""
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """16 hex digits of the hash of the canonical JSON; a data set counts by name and bytes."""
         identity = msgspec.to_builtins(self) | {"protocol": PROTOCOL}

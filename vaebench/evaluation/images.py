@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,8 @@ def grid_png(
     if greys != (0.0, 1.0):
         stated.add_text("Description", f"black is {black:g}, white is {white:g}")
     buffer = io.BytesIO()
-    picture.resize(size, Image.Resampling.NEAREST).save(buffer, "PNG", pnginfo=stated)
+    large = picture.resize(size, Image.Resampling.NEAREST)
+    large.save(buffer, "PNG", pnginfo=stated, compress_type=zlib.Z_RLE)  # pixels are repeated
     return buffer.getvalue()
 
 

@@ -43,8 +43,10 @@ def tensors(model: VAE) -> Iterator[Tensor]:
     return itertools.chain(model.parameters(), model.buffers())
 
 
-def weights(model: VAE) -> bytes:
-    """The model's parameters as the bytes of a file that torch.load reads."""
-    buffer = io.BytesIO()
-    torch.save(model.state_dict(), buffer)
+def weights(model: VAE, run: int) -> bytes:
+    """The parameters of one run of the stack as the bytes of a file that torch.load reads."""
+    state, buffer = model.state_dict(), io.BytesIO()
+    for name, values in state.items():
+        state[name] = values[[run]]
+    torch.save(state, buffer)
     return buffer.getvalue()

@@ -105,7 +105,7 @@ def _num_bytes_of_weights(config: RunConfig) -> int:
         return 0
     try:
         dataset = load_data(config.data)
-        return len(weights(build_stack([config], dataset.image_shape, dataset.log_volume)))
+        return len(weights(build_stack([config], dataset.image_shape, dataset.log_volume), run=0))
     except Exception:
         return 0
 

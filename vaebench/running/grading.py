@@ -35,7 +35,7 @@ def graded_in_full(
     model = select(trained.model, kept)
     digests = {}
     for position, i in enumerate(kept):
-        content = weights(select(model, [position]))
+        content = weights(model, position)
         digests[i] = results.digest(content)
         yield FileOf(job.configs[i].id, "weights", content)
     each = _evaluated(model, dataset, [configs[i] for i in kept])

@@ -154,9 +154,10 @@ class Log:
     def _keep_best(self, model: VAE, runs: Sequence[int]) -> None:
         """Copy the weights of those runs that keep their best and are there now."""
         for position, run in enumerate(runs):
+            if self.configs[run].train.keep != "best":
+                continue
             _, elbos = self._counted(run)
-            is_best = bool(elbos) and elbos[-1] > max([-math.inf, *elbos[:-1]])
-            if self.configs[run].train.keep == "best" and is_best:
+            if elbos and elbos[-1] > max([-math.inf, *elbos[:-1]]):
                 self.best[run] = select(model, [position])
 
     def _counted(self, run: int) -> tuple[list[float], list[float]]:
@@ -177,8 +178,11 @@ class Log:
         self.unread = []
 
     def _is_out_of_patience(self, run: int) -> bool:
-        patience, (_, elbos) = self.configs[run].train.patience, self._counted(run)
-        if patience is None or len(elbos) <= patience:
+        patience = self.configs[run].train.patience
+        if patience is None:
+            return False
+        _, elbos = self._counted(run)
+        if len(elbos) <= patience:
             return False
         return max(elbos[-patience:]) <= max(elbos[:-patience])
 

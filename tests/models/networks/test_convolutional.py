@@ -194,10 +194,10 @@ def test_a_run_starts_the_same_alone_and_in_a_stack():
 
 
 def test_weights_are_read_back():
-    model, other = vae((8, 8)), vae((8, 8), keys=KEYS[::-1])
-    other.load_state_dict(torch.load(io.BytesIO(weights(model)), weights_only=True))
+    model, other = vae((8, 8)), vae((8, 8), keys=KEYS[:1])
+    other.load_state_dict(torch.load(io.BytesIO(weights(model, 1)), weights_only=True))
     z = torch.randn(K, S, B, D)
-    assert torch.equal(model.decode(z), other.decode(z))
+    assert torch.equal(select(model, [1]).decode(z[:, [1]]), other.decode(z[:, [1]]))
     assert torch.equal(model.decode(z), copy.deepcopy(model).decode(z))
 
 

@@ -40,7 +40,7 @@ SETTINGS = {
 }
 """Variables of a worker's environment, unless the user sets them otherwise."""
 WORKER = """
-import gc, sys
+import gc, os, sys
 descriptor, coordinator = map(int, sys.argv[1:])
 from vaebench.core.tether import tie
 tie(descriptor, coordinator)
@@ -49,9 +49,13 @@ from vaebench.running.executors.local import serve
 gc.freeze()
 gc.enable()
 serve(descriptor)
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(0)
 """
-"""A worker's process. What it imports stays to its end: garbage is not looked for in it while it is
-imported, nor at each collection afterwards, nor, for half a second, when the process ends."""
+"""A worker's process. What it imports stays to its end: garbage is not looked for in it while it
+is imported, nor at each collection afterwards. Nor is the process taken apart when it ends, which
+takes 0.1 s, and 1 s where graphs were compiled."""
 BEGUN, ENDED, GONE = "begun", "ended", "gone"
 """What a worker says of its job, beside the events of it; the last of one that is dead."""
 
