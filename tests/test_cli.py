@@ -182,7 +182,18 @@ MISTAKES = {
     "number": (["--workers", "two"], None, "'two' is not a valid integer"),
     "executor": (["--executor", "ry"], None, "did you mean 'ray'"),
     "workers": (["--workers", "0"], None, "at least one worker"),
-    "plugin": (["--plugin", "absent.py"], None, "must be a Python file"),
+    "plugin": (["--plugin", "absent.py"], None, "must be a Python file; it is not there"),
+    "no Python": (["--plugin", "tiny.toml"], None, "Python file; its name must end in .py"),
+    "no folder": (
+        ["--dry-run", "--out", "tiny.toml"],
+        None,
+        "--out must be a folder; tiny.toml",
+    ),
+    "npy": (
+        None,
+        edited('"digits"', '"./x_train.npy"'),
+        "named by their folder, in which",
+    ),
     "no results": (["report", "."], None, "run a study first"),
     "certify": (["certify", "iwea"], None, "did you mean 'iwae'"),
 }

@@ -99,6 +99,7 @@ def test_nothing_is_overwritten(tmp_path):
         (("model", "my-own"), "it names the model; got 'my-own'"),
         (("model", "class"), "no word of Python: it names the model; got 'class'"),
         (("model", "/"), "it names the model; got ''"),
+        (("objective", "elbo"), "objective 'elbo' comes with vaebench: choose another name"),
         (("model", "mine.txt"), "NAME must be letters, digits and _, with or without .py"),
         (("study", "mine.py"), "NAME must be letters, digits and _, with or without .toml"),
     ],

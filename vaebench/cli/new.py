@@ -10,6 +10,7 @@ import click
 
 from vaebench.cli.completion import words
 from vaebench.cli.group import main
+from vaebench.cli.names import entry_names
 from vaebench.cli.options import PATH
 from vaebench.cli.show import print_line
 from vaebench.core.errors import InputError, near_match
@@ -48,6 +49,8 @@ def new(kind: str, name: Path) -> None:
             f"NAME must be letters, digits and _, with or without {suffix}, and no word of Python: "
             f"it names the {kind}; got {name.name!r}: choose another"
         )
+    if kind != "study" and file.stem in entry_names(f"{kind}s"):
+        raise InputError(f"{kind} {file.stem!r} comes with vaebench: choose another name")
     text = start.read_text().replace(f"my_{kind}", file.stem).replace("FILE", str(file))
     try:
         with file.open("x") as page:

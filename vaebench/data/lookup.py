@@ -38,6 +38,11 @@ def find(request: Request) -> Arrays:
     name, values = request.name, request.values
     if name in COMPUTED:
         return _as_declared(COMPUTED[name](), request)
+    if name.endswith(".npy"):
+        raise InputError(
+            f"a data set of .npy files is named by their folder, in which they are x_train.npy and "
+            f"x_test.npy; got {name!r}"
+        )
     path = _existing(Path(name)) if is_path(name) else _published(name)
     parts = _read(path, request)
     return checked(Arrays(path.stem, parts, white_of(parts, values), values), str(path))

@@ -53,12 +53,15 @@ def _check_options(executor: str, cluster: Cluster) -> None:
 
 
 def check_folder(configs: Sequence[RunConfig], out: Path) -> None:
-    """Raises InputError where the folder holds one of these runs as an earlier version made it.
+    """Raises InputError where it is no folder, or holds one of these runs as an earlier version
+    made it.
 
     Such a record has the same configuration and another id: its random draws were others, and a
     table of both would have two runs of one seed. A warning where it holds one of them on data of
     the same name and other contents: these are runs of their own, and ranked apart.
     """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out must be a folder; {out} is a file: choose another")
     ids = {config.id for config in configs}
     if results.recorded(out).keys() <= ids:
         return

@@ -59,6 +59,12 @@ def test_curves_and_grades_are_scalars_of_the_run(written):
     assert len(list(written.iterdir())) == 2
 
 
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"needs a folder; .*file is a file"):
+        opened([f"tensorboard:{tmp_path / 'file'}"])
+
+
 def test_what_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(InputError, match=r"install the extra, \.\[tensorboard\]"):

@@ -33,8 +33,10 @@ def load_anew(file: str | Path) -> tuple[ModuleType, str]:
 
 
 def _loaded(home: Surroundings, module: Module) -> ModuleType:
-    if module.path.suffix not in SOURCE_SUFFIXES or not module.path.is_file():
-        raise InputError(f"it must be a Python file; got {module.path}")
+    if not module.path.is_file():
+        raise InputError(f"{module.path} must be a Python file; it is not there: correct the name")
+    if module.path.suffix not in SOURCE_SUFFIXES:
+        raise InputError(f"{module.path} must be a Python file; its name must end in .py")
     spec = home.spec(module.name, module.path)
     if spec.name in sys.modules:
         return sys.modules[spec.name]

@@ -26,6 +26,8 @@ class tensorboard:  # noqa: N801 - the name by which --listen chooses it
                 "--listen tensorboard needs TensorBoard: install the extra, .[tensorboard]"
             ) from error
         self._open, self._folder = SummaryWriter, Path(folder or DEFAULT)
+        if self._folder.exists() and not self._folder.is_dir():
+            raise InputError(f"--listen tensorboard needs a folder; {folder} is a file")
         self._writers: dict[str, Any] = {}
 
     def run_started(self, config: RunConfig) -> None:
