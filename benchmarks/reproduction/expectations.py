@@ -11,17 +11,20 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vaebench.core.errors import InputError
-from vaebench.reproduction import Outcome, Scale, names, read_claim, reproduce
+from vaebench.reproduction import Claim, Outcome, Scale, names, read_claim, reproduce
 from vaebench.reproduction.claim import EXPECTED, expectations, is_expected
 
-SEEDS = (100, 101, 102)
+FIRST_SEED = 100
+"""From it on, there are as many as the claim has."""
 FOLDER = Path("results/runs/expectations")
-HEAD = "# Made by `nox -s expectations`: means over seeds 100 to 102, and their standard errors.\n"
-Figures = Mapping[str, Mapping[str, float]]
+HEAD = "# Made by `nox -s expectations`: means over seeds, with their standard errors.\n"
+Figures = Mapping[str, Mapping[str, Any]]
+"""By sentence: value, spread and seeds."""
 
 
 def main(chosen: Sequence[str]) -> None:
@@ -29,10 +32,19 @@ def main(chosen: Sequence[str]) -> None:
     recorded: dict[str, Figures] = dict(expectations())
     for claim in map(read_claim, chosen or names()):
         if claim.cpu is not None and recording(claim.cpu):
-            tried = reproduce(claim, "cpu", FOLDER / claim.name, seeds=SEEDS, workers=1)
+            folder = FOLDER / claim.name
+            tried = reproduce(claim, "cpu", folder, seeds=other_seeds(claim), workers=1)
             wanted = recording(claim.cpu)
             recorded[claim.name] = figures([o for o in tried.outcomes if o.says in wanted])
             EXPECTED.write_text(as_toml(recorded))
+
+
+def other_seeds(claim: Claim) -> range:
+    """As many seeds as the claim has, and none of them."""
+    seeds = claim.study_at("cpu").axes["seed"]
+    if max(seeds) >= FIRST_SEED:
+        raise InputError(f"seeds of a claim must be below {FIRST_SEED}; {claim.name} has {seeds}")
+    return range(FIRST_SEED, FIRST_SEED + len(seeds))
 
 
 def recording(scale: Scale) -> set[str]:
@@ -47,10 +59,13 @@ def figures(outcomes: Sequence[Outcome]) -> Figures:
     """
     if lost := next((o for o in outcomes if len(o.values) < 2), None):
         raise InputError(f"an expectation needs the figures of its runs; {lost.reason}: run again")
-    values = {outcome.says: np.array(list(outcome.values.values())) for outcome in outcomes}
     return {
-        says: {"value": float(v.mean()), "spread": float(v.std(ddof=1) / len(v) ** 0.5)}
-        for says, v in values.items()
+        outcome.says: {
+            "value": float(v.mean()),
+            "spread": float(v.std(ddof=1) / len(v) ** 0.5),
+            "seeds": [int(seed) for seed in outcome.values],
+        }
+        for outcome, v in ((o, np.array(list(o.values.values()))) for o in outcomes)
     }
 
 
@@ -60,7 +75,7 @@ def as_toml(recorded: Mapping[str, Figures]) -> str:
     for name, of_claim in sorted(recorded.items()):
         lines += [f"\n[{name}]\n"]
         lines += [
-            f"{json.dumps(says)} = {{ value = {f['value']!r}, spread = {f['spread']!r} }}\n"
+            f"{json.dumps(says)} = {{ {', '.join(f'{k} = {v!r}' for k, v in f.items())} }}\n"
             for says, f in of_claim.items()
         ]
     return "".join(lines)

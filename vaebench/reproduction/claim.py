@@ -121,12 +121,12 @@ def read_claim(name: str) -> Claim:
     return replace(claim, cpu=with_expectations(claim.cpu, expectations().get(claim.name, {})))
 
 
-def expectations() -> dict[str, dict[str, dict[str, float]]]:
-    """The suite's own figures: claim -> sentence -> {value, spread}."""
+def expectations() -> dict[str, dict[str, dict[str, Any]]]:
+    """The suite's own figures: claim -> sentence -> {value, spread, seeds}."""
     return tomllib.loads(EXPECTED.read_text()) if EXPECTED.is_file() else {}
 
 
-def with_expectations(scale: Scale, expected: Mapping[str, Mapping[str, float]]) -> Scale:
+def with_expectations(scale: Scale, expected: Mapping[str, Mapping[str, Any]]) -> Scale:
     """The scale with the suite's own figures in the statements that are held against them."""
 
     def filled(statement: Kind) -> Kind:

@@ -4,12 +4,14 @@ import tomllib
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from benchmarks.reproduction import optimisers
-from benchmarks.reproduction.expectations import as_toml, figures
+from benchmarks.reproduction.expectations import as_toml, figures, other_seeds, recording
 from benchmarks.reproduction.page import KEPT, PAGE, page, verdicts
 from vaebench.core.errors import InputError
-from vaebench.reproduction import Outcome, Verdict, overall, read_claim
+from vaebench.reproduction import Outcome, Verdict, names, overall, read_claim
+from vaebench.reproduction.claim import expectations
 from vaebench.reproduction.rule import over
 from vaebench.reproduction.statements import Lower, Unbeaten, against
 
@@ -60,7 +62,9 @@ def test_expectations_are_means_with_their_standard_errors():
         values={"100": 1.0, "101": 3.0},
     )
     recorded = {"mine": figures([outcome])}
-    assert recorded == {"mine": {'a "b", c = 1': {"value": 2.0, "spread": 1.0}}}
+    assert recorded == {
+        "mine": {'a "b", c = 1': {"value": 2.0, "spread": 1.0, "seeds": [100, 101]}}
+    }
     assert tomllib.loads(as_toml(recorded)) == recorded
     lost = Outcome(says="s", verdict=Verdict.NOT_COMPARABLE, reason="seed 1, diverged")
     with pytest.raises(InputError, match="seed 1, diverged"):
@@ -79,3 +83,24 @@ def test_each_optimiser_trains_the_published_model(monkeypatch, name):
     untrained = optimisers.Model(6)
     for model, alike in ((again, True), (untrained, False)):
         assert torch.equal(first.decoder[0].weight, model.decoder[0].weight) == alike
+
+
+def test_an_expectation_is_made_by_other_seeds_than_the_claim_has():
+    claim = read_claim("dreg-gain")
+    seeds = claim.study_at("cpu").axes["seed"]
+    assert len(other_seeds(claim)) == len(seeds)
+    assert not set(other_seeds(claim)) & set(seeds)
+    mine = replace(claim, cpu=replace(claim.cpu, set=("axes.seed=[0, 100]",)))
+    with pytest.raises(InputError, match=r"below 100; dreg-gain has \[0, 100\]"):
+        other_seeds(mine)
+
+
+def test_every_expected_statement_has_its_figure():
+    """And no figure is of a sentence that no claim has."""
+    claims = [claim for claim in map(read_claim, names()) if claim.cpu is not None]
+    wanted = {claim.name: recording(claim.cpu) for claim in claims if recording(claim.cpu)}
+    assert {name: set(figures) for name, figures in expectations().items()} == wanted
+    for name, of_claim in expectations().items():
+        seeds = read_claim(name).study_at("cpu").axes["seed"]
+        assert all(f["spread"] > 0.0 for f in of_claim.values())
+        assert not any(set(f["seeds"]) & set(seeds) for f in of_claim.values())
