@@ -1,6 +1,6 @@
 """Time and memory of what reads a results folder of 100,000 synthetic records.
 
-`nox -s folder` runs it. Each command runs in a process of its own, on one thread, with an index
+`nox -s folder` runs it. Each command runs in a process of its own, one thread each, with an index
 that is up to date; `vb.load` also with none, when it reads every file and makes one. Files are in
 the system's cache. `peak_gib` is the most memory that a command and its child have held together,
 what they share counted once; it is looked at ten times a second.

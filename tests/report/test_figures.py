@@ -15,12 +15,10 @@ from vaebench.report.learning_curves import learning_curves
 from vaebench.report.panels import (
     HEIGHT,
     MOST_COLOURS,
-    MOST_IN_PANELS,
     MOST_LINES,
-    MOST_ROWS,
     note_below,
-    readable_spaces,
 )
+from vaebench.report.room import MOST_IN_PANELS, MOST_ROWS, readable_spaces
 from vaebench.report.standings import KEYS
 
 LONG = "beta_elbo(beta=linear(start=0.0, stop={}, over=0.5)) K=5, rate weight cyclical, iaf, vamp"

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaebench import results
+from vaebench.core.beside import Beside, worthwhile
+from vaebench.core.collector import paused
 from vaebench.core.errors import InputError
-from vaebench.report.across_spaces import interquartile_means, ranks_over_blocks
+from vaebench.report.across_spaces import interquartile_means
+from vaebench.report.drawing import KINDS, figure_files, shown
 from vaebench.report.evidence import Evidence, diagnosed, examples_of, first_runs, gather
 from vaebench.report.latex import latex
-from vaebench.report.spaces import SPACE
-from vaebench.report.standings import KEYS, RANKED_BY
 from vaebench.report.tables import made_with, markdown
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 __all__ = ["FORMATS", "USUAL", "Evidence", "diagnosed", "examples_of", "first_runs", "write_report"]
-
-DPI, MOST_PIXELS = 120, 50_000
-"""Dots per inch, and pixels along a side; a PNG of matplotlib has at most 65,535 of these."""
 
 Write = Callable[[Evidence], dict[str, bytes]]
 
@@ -46,17 +41,39 @@ def write_report(
     page are to the variant `reference`, by default to the best. Raises InputError where there are
     no results, or no place to write, or a line has two runs of one seed.
     """
-    evidence = gather(folder, target, reference)
-    results.writable(out)  # before figures are drawn
-    try:
-        contents: dict[str, bytes] = {}
-        for name in formats or USUAL:
-            contents |= FORMATS[name](evidence)
-    except ImportError as error:
-        raise InputError(f"a report needs {error.name}: install the extra, .[report]") from error
+    names, contents = formats or USUAL, dict[str, bytes]()
+    with paused(), Beside() as second:  # millions of objects, of which few are garbage
+        evidence = gather(folder, target, reference, second)
+        results.writable(out)  # before figures are drawn
+        try:
+            begun = _begun(evidence, names, second)
+            for name in names:
+                contents |= TEXTS[name](evidence) if name in TEXTS else {}
+            for files in begun:
+                contents |= files()
+        except ImportError as error:
+            needs = f"a report needs {error.name}: install the extra, .[report]"
+            raise InputError(needs) from error
     for name, content in contents.items():
         results.write_atomically(out / name, content)
     return evidence.table, [out / name for name in contents]
+
+
+def _begun(
+    evidence: Evidence, names: Collection[str], second: Beside
+) -> list[Callable[[], dict[str, bytes]]]:
+    """Begin what of a large folder's report another process makes, while this one makes the page:
+    the figures and the interquartile means."""
+    is_worthwhile, begun = worthwhile(len(evidence.runs)), []
+    if "csv" in names and len(evidence.values):
+        begun.append(second.begin_if(is_worthwhile, _aggregate, evidence.ranked_values))
+    if kinds := [name for name in names if name in KINDS]:
+        begun.append(second.begin_if(is_worthwhile, figure_files, shown(evidence), kinds))
+    return begun
+
+
+def _aggregate(ranked: pd.DataFrame) -> dict[str, bytes]:
+    return {"aggregate.csv": interquartile_means(ranked).to_csv(index=False).encode()}
 
 
 def _page(evidence: Evidence) -> dict[str, bytes]:
@@ -74,15 +91,10 @@ def _latex(evidence: Evidence) -> dict[str, bytes]:
 
 
 def _csv(evidence: Evidence) -> dict[str, bytes]:
-    """The tables; those alone that have lines."""
+    """The tables but for that of `_aggregate`; those alone that have lines."""
     tables = {"table.csv": evidence.table}
-    values = evidence.rows[evidence.rows["metric"] == RANKED_BY]
-    if len(values):
-        ranked = values.merge(evidence.ranked, on=KEYS)
-        tables |= {
-            "comparison.csv": evidence.pairs,
-            "aggregate.csv": interquartile_means(ranked),
-        }
+    if len(evidence.values):
+        tables["comparison.csv"] = evidence.pairs
     tables |= {
         name: table
         for name, table in (
@@ -94,65 +106,14 @@ def _csv(evidence: Evidence) -> dict[str, bytes]:
     return {name: table.to_csv(index=False).encode() for name, table in tables.items()}
 
 
-def _figures(kind: str, evidence: Evidence) -> dict[str, bytes]:
-    """The figures as files of one kind. Lines without a rank, which lost runs, are left to the
-    table."""
-    from vaebench.report.performance_profile import performance_profile
-
-    drawn = {} if evidence.ranked.empty else _drawn(evidence)
-    if not evidence.profiles.empty:
-        drawn["profiles"] = performance_profile(evidence.profiles)
-    return {f"{name}.{kind}": _file(figure, kind) for name, figure in drawn.items() if figure}
-
-
-def _drawn(evidence: Evidence) -> dict[str, Figure | None]:
-    """The figures by name; None where there is nothing to show. Observation spaces for whose
-    variants there is no room are left out of panels, which then say how many."""
-    from vaebench.report import figures
-    from vaebench.report.critical_difference import critical_difference
-    from vaebench.report.learning_curves import learning_curves
-    from vaebench.report.panels import note_below, readable_spaces
-
-    rows = evidence.drawn.merge(evidence.ranked, on=KEYS)
-    rows[SPACE] = rows[SPACE].map(evidence.titles)  # panels are titled by it
-    ranks, every = ranks_over_blocks(rows), rows[SPACE].unique()
-    spaces = readable_spaces(rows)
-    if len(spaces) < len(every):
-        rows = rows[rows[SPACE].isin(spaces)]
-    runs, curves = rows[rows["seed"].notna()].drop_duplicates("run"), evidence.curves
-    if not curves.empty:  # models from elsewhere have none
-        curves = curves[curves["run"].isin(runs["run"])]
-    panels = {
-        "curves": learning_curves(curves, runs),
-        "comparison": figures.comparison(rows),
-        "rate_distortion": figures.rate_distortion(rows),
-        "bounds": figures.bounds(rows),
-        "throughput": figures.throughput(rows),
-    }
-    if len(spaces) < len(every):
-        for figure in filter(None, panels.values()):
-            note_below(figure, f"the first {len(spaces)} of {len(every)} observation spaces")
-    return {**panels, "critical_difference": critical_difference(ranks) if ranks else None}
-
-
-def _file(figure: Figure, kind: str) -> bytes:
-    from vaebench.report.figures import close
-
-    buffer = io.BytesIO()
-    dpi = min(DPI, MOST_PIXELS / max(figure.get_size_inches()))
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
-    figure.savefig(buffer, format=kind, dpi=dpi, bbox_inches="tight", metadata=undated)
-    close(figure)
-    return buffer.getvalue()
-
-
-FORMATS: Mapping[str, Write] = {
+TEXTS: Mapping[str, Write] = {
     "html": _page,
     "csv": _csv,
     "md": _markdown,
     "latex": _latex,
-    **{kind: partial(_figures, kind) for kind in ("png", "svg", "pdf")},
 }
-"""What a report can be written as, by name."""
+"""What a report's texts can be written as, by name."""
+FORMATS = (*TEXTS, *KINDS)
+"""What a report can be written as."""
 USUAL = ("html", "csv", "md", "png")
 """The formats that are written where none is named."""

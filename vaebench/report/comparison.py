@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,38 @@ if TYPE_CHECKING:
 
 ENDINGS = ("worse_training", "better_training")
 """Columns of how the runs of the two ended, where any stopped early or kept its best weights."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """An observation space: its lines, best first, and all pairs of these in what ranks."""
+
+    space: str
+    order: pd.DataFrame
+    variants: Sequence[Standing]
+    family: Family
+
+
+def contests(rows: pd.DataFrame, examples: Examples = no_examples) -> list[Contest]:
+    """Pair the variants of each observation space; `rows`: see `standings.used`."""
+    by_space = dict(iter(rows[rows["metric"] == RANKED_BY].groupby("observation_space")))
+    every = []
+    for space, order in ranked(rows):
+        variants = standings(by_space.get(space, rows.iloc[:0]), order, RANKED_BY)
+        every.append(Contest(space, order, variants, judged(variants, RANKED_BY, examples)))
+    return every
+
+
+def all_pairs(every: Sequence[Contest]) -> pd.DataFrame:
+    """`comparisons` of all pairs in what ranks, which are paired already."""
+    unit, higher_is_better = UNITS[RANKED_BY]
+    return _table(
+        [
+            {"observation_space": one.space, "metric": RANKED_BY, "unit": unit, **line}
+            for one in every
+            for line in _lines(one.family, one.variants, None, None, higher_is_better)
+        ]
+    )
 
 
 def comparisons(
@@ -57,8 +90,6 @@ def comparisons(
     Raises InputError for a metric that no run has, a margin below 0, an `against` that
     no observation space has or that several lines of one have, and two runs of a line and seed.
     """
-    import pandas as pd
-
     unit = _unit(rows, metric)
     if margin is not None and not margin >= 0.0:
         raise InputError(f"the margin must be a number from 0 on, in {unit}; got {margin}")
@@ -80,9 +111,7 @@ def comparisons(
         ]
     if against is not None and against not in names:
         raise InputError(f"no variant {against!r} to compare against; {near_match(against, names)}")
-    without_endings = not any(line[side] for line in table for side in ENDINGS)
-    dropped = ENDINGS if without_endings else ()
-    return pd.DataFrame(table).drop(columns=[*dropped], errors="ignore")
+    return _table(table)
 
 
 def judged(
@@ -115,6 +144,15 @@ def line_of(variants: Mapping[str, str], against: str) -> str | None:
             f"{' | '.join(named)}: give one of these in full"
         )
     return next(iter(named), None)
+
+
+def _table(lines: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Lines as a table; without ENDINGS where no line has any."""
+    import pandas as pd
+
+    without_endings = not any(line[side] for line in lines for side in ENDINGS)
+    dropped = ENDINGS if without_endings else ()
+    return pd.DataFrame(lines).drop(columns=[*dropped], errors="ignore")
 
 
 def _lines(

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from vaebench import results
+from vaebench.core.beside import Beside, worthwhile
 from vaebench.report import clinic
-from vaebench.report.comparison import comparisons
+from vaebench.report.comparison import Contest, all_pairs, comparisons, contests
 from vaebench.report.spaces import SPACE, TITLE, titles
-from vaebench.report.standings import KEYS, RANKED_BY, Examples, used
-from vaebench.report.tables import summarise
+from vaebench.report.standings import KEYS, RANKED_BY, USED, Array, Examples, used
+from vaebench.report.tables import summary
 from vaebench.report.time_to_target import ELBO, performance_profiles, time_to_target
+from vaebench.results.columns import category_columns
 from vaebench.results.points import COSTS
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Evidence:
     """The figures of the runs, see `standings.used`."""
     drawn: pd.DataFrame
     """The rows of the metrics of DRAWN, with the settings of their runs."""
+    contests: Sequence[Contest]
+    """Each observation space with the pairs of its variants."""
     runs: pd.DataFrame
     """A row for each run, with all that rows say of it."""
     curves: pd.DataFrame
@@ -47,6 +50,8 @@ class Evidence:
     titles: Mapping[str, str]
     findings: Mapping[str, Sequence[clinic.Finding]]
     """What the clinic finds wrong with runs, by their ids."""
+    scripts: Callable[[], str]
+    """Gives the scripts of the page's charts, which are made while records are gone through."""
     target: float | None = None
     """The validation ELBO to reach; None: what half of the variants reach."""
     reference: str | None = None
@@ -68,17 +73,28 @@ class Evidence:
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """`comparisons` of all pairs; empty without a value of what ranks."""
-        return self._compared(None)
+        return all_pairs(self.contests) if self._is_graded else self.table.iloc[:0]
 
     @cached_property
     def beside(self) -> pd.DataFrame:
         """`comparisons` with the reference; all pairs without one."""
-        return self.pairs if self.reference is None else self._compared(self.reference)
+        if self.reference is None or not self._is_graded:
+            return self.pairs
+        return comparisons(self.rows, self.examples, against=self.reference)
 
-    def _compared(self, against: str | None) -> pd.DataFrame:
-        if not (self.rows["metric"] == RANKED_BY).any():
-            return self.table.iloc[:0]
-        return comparisons(self.rows, self.examples, against=against)
+    @property
+    def _is_graded(self) -> bool:
+        return not self.values.empty
+
+    @cached_property
+    def ranked_values(self) -> pd.DataFrame:
+        """The rows of what ranks, of the lines that have a rank."""
+        return self.values.merge(self.ranked, on=KEYS)
+
+    @cached_property
+    def values(self) -> pd.DataFrame:
+        """The rows of what ranks."""
+        return self.rows[self.rows["metric"] == RANKED_BY]
 
     @cached_property
     def times(self) -> pd.DataFrame:
@@ -98,40 +114,55 @@ class Evidence:
         return clinic.complaints(self.findings, clinic.names_of(self.runs, self.titles))
 
 
-def gather(folder: Path, target: float | None = None, reference: str | None = None) -> Evidence:
-    """Read a results folder, once. Raises InputError where there are no results, or a line has two
-    runs of one seed."""
+def gather(folder: Path, target: float | None, reference: str | None, second: Beside) -> Evidence:
+    """Read a results folder, once, a large one with the help of a `second` process. Raises
+    InputError where there are no results, or a line has two runs of one seed."""
     examples = examples_of(folder)
-    findings: dict[str, list[clinic.Finding]] = {}
-
-    def diagnose(record: results.Record) -> None:
-        if wrong := clinic.explain(clinic.Case(record, examples(record.run))):
-            findings[record.run] = wrong
-
-    rows, curves = results.load_with_curves(
-        folder, ("step", ELBO, *COSTS), ("run", "steps", "num_steps"), diagnose
-    )
-    drawn = rows[rows["metric"].isin(DRAWN)]
-    runs = _runs(rows)
-    rows = used(rows)  # a large folder's columns of settings are too much to hold all the time
+    read = results.read_together(folder, ("step", ELBO, *COSTS), partial(_wrong, examples), second)
+    is_worthwhile = worthwhile(len(read.rows.counts))
+    scripts = second.begin_if(is_worthwhile, _scripts)
+    second.begin_if(is_worthwhile, _ready_to_draw)
+    drawn = read.rows.table(category_columns, read.rows.of_metrics(DRAWN))
+    runs = read.rows.table(category_columns, read.rows.of_runs())
+    rows = used(read.rows.table(category_columns, columns=USED))
     firsts = first_runs(folder, runs)
     names = titles(firsts)
-    table = summarise(rows, examples)
+    paired = contests(rows, examples)
+    table = summary(paired)
     table.insert(1, TITLE, table[SPACE].map(names))
     return Evidence(
         folder=folder,
         table=table,
         rows=rows,
         drawn=drawn,
+        contests=paired,
         runs=runs,
-        curves=curves,
+        curves=read.curves(("run", "steps", "num_steps")),
         examples=examples,
         firsts=firsts,
         titles=names,
-        findings=findings,
+        findings=read.seen,
+        scripts=scripts,
         target=target,
         reference=reference,
     )
+
+
+def _scripts() -> str:
+    """The scripts of the page's charts."""
+    from vaebench.report.page.charts import bundle
+
+    return bundle()
+
+
+def _ready_to_draw() -> None:
+    """Import what draws figures, which takes seconds."""
+    import vaebench.report.figures  # noqa: F401
+
+
+def _wrong(examples: Examples, record: results.Record) -> list[clinic.Finding]:
+    """What the clinic finds wrong with a run."""
+    return clinic.explain(clinic.Case(record, examples(record.run)))
 
 
 def titles_of(folder: Path, rows: pd.DataFrame) -> dict[str, str]:
@@ -141,7 +172,23 @@ def titles_of(folder: Path, rows: pd.DataFrame) -> dict[str, str]:
 
 def examples_of(folder: Path) -> Examples:
     """A function that gives what is kept of a run's examples, and reads each file once."""
-    return where_kept(folder, "examples", functools.cache(results.examples), {})
+    return _ExamplesOf(folder, results.kept(folder, "examples"))
+
+
+@dataclass(frozen=True)
+class _ExamplesOf:
+    """What `examples_of` gives; it may be pickled."""
+
+    folder: Path
+    runs: frozenset[str]
+    known: dict[str, Mapping[str, Array]] = field(default_factory=dict)
+
+    def __call__(self, run: str) -> Mapping[str, Array]:
+        if run not in self.runs:
+            return {}
+        if run not in self.known:
+            self.known[run] = results.examples(self.folder, run)
+        return self.known[run]
 
 
 def where_kept(
@@ -159,7 +206,7 @@ def diagnosed(
     """What the clinic says of the runs of a folder; `names` are the titles of its spaces."""
     of_runs = clinic.names_of(runs, names)
     findings = {
-        record.run: clinic.explain(clinic.Case(record, examples(record.run)))
+        record.run: _wrong(examples, record)
         for record in results.records(folder)
         if record.run in of_runs
     }

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from vaebench.report.comparison import judged
-from vaebench.report.standings import RANKED_BY, Examples, standings
+from vaebench.report.comparison import Contest
 from vaebench.report.statistics.ranks import leaders
 from vaebench.report.verdicts import Verdict
 
@@ -16,13 +15,12 @@ if TYPE_CHECKING:
 NONE = float("nan")
 
 
-def grouped(order: pd.DataFrame, rows: pd.DataFrame, examples: Examples) -> pd.DataFrame:
+def grouped(contest: Contest) -> pd.DataFrame:
     """Add to the lines of one observation space, best first, the columns of `summarise` that say
     which of them are not told apart."""
-    variants = standings(rows, order, RANKED_BY)
+    order, variants, family = contest.order, contest.variants, contest.family
     ranks = order["rank"].to_list()
     num = sum(rank == rank for rank in ranks)
-    family = judged(variants[:num], RANKED_BY, examples)
     pairs = {(pair.worse.name, pair.better.name): pair for pair in family.pairs}
     verdicts = dict(zip(pairs, (one.verdict for one in family.judged), strict=True))
 

@@ -14,8 +14,7 @@ from matplotlib.lines import Line2D
 
 from vaebench.report.labels import display_names
 from vaebench.report.lettering import lettered
-from vaebench.report.spaces import SPACE
-from vaebench.report.standings import KEYS
+from vaebench.report.room import MOST_ROWS
 
 GREY: dict[str, Any] = {"color": "0.8", "linewidth": 0.8, "zorder": 0}
 """The look of the variants that have no name in a figure."""
@@ -29,10 +28,6 @@ LEGEND_LINE, SLIM = 0.24, 0.7
 """Inches of a line of a legend; the width of a high panel, as a share of its height."""
 MOST_COLOURS, MOST_LINES = 20, 36
 """Variants that a legend names, and lines of a label that it has: the best; others are grey."""
-MOST_ROWS = 60
-"""Variants of a panel that has a row for each: the best."""
-MOST_IN_PANELS = 300
-"""Variants of all panels of a figure together: of more, panels are left out."""
 
 
 def labelled(rows: pd.DataFrame) -> pd.DataFrame:
@@ -64,13 +59,6 @@ def best_labels(scored: pd.DataFrame) -> list[str]:
     lines = itertools.accumulate(label.count("\n") + 1 for label in labels)
     fitting = sum(num <= MOST_LINES for num in lines)
     return labels[: max(1, min(MOST_COLOURS, fitting))]
-
-
-def readable_spaces(rows: pd.DataFrame) -> list[str]:
-    """The observation spaces that a figure has room for, the first by name, one at least."""
-    lines = rows[KEYS].drop_duplicates()[SPACE].astype(str).value_counts().sort_index()
-    num = int((lines.clip(upper=MOST_ROWS).cumsum() <= MOST_IN_PANELS).sum())
-    return list(lines.index[: max(1, num)])
 
 
 def note_below(figure: Figure, note: str) -> None:

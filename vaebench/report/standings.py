@@ -79,8 +79,8 @@ def ranked(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Go through the observation spaces, each with a line per variant, best first.
 
     Columns are KEYS, `runs`, `done`, `rank` and for each metric {metric}_mean, _low, _high (95%
-    over seeds). `training`: how its runs ended, where some stopped early or kept other weights than
-    the last.
+    over seeds), and _unequal where it was made in different ways. `training`: how its runs ended,
+    where some stopped early or kept other weights than the last.
 
     The rank is by the mean of NLL. A variant with a run that diverged or failed has none, and none
     has where their NLL was made in different ways (`unequal`). Raises InputError where a line has
@@ -96,7 +96,9 @@ def ranked(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         table = pd.DataFrame(_lines(part))
         score = f"{RANKED_BY}_mean"
         table = table if score in table else table.assign(**{score: np.nan})
-        rankable = (table["runs"] == table["done"]) & (RANKED_BY not in unequal(part))
+        in_several_ways = sorted(unequal(part))
+        table = table.assign(**{f"{name}_unequal": True for name in in_several_ways})
+        rankable = (table["runs"] == table["done"]) & (RANKED_BY not in in_several_ways)
         table["rank"] = table[score].where(rankable).rank(method="min")
         yield str(space), table.sort_values(["rank", score], na_position="last")
 
@@ -205,7 +207,7 @@ def _places(codes: Array) -> list[Array]:
 
 def _figure(name: str, figures: Mapping[str, Array]) -> dict[str, object]:
     """The columns of one metric of a variant."""
-    interval = mean_interval(figures["value"].tolist())
+    interval = mean_interval(figures["value"])
     columns = {field: getattr(interval, field) for field in ("mean", "low", "high")}
     return {f"{name}_{field}": v for field, v in (columns | _provenance(figures)).items()}
 

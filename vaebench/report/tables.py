@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vaebench.core.shown import markdown as as_markdown
+from vaebench.report.comparison import Contest, contests
 from vaebench.report.groups import grouped
 from vaebench.report.labels import differing, display_names, rounded
 from vaebench.report.pairs import EARLIER
@@ -14,9 +15,7 @@ from vaebench.report.standings import (
     Examples,
     mappings,
     no_examples,
-    ranked,
     text,
-    unequal,
     used,
 )
 from vaebench.report.training import endings
@@ -72,15 +71,14 @@ def summarise(rows: pd.DataFrame, examples: Examples = no_examples) -> pd.DataFr
     is not compared with a better one, `not_compared` is the rank of the nearest such, and `why_not`
     the reason.
     """
+    return summary(contests(used(rows), examples))
+
+
+def summary(every: Sequence[Contest]) -> pd.DataFrame:
+    """`summarise` of variants that are paired already."""
     import pandas as pd
 
-    parts, rows = [], used(rows)
-    by_space = dict(iter(rows.groupby("observation_space")))
-    for space, order in ranked(rows):
-        part = by_space[space]
-        columns = {f"{name}_unequal": True for name in sorted(unequal(part))}
-        parts.append(grouped(order, part, examples).assign(**columns))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(map(grouped, every), ignore_index=True)
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -48,6 +48,7 @@ def time_to_target(
         if part["best"].notna().any()
     }
     runs = runs.assign(aim=runs["observation_space"].map(aims))
+    runs = runs[[*KEYS, "run", "status", "best", "num_timed", "aim"]]  # of settings there are many
     reached = runs.join(_first_points(points, runs), on="run")
     return pd.DataFrame(
         [

@@ -51,7 +51,7 @@ from vaebench.results.folder import (
 )
 from vaebench.results.lock import alone, changing
 from vaebench.results.merging import merge
-from vaebench.results.points import curves, load_with_curves
+from vaebench.results.points import curves, read_together
 from vaebench.results.record import (
     UNITS,
     Labels,
@@ -97,7 +97,6 @@ __all__ = [
     "frame",
     "kept",
     "load",
-    "load_with_curves",
     "merge",
     "metric",
     "metrics",
@@ -106,6 +105,7 @@ __all__ = [
     "parts",
     "prepare",
     "read",
+    "read_together",
     "read_tuning",
     "read_weights",
     "recorded",

@@ -29,10 +29,22 @@ class Pooled:
 
     def add(self, key: Hashable, line: Any) -> None:
         """A row of the line that has this key."""
+        self.codes.append(self._place(key, line))
+
+    def extend(self, others: Pooled) -> None:
+        """The rows of another one after these."""
+        import numpy as np
+
+        lines = zip(others.places, others.lines, strict=True)  # keys are in the order of the lines
+        places = [self._place(key, line) for key, line in lines]
+        codes = np.asarray(places, np.int32)[np.asarray(others.codes)] if places else []
+        self.codes.frombytes(np.asarray(codes, np.int32).tobytes())
+
+    def _place(self, key: Hashable, line: Any) -> int:
         place = self.places.setdefault(key, len(self.lines))
         if place == len(self.lines):
             self.lines.append(line)
-        self.codes.append(place)
+        return place
 
     def columns(self, table: pd.DataFrame, counts: NDArray[Any] | None = None) -> dict[str, Any]:
         """The columns of a table of the lines, for all rows; each row as often as `counts` says."""
@@ -60,6 +72,10 @@ class Numbers:
         self.length += length
         for column in self.values.values():
             column.extend((self.length - len(column)) * (math.nan,))
+
+    def extend(self, others: Numbers) -> None:
+        """The rows of another one after these."""
+        self.add(others.values, others.length)
 
     def columns(self) -> dict[str, Any]:
         """The numbers of each column."""

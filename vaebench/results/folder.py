@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.results.files import PARTS, clear, storing, writable, write_atomically
-from vaebench.results.index import Entry, entries
+from vaebench.results.index import Entry, Stamps, entries, files
 from vaebench.results.lock import changing
 from vaebench.results.reading import ID, NewerRecordError, read_record, read_timings
 from vaebench.results.record import Metric, Record, Status
@@ -165,7 +165,7 @@ def recorded(out: Path) -> dict[str, Status]:
 
     Raises InputError where a later version has recorded some: it knows how they ended.
     """
-    every = entries(out, curves=False)
+    every = entries(out, files(out), curves=False)
     return {r.run: r.status for r in _readable(every, strict=True)}
 
 
@@ -193,12 +193,13 @@ def status(out: Path, run: str) -> Status | None:
         return None
 
 
-def records(out: Path, *, curves: bool = True) -> Iterator[Record]:
+def records(out: Path, *, curves: bool = True, of: Stamps | None = None) -> Iterator[Record]:
     """Every run's record, in the order of their ids; without `curves`, faster, they have none.
 
-    A file that is no record is left out, with an InputWarning that names it.
+    `of`: some of `index.files`, instead of all. A file that is no record is left out, with an
+    InputWarning that names it.
     """
-    yield from _readable(entries(out, curves))
+    yield from _readable(entries(out, files(out) if of is None else of, curves))
 
 
 def _readable(every: Iterable[Entry], strict: bool = False) -> Iterator[Record]:

@@ -40,12 +40,24 @@ RECORD = msgspec.msgpack.Decoder(Record)
 CURVES = msgspec.msgpack.Decoder(dict[str, list[float | None]])
 
 
-def entries(out: Path, curves: bool) -> Iterator[Entry]:
-    """Every file of a folder's runs, in order of names: its record, or why it has none.
+Stamps = Mapping[str, str]
+"""By the names of files of runs, what changes when they do."""
+
+
+def files(out: Path) -> Stamps:
+    """Every file of a folder's runs, once the index of a large folder says what they do."""
+    stamps = _stamps(out / "runs")
+    if len(stamps) >= FEWEST:
+        with _trying(out), contextlib.closing(_opened(out / NAME)) as index:
+            _update(index, out / "runs", stamps)
+    return stamps
+
+
+def entries(out: Path, stamps: Stamps, curves: bool) -> Iterator[Entry]:
+    """These files of a folder's runs, in order of names: its record, or why it has none.
 
     Without `curves` the records have none.
     """
-    stamps = _stamps(out / "runs")
     with contextlib.closing(_indexed(out, stamps, curves)) as indexed:
         name, record = next(indexed, ("", None))
         for file in sorted(stamps):
@@ -87,25 +99,28 @@ def _stamp(file: os.DirEntry[str] | Path) -> str:
     return f"{now.st_size} {now.st_mtime_ns} {now.st_ctime_ns} {now.st_ino}"
 
 
-def _indexed(out: Path, stamps: Mapping[str, str], curves: bool) -> Generator[tuple[str, Record]]:
-    """The records that an up-to-date index gives, in order of names; fewer where it fails."""
+def _indexed(out: Path, stamps: Stamps, curves: bool) -> Generator[tuple[str, Record]]:
+    """The records that the index has of these files, in order of names; fewer where it fails."""
     if len(stamps) < FEWEST:
         return
-    path = out / NAME
+    with _trying(out), contextlib.closing(_opened(out / NAME)) as index:
+        columns = f"name, stamp, record, {'curves' if curves else 'NULL'}"
+        select = f"SELECT {columns} FROM runs WHERE name BETWEEN ? AND ? ORDER BY name"
+        for name, stamp, record, points in index.execute(select, (min(stamps), max(stamps))):
+            if stamp and stamps.get(name) == stamp:
+                yield name, _decoded(name + stamp, record, points)
+
+
+@contextlib.contextmanager
+def _trying(out: Path) -> Iterator[None]:
+    """Do without an index that fails; one that is damaged is removed."""
     try:
-        with contextlib.closing(_opened(path)) as index:
-            _update(index, out / "runs", stamps)
-            columns = f"name, stamp, record, {'curves' if curves else 'NULL'}"
-            for name, stamp, record, points in index.execute(
-                f"SELECT {columns} FROM runs ORDER BY name"
-            ):
-                if stamp and stamps.get(name) == stamp:
-                    yield name, _decoded(name + stamp, record, points)
+        yield
     except sqlite3.OperationalError:
-        return  # locked, or where nothing can be written: the files can be read
+        pass  # locked, or where nothing can be written: the files can be read
     except (sqlite3.Error, msgspec.MsgspecError):
         with contextlib.suppress(OSError):
-            path.unlink()
+            (out / NAME).unlink()
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -121,7 +136,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     return index
 
 
-def _update(index: sqlite3.Connection, runs: Path, stamps: Mapping[str, str]) -> None:
+def _update(index: sqlite3.Connection, runs: Path, stamps: Stamps) -> None:
     """Take out the entries of files that have changed or gone, and put in those that lack."""
     known = dict(index.execute("SELECT name, stamp FROM runs"))
     old = [name for name, stamp in known.items() if stamps.get(name) != stamp]
@@ -133,7 +148,7 @@ def _update(index: sqlite3.Connection, runs: Path, stamps: Mapping[str, str]) ->
 
 
 def _rows(
-    runs: Path, names: Iterable[str], stamps: Mapping[str, str]
+    runs: Path, names: Iterable[str], stamps: Stamps
 ) -> Iterator[tuple[str, str, bytes, bytes]]:
     """The rows of the files that are records, and that did not change while they were read."""
     for name in names:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
+from vaebench.core.beside import Beside, worthwhile
 from vaebench.results.columns import Numbers, Texts, category_columns, text_columns
 from vaebench.results.folder import records, timings
+from vaebench.results.index import Stamps, files
 from vaebench.results.record import Labels, Record
-from vaebench.results.rows import TRAINING, Runs, loaded
+from vaebench.results.rows import TRAINING, Rows, Runs, with_timings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Seen = TypeVar("Seen")
+FIRST_SHARE = 0.54
+"""The share of a large folder's records that the first process reads: it begins earlier."""
+Watch = Callable[[Record], Seen]
 
 COSTS = frozenset({"decoder_evaluations", "seconds"})
 """Columns of the curves that are not recorded, but follow from steps."""
@@ -41,27 +49,55 @@ def curves(
     return points.table(runs, columns, text_columns)
 
 
-def load_with_curves(
-    folder: Path,
-    names: Collection[str],
-    columns: Collection[str],
-    watch: Callable[[Record], None],
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What `load` and `curves` read, and every record shown to `watch`, from one reading.
+def read_together(
+    folder: Path, names: Collection[str], watch: Watch[Seen], second: Beside
+) -> Read[Seen]:
+    """Read what `load` and `curves` do, the latter of these names, and what `watch` sees in each
+    record, by run, where it sees anything; each record once.
 
-    Texts are categories, in which a large folder takes a third of the time and of the memory.
-    Raises InputError where there are no results.
+    Nearly half of the records of a large folder are read in the `second` process. Raises InputError
+    where there are no results.
     """
-    points = Points(folder, names)
+    stamps = files(folder)
+    if worthwhile(len(stamps)):
+        ordered, first = sorted(stamps.items()), round(FIRST_SHARE * len(stamps))
+        rest = second.begin(_read, folder, dict(ordered[first:]), names, watch)
+        read = _read(folder, dict(ordered[:first]), names, watch)
+        read.extend(rest())
+    else:
+        read = _read(folder, stamps, names, watch)
+    with_timings(folder, read.rows)
+    return read
 
-    def every() -> Iterator[Record]:
-        for record in records(folder):
-            points.add(record)
-            watch(record)
-            yield record
 
-    rows = loaded(folder, every())
-    return rows.table(category_columns), points.table(rows.runs, columns, category_columns)
+def _read(folder: Path, stamps: Stamps, names: Collection[str], watch: Watch[Seen]) -> Read[Seen]:
+    """Read the records of some files."""
+    read: Read[Seen] = Read(Rows(), Points(folder, names), {})
+    for record in records(folder, of=stamps):
+        read.rows.add(record)
+        read.points.add(record)
+        if seen := watch(record):
+            read.seen[record.run] = seen
+    return read
+
+
+@dataclass(frozen=True)
+class Read(Generic[Seen]):
+    """What records say, gathered record by record."""
+
+    rows: Rows
+    points: Points
+    seen: dict[str, Seen]
+
+    def extend(self, others: Read[Seen]) -> None:
+        """What more records say, after these."""
+        self.rows.extend(others.rows)
+        self.points.extend(others.points)
+        self.seen.update(others.seen)
+
+    def curves(self, columns: Collection[str]) -> pd.DataFrame:
+        """The learning curves, with these columns of their runs."""
+        return self.points.table(self.rows.runs, columns, category_columns)
 
 
 class Points:
@@ -83,6 +119,11 @@ class Points:
             step_s = self.step_s.get(_line_of(record), math.nan) if self.step_s else math.nan
             shown |= _costs(record, step_s)
         self.points.add(shown, length)
+
+    def extend(self, others: Points) -> None:
+        """The points of more runs, after these."""
+        self.counts.extend(others.counts)
+        self.points.extend(others.points)
 
     def table(self, runs: Runs, columns: Collection[str] | None, texts: Texts) -> pd.DataFrame:
         """The table of all points, with the columns of their runs."""

@@ -17,7 +17,9 @@ from vaebench.results.reading import LARGEST, training_of
 from vaebench.results.record import Labels, Metric, Record
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 TRAINING = ("steps", "num_steps", "kept_step")
 """Columns that say how far a run was trained, and after which step its weights were kept."""
@@ -45,20 +47,19 @@ def load(out: str | Path, metrics: Collection[str] | None = None) -> pd.DataFram
     status and reason, as one has that diverged or failed. The rows of a timing pass have the
     configuration of the first run of their variant. Raises InputError where there are no results.
     """
-    folder = Path(out)
-    return loaded(folder, records(folder, curves=False), metrics).table()
-
-
-def loaded(folder: Path, runs: Iterable[Record], metrics: Collection[str] | None = None) -> Rows:
-    """The rows of a folder's records and of its timing pass. Raises InputError for no records."""
-    timed, rows = timings(folder), Rows(metrics)
-    configs: dict[str, dict[str, Any]] = {_first(timing): {} for timing in timed}
-    for record in runs:
-        if record.run in configs:
-            configs[record.run] = record.config
+    folder, rows = Path(out), Rows(metrics)
+    for record in records(folder, curves=False):
         rows.add(record)
+    return with_timings(folder, rows).table()
+
+
+def with_timings(folder: Path, rows: Rows) -> Rows:
+    """Add those of a folder's timing pass to the rows of its records. Raises InputError where there
+    is no row at all."""
+    timed = timings(folder)
+    configs = rows.runs.configs({_first(timing) for timing in timed})
     for timing in timed:
-        rows.add(msgspec.structs.replace(timing, config=configs[_first(timing)]))
+        rows.add(msgspec.structs.replace(timing, config=configs.get(_first(timing), {})))
     if not rows.runs.runs:
         raise InputError(
             f"{folder} must hold results (runs/*.json); it has none: run a study first"
@@ -95,15 +96,60 @@ class Rows:
         values = zip(*map(NUMBERS_OF, shown), strict=True)
         self.numbers.add(dict(zip(NUMBERS, values, strict=True)), len(shown))
 
-    def table(self, texts: Texts = text_columns) -> pd.DataFrame:
-        """The table of all rows."""
+    def extend(self, others: Rows) -> None:
+        """The rows of more records, after these."""
+        self.runs.extend(others.runs)
+        self.counts.extend(others.counts)
+        self.texts.extend(others.texts)
+        self.numbers.extend(others.numbers)
+
+    def table(
+        self,
+        texts: Texts = text_columns,
+        chosen: NDArray[np.bool_] | None = None,
+        columns: Collection[str] | None = None,
+    ) -> pd.DataFrame:
+        """The table of all rows, or of those chosen, with all columns or these.
+
+        A large folder has millions of rows, whose columns of settings take a gigabyte.
+        """
+        import numpy as np
         import pandas as pd
 
-        common, configured = self.runs.columns(self.counts, texts)
+        if chosen is None:
+            chosen = np.ones(len(self.texts.codes), bool)
+        counts = np.add.reduceat(chosen.astype(int), self._starts())
+        common, configured = self.runs.columns(counts, texts, columns)
         kinds = texts(self.texts.lines, TEXTS).astype({"higher_is_better": object})
         figures = self.texts.columns(kinds) | self.numbers.columns()
-        ordered = {field: figures[field] for field in Metric.__struct_fields__}
+        ordered = {
+            field: figures[field][chosen]
+            for field in Metric.__struct_fields__
+            if columns is None or field in columns
+        }
         return pd.DataFrame(common | ordered | configured, copy=False)
+
+    def of_metrics(self, names: Collection[str]) -> NDArray[np.bool_]:
+        """Which rows are of these metrics: [rows]."""
+        import numpy as np
+
+        wanted = [line[TEXTS.index("metric")] in names for line in self.texts.lines]
+        return np.asarray(wanted, bool)[np.asarray(self.texts.codes)]
+
+    def of_runs(self) -> NDArray[np.bool_]:
+        """Which rows are the first of a run: [rows]. A timing pass has none."""
+        import numpy as np
+
+        is_run = [seed is not None for seed in self.runs.seeds]
+        firsts = np.zeros(len(self.texts.codes), bool)
+        firsts[self._starts()] = is_run
+        return firsts
+
+    def _starts(self) -> NDArray[np.int64]:
+        """The first row of each run: [runs]."""
+        import numpy as np
+
+        return np.cumsum([0, *self.counts[:-1]])
 
 
 class Runs:
@@ -124,8 +170,23 @@ class Runs:
         key = msgspec.msgpack.encode(config, order="deterministic")
         self.configured.add(key, config)
 
+    def extend(self, others: Runs) -> None:
+        """More runs, after these."""
+        self.runs += others.runs
+        self.seeds += others.seeds
+        self.common.extend(others.common)
+        self.configured.extend(others.configured)
+
+    def configs(self, wanted: Collection[str]) -> dict[str, dict[str, Any]]:
+        """The CONFIGURED parts of the configurations of those wanted that are there, by run."""
+        lines = zip(self.runs, self.configured.codes, strict=True)
+        return {run: self.configured.lines[code] for run, code in lines if run in wanted}
+
     def columns(
-        self, counts: Sequence[int], texts: Texts, wanted: Collection[str] | None = None
+        self,
+        counts: Sequence[int] | NDArray[Any],
+        texts: Texts,
+        wanted: Collection[str] | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The columns of every table, and those of the configuration; with `wanted`, only these.
 

@@ -15,6 +15,7 @@ from tests.report.test_tables import RECORDS, record
 from vaebench import results
 from vaebench.core.shown import plain
 from vaebench.report import write_report
+from vaebench.report.page import provenance
 from vaebench.report.tables import summarise
 
 VOID = {"meta", "input", "img", "br", "link", "circle", "path", "rect", "line", "stop"}
@@ -115,6 +116,19 @@ def test_a_name_leads_to_its_runs_and_those_lost_say_why(page):
     assert [item for item in page.texts("li") if "seed" in item and "diverged: " in item] == [
         "lost, seed 0: diverged: the loss was not finite at step 7"
     ]
+
+
+def test_of_too_many_runs_each_variant_lists_some(tmp_path, monkeypatch, page):
+    """25 runs of five variants, room for ten."""
+    monkeypatch.setattr(provenance, "MOST_LISTED", 10)
+    shown = Page(page_of(tmp_path / "a b", RECORDS))
+    listed = [e for e in shown.elements if e[0] == "th" and e[1].get("scope") == "row"]
+    every = [e for e in page.elements if e[0] == "th" and e[1].get("scope") == "row"]
+    assert len(every) - len(listed) == 25 - 10
+    (words,) = (text for text in shown.texts("p") if "There is no room" in text)
+    assert "first 2 by" in words and f"vaebench runs '{tmp_path}/a b' lists all" in words
+    assert any("5 runs, the first 2 of them listed" in text for text in shown.texts("summary"))
+    assert not any("no room for a list" in text for text in page.texts("p"))
 
 
 def test_the_points_are_there_once_and_rounded(page):

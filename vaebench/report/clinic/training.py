@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from statistics import median
 
 import numpy as np
@@ -62,21 +63,23 @@ def _growth(curve: Array) -> float:
     return float(abs(curve[-1]) / max(float(np.median(np.abs(curve))), 1e-12))
 
 
-def _has_whole_curve(case: Case) -> bool:
-    """Whether the validation ELBO of a run that is done has enough points, and a value at each."""
-    elbo = case.curve("valid_elbo_nats")
-    return case.is_done and len(elbo) >= FEWEST_POINTS and bool(np.isfinite(elbo).all())
+def _whole_curve(case: Case) -> list[float]:
+    """The validation ELBO at each point, of a run that is done and has enough points with a value
+    each; else empty. Of so few, lists are faster than arrays."""
+    values = case.record.curves.get("valid_elbo_nats", [])
+    elbo = [value for value in values if value is not None and math.isfinite(value)]
+    return elbo if case.is_done and len(elbo) == len(values) >= FEWEST_POINTS else []
 
 
 def not_converged(case: Case) -> Finding | None:
     """The validation ELBO was still rising when training ended."""
-    elbo, steps = case.curve("valid_elbo_nats"), case.curve("step")
-    if not _has_whole_curve(case):
+    elbo = _whole_curve(case)
+    if not elbo:
         return None
     late = max(2, round(LATE * len(elbo)))
-    last = elbo[-late:].tolist()  # of so few, lists are faster than arrays
-    middle, end = median(elbo[-2 * late : -late].tolist()), median(last)
-    gained, whole = end - middle, float(elbo.max() - elbo.min())
+    last = elbo[-late:]
+    middle, end = median(elbo[-2 * late : -late]), median(last)
+    gained, whole = end - middle, max(elbo) - min(elbo)
     if not gained > STILL_RISING * whole:
         return None
     noise = median(abs(after - before) for before, after in itertools.pairwise(last))
@@ -85,20 +88,23 @@ def not_converged(case: Case) -> Finding | None:
     return Finding(
         "training ended too early",
         f"The validation ELBO gained {gained:.3g} nats from the third quarter of training to the "
-        f"last, {gained / whole:.0%} of its whole rise, and ended at step {steps[-1]:.0f}.",
+        f"last, {gained / whole:.0%} of its whole rise, and ended at step "
+        f"{case.curve('step')[-1]:.0f}.",
         "more steps (train.num_steps), or a higher learning rate",
     )
 
 
 def overfitted(case: Case) -> Finding | None:
     """The validation ELBO fell while training went on, and the last weights were kept."""
-    elbo, steps = case.curve("valid_elbo_nats"), case.curve("step")
-    if not _has_whole_curve(case):
+    elbo = _whole_curve(case)
+    if not elbo:
         return None
-    best = int(elbo.argmax())
-    training = case.record.training
+    best = elbo.index(max(elbo))
+    if elbo[best] - min(elbo[best:]) < FALL_NATS:  # as in nearly all runs
+        return None
+    steps, training = case.curve("step"), case.record.training
     end = len(elbo) - 1 if training is None else int((steps <= training.kept).sum()) - 1
-    fall, whole = float(elbo[best] - elbo[end]), float(elbo[best] - elbo[: best + 1].min())
+    fall, whole = elbo[best] - elbo[end], elbo[best] - min(elbo[: best + 1])
     if not (best < end and fall >= max(FALL_NATS, FALL_SHARE * whole)):
         return None
     trained = -(case.curve("rate_nats") + case.curve("distortion_nats"))

@@ -12,6 +12,9 @@ from vaebench.report.standings import KEYS, RANKED_BY
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_LISTED = 5_000
+"""Runs of which the page lists every one."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -90,6 +93,13 @@ def members(
         )
         by_place.setdefault(places[tuple(keys)], []).append(member)
     return {place: sorted(ones, key=lambda one: one.seed) for place, ones in by_place.items()}
+
+
+def most_listed(of_variant: Mapping[int, Sequence[Member]]) -> int | None:
+    """How many runs of a variant there is room to list, one at least; None for all."""
+    if sum(map(len, of_variant.values())) <= MOST_LISTED:
+        return None
+    return max(1, MOST_LISTED // len(of_variant))
 
 
 def _last_line(reason: object) -> str:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from vaebench import results
 from vaebench.report.evidence import Evidence, where_kept
 from vaebench.report.page.answer import answers
-from vaebench.report.page.charts import CONFIG, bundle, charts, other_charts
+from vaebench.report.page.charts import CONFIG, charts, other_charts
 from vaebench.report.page.companions import companions, refusals
 from vaebench.report.page.html import environment, policy, template
 from vaebench.report.page.pictures import AT_ONCE, album
 from vaebench.report.page.points import OTHERS, PLACE, Points, points, variants
-from vaebench.report.page.provenance import environments, lost, members, settings
+from vaebench.report.page.provenance import environments, lost, members, most_listed, settings
 from vaebench.report.page.rankings import rankings
 from vaebench.report.standings import KEYS
 
@@ -41,7 +42,7 @@ def render(evidence: Evidence) -> str:
     shown = points(evidence.table, evidence.rows, evidence.curves, evidence.examples, others)
     of_variant = members(evidence.runs, evidence.rows, by_keys)
     ours = {"tables": template("tables.js"), "script": template("page.js")}
-    scripts = {"bundle": bundle(), **ours, "data": _data(shown)}
+    scripts = {"bundle": evidence.scripts(), **ours, "data": _data(shown)}
     return (
         environment()
         .get_template("page.html")
@@ -71,6 +72,8 @@ def render(evidence: Evidence) -> str:
                 {space: run.config for space, run in evidence.firsts.items()}, evidence.titles
             ),
             members=of_variant,
+            most_listed=most_listed(of_variant),
+            listing=f"vaebench runs {shlex.quote(str(evidence.folder))}",
             refused=[
                 *lost(of_variant, lines["name"].to_dict()),
                 *refusals(trials, gradients),
@@ -84,22 +87,26 @@ def render(evidence: Evidence) -> str:
 
 def _data(shown: Points) -> str:
     """The points of the charts as JSON: a list for each column."""
-    content = {
-        "config": CONFIG,
-        "variants": shown.variants.to_dict("list"),
-        "tables": {
-            name: _columns(table) for name, table in {**shown.tables, **shown.others}.items()
-        },
+    tables = {**shown.tables, **shown.others}
+    parts = {
+        "config": json.dumps(CONFIG),
+        "variants": _columns(shown.variants),
+        "tables": _object({name: _columns(table) for name, table in tables.items()}),
     }
-    text = json.dumps(content, separators=(",", ":"))
+    text = _object(parts)
     return ENDING.sub(lambda character: ESCAPED[character[0]], text)
 
 
-def _columns(table: pd.DataFrame) -> dict[str, list[Any]]:
-    """The columns of a table, as JSON has them: null for NaN."""
-    parts = json.loads(table.to_json(orient="split", index=False))
-    columns = zip(*parts["data"], strict=True) if parts["data"] else ([] for _ in parts["columns"])
-    return dict(zip(parts["columns"], map(list, columns), strict=True))
+def _columns(table: pd.DataFrame) -> str:
+    """The columns of a table as JSON: null for NaN."""
+    return _object(
+        {str(name): str(column.to_json(orient="records")) for name, column in table.items()}
+    )
+
+
+def _object(parts: Mapping[str, str]) -> str:
+    """JSON of named parts that are JSON."""
+    return f"{{{','.join(f'{json.dumps(name)}:{part}' for name, part in parts.items())}}}"
 
 
 def _seconds(lines: pd.DataFrame, runs: pd.DataFrame) -> dict[tuple[str, str], float]:

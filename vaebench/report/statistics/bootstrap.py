@@ -22,14 +22,21 @@ def interquartile_mean(strata: Sequence[Array]) -> Interval:
     the interval is that of percentiles. With few runs it is too narrow: no test rests on it.
     NaN ends for fewer than two values in every stratum.
     """
-    from scipy import stats
-
     pooled = np.concatenate(strata)
-    mean = float(stats.trim_mean(pooled, 0.25))
+    mean = float(_middle_mean(pooled))
     if max(len(values) for values in strata) < 2:
         return Interval(mean, float("nan"), float("nan"), len(pooled))
     generator = np.random.default_rng(0)
     drawn = [generator.choice(values, (NUM_RESAMPLES, len(values))) for values in strata]
-    means = stats.trim_mean(np.concatenate(drawn, 1), 0.25, axis=1)
+    means = _middle_mean(np.concatenate(drawn, 1))
     low, high = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2])
     return Interval(mean, float(low), float(high), len(pooled))
+
+
+def _middle_mean(values: Array) -> Array:
+    """The mean of the middle half of the values [..., N]: as `scipy.stats.trim_mean` of a quarter,
+    which takes four times as long, as it does not sort."""
+    ordered = np.sort(values, axis=-1)
+    cut = values.shape[-1] // 4
+    middle: Array = ordered[..., cut : values.shape[-1] - cut].mean(-1)
+    return middle

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +19,12 @@ class Interval(NamedTuple):
     num: int
 
 
-def mean_interval(values: Sequence[float]) -> Interval:
+def mean_interval(values: ArrayLike) -> Interval:
     """The mean and Student's t interval for it, with n - 1 degrees of freedom.
 
     Values that are all equal have an interval of no width.
     """
+    values = np.asarray(values, float)
     count, mean = len(values), float(np.mean(values))
     if count < 2:
         return Interval(mean, float("nan"), float("nan"), count)

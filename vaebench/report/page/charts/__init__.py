@@ -23,8 +23,9 @@ from vaebench.report.page.points import PALETTE, Points
 
 STATIC_WIDTH = 640
 """Pixels; charts are as wide as the page, their static form is not."""
-MOST_STATIC = 3_000
-"""Points of a chart that has a static form: with more it would outweigh the rest of the page."""
+MOST_STATIC, MOST_STATIC_OF_PAGE = 3_000, 10_000
+"""Points of a chart that has a static form, and of all these in the observation spaces of a page:
+with more they would outweigh the rest."""
 HEIGHT, ROW = 260, 20
 """Pixels of a chart without its axes; of each row of one with rows."""
 CONFIG = {
@@ -53,23 +54,26 @@ class Drawn:
     spec: str
     """Vega-Lite as JSON, its points left out."""
     svg: str
-    """The same without a script; "" where it has more than MOST_STATIC points."""
+    """The same without a script; "" where there is no room for its points."""
 
 
 def charts(points: Points) -> list[Drawn]:
     """The charts of the variants that there are points for, by observation space."""
-    return [
-        _drawn(space, kind, shown, _colour(points.colours(space)))
-        for space in sorted(points.variants["space"].unique())
-        for kind in variants.KINDS
-        if len(shown := _known(points.of_space(kind.points, space), kind))
-    ]
+    drawn: list[Drawn] = []
+    room = MOST_STATIC_OF_PAGE
+    for space in sorted(points.variants["space"].unique()):
+        colour = _colour(points.colours(space))
+        for kind in variants.KINDS:
+            if num := len(shown := _known(points.of_space(kind.points, space), kind)):
+                drawn.append(_drawn(space, kind, shown, colour, room))
+                room -= num if drawn[-1].svg else 0
+    return drawn
 
 
 def other_charts(points: Points) -> list[Drawn]:
     """The charts of what else was measured, and of all observation spaces at once."""
     return [
-        _drawn("", kind, shown, _labelled(shown))
+        _drawn("", kind, shown, _labelled(shown), MOST_STATIC)
         for kind in companions.KINDS
         if kind.points in points.others
         if len(shown := _known(points.others[kind.points], kind))
@@ -89,13 +93,17 @@ def _known(points: Any, kind: Kind) -> Any:
     return points.dropna(subset=list(kind.needs))
 
 
-def _drawn(space: str, kind: Kind, shown: Any, colour: alt.Color) -> Drawn:
+def _drawn(space: str, kind: Kind, shown: Any, colour: alt.Color, room: int) -> Drawn:
+    """The chart; `room`: points for which the page has room in static forms."""
     domain = kind.reach(shown)
-    spec = kind.draw(colour, domain).to_dict() | {"params": [{"name": PICKED, "value": None}]}
+    # Altair checks in longer than it draws; a test checks each kind.
+    spec = kind.draw(colour, domain).to_dict(validate=False) | {
+        "params": [{"name": PICKED, "value": None}]
+    }
     spec["height"] = ROW * shown[kind.rows].nunique() if kind.rows else HEIGHT
     for absent in ("$schema", "config"):
         spec.pop(absent, None)
-    svg = _static(spec, kind.points, shown) if len(shown) <= MOST_STATIC else ""
+    svg = _static(spec, kind.points, shown) if len(shown) <= min(MOST_STATIC, room) else ""
     return Drawn(space, kind, _note(shown, domain), json.dumps(spec | AS_WIDE_AS_THE_PAGE), svg)
 
 
