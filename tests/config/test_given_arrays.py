@@ -50,6 +50,7 @@ def test_the_same_arrays_are_written_once_and_others_elsewhere(tmp_path):
     [
         ((X,), {"name": "a/b"}, "name must be letters, digits, _ and -, as it is a folder's"),
         ((X,), {"valuse": "counts"}, "valuse.*values"),
+        (("mine.npz",), {}, r"x_train must be an array \[N, ...\]; got 'mine.npz'"),
         ((np.array([None]),), {}, "x_train must be an array of numbers of one shape; got Python"),
     ],
 )
@@ -69,3 +70,5 @@ def test_an_axis_of_data_and_arrays_are_one_line(tmp_path):
     (tmp_path / "mine.toml").write_text('name = "mine"\n[axes]\n"data.name" = ["digits"]\n')
     with pytest.raises(InputError, match="data are given, and the study's axes set data too"):
         vb.run(tmp_path / "mine.toml", tmp_path / "out", data=vb.DataConfig())
+    with pytest.raises(InputError, match="gives; got ndarray: write"):
+        vb.run(tmp_path / "mine.toml", tmp_path / "out", data=X)

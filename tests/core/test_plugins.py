@@ -88,3 +88,8 @@ def test_an_objective_of_the_closed_form_refuses_a_prior_that_has_none(plugin):
     plugins.load_plugins([plugin])
     with pytest.raises(InputError, match=r"prior 'wide_normal': choose elbo_mc"):
         run_config("elbo", prior="wide_normal")
+
+
+def test_one_file_for_a_list_is_named():
+    with pytest.raises(InputError, match="plugins must be a list of files"):
+        plugins.load_plugins("mine.py")

@@ -53,5 +53,8 @@ def dataset(
             f"name must be letters, digits, _ and -, as it is a folder's; got {name!r}"
         )
     parts = {part: np.asarray(x) for part, x in arrays.items() if x is not None}
+    for part, x in parts.items():
+        if not x.ndim:
+            raise InputError(f"{part} must be an array [N, ...]; got {arrays[part]!r}")
     path = kept_arrays(parts, name, None if folder is None else Path(folder))
     return convert({**settings, "name": str(path)}, DataConfig)

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 
+from vaebench.core.errors import InputError
 from vaebench.core.sources import load_file, names
 
 GROUP = "vaebench.plugins"
@@ -17,6 +18,8 @@ def load_plugins(files: Iterable[str]) -> None:
 
     Their decorators register what they define. Raises InputError for a file that cannot be run.
     """
+    if isinstance(files, str):
+        raise InputError(f"plugins must be a list of files; got {files!r}: write [{files!r}]")
     _load_installed()
     for file in files:
         load_file(file)

@@ -159,8 +159,8 @@ IMAGES = np.zeros((4, 8, 8), np.uint8)
         (None, "NoneType"),
     ],
 )
-def test_images_themselves_are_answered_with_how_to_save_them(data, kind):
-    message = rf"got {kind}: save images first, as numpy.savez\('mine.npz', x_train=..., x_test="
+def test_images_themselves_are_answered_with_how_to_give_them(data, kind):
+    message = rf"got {kind}: write vb.dataset\(x_train, x_test\)"
     with pytest.raises(InputError, match=message):
         figures(data=data)
 

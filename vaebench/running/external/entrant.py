@@ -151,6 +151,5 @@ def _data_table(data: str | Path | Mapping[str, Any] | DataConfig) -> dict[str, 
             return {key: str(v) if isinstance(v, Path) else v for key, v in data.items()}
     raise InputError(
         f"data must be a name, the path of an .npz file, a table as in a study or a DataConfig; "
-        f"got {type(data).__name__}: save images first, as numpy.savez('mine.npz', "
-        f"x_train=..., x_test=...), and give data='mine.npz'"
+        f"got {type(data).__name__}: write vb.dataset(x_train, x_test)"
     )
