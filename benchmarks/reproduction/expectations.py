@@ -40,7 +40,7 @@ def main(chosen: Sequence[str]) -> None:
 
 
 def other_seeds(claim: Claim) -> range:
-    """As many seeds as the claim has, and none of them."""
+    """Seeds that are none of the claim's, as many as it has."""
     seeds = claim.study_at("cpu").axes["seed"]
     if max(seeds) >= FIRST_SEED:
         raise InputError(f"seeds of a claim must be below {FIRST_SEED}; {claim.name} has {seeds}")
