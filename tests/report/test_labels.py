@@ -34,6 +34,17 @@ def test_names_that_would_be_alike_keep_their_digits():
     assert names(*close) == [f"elbo, train.learning_rate={value}" for value in expected]
 
 
+def test_the_hash_of_a_plugin_is_named_where_nothing_else_tells_apart():
+    def named(*settings):
+        lines = {"variant": "elbo", "likelihood": "bernoulli", "settings": settings}
+        return display_names(pd.DataFrame(lines))
+
+    words = ("model.name=a plugin=7ff0", "model.name=b plugin=9899")
+    assert named(*words) == ["elbo, model.name=a", "elbo, model.name=b"]
+    edited = (*words, "model.name=b plugin=1234")
+    assert named(*edited) == [f"elbo, {word}" for word in edited]
+
+
 def test_tables_on_the_terminal_have_four_digits_too():
     values = {"elbo": [100.0, 100.1]}
     parts = [

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 NAMED_BY = ["variant", "likelihood", "settings"]
 VALUE = re.compile(r"(?<==)-?\d+\.\d+(?:e[-+]?\d+)?(?!\w)")
 """A setting's value with a decimal point, in a name."""
+HASHED = "plugin"
+"""A setting whose value says nothing to people: shown where no other tells two lines apart."""
 MOST_DIGITS = 4
 """Significant digits that a name shows of a value."""
 
@@ -75,6 +77,9 @@ def _distinguishing(heads: Sequence[object], settings: Sequence[Mapping[str, str
         return len(set(zip(heads, texts, strict=True)))
 
     shown = [name for name in names if len(values[name]) > 1]
+    in_words = [name for name in shown if name != HASHED]
+    if num_distinct(in_words) == len(heads):
+        return in_words
     for name in names:
         if num_distinct(shown) == len(heads):
             break
