@@ -1,13 +1,15 @@
 """The study of layers in a table and two pictures: `nox -s layers` calls this.
 
 `rates.png`: the rate of each layer, stacked, with the NLL beside it. `curves.png`: the rate of each
-layer while training. `table.csv`: the means over seeds, and how many there were.
+layer while training. `table.csv`: the means over seeds, half of the 95% intervals of NLL and ELBO,
+and how many seeds there were; `table.md`: the same for docs/layers.md.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import itertools
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +22,32 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vaebench import results
+from vaebench.report.statistics.intervals import half_width
 from vaebench.results import Record
 
-KEYS = ["dataset", "layers", "posterior", "objective", "samples"]
+KEYS = ["dataset", "layers", "posterior", "objective", "samples", "besides"]
+RATES = ["rate_layer_1", "rate_layer_2", "rate_layer_3"]
+KINDS = {"hierarchical": " bottom-up", "ladder": " as a ladder"}
+"""What a posterior over layers is called on the page."""
+HEAD = ["", "layers", "objective", "NLL", "ELBO", "rate of layer 1", "2", "3"]
 COLOURS = ("#3b6ea5", "#e0a03b", "#4f9d69", "#a5518d")
 """The colours of layers, that beside the images first."""
+NUM_COLUMNS = 5
+"""Panels of curves side by side."""
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
-    """The means over seeds of each variant: NLL, ELBO, and rate and active dimensions by layer."""
+    """The means over seeds of each variant: NLL, ELBO, and rate and active dimensions by layer.
+
+    `nll_half_width`, `elbo_half_width`: half of Student's 95% interval over seeds, where there are
+    two or more.
+    """
     rows = pd.DataFrame([_row(record) for record in records if record.status == "done"])
     by = rows.groupby(KEYS, sort=False)
-    means = by.mean().assign(seeds=by.size()).reset_index()
+    halves = {
+        f"{name}_half_width": half_width(by[name].std(), by.size()) for name in ("nll", "elbo")
+    }
+    means = by.mean().assign(seeds=by.size(), **halves).reset_index()
     return means.sort_values(["dataset", "layers", "nll"], key=_order, ignore_index=True)
 
 
@@ -52,16 +68,47 @@ def _row(record: Record) -> dict[str, Any]:
         "posterior": config["posterior"]["name"],
         "objective": config["objective"]["name"],
         "samples": config["num_samples"],
+        "besides": ", ".join(_besides(config)),
         "nll": figures["nll"],
         "elbo": figures["elbo"],
         **{name: of_layers[name] for name in names},
     }
 
 
+def _besides(config: dict[str, Any]) -> Iterator[str]:
+    """What a run has beside layers and objective."""
+    if config["model"].get("layer_features"):
+        yield "deterministic layers"
+    if config["model"].get("hyper", {}).get("norm") == "batch":
+        yield "normalised"
+    if config.get("rate_weight", 1.0) != 1.0:
+        yield "warm-up"
+
+
 def names_of(means: pd.DataFrame) -> list[str]:
     """What each line of the table is called beside a bar."""
     ladder = (means["posterior"] == "ladder").map({True: " ladder", False: ""})
-    return list(means["layers"] + ladder + ", " + means["objective"])
+    besides = means["besides"].map(lambda words: f", {words}" if words else "")
+    return list(means["layers"] + ladder + ", " + means["objective"] + besides)
+
+
+def markdown(means: pd.DataFrame) -> str:
+    """The table of the page: a line for each variant."""
+    lines = [HEAD, ["---"] * len(HEAD), *map(_cells, means.to_dict("records"))]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cells(row: Mapping[Hashable, Any]) -> Iterator[str]:
+    yield row["dataset"]
+    yield row["layers"].replace("-", ", ") + KINDS.get(row["posterior"], "")
+    samples = f"K = {row['samples']}" if row["samples"] > 1 else ""
+    yield ", ".join(filter(None, (f"`{row['objective']}`", samples, row["besides"])))
+    for name in ("nll", "elbo"):
+        half = row[f"{name}_half_width"]
+        yield f"{row[name]:.2f}" + ("" if pd.isna(half) else f" ± {half:.2f}")
+    for name in RATES:
+        rate = row.get(name)
+        yield "" if pd.isna(rate) else f"{rate:.2f}"
 
 
 def rates(means: pd.DataFrame) -> Figure:
@@ -93,29 +140,47 @@ def _bars(panel: Any, part: pd.DataFrame) -> None:
 
 def curves(records: Iterable[Record]) -> Figure:
     """The rate of each layer on validation images, of the first seed of every variant of most
-    layers: a panel for each."""
+    layers: a panel for each, the data sets one below the other."""
     done = [r for r in records if "rate_layer_1_nats" in r.curves and r.status == "done"]
     most = max(len(r.config["model"]["layer_dims"]) for r in done)
-    chosen = {
-        (r.labels.dataset, r.labels.variant): r
+    first = {
+        (r.labels.dataset, _title(r)): r
         for r in sorted(done, key=lambda r: -(r.labels.seed or 0))
         if len(r.config["model"]["layer_dims"]) == most
     }
-    size = 3.2 * len(chosen), 2.8
-    figure, (axes,) = plt.subplots(1, len(chosen), figsize=size, sharey=True, squeeze=False)
-    for panel, (name, record) in zip(axes, sorted(chosen.items()), strict=True):
-        for i in range(1, most + 1):
-            rate = record.curves[f"rate_layer_{i}_nats"]
-            panel.plot(record.curves["step"], rate, color=COLOURS[i - 1], label=f"layer {i}")
-        panel.set_title(
-            f"{name[0]}: {name[1].partition(',')[0]}, {record.config['posterior']['name']}",
-            fontsize="small",
-        )
-        panel.set_xlabel("step")
-    axes[0].set_ylabel("rate (nats)")
-    axes[0].legend(fontsize="small")
-    figure.tight_layout()
+    datasets: dict[str, list[Record]] = {dataset: [] for dataset, _ in sorted(first)}
+    for (dataset, _), record in sorted(first.items()):
+        datasets[dataset].append(record)
+    num_rows = [-(-len(chosen) // NUM_COLUMNS) for chosen in datasets.values()]
+    figure = plt.figure(figsize=(3.0 * NUM_COLUMNS, 2.6 * sum(num_rows)), layout="constrained")
+    parts = figure.subfigures(len(num_rows), 1, height_ratios=num_rows, squeeze=False)[:, 0]
+    for part, rows, (dataset, chosen) in zip(parts, num_rows, datasets.items(), strict=True):
+        part.suptitle(dataset)
+        axes = part.subplots(rows, NUM_COLUMNS, sharey=True, sharex=True, squeeze=False).flat
+        for panel, record in itertools.zip_longest(axes, chosen):
+            _curve(panel, record, most)
+    figure.axes[0].legend(fontsize="small")
     return figure
+
+
+def _title(record: Record) -> str:
+    """What a panel is called, on two lines."""
+    config = record.config
+    kind = KINDS[config["posterior"]["name"]].strip()
+    return f"{config['objective']['name']}, {kind}\n{', '.join(_besides(config))}"
+
+
+def _curve(panel: Any, record: Record | None, num_layers: int) -> None:
+    """The curves of a run in a panel, which without one is left out."""
+    if record is None:
+        panel.set_visible(False)
+        return
+    for i in range(1, num_layers + 1):
+        rate = record.curves[f"rate_layer_{i}_nats"]
+        panel.plot(record.curves["step"], rate, color=COLOURS[i - 1], label=f"layer {i}")
+    panel.set_title(_title(record), fontsize="small")
+    panel.set(xlabel="step", ylabel="rate (nats)")
+    panel.label_outer()
 
 
 def main() -> None:
@@ -128,6 +193,7 @@ def main() -> None:
     records = [record for folder in arguments.folders for record in results.records(folder)]
     means = table(records)
     means.round(4).to_csv(arguments.out / "table.csv", index=False)
+    (arguments.out / "table.md").write_text(markdown(means))
     rates(means).savefig(arguments.out / "rates.png", dpi=110)
     if any("rate_layer_1_nats" in record.curves for record in records):
         curves(records).savefig(arguments.out / "curves.png", dpi=110)

@@ -51,7 +51,7 @@ REFUSED = {
     "one number for widths": ({"layer_widths": [16]}, r"'model.layer_widths\[0\]'; got 16: write"),
     "images": (
         {"layer_model": "conv"},
-        "'conv' is refused between layers of 4 and 4: it needs ima",
+        "'conv' is refused between layers of 4 and 4: it needs images.* choose 'mlp'",
     ),
     "features of a posterior that leads up": (
         {"layer_features": [8, 8]},

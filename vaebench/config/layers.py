@@ -93,8 +93,14 @@ def _check_networks(model: ModelConfig) -> None:
             raise InputError(
                 f"{what} takes no widths; got {list(of_pair)} {where}: leave layer_widths out"
             )
-        if reason := entry.refuses_widths(of_pair) or entry.refuses_images((lower,), of_pair):
+        if reason := entry.refuses_widths(of_pair):
             raise InputError(f"{what} is refused {where}: {reason}")
+        if entry.refuses_images((lower,), of_pair):
+            raise InputError(
+                f"{what} is refused {where}: it needs images, and a layer of latents is a row of "
+                f"numbers: choose 'mlp' there; the first and the last network, of model.name, may "
+                f"be {model.layer_model!r}"
+            )
 
 
 def _check_features(model: ModelConfig, posterior: Posterior) -> None:
