@@ -2,7 +2,8 @@
 
 `rates.png`: the rate of each layer, stacked, with the NLL beside it. `curves.png`: the rate of each
 layer while training. `table.csv`: the means over seeds, half of the 95% intervals of NLL and ELBO,
-and how many seeds there were; `table.md`: the same for docs/layers.md.
+and of the gain in NLL over one layer under `elbo` with the same seed, the share of effective
+samples of the NLL, and how many seeds there were; `table.md`: the same for docs/layers.md.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from vaebench.report.statistics.intervals import half_width
 from vaebench.results import Record
 
 KEYS = ["dataset", "layers", "posterior", "objective", "samples", "besides"]
+OVER_SEEDS = ["nll", "gain", "elbo"]
 RATES = ["rate_layer_1", "rate_layer_2", "rate_layer_3"]
 KINDS = {"hierarchical": " bottom-up", "ladder": " as a ladder"}
 """What a posterior over layers is called on the page."""
-HEAD = ["", "layers", "objective", "NLL", "ELBO", "rate of layer 1", "2", "3"]
+HEAD = ["", "layers", "objective", "NLL", "gain", "ELBO", "rate of layer 1", "2", "3"]
 COLOURS = ("#3b6ea5", "#e0a03b", "#4f9d69", "#a5518d")
 """The colours of layers, that beside the images first."""
 NUM_COLUMNS = 5
@@ -39,16 +41,24 @@ NUM_COLUMNS = 5
 def table(records: Iterable[Record]) -> pd.DataFrame:
     """The means over seeds of each variant: NLL, ELBO, and rate and active dimensions by layer.
 
-    `nll_half_width`, `elbo_half_width`: half of Student's 95% interval over seeds, where there are
-    two or more.
+    `gain`: how much less the NLL is than that of one layer under `elbo`, seed by seed. What ends in
+    `half_width` is half of Student's 95% interval over seeds, where there are two or more.
     """
     rows = pd.DataFrame([_row(record) for record in records if record.status == "done"])
-    by = rows.groupby(KEYS, sort=False)
+    by = rows.assign(gain=_gains(rows)).drop(columns="seed").groupby(KEYS, sort=False)
     halves = {
-        f"{name}_half_width": half_width(by[name].std(), by.size()) for name in ("nll", "elbo")
+        f"{name}_half_width": half_width(by[name].std(), by[name].count()) for name in OVER_SEEDS
     }
     means = by.mean().assign(seeds=by.size(), **halves).reset_index()
     return means.sort_values(["dataset", "layers", "nll"], key=_order, ignore_index=True)
+
+
+def _gains(rows: pd.DataFrame) -> pd.Series:
+    """How much less the NLL of each run is than that of the same seed with one layer."""
+    is_plain = (rows["objective"] == "elbo") & (rows["besides"] == "")
+    plain = rows[is_plain & ~rows["layers"].str.contains("-")]
+    of_seed = plain.set_index(["dataset", "seed"])["nll"].rename("plain")
+    return rows.join(of_seed, on=["dataset", "seed"])["plain"] - rows["nll"]
 
 
 def _order(column: pd.Series) -> pd.Series:
@@ -69,8 +79,10 @@ def _row(record: Record) -> dict[str, Any]:
         "objective": config["objective"]["name"],
         "samples": config["num_samples"],
         "besides": ", ".join(_besides(config)),
+        "seed": record.labels.seed,
         "nll": figures["nll"],
         "elbo": figures["elbo"],
+        "ess": figures["ess"],
         **{name: of_layers[name] for name in names},
     }
 
@@ -86,9 +98,9 @@ def _besides(config: dict[str, Any]) -> Iterator[str]:
 
 
 def names_of(means: pd.DataFrame) -> list[str]:
-    """What each line of the table is called beside a bar."""
+    """What each line of the table is called beside a bar; what it has besides is a second line."""
     ladder = (means["posterior"] == "ladder").map({True: " ladder", False: ""})
-    besides = means["besides"].map(lambda words: f", {words}" if words else "")
+    besides = means["besides"].map(lambda words: f"\n{words}" if words else "")
     return list(means["layers"] + ladder + ", " + means["objective"] + besides)
 
 
@@ -103,9 +115,10 @@ def _cells(row: Mapping[Hashable, Any]) -> Iterator[str]:
     yield row["layers"].replace("-", ", ") + KINDS.get(row["posterior"], "")
     samples = f"K = {row['samples']}" if row["samples"] > 1 else ""
     yield ", ".join(filter(None, (f"`{row['objective']}`", samples, row["besides"])))
-    for name in ("nll", "elbo"):
+    for name in OVER_SEEDS:
         half = row[f"{name}_half_width"]
-        yield f"{row[name]:.2f}" + ("" if pd.isna(half) else f" ± {half:.2f}")
+        number = "" if pd.isna(row[name]) else f"{row[name]:.2f}"
+        yield number + ("" if pd.isna(half) else f" ± {half:.2f}")
     for name in RATES:
         rate = row.get(name)
         yield "" if pd.isna(rate) else f"{rate:.2f}"
@@ -115,14 +128,13 @@ def rates(means: pd.DataFrame) -> Figure:
     """A bar for each variant, a panel for each data set."""
     parts = list(means.groupby("dataset", sort=False))
     longest = max(len(part) for _, part in parts)
-    figure, axes = plt.subplots(
-        1, len(parts), figsize=(6.5 * len(parts), 0.42 * longest + 1.4), squeeze=False
-    )
+    size = 7.0 * len(parts), 0.42 * longest + 1.4
+    figure, axes = plt.subplots(1, len(parts), figsize=size, squeeze=False, layout="constrained")
     for panel, (dataset, part) in zip(axes[0], parts, strict=True):
         _bars(panel, part[::-1])
         panel.set(title=dataset, xlabel="rate of each layer (nats); at the end the NLL")
-    axes[0][0].legend(loc="lower right", fontsize="small")
-    figure.tight_layout()
+        panel.tick_params(axis="y", labelsize="small")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower right", ncols=3)
     return figure
 
 
@@ -140,7 +152,10 @@ def _bars(panel: Any, part: pd.DataFrame) -> None:
 
 def curves(records: Iterable[Record]) -> Figure:
     """The rate of each layer on validation images, of the first seed of every variant of most
-    layers: a panel for each, the data sets one below the other."""
+    layers: a panel for each, the data sets one below the other.
+
+    Panels reach to twice the largest rate at the end: those of a warm-up begin above.
+    """
     done = [r for r in records if "rate_layer_1_nats" in r.curves and r.status == "done"]
     most = max(len(r.config["model"]["layer_dims"]) for r in done)
     first = {
@@ -159,8 +174,14 @@ def curves(records: Iterable[Record]) -> Figure:
         axes = part.subplots(rows, NUM_COLUMNS, sharey=True, sharex=True, squeeze=False).flat
         for panel, record in itertools.zip_longest(axes, chosen):
             _curve(panel, record, most)
+        axes[0].set_ylim(0.0, 2.0 * max(_last_rate(record, most) for record in chosen))
     figure.axes[0].legend(fontsize="small")
     return figure
+
+
+def _last_rate(record: Record, num_layers: int) -> float:
+    """The largest of the rates of layers at the end of training."""
+    return max(record.curves[f"rate_layer_{i}_nats"][-1] for i in range(1, num_layers + 1))
 
 
 def _title(record: Record) -> str:
@@ -191,8 +212,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     records = [record for folder in arguments.folders for record in results.records(folder)]
-    means = table(records)
-    means.round(4).to_csv(arguments.out / "table.csv", index=False)
+    means = table(records).round(4)
+    means.to_csv(arguments.out / "table.csv", index=False)
     (arguments.out / "table.md").write_text(markdown(means))
     rates(means).savefig(arguments.out / "rates.png", dpi=110)
     if any("rate_layer_1_nats" in record.curves for record in records):

@@ -12,7 +12,7 @@ from vaebench.results.record import Metric
 
 
 def record(dims, seed, posterior="hierarchical", **figures):
-    shown = {"nll": 22.0, "elbo": -23.0, "rate": 5.0, "active_units": 3.0} | figures
+    shown = {"nll": 22.0, "elbo": -23.0, "rate": 5.0, "active_units": 3.0, "ess": 0.5} | figures
     layers = {"layer_dims": list(dims)} if len(dims) > 1 else {}
     steps = {"step": [1.0, 2.0]}
     of_layers = {f"rate_layer_{i}_nats": [1.0, 0.5] for i in range(1, len(dims) + 1)}
@@ -47,6 +47,7 @@ def test_the_table_has_means_over_seeds_and_one_layer_first():
     assert means["nll"].tolist() == [22.0, 23.0]
     assert means["rate_layer_1"].tolist() == [5.0, 3.0]
     assert means["rate_layer_2"].tolist()[1] == 1.5
+    assert means["gain"].tolist() == [0.0, 0.0]  # seed 1 has no run of one layer
     assert means["nll_half_width"].isna().tolist() == [True, False]
     assert means["nll_half_width"][1] == pytest.approx(12.706, abs=1e-3)  # t of one degree
 
@@ -58,10 +59,10 @@ def test_what_a_variant_has_besides_tells_it_apart():
     means = table([*RECORDS, normed])
     assert len(means) == 3
     besides = "deterministic layers, normalised, warm-up"
-    assert f"4-2 ladder, elbo, {besides}" in names_of(means)
-    assert "| digits | 4 | `elbo` | 22.00 | -23.00 | 5.00 |  |  |" in markdown(means)
+    assert f"4-2 ladder, elbo\n{besides}" in names_of(means)
+    assert "| digits | 4 | `elbo` | 22.00 | 0.00 | -23.00 | 5.00 |  |  |" in markdown(means)
     assert f"| digits | 4, 2 as a ladder | `elbo`, {besides} | 22.00 |" in markdown(means)
-    assert "| 23.00 ± 12.71 |" in markdown(means)
+    assert "| 23.00 ± 12.71 | 0.00 |" in markdown(means)
 
 
 def test_the_pictures_have_a_bar_and_a_curve_for_each_layer():
