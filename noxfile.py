@@ -337,7 +337,7 @@ def clinic(session: nox.Session) -> None:
 
 @nox.session
 def layers(session: nox.Session) -> None:
-    """One, two and three layers of latents, and what a step of them costs: half an hour on two cores."""
+    """One, two and three layers of latents, and what a step of them costs: half an hour."""
     install(session, "report")
     out, study = str(RESULTS / "layers"), str(STUDIES / "layers.toml")
     session.run("vaebench", "run", study, "--out", out, "--no-timings", success_codes=[0, 1])
