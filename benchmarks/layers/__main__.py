@@ -181,7 +181,7 @@ def curves(records: Iterable[Record]) -> Figure:
 
 def _last_rate(record: Record, num_layers: int) -> float:
     """The largest of the rates of layers at the end of training."""
-    return max(record.curves[f"rate_layer_{i}_nats"][-1] for i in range(1, num_layers + 1))
+    return max(record.curves[f"rate_layer_{i}_nats"][-1] or 0.0 for i in range(1, num_layers + 1))
 
 
 def _title(record: Record) -> str:
