@@ -1,4 +1,4 @@
-"""The printed formulas of likelihoods, KL terms and priors are those of the code."""
+"""The printed formulas of likelihoods, KL terms, flows and priors are those of the code."""
 
 import itertools
 import math
@@ -10,8 +10,11 @@ import torch
 from tests.support.by_hand import D, log_normal, numbers
 from tests.support.latex import evaluate, from_1, right_side
 from vaebench.models.likelihoods import LIKELIHOODS
-from vaebench.models.posteriors import POSTERIORS, Latent
+from vaebench.models.networks.layers import StackedLinear
+from vaebench.models.posteriors import POSTERIORS, Drawing, Latent
 from vaebench.models.priors import PRIORS
+from vaebench.ops import densities
+from vaebench.ops.noise import Noise, normals
 
 BUILT_IN = [*LIKELIHOODS]
 P = 3
@@ -172,6 +175,60 @@ def test_the_kl_of_a_full_gaussian_is_its_formula():
     }
     kl = PRIORS["standard_normal"].kl(q)
     assert evaluate(right_side(entry.about.formula, 1), values) == pytest.approx(float(kl))
+
+
+def start_and_end(q):
+    """One code of a flow before its maps, the density there, and what the flow draws."""
+    drawing = Drawing(Noise((7,)), 1, densities)
+    eps = normals(drawing.noise, 1, 1, D).double()
+    z = q.base.mu + (0.5 * q.base.log_var).exp() * eps
+    return z.flatten().numpy(), float(q.base.log_prob(z).exp()), q.draw(drawing)
+
+
+def test_planar_maps_are_their_formula():
+    """Two maps of one code; u is moved as appendix A.1 of the paper says."""
+    latent = Latent(dim=D, flow_steps=2)
+    numbers_of_q = numbers(31, 1, 1, POSTERIORS["planar_flow"].num_inputs(latent))
+    q = POSTERIORS["planar_flow"].distribution(numbers_of_q, latent, None)
+    of_maps = numbers_of_q.flatten()[2 * D :].numpy().reshape(2, -1)
+    z, density, drawn = start_and_end(q)
+    inner, squares = {}, {}
+    for t in (1, 2):
+        u, w, (b,) = np.split(of_maps[t - 1], [D, 2 * D])
+        moved = u + (math.log1p(math.exp(w @ u)) - 1.0 - w @ u) * w / (w @ w)
+        inner[t,], squares[t,] = w @ moved, math.tanh(w @ z + b) ** 2
+        z = z + moved * math.tanh(w @ z + b)
+    text = right_side(POSTERIORS["planar_flow"].about.formula, 1)
+    products = {r"\hat{u}_t^{\top} w_t": "u_t", r"\tanh^2(w_t^{\top} z_{t-1} + b_t)": "h_t"}
+    for vectors, number in products.items():
+        assert vectors in text
+        text = text.replace(vectors, number)
+    values = {"T": 2, "q_0(z_0)": density, "u": inner, "h": squares}
+    assert drawn.z.flatten().tolist() == pytest.approx(z.tolist())
+    assert evaluate(text, values) == pytest.approx(float(drawn.log_qz_x))
+
+
+def test_autoregressive_maps_are_their_formula():
+    """Two maps, each of which reverses the dimensions for the next."""
+    latent = Latent(dim=D, flow_steps=2)
+    entry = POSTERIORS["iaf"]
+    network = entry.network(latent, lambda *sizes: StackedLinear(*sizes, Noise((7,)))).double()
+    network.requires_grad_(False)
+    q = entry.distribution(numbers(32, 1, 1, entry.num_inputs(latent)), latent, network)
+    z, density, drawn = start_and_end(q)
+    gates = {}
+    for t, step in enumerate(q.maps, 1):
+        logits, means = (
+            each.flatten().numpy()
+            for each in step._conditioner(torch.tensor(z).expand(1, 1, 1, -1))
+        )
+        gates |= {(t, d + 1): logistic(logit) for d, logit in enumerate(logits)}
+        g = np.array([gates[t, d + 1] for d in range(D)])
+        z = (g * z + (1.0 - g) * means)[::-1].copy()
+    values = {"T": 2, "D": D, "q_0(z_0)": density, "g": gates}
+    assert drawn.z.flatten().tolist() == pytest.approx(z.tolist())
+    log_q = evaluate(right_side(entry.about.formula, 1), values)
+    assert log_q == pytest.approx(float(drawn.log_qz_x))
 
 
 @pytest.mark.parametrize("name", ["categorical", "gumbel_softmax"])
