@@ -66,8 +66,9 @@ def test_the_statements_of_a_claim_select_runs_of_its_study():
     num_seeds = len(claim.study_at("cpu").axes["seed"])
     for statement in claim.scale("cpu").statements:
         assert sum(matches(c, statement.of) for c in configs) == num_seeds
-        assert sum(matches(c, statement.others) for c in configs) % num_seeds == 0
-        assert any(matches(c, statement.others) for c in configs)
+        others = statement.minus if isinstance(statement, Difference) else statement.others
+        assert sum(matches(c, others) for c in configs) % num_seeds == 0
+        assert any(matches(c, others) for c in configs)
 
 
 def test_a_claim_of_ones_own_is_a_path(tmp_path):

@@ -8,8 +8,7 @@ sides of an end of the tolerance does not tell.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -18,6 +17,7 @@ from vaebench.core.errors import near_match
 from vaebench.report.statistics.crossed_design import ALPHA
 from vaebench.reproduction.evidence import (
     Evidence,
+    GradientRow,
     NotComparableError,
     Selection,
     by_seed,
@@ -112,11 +112,12 @@ class Slope(Statement, frozen=True, kw_only=True, tag="slope"):
     published: float
 
     def outcome(self, evidence: Evidence) -> Outcome:
-        slopes = {seed: self._slope(rows) for seed, rows in evidence.gradients.items()}
+        slopes = {seed: self.slope(rows) for seed, rows in evidence.gradients.items()}
         return against(self, slopes, self.published)
 
-    def _slope(self, rows: Any) -> float:
-        """The least-squares slope; not comparable below 3 points, or with one that has no log."""
+    def slope(self, rows: Sequence[GradientRow]) -> float:
+        """The least-squares slope of one seed's rows. Raises NotComparableError below 3 points, and
+        for one that has no logarithm."""
         points = {
             row["num_samples"]: row["value"]
             for row in rows

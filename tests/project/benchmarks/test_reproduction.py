@@ -6,14 +6,18 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from benchmarks.reproduction import optimisers
+from benchmarks.reproduction import kl_weights, optimisers, slopes
 from benchmarks.reproduction.expectations import as_toml, figures, other_seeds, recording
 from benchmarks.reproduction.page import KEPT, PAGE, page, verdicts
+from tests.support.runs import tiny
+from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
 from vaebench.reproduction import Outcome, Verdict, names, overall, read_claim
 from vaebench.reproduction.claim import expectations
 from vaebench.reproduction.rule import over
 from vaebench.reproduction.statements import Lower, Unbeaten, against
+from vaebench.running.harness import run_all
+from vaebench.running.trained import load_model
 
 
 def test_the_page_is_made_of_the_verdicts():
@@ -104,3 +108,20 @@ def test_every_expected_statement_has_its_figure():
         seeds = read_claim(name).study_at("cpu").axes["seed"]
         assert all(f["spread"] > 0.0 for f in of_claim.values())
         assert not any(set(f["seeds"]) & set(seeds) for f in of_claim.values())
+
+
+def test_gradients_are_those_of_the_claim_after_as_many_steps():
+    planned = slopes.planned("snr-slope-linear-8", 4000, 1)
+    (variant,) = planned.variants
+    assert (planned.at, variant.train.num_steps, variant.seed) == ((4000,), 4000, 1)
+    assert (variant.objective.name, variant.model.latent_dim) == ("iwae", 8)
+
+
+def test_a_run_is_graded_by_another_sigma_and_keeps_its_own(tmp_path):
+    graded = {"num_samples": 5, "num_images": 40, "gradings": ["likelihood"]}
+    config = tiny(likelihood="gaussian_optimal", data={"name": "digits"}, evaluate=graded)
+    run_all(resolve([config]), tmp_path, "s", executor="inline", timings=False)
+    (run,) = (tmp_path / "runs").glob("*.json")
+    model = load_model(tmp_path, run.stem)
+    trained, doubled = (kl_weights.graded(model, "test", 5, factor) for factor in (1.0, 2.0))
+    assert kl_weights.graded(model, "test", 5, 1.0) == trained != doubled
