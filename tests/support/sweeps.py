@@ -122,9 +122,10 @@ def play(tuned, budget=None, place=None, goals=None):
     """Play all rounds of a budget, as a sweep does."""
     goals = goals or Goals((USUAL["nll"],), {}, {"nll": USUAL["nll"]})
     rounds = Rounds(place or Formula(), goals, amount(budget or Budget(trials=12)))
-    while batches := [batch for one in tuned if (batch := rounds.ask(one)).contenders]:
+    batches = rounds.turn([], tuned)
+    while batches:
         rounds.play(batches, None, UNSEEN)
-        rounds.tell(batches)
+        batches = rounds.turn(batches, tuned)
 
 
 def told(tuned):

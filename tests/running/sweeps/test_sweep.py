@@ -496,7 +496,7 @@ def test_the_best_of_another_search_goes_before_the_first_trial(study, tmp_path,
     def killed(*arguments):
         raise KilledError
 
-    monkeypatch.setattr(module, "_asked", killed)
+    monkeypatch.setattr(module.Rounds, "turn", killed)
     with pytest.raises(KilledError):
         tune(study(), out, 4)
     assert (out / "best.toml").exists()  # this search has trials, and it is their best

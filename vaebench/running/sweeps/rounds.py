@@ -120,16 +120,20 @@ class Rounds:
     goals: Goals
     amount: Amount
 
-    def ask(self, tuned: Tuned) -> Batch:
+    def turn(self, ended: Sequence[Batch], tuned: Sequence[Tuned]) -> list[Batch]:
+        """Tell how the trials of a round ended, and ask for the next of every variant that has
+        something left of its budget; all is stored in one go, as workers wait for it."""
+        with at_once(tuned[0].search.stored._storage):
+            self._tell(ended)
+            batches = [Batch(one, self._asked(one)) for one in tuned]
+        return [batch for batch in batches if batch.contenders]
+
+    def _asked(self, tuned: Tuned) -> list[Contender]:
         """The next trials of a variant, while its budget lasts.
 
         Trials of the batch count in full, as they may go to their end; one that is refused counts
         as if it had been trained, so that every search ends.
         """
-        with at_once(tuned.search.stored._storage):
-            return Batch(tuned, self._asked(tuned))
-
-    def _asked(self, tuned: Tuned) -> list[Contender]:
         contenders: list[Contender] = []
         spent, slots = tuned.spent, tuned.search.next_slots()
         for slot in slots:
@@ -171,7 +175,7 @@ class Rounds:
                     contender.records |= {run.id: of_batch[run.id] for run in mine}
                     contender.outcome = self._judged(batch.tuned, contender, stage, is_last)
 
-    def tell(self, batches: Sequence[Batch]) -> None:
+    def _tell(self, batches: Sequence[Batch]) -> None:
         """Tell every trial's outcome, in the order of their slots.
 
         Checkpoints go first: they would stay where this is killed once a trial is told.
@@ -179,11 +183,10 @@ class Rounds:
         for batch in batches:
             for contender in batch.contenders:
                 self.place.forget(contender.runs, batch.stages)
-            with at_once(batch.tuned.search.stored._storage):
-                for contender in batch.contenders:
-                    outcome = contender.outcome
-                    assert outcome is not None, "the last stage ends every trial"
-                    batch.tuned.search.tell(contender.trial, outcome, self._attributes(outcome))
+            for contender in batch.contenders:
+                outcome = contender.outcome
+                assert outcome is not None, "the last stage ends every trial"
+                batch.tuned.search.tell(contender.trial, outcome, self._attributes(outcome))
 
     def _judged(
         self, tuned: Tuned, contender: Contender, stage: Stage, is_last: bool
