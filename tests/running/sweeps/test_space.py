@@ -107,7 +107,7 @@ def test_a_hyperparameter_is_searched_for_the_variants_that_have_it(study):
         (("train.learning_rate", "train.lerning_rate"), "did you mean 'learning_rate'"),
         (("train.learning_rate", "learning_rate"), "did you mean 'train.learning_rate'"),
         (("train.learning_rate", "objective.bet"), "did you mean 'objective.beta'"),
-        (("low = 1e-4", "low = 1.0"), "needs low < high"),
+        (("low = 1e-4", "low = 1.0"), "needs low < high.* for 'train.learning_rate'"),
         (("low = 1e-4", "low = -1.0"), "Expected 'float' > 0"),
         ((RANGE, "train.weight_decay = { low = 0, high = 1, log = true }"), "above 0 if log"),
         ((RANGE, "train.batch_size = { low = 1.5, high = 4.0 }"), "Expected 'int', got 'float'"),

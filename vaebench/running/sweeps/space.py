@@ -171,7 +171,7 @@ def _drawn(
     hyper = hypers[place][0] if place in hypers else None
     low = int(wish.low) if wish.low.is_integer() else wish.low
     counts = hyper.integer if hyper else isinstance(_value(config, place, low), int)
-    return _range(wish, counts), {}
+    return _range(place, wish, counts), {}
 
 
 def _value(config: RunConfig, place: str, value: Any) -> Any:
@@ -202,14 +202,15 @@ def _choices(
     return CategoricalDistribution(tuple(labels)), labels
 
 
-def _range(limits: SearchRange, counts: bool) -> BaseDistribution:
+def _range(place: str, limits: SearchRange, counts: bool) -> BaseDistribution:
     low, high = limits.low, limits.high
+    ends = f"got {low} to {high} for {place!r}"
     if not (math.isfinite(low) and low < high < math.inf and (low > 0 or not limits.log)):
-        raise InputError(f"a range to search needs low < high, above 0 if log; got {low} to {high}")
+        raise InputError(f"a range to search needs low < high, above 0 if log; {ends}")
     if not counts:
         return FloatDistribution(low, high, log=limits.log)
     if not (low == int(low) and high == int(high)):
-        raise InputError(f"a range of whole numbers needs whole ends; got {low} to {high}")
+        raise InputError(f"a range of whole numbers needs whole ends; {ends}")
     return IntDistribution(int(low), int(high), log=limits.log)
 
 
