@@ -15,6 +15,8 @@ nox.options.reuse_existing_virtualenvs = True
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 STUDIES = Path("benchmarks/studies")
 RESULTS = Path("results/runs")
+DATA = RESULTS / "data"
+"""Where data lie that are written for a study."""
 SMOKE = ["--set", "base.train.num_steps=300", "--set", "axes.seed=[0, 1]"]
 BENCHMARKS = [
     "pytest",
@@ -230,7 +232,7 @@ def reference(session: nox.Session) -> None:
 
 @nox.session
 def objectives(session: nox.Session) -> None:
-    """Compare every kind of objective on the digits, in about four minutes on two cores."""
+    """Compare every objective on the digits, over twenty seeds."""
     reference_study(session, "objectives")
 
 
@@ -318,6 +320,23 @@ def own(session: nox.Session) -> None:
 def shapes(session: nox.Session) -> None:
     """Beta against rate, distortion and disentanglement, in about two minutes on two cores."""
     reference_study(session, "shapes")
+
+
+@nox.session
+def mnist(session: nox.Session) -> None:
+    """Objectives and the weight on the rate on MNIST, and two of them three times as long."""
+    install(session, "report")
+    session.run("python", "-m", "benchmarks.data.mnist_subset", str(DATA / "mnist-500.npz"))
+    reference_study(session, "mnist")
+    reference_study(session, "mnist_longer")
+
+
+@nox.session
+def kinds(session: nox.Session) -> None:
+    """Counts, series and shapes in colour, each under the likelihoods that fit it."""
+    install(session, "report")
+    session.run("python", "-m", "benchmarks.data.colour_shapes", str(DATA / "colour-shapes.npz"))
+    reference_study(session, "kinds")
 
 
 @nox.session

@@ -1,1 +1,1 @@
-"""What data larger than memory cost."""
+"""What data larger than memory cost, and data that studies are of beside those of the suite."""
