@@ -45,12 +45,15 @@ COMMITTED = ("--format", "csv,md,png")
 
 
 def reference_study(session: nox.Session, name: str) -> None:
-    """Run a study, without timings, and write its report to results/reference/."""
+    """Run a study, without timings, and keep its report and its differences in words."""
     install(session, "report")
     out = str(RESULTS / name)
     study = str(STUDIES / f"{name}.toml")
     session.run("vaebench", "run", study, "--out", out, "--no-timings", success_codes=[0, 1])
-    session.run("vaebench", "report", out, "--out", f"results/reference/{name}", *COMMITTED)
+    kept = Path("results/reference", name)
+    session.run("vaebench", "report", out, "--out", str(kept), *COMMITTED)
+    with (kept / "compare.txt").open("w") as page:
+        session.run("vaebench", "compare", out, stdout=page)
 
 
 @nox.session
@@ -329,6 +332,7 @@ def mnist(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks.data.mnist_subset", str(DATA / "mnist-500.npz"))
     reference_study(session, "mnist")
     reference_study(session, "mnist_longer")
+    session.run("python", "-m", "benchmarks.annealing", str(RESULTS / "mnist"))
 
 
 @nox.session

@@ -1,0 +1,1 @@
+"""What annealed importance sampling says of an NLL by many samples."""
