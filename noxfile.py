@@ -235,7 +235,7 @@ def reference(session: nox.Session) -> None:
 
 @nox.session
 def objectives(session: nox.Session) -> None:
-    """Compare every objective on the digits, over twenty seeds."""
+    """Compare every objective on the digits, over twenty seeds: 15 minutes of a quiet core."""
     reference_study(session, "objectives")
 
 
@@ -327,19 +327,16 @@ def shapes(session: nox.Session) -> None:
 
 @nox.session
 def mnist(session: nox.Session) -> None:
-    """Objectives and the weight on the rate on MNIST, and two of them three times as long."""
+    """Objectives and the weight on the rate on MNIST: about 20 minutes of a quiet core."""
     install(session, "report")
     session.run("python", "-m", "benchmarks.data.mnist_subset", str(DATA / "mnist-500.npz"))
     reference_study(session, "mnist")
-    reference_study(session, "mnist_longer")
     session.run("python", "-m", "benchmarks.annealing", str(RESULTS / "mnist"))
 
 
 @nox.session
 def kinds(session: nox.Session) -> None:
-    """Counts, series and shapes in colour, each under the likelihoods that fit it."""
-    install(session, "report")
-    session.run("python", "-m", "benchmarks.data.colour_shapes", str(DATA / "colour-shapes.npz"))
+    """Counts and series, each under the likelihoods that fit it, in two minutes of a quiet core."""
     reference_study(session, "kinds")
 
 

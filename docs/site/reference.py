@@ -17,7 +17,7 @@ import pandas as pd
 from vaebench.core.shown import markdown
 
 REFERENCE = Path("results/reference")
-STUDIES = ("digits", "objectives", "shapes")
+STUDIES = ("digits", "objectives", "mnist", "shapes")
 """Folders of reports whose variants are named by objective, posterior and prior."""
 NUMBER = re.compile(r"(<!--= (.*?) -->)(.*?)(<!--/-->)", re.DOTALL)
 BETWEEN_PARTS = re.compile(r", (?![^()]*\))")
