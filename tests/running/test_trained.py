@@ -157,8 +157,10 @@ def test_layers_have_moments_of_draws_and_can_be_taken_apart(layered):
     assert float(errors.abs().max()) < 4.0
     torch.testing.assert_close(layered.layers(log_var)[1], upper.log_var[0], rtol=0, atol=0.15)
     assert [part.shape[-1] for part in layered.layers(layered.draw(x))] == [3, 2]
-    with pytest.raises(InputError, match="num_samples must be at least 2; got 1"):
+    with pytest.raises(InputError, match="num_samples must be a whole number of at least 2; got 1"):
         layered.encode(x, num_samples=1)
+    with pytest.raises(InputError, match=r"codes must be \[\.\.\., 5\]; got \(3, 4\)"):
+        layered.layers(torch.zeros(3, 4))
 
 
 def test_gradients_flow_to_codes_that_ask_for_them(model):
@@ -221,10 +223,10 @@ def test_codes_and_dimensions_that_do_not_fit_are_refused(model, x_test):
     with pytest.raises(InputError, match=r"codes must be \[..., 2\]; got \(5, 3\)"):
         model.decode(torch.zeros(5, 3))
     for draws in (lambda: model.draw(x_test, 0), lambda: model.sample(-1)):
-        with pytest.raises(InputError, match=r"num(_samples)? must be at least 1; got"):
+        with pytest.raises(InputError, match=r"num(_samples)? must be a whole .* at least 1; got"):
             draws()
-    with pytest.raises(InputError, match="num_samples must be at least 1; got 0"):
-        model.bounds(x_test, num_samples=0)
+    with pytest.raises(InputError, match=r"num_samples must be a whole number .*; got '9'"):
+        model.bounds(x_test, num_samples="9")
     with pytest.raises(InputError, match=r"examples must have shape .*16\]; got \(2, 3\)$"):
         model.encode(np.zeros((2, 3)))
     assert model.decode(np.zeros((0, 2))).shape == (0, 16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,8 +95,9 @@ class TrainedModel:
     def layers(self, z: Tensor) -> tuple[Tensor, ...]:
         """The layers of codes, that beside the images first: [..., D] -> [..., D_l] each.
 
-        A model of one layer has the codes as they are.
+        A model of one layer has the codes as they are. Raises InputError for codes of other widths.
         """
+        z = self._codes(z)
         dims = self.vae.latent.layer_dims or z.shape[-1:]
         return z.split(list(dims), -1)
 
@@ -187,13 +189,18 @@ class TrainedModel:
         LIKELIHOODS[self.config.likelihood.name].check_support(observed, "what is given")
         return dataset
 
-    def _of_codes(self, function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-        """Apply a function of codes [K, S, B, D] to codes [..., D]. Raises InputError."""
+    def _codes(self, z: Tensor) -> Tensor:
+        """Codes [..., D], as they are. Raises InputError for what has another last axis."""
         z = torch.as_tensor(z)
         width = self.vae.family.posterior.code_width(self.vae.latent)
         if z.shape[-1:] != (width,):
             raise InputError(f"codes must be [..., {width}]; got {tuple(z.shape)}")
-        rows = z.reshape(-1, width).to(self.vae.like)
+        return z
+
+    def _of_codes(self, function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+        """Apply a function of codes [K, S, B, D] to codes [..., D]. Raises InputError."""
+        z = self._codes(z)
+        rows = z.reshape(-1, z.shape[-1]).to(self.vae.like)
         out = _in_parts(lambda part: function(part[None, None])[0, 0], rows)
         return out.view(*z.shape[:-1], out.shape[-1])
 
@@ -235,9 +242,9 @@ def _noise(seed: int, purpose: str) -> Noise:
 
 
 def _check_count(name: str, number: int, least: int = 1) -> None:
-    """Raises InputError for fewer."""
-    if number < least:
-        raise InputError(f"{name} must be at least {least}; got {number}")
+    """Raises InputError for fewer, and for what is no whole number."""
+    if not isinstance(number, Integral) or number < least:
+        raise InputError(f"{name} must be a whole number of at least {least}; got {number!r}")
 
 
 def _in_parts(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:

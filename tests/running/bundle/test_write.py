@@ -97,6 +97,17 @@ def test_layers_leave_with_all_that_is_between_them(registered, what):
     assert bundled(trained).prior().sample((3,)).shape == (3, 7)
 
 
+def test_a_normalised_decoder_takes_several_codes_of_each_example():
+    """As many examples as its hidden layer is wide: torch's own takes an axis of such a length for
+    that of the numbers."""
+    trained = of(model={"widths": [8], "norm": "batch"})
+    generator = torch.Generator().manual_seed(0)
+    for buffer in trained.vae.buffers():
+        buffer.uniform_(0.5, 2.0, generator=generator)
+    model, z = bundled(trained), torch.randn(3, 8, trained.vae.latent.dim, generator=generator)
+    torch.testing.assert_close(model.decoder(z), trained.decode(z), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("posterior", ["hierarchical", "ladder"])
 def test_layers_are_drawn_one_given_the_other(posterior):
     """Moments of draws, and of draws here, differ by no more than 5 standard errors."""

@@ -33,9 +33,9 @@ class Layers(distributions.Distribution):
 
     def log_prob(self, z: Tensor) -> Tensor:
         layers = z.split(self.dims, -1)[:: self.step]
-        before = [None, *layers[:-1]]
-        each = zip(self.laws, before, layers, strict=True)
-        return torch.stack([law(given).log_prob(layer) for law, given, layer in each]).sum(0)
+        neighbours = [None, *layers[:-1]]
+        each = zip(self.laws, neighbours, layers, strict=True)
+        return torch.stack([law(z).log_prob(layer) for law, z, layer in each]).sum(0)
 
 
 def normal(mu: Tensor, log_var: Tensor) -> distributions.Distribution:
@@ -49,7 +49,7 @@ def numbers_of(network: nn.Module, z: Tensor) -> tuple[Tensor, Tensor]:
     return numbers.view(*z.shape[:-1], -1).chunk(2, -1)
 
 
-def given(network: nn.Module):
+def conditional(network: nn.Module):
     """The law of a layer as a function of samples of its neighbour."""
     return lambda z: normal(*numbers_of(network, z))
 
@@ -67,7 +67,7 @@ def merged(mu: Tensor, log_var: Tensor, network: nn.Module):
 '''
 UPWARDS = """\
 first = numbers.chunk(2, -1)
-laws = [lambda _: normal(*first), *map(given, network)]
+laws = [lambda _: normal(*first), *map(conditional, network)]
 return Layers(laws, {dims}, upwards=True)
 """
 DOWNWARDS = """\
@@ -77,7 +77,7 @@ laws = [lambda _: normal(mu[-1], log_var[-1]), *(merged(*one) for one in reverse
 return Layers(laws, {dims}, upwards=False)
 """
 OF_PRIOR = """\
-laws = [lambda _: normal(self.mu, self.log_var), *(given(one) for one in reversed(self.down))]
+laws = [lambda _: normal(self.mu, self.log_var), *map(conditional, reversed(self.down))]
 return Layers(laws, {dims}, upwards=False)
 """
 

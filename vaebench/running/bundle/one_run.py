@@ -62,6 +62,17 @@ class ChannelsLast(nn.Module):
         return apart.movedim(2, -1).flatten(1)
 
 
+class Normalised(nn.Module):
+    """Batch normalisation of the last axis, whatever the axes before it: [..., D] -> [..., D]."""
+
+    def __init__(self, norm: nn.BatchNorm1d) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x.flatten(0, -2)).view(x.shape)
+
+
 class Rungs(nn.Module):
     """Means and log-variances of all layers of latents from a deterministic layer each:
     [B, P] -> [B, 2 D]."""
@@ -120,11 +131,11 @@ def _with(layer: nn.Linear, **parameters: Tensor) -> nn.Linear:
     return layer
 
 
-def _batch_norm(norm: StackedBatchNorm) -> nn.BatchNorm1d:
+def _batch_norm(norm: StackedBatchNorm) -> Normalised:
     tensors = {name: tensor[0, 0].detach().clone() for name, tensor in norm.state_dict().items()}
     plain = nn.BatchNorm1d(len(norm.bias[0, 0]), norm.EPS, norm.FOLLOWS).to(norm.bias)
     plain.load_state_dict({**plain.state_dict(), **tensors})
-    return plain
+    return Normalised(plain)
 
 
 def _linear_encoder(network: LinearEncoder) -> nn.Linear:

@@ -121,16 +121,16 @@ def _laws(model: VAE, source: Source) -> dict[str, str]:
     ]
     of_prior = [held(name, tensor) for name, tensor in p.tensors.items()]
     source.tensors |= {f"prior.{name}": tensor for name, tensor in p.tensors.items()}
-    made = {name: f"self.{name} = {name}()\n" for name in networks}
-    of_model = [made[name] for name, (owner, _) in networks.items() if not owner]
-    of_prior += [made[name] for name, (owner, _) in networks.items() if owner]
-    attribute = q.network and f"self.{networks[q.network.name][0]}{q.network.name}"
+    attributes = {name: f"self.{name} = {name}()\n" for name in networks}
+    of_model = [attributes[name] for name, (owner, _) in networks.items() if not owner]
+    of_prior += [attributes[name] for name, (owner, _) in networks.items() if owner]
+    of_q = q.network and f"self.{networks[q.network.name][0]}{q.network.name}"
     helpers = dict.fromkeys(filter(None, (q.helpers, p.helpers)))
     return {
         "networks": "".join(functions),
         "helpers": "".join(f"{text}\n\n" for text in helpers),
-        "arguments": "numbers: Tensor" + (", network: nn.ModuleList" if attribute else ""),
-        "call": "self.encoder(x)" + (f", {attribute}" if attribute else ""),
+        "arguments": "numbers: Tensor" + (", network: nn.ModuleList" if of_q else ""),
+        "call": "self.encoder(x)" + (f", {of_q}" if of_q else ""),
         "posterior": indented(q.body),
         "tensors": indented(indented("".join(of_prior))),
         "prior": indented(indented(p.body)),
