@@ -34,7 +34,7 @@ def test_the_list_fetches_no_data_and_says_what_is_missing(monkeypatch, tmp_path
     static, lacking, digits = foretold(Core(1e10, 1e9))
     assert (static.cpu_s, static.full_s) == (None, None)
     assert static.needs.startswith("binarized_mnist.npz, which is fetched")
-    assert lacking.needs.startswith("the suite lacks a convolutional ladder")
+    assert lacking.needs.startswith("the suite lacks convolutional networks")
     assert digits.cpu_s > 0.0
     assert digits.full_s is None  # it is of MNIST
     assert digits.words["full"] == "-"
