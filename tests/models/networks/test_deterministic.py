@@ -19,20 +19,31 @@ def ladder(objective="elbo", **more):
 
 
 def test_each_layer_has_its_numbers_from_a_deterministic_layer_of_its_own():
-    model = build_stack([ladder()], (8, 8))
-    x = torch.rand(1, 5, 64, generator=torch.Generator().manual_seed(0))
+    model = build_stack([ladder(model={"norm": "batch"})], (8, 8))
+    generator = torch.Generator().manual_seed(0)
+    for buffer in model.buffers():  # means and variances as of a trained run
+        buffer.uniform_(0.5, 2.0, generator=generator)
+    x = torch.rand(1, 5, 64, generator=generator)
     d, means, log_vars = x, [], []
-    for network, head in zip(model.encoder.networks, model.encoder.heads, strict=True):
-        d = network(d).clamp_min(0.0)
+    encoder = model.encoder.eval()
+    for network, norm, head in zip(encoder.networks, encoder.norms, encoder.heads, strict=True):
+        d = norm(network(d)).clamp_min(0.0)
         mu, log_var = head(d).chunk(2, -1)
         means.append(mu)
         log_vars.append(log_var)
     q = model.posterior(x)
-    assert [network[-1].bias.shape[-1] for network in model.encoder.networks] == [7, 6, 5]
+    assert [network[-1].bias.shape[-1] for network in encoder.networks] == [7, 6, 5]
     assert [law.mu.shape[-1] for law in q.by_encoder] == [4, 3, 2]
     for law, mu, log_var in zip(q.by_encoder, means, log_vars, strict=True):
         assert torch.equal(law.mu, mu)
         assert torch.equal(law.log_var, log_var)
+
+
+def test_all_numbers_of_a_deterministic_layer_are_of_x():
+    """None of them are variances, which a linear encoder has the same for every x."""
+    linear = {"name": "linear", "layer_model": "linear", "widths": [], "layer_widths": [[], []]}
+    networks = build_stack([ladder(model=linear)], (8, 8)).encoder.networks
+    assert [network.mu.bias.shape[-1] for network in networks] == [7, 6, 5]
 
 
 def test_the_upper_layers_of_the_encoder_are_trained_and_belong_to_q():
