@@ -81,6 +81,10 @@ OF_LADDERS = {
         r">= 1 - at 'model.layer_features\[1\]'; got 0",
     ),
     "another normalisation": ({"norm": "layer"}, "'mlp': norm must be .*batch.*; got 'layer'"),
+    "normalised convolutions": (
+        {"name": "conv", "widths": [4], "norm": "batch"},
+        "unknown field 'norm' - at 'model'; only another model.name has it; known: ",
+    ),
 }
 
 

@@ -116,13 +116,15 @@ def _wrong_key(table: dict[str, Any], kinds: tuple[Any, ...]) -> str:
     return "..."
 
 
-def _hint(what: str, spot: Spot, places: Iterable[str], several: str) -> str:
+def _hint(what: str, spot: Spot, places: list[str], several: str) -> str:
     """What to do about a fault, from the value at its spot and the values that are allowed."""
     if what.startswith("Object contains unknown field"):
         unknown = next(key for key in spot.value if key not in spot.fields)
+        known = f"known: {', '.join(sorted(spot.fields))}"
+        if f"{spot.name}.{unknown}" in places:
+            return f"only another {spot.name}.name has it; {known}"
         meant = elsewhere(unknown, places)
-        known = f"{meant} known: {', '.join(sorted(spot.fields))}"
-        return known if meant else near_match(unknown, spot.fields)
+        return f"{meant} {known}" if meant else near_match(unknown, spot.fields)
     if what.startswith("Object missing"):
         return "add it"
     if spot.options:

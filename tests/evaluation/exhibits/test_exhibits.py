@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.support.runs import run_config
+from vaebench.config.build import build_stack
 from vaebench.data import Dataset, Images, Part
 from vaebench.evaluation import Subject
 from vaebench.evaluation.exhibits import exhibited
@@ -68,6 +70,16 @@ def test_what_the_decoder_ignores_comes_last_however_much_it_varies():
     paths = traversals(subject(identity(decode=lambda z: z * heard, sigma=1.0), x=9.0 * X))[0]
     assert paths[0, :, 1].unique().numel() == 7
     assert paths[1:].var(1).max() == 0.0
+
+
+def test_layers_below_a_dimension_follow_it():
+    """The decoder sees the first layer alone, which does not change where the others move."""
+    config = run_config(
+        "elbo", posterior="ladder", prior="hierarchical", model={"layer_dims": [2, 1]}
+    )
+    model = build_stack([config], (2, 2)).requires_grad_(False)
+    paths = traversals(Subject(model, data(x=X.sigmoid()), Noise((5,))))
+    assert paths.shape[1] == 3 and (paths.var(2).sum(-1) > 0.0).all()
 
 
 def test_at_most_eight_dimensions_of_a_code_are_drawn():
