@@ -107,8 +107,7 @@ def test_layers_leave_with_all_that_is_between_them(registered, what):
 
 
 def test_a_normalised_decoder_takes_several_codes_of_each_example():
-    """As many examples as its hidden layer is wide: torch's own takes an axis of such a length for
-    that of the numbers."""
+    """Three axes: torch takes the second for that of the numbers; here both have 8."""
     trained = of(model={"widths": [8], "norm": "batch"})
     as_trained(trained)
     model, z = bundled(trained), torch.randn(3, 8, trained.vae.latent.dim)
