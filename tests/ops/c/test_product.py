@@ -1,6 +1,8 @@
 """Products of matrices in C: every shape and layout, to the roundings of their sums."""
 
 import ctypes
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaebench.ops import c
+from vaebench.ops.c import build
+from vaebench.ops.c import product as product_room
 from vaebench.training.stepping.compiled.trace import product_operation
 
 needs_native = pytest.mark.skipif(bool(c.problem()), reason=c.problem())
@@ -135,6 +139,23 @@ def test_a_narrow_result_has_the_bits_of_those_columns_in_a_wide_one(of_a, of_b)
         a, b = factors(rows, 40, depth)
         wide = product(of_a(a), of_b(b))
         assert torch.equal(product(of_a(a), of_b(b[..., :columns])), wide[..., :columns])
+
+
+@needs_native
+@pytest.mark.slow
+def test_a_narrow_result_has_these_bits_in_vectors_of_eight_too(tmp_path, monkeypatch):
+    """Of them gcc fuses chains of sums only where that is asked for: on AMD's Zen, by its tuning."""
+    folder, library = Path(product_room.__file__).parent, tmp_path / "products.so"
+    sources = [str(folder / name) for name in ("product.c", "sparse.c")]
+    flags = [*build.FLAGS, "-mno-avx512f", "-mtune=znver2"]
+    try:
+        build.run([*build.chosen_compiler(), *flags, *sources, "-o", str(library)])
+    except build.BuildError as error:
+        pytest.skip(str(error))
+    products = ctypes.CDLL(str(library)).vaebench_products
+    products.argtypes = c.functions().vaebench_products.argtypes
+    monkeypatch.setattr(c, "functions", lambda: SimpleNamespace(vaebench_products=products))
+    test_a_narrow_result_has_the_bits_of_those_columns_in_a_wide_one(plain, spread)
 
 
 def test_what_stands_for_it_where_nothing_is_compiled_is_pytorchs_own():

@@ -39,7 +39,7 @@ INLINE void block(int rows, int vectors, int64_t depth, Matrix a, Matrix b, floa
         EACH(j, vectors) row[j] = *lanes(b.at + k * b.row + j * LANES);
         EACH(i, rows) {
             Lanes one = a.at[i * a.row + k * a.column] - (Lanes){0};
-            EACH(j, vectors) sums[i][j] += one * row[j];
+            EACH(j, vectors) sums[i][j] = plus_product(sums[i][j], one, row[j]);
         }
     }
     EACH(i, rows) EACH(j, vectors) *lanes(c + i * c_row + j * LANES) = sums[i][j];

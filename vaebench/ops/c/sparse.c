@@ -83,7 +83,7 @@ INLINE void add_next(int vectors, uint64_t *marked, const float *a, int64_t a_co
     int64_t k = __builtin_ctzll(*marked);
     *marked &= *marked - 1;
     Lanes one = a[k * a_column] - (Lanes){0};
-    EACH(j, vectors) sums[j] += one * *lanes(b + k * b_row + j * LANES);
+    EACH(j, vectors) sums[j] = plus_product(sums[j], one, *lanes(b + k * b_row + j * LANES));
 }
 
 /* c [rows, vectors * LANES] = the marked numbers of one row of a, or of two, times b, or c + that. While
