@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import time
 import warnings
 
 import pytest
@@ -54,3 +56,20 @@ def test_a_process_that_is_killed_costs_no_result():
         results = [second.begin(die, os.getpid()) for _ in range(2)]
         assert [result() for result in results] == 2 * ["made here"]
     assert second.process.poll() == -signal.SIGKILL
+
+
+def test_leaving_at_once_ends_what_was_started():
+    with Beside() as second:
+        second.begin(time.sleep, 600)
+        started = second.process
+    assert started.poll() == -signal.SIGKILL
+
+
+def test_where_no_process_can_be_started_calls_are_made_here(monkeypatch):
+    def refuse_to_start(*arguments, **options):
+        raise BlockingIOError
+
+    monkeypatch.setattr(subprocess, "Popen", refuse_to_start)
+    with Beside() as second:
+        results = [second.begin(os.getpid) for _ in range(2)]
+        assert [result() for result in results] == 2 * [os.getpid()]

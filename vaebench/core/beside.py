@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -62,7 +63,10 @@ class Beside:
         the call for the result. Where the other process is gone, as one that is killed when memory
         is short, the call is made in this one.
         """
-        answered = self.thread.submit(self._asked, pickle.dumps((function, arguments)))
+        call = pickle.dumps((function, arguments))
+        with suppress(OSError):
+            self._start()  # by this thread, so that leaving the context ends what was started
+        answered = self.thread.submit(self._asked, call)
 
         def result() -> Made:
             try:
@@ -81,8 +85,8 @@ class Beside:
             return self.begin(function, *arguments)
         return partial(function, *arguments)
 
-    def _asked(self, call: bytes) -> bytes:
-        """Raises EOFError or OSError where the other process is gone, or was never there."""
+    def _start(self) -> None:
+        """Start the other process, once. Raises OSError where there is no room for it."""
         if self.connection is None:
             self.connection, theirs = Pipe()
             with theirs:
@@ -92,6 +96,11 @@ class Beside:
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                 )
+
+    def _asked(self, call: bytes) -> bytes:
+        """Raises EOFError or OSError where the other process is gone, or was never there."""
+        if self.connection is None:
+            raise EOFError
         self.connection.send_bytes(call)
         return self.connection.recv_bytes()
 

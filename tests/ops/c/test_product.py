@@ -144,7 +144,7 @@ def test_a_narrow_result_has_the_bits_of_those_columns_in_a_wide_one(of_a, of_b)
 @needs_native
 @pytest.mark.slow
 def test_a_narrow_result_has_these_bits_in_vectors_of_eight_too(tmp_path, monkeypatch):
-    """Of them gcc fuses chains of sums only where that is asked for: on AMD's Zen, by its tuning."""
+    """Gcc fuses their chains of sums only where that is asked for, as it tunes for AMD's Zen."""
     folder, library = Path(product_room.__file__).parent, tmp_path / "products.so"
     sources = [str(folder / name) for name in ("product.c", "sparse.c")]
     flags = [*build.FLAGS, "-mno-avx512f", "-mtune=znver2"]
