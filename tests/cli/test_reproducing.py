@@ -74,7 +74,7 @@ def test_what_the_suite_lacks_is_not_comparable_and_trains_nothing(claim, tmp_pa
     claim.write_text('lacks = "a ladder of latents"\n' + CLAIM)
     done = call("reproduce", claim, "--out", tmp_path / "out")
     assert done.exit_code == 1
-    assert "the NLL: not comparable: a ladder of latents" in done.stdout
+    assert "the NLL: not comparable: the suite lacks a ladder of latents" in done.stdout
 
 
 def test_a_name_must_be_given_and_known():

@@ -93,7 +93,7 @@ def _lacking(statement: Kind, lacks: str) -> Outcome:
     return Outcome(
         says=statement.says,
         verdict=Verdict.NOT_COMPARABLE,
-        reason=lacks,
+        reason=f"the suite lacks {lacks}",
         published=getattr(statement, "published", None),
     )
 
