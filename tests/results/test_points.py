@@ -47,3 +47,8 @@ def test_rows_are_chosen_by_metric_and_by_run(folder):
     assert rows.table(chosen=rows.of_metrics(["nll"]))["metric"].unique().tolist() == ["nll"]
     assert rows.table(chosen=rows.of_metrics(["unknown"])).empty
     assert rows.table(columns=["value"]).columns.tolist() == ["run", "seed", "value"]
+
+
+def test_no_records_are_a_table_without_rows():
+    assert results.frame([]).empty
+    assert "value" in results.frame([])

@@ -118,7 +118,7 @@ class Rows:
 
         if chosen is None:
             chosen = np.ones(len(self.texts.codes), bool)
-        counts = np.add.reduceat(chosen.astype(int), self._starts())
+        counts = np.diff(np.append(0, np.cumsum(chosen))[self._limits()])
         common, configured = self.runs.columns(counts, texts, columns)
         kinds = texts(self.texts.lines, TEXTS).astype({"higher_is_better": object})
         figures = self.texts.columns(kinds) | self.numbers.columns()
@@ -142,14 +142,14 @@ class Rows:
 
         is_run = [seed is not None for seed in self.runs.seeds]
         firsts = np.zeros(len(self.texts.codes), bool)
-        firsts[self._starts()] = is_run
+        firsts[self._limits()[:-1]] = is_run
         return firsts
 
-    def _starts(self) -> NDArray[np.int64]:
-        """The first row of each run: [runs]."""
+    def _limits(self) -> NDArray[np.int64]:
+        """The first row of each run, and the end of the last: [runs + 1]."""
         import numpy as np
 
-        return np.cumsum([0, *self.counts[:-1]])
+        return np.append(0, np.cumsum(np.asarray(self.counts)))
 
 
 class Runs:
