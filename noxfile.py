@@ -327,7 +327,7 @@ def shapes(session: nox.Session) -> None:
 
 @nox.session
 def mnist(session: nox.Session) -> None:
-    """Objectives and the weight on the rate on MNIST: about 20 minutes of a quiet core."""
+    """Objectives and the weight on the rate on MNIST: about 35 minutes of a quiet core."""
     install(session, "report")
     session.run("python", "-m", "benchmarks.data.mnist_subset", str(DATA / "mnist-500.npz"))
     reference_study(session, "mnist")
@@ -336,7 +336,9 @@ def mnist(session: nox.Session) -> None:
 
 @nox.session
 def kinds(session: nox.Session) -> None:
-    """Counts and series, each under the likelihoods that fit it, in two minutes of a quiet core."""
+    """Counts, series and shapes in colour, each under the likelihoods that fit it."""
+    install(session, "report")
+    session.run("python", "-m", "benchmarks.data.colour_shapes", str(DATA / "colour-shapes.npz"))
     reference_study(session, "kinds")
 
 
