@@ -76,10 +76,10 @@ def parts_of(names):
     ("num", "long"), [(2, False), (12, False), (64, False), (200, False), (40, True)]
 )
 @pytest.mark.parametrize(
-    ("draw", "made"), [(learning_curves, curves_of), (rate_distortion, parts_of)]
+    ("draw", "rows_of"), [(learning_curves, curves_of), (rate_distortion, parts_of)]
 )
-def test_a_legend_is_no_higher_than_its_panel(draw, made, num, long):
-    figure = draw(made(variants(num, long)))
+def test_a_legend_is_no_higher_than_its_panel(draw, rows_of, num, long):
+    figure = draw(rows_of(variants(num, long)))
     figure.canvas.draw()
     (legend,) = figure.legends
     (axes,) = figure.axes

@@ -17,7 +17,7 @@ from vaebench.running.recording import protocol_of
 A, B, C = (letter * 16 for letter in "abc")
 
 
-def made(run, seed=0, nll=20.0, data="d" * 16, protocol=2, way="f1", **more):
+def a_record(run, seed=0, nll=20.0, data="d" * 16, protocol=2, way="f1", **more):
     """A record with a way of making for each thing that must be alike."""
     plain = record(run, seed)
     metrics = [msgspec.structs.replace(plain.metrics[0], value=nll, fingerprint=way)]
@@ -44,8 +44,8 @@ def contents(path):
 
 
 def test_runs_of_all_folders_are_there_once_with_their_files(tmp_path):
-    a = folder(tmp_path / "a", made(A), made(B, 1))
-    b = folder(tmp_path / "b", made(B, 1, environment={"device": "other"}), made(C, 2))
+    a = folder(tmp_path / "a", a_record(A), a_record(B, 1))
+    b = folder(tmp_path / "b", a_record(B, 1, environment={"device": "other"}), a_record(C, 2))
     merged = merge([a, b], tmp_path / "out")
     assert (merged.num_runs, merged.num_twice) == (3, 1)
     assert contents(tmp_path / "out") == {**contents(b), **contents(a)}
@@ -57,24 +57,24 @@ def test_runs_of_all_folders_are_there_once_with_their_files(tmp_path):
 
 
 def test_a_folder_without_results_is_refused_in_a_line(tmp_path):
-    a = folder(tmp_path / "a", made(A))
+    a = folder(tmp_path / "a", a_record(A))
     with pytest.raises(InputError, match=r"b must hold results \(runs/\*.json\); it has none: "):
         merge([a, folder(tmp_path / "b")], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 UNLIKE = {
-    "data": (made(B, 1, data="e" * 16), "the data of 'digits' is dddddddddddddddd in "),
-    "protocol": (made(B, 1, protocol=3), "the protocol of training is 2 in "),
-    "of before": (made(B, 1, protocol=0), "an earlier one, which is not named in "),
-    "gradings": (made(B, 1, way="f2"), "nll in digits/dynamic/mass/K=5/0 is f1 in "),
+    "data": (a_record(B, 1, data="e" * 16), "the data of 'digits' is dddddddddddddddd in "),
+    "protocol": (a_record(B, 1, protocol=3), "the protocol of training is 2 in "),
+    "of before": (a_record(B, 1, protocol=0), "an earlier one, which is not named in "),
+    "gradings": (a_record(B, 1, way="f2"), "nll in digits/dynamic/mass/K=5/0 is f1 in "),
 }
 
 
 @pytest.mark.parametrize("thing", UNLIKE)
 def test_folders_that_were_made_in_different_ways_are_refused_by_name(tmp_path, thing):
     other, problem = UNLIKE[thing]
-    a, b = folder(tmp_path / "a", made(A)), folder(tmp_path / "b", other)
+    a, b = folder(tmp_path / "a", a_record(A)), folder(tmp_path / "b", other)
     with pytest.raises(InputError) as refusal:
         merge([a, b], tmp_path / "out")
     assert problem in str(refusal.value)
@@ -88,7 +88,7 @@ def test_a_record_that_names_no_protocol_has_this_one_where_its_id_says_so(tmp_p
     first, second = resolve([tiny(tiny_npz, seed=seed) for seed in (0, 1)])
 
     def recorded(config, protocol):
-        plain = made(config.id, config.seed, data="", protocol=protocol)
+        plain = a_record(config.id, config.seed, data="", protocol=protocol)
         return msgspec.structs.replace(plain, config=msgspec.to_builtins(config))
 
     a, b = tmp_path / "a", tmp_path / "b"
@@ -100,7 +100,7 @@ def test_a_record_that_names_no_protocol_has_this_one_where_its_id_says_so(tmp_p
 
 
 def test_two_records_of_one_run_are_refused_by_name(tmp_path):
-    a, b = folder(tmp_path / "a", made(A)), folder(tmp_path / "b", made(A, nll=20.5))
+    a, b = folder(tmp_path / "a", a_record(A)), folder(tmp_path / "b", a_record(A, nll=20.5))
     said = f"{a}/runs/{A}.json and {b}/runs/{A}.json differ in metrics: choose one of them"
     with pytest.raises(InputError, match=re.escape(said)):
         merge([a, b], tmp_path / "out")
@@ -109,14 +109,14 @@ def test_two_records_of_one_run_are_refused_by_name(tmp_path):
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_what_one_machine_failed_at_and_another_did_is_done(tmp_path, order):
-    lost = made(A, status="failed", reason="no memory")
-    folders = [folder(tmp_path / "a", lost), folder(tmp_path / "b", made(A))]
+    lost = a_record(A, status="failed", reason="no memory")
+    folders = [folder(tmp_path / "a", lost), folder(tmp_path / "b", a_record(A))]
     merge(folders[::order], tmp_path / "out")
     assert contents(tmp_path / "out")[A].status == "done"
 
 
 def test_timings_of_several_passes_are_left_out_and_said(tmp_path):
-    folders = [folder(tmp_path / name, made(run)) for name, run in (("a", A), ("b", B))]
+    folders = [folder(tmp_path / name, a_record(run)) for name, run in (("a", A), ("b", B))]
     timing = msgspec.structs.replace(record(A, 0), run=f"timing-{A}", config=TIMING["config"])
     results.write_timings(folders[0], [timing])
     merge(folders, tmp_path / "one")
@@ -128,14 +128,14 @@ def test_timings_of_several_passes_are_left_out_and_said(tmp_path):
 
 
 def test_a_folder_is_not_merged_with_itself(tmp_path):
-    a = folder(tmp_path / "a", made(A))
+    a = folder(tmp_path / "a", a_record(A))
     for sources, out in (([a, a], tmp_path / "out"), ([a], a)):
         with pytest.raises(InputError, match="must be different folders; two are one"):
             merge(sources, out)
 
 
 def test_a_damaged_record_is_named_and_left_behind(tmp_path):
-    a, b = folder(tmp_path / "a", made(A)), folder(tmp_path / "b", made(B, 1))
+    a, b = folder(tmp_path / "a", a_record(A)), folder(tmp_path / "b", a_record(B, 1))
     (a / "runs" / f"{C}.json").write_text("{")
     with pytest.warns(InputWarning, match=f"left out: .*{C}.json"):
         assert merge([a, b], tmp_path / "out").num_runs == 2

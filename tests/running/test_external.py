@@ -81,7 +81,9 @@ def test_a_model_is_recorded_once_and_another_of_its_name_does_not_take_its_plac
     assert again[0] == again[2] != again[1]
     other = build_stack([tiny(seed=5, model={"latent_dim": D, "widths": [8]})], (8, 8))
     wide = td.Normal(torch.zeros(D), 3 * torch.ones(D))
-    runs = {grade(made, tmp_path).run for made in (entrant(other), entrant(model, prior=wide))}
+    runs = {
+        grade(subject, tmp_path).run for subject in (entrant(other), entrant(model, prior=wide))
+    }
     assert len(runs | set(again)) == len(list(results.records(tmp_path))) == 4
 
 

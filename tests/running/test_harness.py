@@ -129,13 +129,13 @@ def test_graphs_are_compiled_before_the_stacks_and_counted(tmp_path, tiny_npz, m
     """Each once, though two stacks call it; the next run of the study finds them on disk."""
     variants = [(o, seed) for o in ("elbo", "iwae") for seed in (0, 1)]
     configs = resolve([tiny(tiny_npz, objective=o, seed=seed) for o, seed in variants])
-    made, kinds, heard, stood = [], set(), [], []
+    objectives, kinds, heard, stood = [], set(), [], []
     monkeypatch.setattr(prepare, "plan", lambda c, *_: StackPlan(stacks(c, 1), 1))
     monkeypatch.setattr(compiled, "problem", lambda: "")
     monkeypatch.setattr(schedule, "graphs_on_disk", lambda wanted: set(kinds))
 
     def compile_graph(config, dataset):
-        made.append(config.objective.name)
+        objectives.append(config.objective.name)
         kinds.add(step_kind(config, dataset))
 
     @contextmanager
@@ -147,7 +147,7 @@ def test_graphs_are_compiled_before_the_stacks_and_counted(tmp_path, tiny_npz, m
     monkeypatch.setitem(WAYS._entries, "compiled", never)
     always = {"executor": "inline", "compiles": "always", "progress": progress}
     train_all(configs, tmp_path / "out", "s", **always)
-    assert sorted(made) == ["elbo", "iwae"]
+    assert sorted(objectives) == ["elbo", "iwae"]
     assert heard[0].endswith("2 of 2 variants are compiled, to 2 graphs")
     compiling = [one.compiling_words for one in stood[:4]]
     assert [words.rpartition(": ")[2] for words in compiling] == [
@@ -155,4 +155,4 @@ def test_graphs_are_compiled_before_the_stacks_and_counted(tmp_path, tiny_npz, m
     ]
     assert [one.words for one in stood[5::2]] == [f"{n} of 4 runs done" for n in (1, 2, 3, 4)]
     train_all(configs, tmp_path / "again", "s", **always)
-    assert sorted(made) == ["elbo", "iwae"]
+    assert sorted(objectives) == ["elbo", "iwae"]

@@ -123,12 +123,12 @@ def left_out(real, ours, k):
 
 
 @pytest.mark.parametrize(("k", "seed"), [(1, 0), (2, 1), (3, 2), (2, 3)])
-@pytest.mark.parametrize("made", [normals, lambda num, _, seed: grid(num, seed)])
-def test_intervals_are_those_of_each_image_left_out(k, seed, made):
+@pytest.mark.parametrize("draw", [normals, lambda num, _, seed: grid(num, seed)])
+def test_intervals_are_those_of_each_image_left_out(k, seed, draw):
     """Also with ties and duplicates. Density's ends are the value and a margin, but at 0; those of
     shares are Wilson's, for as many independent images as have the variance.
     """
-    real, ours = made(8, 2, seed=seed), made(10, 2, seed=seed + 50)
+    real, ours = draw(8, 2, seed=seed), draw(10, 2, seed=seed + 50)
     estimates = compared(balls(real, k), balls(ours, k))
     expected = left_out(real, ours, k)
     density = estimates.pop("density")

@@ -14,15 +14,15 @@ COLOURS = Sizes((4, 6, 3), posterior=6, code=3, outputs_per_pixel=2)
 KEYS = (11, 12, 13)
 
 
-def made(function, sizes=SIZES, keys=KEYS, **hyper):
+def build(function, sizes=SIZES, keys=KEYS, **hyper):
     return stacked("mine", function, sizes, hyper, keys)
 
 
 @pytest.mark.parametrize("name", OF_USERS)
 def test_a_run_starts_with_the_same_weights_alone_and_in_a_stack(name):
-    networks = made(OF_USERS[name])
+    networks = build(OF_USERS[name])
     for run, key in enumerate(KEYS):
-        for both, alone in zip(networks, made(OF_USERS[name], keys=[key]), strict=True):
+        for both, alone in zip(networks, build(OF_USERS[name], keys=[key]), strict=True):
             for stack, single in zip(both.parameters(), alone.parameters(), strict=True):
                 assert torch.equal(stack[run], single[0])
     first = next(networks[0].parameters())
@@ -30,7 +30,7 @@ def test_a_run_starts_with_the_same_weights_alone_and_in_a_stack(name):
 
 
 def test_initial_weights_are_those_of_the_function_at_the_seed_of_the_run():
-    encoder, _ = made(plain, keys=[5])
+    encoder, _ = build(plain, keys=[5])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         expected, _ = plain(SIZES)
@@ -39,7 +39,7 @@ def test_initial_weights_are_those_of_the_function_at_the_seed_of_the_run():
 
 def test_the_global_generator_is_left_as_it_was():
     before = torch.get_rng_state()
-    made(OF_USERS["dropping"])
+    build(OF_USERS["dropping"])
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -47,7 +47,7 @@ def test_the_global_generator_is_left_as_it_was():
 def test_each_run_is_its_own_network(name):
     """In evaluation, against the modules as the function makes them."""
     x, z = torch.rand(len(KEYS), 5, 64), torch.randn(len(KEYS), 5, 3)
-    encoder, decoder = made(OF_USERS[name])
+    encoder, decoder = build(OF_USERS[name])
     for run, key in enumerate(KEYS):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key)
@@ -78,7 +78,7 @@ def test_pixels_of_colours_come_channels_first_and_go_back_as_they_are_stored():
             numbers = torch.arange(float(COLOURS.out)).view(COLOURS.out_shape)
             return numbers.expand(len(z), *COLOURS.out_shape) + 0.0 * self.bias.sum()
 
-    encoder, decoder = made(lambda sizes: (Looking(6), Numbered(1)), COLOURS, [1])
+    encoder, decoder = build(lambda sizes: (Looking(6), Numbered(1)), COLOURS, [1])
     x = torch.rand(1, 5, COLOURS.pixels)
     seen.clear()
     encoder(x)
@@ -96,7 +96,7 @@ def test_what_encoder_and_decoder_share_stays_shared():
         decoder[1].weight = encoder[2].weight
         return encoder, decoder
 
-    encoder, decoder = made(tied)
+    encoder, decoder = build(tied)
     assert decoder.network[1].weight is encoder.network[2].weight
     assert encoder.network[2].weight.shape == (3, 6, 6)
 
@@ -107,19 +107,19 @@ def test_what_is_not_to_be_trained_is_kept_as_it_is():
         encoder[1].weight.requires_grad_(False)
         return encoder, decoder
 
-    encoder, _ = made(frozen)
+    encoder, _ = build(frozen)
     assert "network.1.weight" in dict(encoder.named_buffers())
     assert all(p.requires_grad for p in encoder.parameters())
     assert encoder(torch.rand(3, 2, 64)).shape == (3, 2, 6)
 
 
 def test_the_widest_layer_is_known():
-    encoder, _ = made(convolving)
+    encoder, _ = build(convolving)
     assert encoder.numbers_per_row == 4 * 4 * 4
 
 
 def test_networks_that_draw_are_known():
-    draws = {name: made(f)[0].draws for name, f in OF_USERS.items()}
+    draws = {name: build(f)[0].draws for name, f in OF_USERS.items()}
     assert {name for name, does in draws.items() if does} == {"dropping", "convolving"}
 
 
@@ -221,7 +221,7 @@ REFUSED = {
 def test_what_is_no_model_is_refused_with_the_reason(what):
     function, message = REFUSED[what]
     with pytest.raises(InputError, match=f"^model 'mine'.*{message}"):
-        made(function)
+        build(function)
 
 
 def test_networks_that_depend_on_the_seed_are_refused():
@@ -229,8 +229,8 @@ def test_networks_that_depend_on_the_seed_are_refused():
         return plain(sizes, width=int(torch.randint(3, 1000, ())))
 
     with pytest.raises(InputError, match="the same layers for every seed; 'weight' has the shapes"):
-        made(by_chance)
+        build(by_chance)
 
 
 def test_normed_has_lazy_layers():
-    assert made(normed)[0].network[1].weight.shape == (3, 8, 64)
+    assert build(normed)[0].network[1].weight.shape == (3, 8, 64)
