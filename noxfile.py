@@ -327,10 +327,11 @@ def shapes(session: nox.Session) -> None:
 
 @nox.session
 def mnist(session: nox.Session) -> None:
-    """Objectives and the weight on the rate on MNIST: about 35 minutes of a quiet core."""
+    """Objectives and the weight on the rate on MNIST, some of them longer: an hour of a core."""
     install(session, "report")
     session.run("python", "-m", "benchmarks.data.mnist_subset", str(DATA / "mnist-500.npz"))
     reference_study(session, "mnist")
+    reference_study(session, "mnist_longer")
     session.run("python", "-m", "benchmarks.annealing", str(RESULTS / "mnist"))
 
 
