@@ -40,7 +40,8 @@ def held_kib(pid: int) -> int:
     place = Path("/proc", str(pid))
     try:
         lines = (place / "smaps_rollup").read_text().splitlines()
-        children = (place / "task" / str(pid) / "children").read_text().split()
+        threads = list((place / "task").glob("*/children"))  # each has those that it has started
+        children = [child for path in threads for child in path.read_text().split()]
     except OSError:  # it has just ended
         return 0
     held = next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
@@ -83,6 +84,8 @@ def main() -> None:
         write(arguments.folder, arguments.runs)
     table = []
     every = commands(arguments.folder, arguments.folder)
+    if not (arguments.folder / NAME).exists():
+        subprocess.run([sys.executable, *every["vb.load"]], check=True)
     for name in arguments.only or every:
         if name == "vb.load":
             (arguments.folder / NAME).unlink(missing_ok=True)
