@@ -2,8 +2,8 @@
 
 `python -m docs.site.reference` writes the numbers of all pages of docs/ again. One stands between
 `<!--= FILE; COLUMN=VALUE; ...; COLUMN -->` and `<!--/-->`: FILE below results/reference/, the row
-that has these values (`VALUE*`: that begin so), and the column that is shown, with two digits or
-as `COLUMN:FORMAT` says.
+that has these values (`VALUE*`: that begin so; `COLUMN=`: that has none), and the column that is
+shown, with two digits or as `COLUMN:FORMAT` says.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def number(address: str) -> str:
     rows = table(name)
     for condition in conditions:
         column, _, value = condition.partition("=")
-        texts = rows[column].astype(str)
+        values = rows[column].astype(object)
+        texts = values.where(values.notna(), "").astype(str)
         prefix = value.removesuffix("*")
         rows = rows[texts.str.startswith(prefix) if prefix != value else texts == value]
     column, _, form = shown.partition(":")

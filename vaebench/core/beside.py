@@ -15,7 +15,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 SECOND = """
 import gc, sys
@@ -56,7 +56,7 @@ class Beside:
         if self.connection is not None:
             self.connection.close()
 
-    def begin(self, function: Callable[..., Made], *arguments: Any) -> Callable[[], Made]:
+    def begin(self, function: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
         """Begin a call, once those before are done; what this gives waits for its result.
 
         Function, arguments and result are pickled. The call's warnings and exceptions are those of
@@ -68,7 +68,7 @@ class Beside:
             self._start()  # by this thread, so that leaving the context ends what was started
         answered = self.thread.submit(self._asked, call)
 
-        def result() -> Made:
+        def result() -> Result:
             try:
                 answer = answered.result()
             except (EOFError, OSError):
@@ -78,8 +78,8 @@ class Beside:
         return result
 
     def begin_if(
-        self, is_worthwhile: bool, function: Callable[..., Made], *arguments: Any
-    ) -> Callable[[], Made]:
+        self, is_worthwhile: bool, function: Callable[..., Result], *arguments: Any
+    ) -> Callable[[], Result]:
         """Begin a call where that is worthwhile; else what this gives makes it, in this process."""
         if is_worthwhile:
             return self.begin(function, *arguments)

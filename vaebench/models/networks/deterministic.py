@@ -1,4 +1,4 @@
-"""The deterministic layers d_1, ..., d_L of a ladder, each of which says something of one latent.
+"""The deterministic layers d_1, ..., d_L of a ladder, each for one layer of latents.
 
 Shapes: S runs, N rows, D numbers of a code, D_l of its layer l.
 """
