@@ -89,6 +89,12 @@ def test_a_number_needs_one_row(monkeypatch):
     assert reference.number(one) == "23"
 
 
+def test_a_number_may_be_of_a_row_that_has_no_value_in_a_column(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    reference_row = "layers/table.csv; dataset=digits; layers=16; objective=elbo; besides=; gain"
+    assert reference.number(reference_row) == "0.00"
+
+
 def test_every_page_is_in_the_navigation():
     config = load_config(str(ROOT / "mkdocs.yml"))
     named = set(re.findall(r"[\w/-]+\.md", f"{config.nav} {entries.navigation()}"))
