@@ -73,6 +73,17 @@ def test_runs_are_listed_and_counted_the_lost_ones_first(folder):
     assert run in lines[2] and lines[2].rstrip().endswith("RuntimeError: no such luck")
 
 
+def test_runs_of_one_variant_are_listed_with_the_settings_that_differ(folder):
+    assert "settings" not in said("runs", folder)
+    run, record = sorted(records(folder).items())[0]
+    settings = f"{record.labels.settings} model.norm=batch"
+    labels = msgspec.structs.replace(record.labels, settings=settings)
+    changed = msgspec.structs.replace(record, labels=labels)
+    (folder / "runs" / f"{run}.json").write_bytes(results.encoded(changed))
+    (line,) = [line for line in said("runs", folder).splitlines() if "model.norm=batch" in line]
+    assert run in line
+
+
 def test_conditions_choose_among_them(folder):
     run = failed(folder)
     every = records(folder)

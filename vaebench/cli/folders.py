@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from vaebench.running.meter import Progress
 
 STATUSES = ("done", "diverged", "failed")
-LISTED = ("run", "status", "dataset", "likelihood", "variant", "seed", "nll", "reason")
+LISTED = ("run", "status", "dataset", "likelihood", "variant", "settings", "seed", "nll", "reason")
+IN_ORDER_OF = ["dataset", "likelihood", "variant", "settings", "seed"]
 REASON_WIDTH = 60
 NUM_POINTS = 10
 """Points of the learning curves that are shown of a run, the last one among them."""
@@ -156,11 +157,15 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 
 def _list(chosen: pd.DataFrame, limit: int, as_json: bool) -> None:
     """Print the runs, those that were lost first."""
+    from vaebench.report.labels import told_apart
+
     if as_json:
         return print_json(runs=chosen)
+    chosen = told_apart(chosen)
     order = chosen["status"].map(STATUSES.index)
-    columns = [name for name in LISTED if name in chosen]
-    listed = chosen.assign(order=-order).sort_values(["order", *columns[2:6]]).head(limit)
+    empty = {"settings"} if not chosen["settings"].any() else set()
+    columns = [name for name in LISTED if name in chosen and name not in empty]
+    listed = chosen.assign(order=-order).sort_values(["order", *IN_ORDER_OF]).head(limit)
     if len(listed):
         print_table("", [_line(row) for row in listed[columns].to_dict("records")])
     counts = chosen["status"].value_counts()

@@ -225,8 +225,11 @@ class EvaluateConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def text(value: float | Choice) -> str:
-    """A hyperparameter as tables show it."""
-    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+    """A hyperparameter as tables show it: with all of its digits, where it has more than six."""
+    if not isinstance(value, (int, float)):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else str(value)
 
 
 def flat(**sections: Struct) -> dict[str, str]:

@@ -31,6 +31,17 @@ def display_names(part: pd.DataFrame) -> list[str]:
     return rounded([", ".join(filter(None, parts)) for parts in names])
 
 
+def told_apart(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs of any observation spaces, a row each, so that two lines of one look are of one variant.
+
+    Of the settings those that differ are left. Where runs of one data set and likelihood are of
+    several observation spaces, these take the place of the data set's name.
+    """
+    spaces = runs.groupby(["dataset", "likelihood"])["observation_space"].transform("nunique")
+    dataset = runs["dataset"].where(spaces == 1, runs["observation_space"])
+    return runs.assign(dataset=dataset, settings=rounded(differing(runs)))
+
+
 def rounded(texts: Sequence[str]) -> list[str]:
     """The same texts, their values to 4 digits, but where two that differ would then be one."""
     short = {text: VALUE.sub(_to_digits, text) for text in dict.fromkeys(texts)}
