@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from benchmarks.reproduction.page import KEPT, PAGE, page
+from benchmarks.reproduction.page import KEPT, write
 from vaebench.cli.progress import progress_bar
 from vaebench.reproduction import names, read_claim, reproduce
 from vaebench.reproduction.claim import ScaleName
@@ -33,7 +33,7 @@ def main(chosen: Sequence[str]) -> None:
             progress=progress_bar,
         )
         write_files(KEPT / folder, done)
-    PAGE.write_text(page())
+    write()
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from vaebench.core.shown import duration
 from vaebench.reproduction import Claim, Outcome, Reproduction, names, read_claim
-from vaebench.reproduction.files import read_verdict
+from vaebench.reproduction.files import read_verdict, write_files
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "results" / "reference" / "reproduction"
@@ -28,6 +30,20 @@ def page() -> str:
 def verdicts() -> list[Reproduction]:
     """The verdicts that are kept, by claim and scale."""
     return [read_verdict(path) for path in sorted(KEPT.glob("*/verdict.json"))]
+
+
+def renewed(done: Reproduction) -> Reproduction:
+    """A verdict with the words of its claim as they are now; its figures stay."""
+    claim = read_claim(done.claim)
+    return replace(done, title=claim.title, source=claim.source, differs=claim.differs)
+
+
+def write() -> None:
+    """Write the page, and the verdicts whose claims have other words than they had."""
+    for done in verdicts():
+        if renewed(done) != done:
+            write_files(KEPT / f"{done.claim}-{done.scale}", renewed(done))
+    PAGE.write_text(page())
 
 
 def table(tried: list[Reproduction]) -> Iterator[str]:
@@ -100,4 +116,4 @@ def _needs(claim: Claim) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    write()

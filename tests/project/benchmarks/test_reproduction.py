@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from benchmarks.reproduction import kl_weights, optimisers, slopes
 from benchmarks.reproduction.expectations import as_toml, figures, other_seeds, recording
-from benchmarks.reproduction.page import KEPT, PAGE, page, verdicts
+from benchmarks.reproduction.page import KEPT, PAGE, page, renewed, verdicts
 from tests.support.runs import tiny
 from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
@@ -22,6 +22,13 @@ from vaebench.running.trained import load_model
 
 def test_the_page_is_made_of_the_verdicts():
     assert PAGE.read_text() == page(), "run `python -m benchmarks.reproduction.page`"
+
+
+def test_kept_verdicts_have_the_words_of_their_claims():
+    kept = verdicts()
+    assert kept == list(map(renewed, kept)), "run `python -m benchmarks.reproduction.page`"
+    (outdated, *_) = (replace(done, differs=("nothing",)) for done in kept)
+    assert renewed(outdated) == kept[0]
 
 
 @pytest.mark.parametrize("done", verdicts(), ids=lambda done: f"{done.claim}-{done.scale}")
