@@ -272,13 +272,14 @@ def test_states_that_change_places_are_handed_on_by_c(three_states):
 
 
 @needs_compiler
-def test_an_operation_without_a_function_in_c_stays_eager():
+def test_an_operation_without_a_function_in_c_stays_eager_and_is_named(caplog):
     """A triangular solve: PyTorch's compiler would ask Python for it."""
     configs = [run_config("elbo_mc", posterior="full_gaussian", num_steps=8, seed=1)]
-    with pytest.raises(RuntimeError, match="from Python alone"):
+    with pytest.raises(RuntimeError, match=r"C for aten\.linalg_solve_triangular\.default: with"):
         history(configs, always, torch.float32)
     computed = history(configs, where_possible, torch.float32)
     assert_alike(computed, history(configs, eager, torch.float32), **SAME_BITS)
+    assert "c-shim" not in caplog.text  # PyTorch's own warnings of it
 
 
 def test_a_buffer_that_is_not_dense_is_refused():

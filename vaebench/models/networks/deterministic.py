@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from vaebench.models.networks.layers import StackedLinear
 from vaebench.models.networks.normalised import StackedBatchNorm
-from vaebench.models.networks.side_by_side import ROWS_APART, ToldOfSteps, outputs
+from vaebench.models.networks.side_by_side import ROWS_APART, StochasticNetwork, outputs
 from vaebench.ops.noise import Noise
 
 
-class DeterministicLayers(ToldOfSteps):
+class DeterministicLayers(StochasticNetwork):
     """Means and log-variances of all layers, side by side: x [S, N, P] -> [S, N, 2 D].
 
     d_1 = f(network_1(x)), d_l = f(network_l(d_l-1)), f a rectifier, after a batch normalisation

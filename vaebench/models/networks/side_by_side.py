@@ -66,12 +66,12 @@ def places(modules: Iterable[nn.Module]) -> Iterator[Place]:
             yield from ((held, name) for name, tensor in held.items() if tensor is not None)
 
 
-class ToldOfSteps(nn.Module):
-    """A network of S runs whose layers may draw in training, and are then told of the step:
+class StochasticNetwork(nn.Module):
+    """A network of S runs whose layers may draw random numbers in training, from those of the step:
     forward(rows [S, N, in], step), step None in evaluation."""
 
 
-class StackedNetwork(ToldOfSteps):
+class StackedNetwork(StochasticNetwork):
     """S copies of a network whose tensors have an axis of runs: [S, N, in] -> [S, N, out].
 
     For each run its tensors take the places of the stacked ones, and the network is called. What
@@ -146,7 +146,7 @@ def outputs(
     """
     if network.training != (step is not None):
         network.train(step is not None)
-    of_step = (step,) if isinstance(network, ToldOfSteps) else ()
+    of_step = (step,) if isinstance(network, StochasticNetwork) else ()
     if parameters:
         out: Tensor = torch.func.functional_call(network, dict(parameters), (rows, *of_step))
     else:

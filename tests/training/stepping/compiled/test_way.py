@@ -68,7 +68,7 @@ def test_eager_asks_no_compiler(compiler):
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (RuntimeError("no compiler\nand a long story"), "RuntimeError: no compiler"),
+        (RuntimeError("no compiler\nand a long story"), "no compiler"),
         (AssertionError(), "AssertionError: AssertionError"),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_compiler_that_fails_is_asked_once(compiler, error, reason):
         assert_alike(computed, history(CONFIGS, eager), rtol=0.0, atol=0.0)
         assert ops.paths()[ways.STEP] == "eager"
         assert ops.paths()["compiling"] == f"the step cannot be compiled: {reason}"
-    with pytest.raises(RuntimeError, match=reason):
+    with pytest.raises(RuntimeError, match=f"{reason}: with --compile auto its steps are eager"):
         history(CONFIGS, partial(way.CompiledSteps, graphs))
     assert compiler.num_compiled == 1
 

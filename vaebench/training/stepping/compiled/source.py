@@ -7,6 +7,7 @@ and the headers that they need. Loops and step are taken; ops/c/graph_*.hpp stan
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -97,9 +98,13 @@ def _build(lowered: Lowered, trace: Trace, path: Path) -> None:
 def _lowered(trace: Trace) -> Lowered:
     with collector.paused(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's own code is deprecated in places
-        with _inductor_gives_text() as steps:
+        with _inductor_gives_text() as steps, _operations_without_c() as missing:
             torch._inductor.aot_compile(trace.graph, tuple(trace.example), options=options())
-    return steps[0]
+    (lowered,) = steps
+    if PROXY in lowered.step:
+        names = ", ".join(missing) or "one of its operations"
+        raise RuntimeError(f"PyTorch's compiler has no function in C for {names}")
+    return lowered
 
 
 def options() -> dict[str, Any]:
@@ -131,10 +136,6 @@ def _inductor_gives_text() -> Iterator[list[Lowered]]:
         step = BODY.search(wrapper)
         if step is None:
             raise RuntimeError("PyTorch's compiler gives no function for the step")
-        if PROXY in step[0]:
-            raise RuntimeError(
-                "PyTorch's compiler knows an operation of this step from Python alone"
-            )
         declared = "\n".join(DECLARED.findall(wrapper))
         steps.append(Lowered(loops, declared, step[0], macros, constants))
         return ""
@@ -148,6 +149,25 @@ def _inductor_gives_text() -> Iterator[list[Lowered]]:
             stack.enter_context(mock.patch.object(cpu_vec_isa, "valid_vec_isa_list", lambda: one))
             stack.enter_context(mock.patch.object(vectors, "check_build", lambda *_: True))
         yield steps
+
+
+@contextlib.contextmanager
+def _operations_without_c() -> Iterator[list[str]]:
+    """The names of operations without a function in C; inductor's warnings are held back."""
+    names: list[str] = []
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        if "missing a c-shim" not in str(record.msg):
+            return True
+        names.extend(name for name in map(str, record.args or ()) if name not in names)
+        return False
+
+    log = logging.getLogger("torch._inductor.ir")
+    log.addFilter(is_shown)
+    try:
+        yield names
+    finally:
+        log.removeFilter(is_shown)
 
 
 # ------------------------------------------------------------------ C++ around the loops

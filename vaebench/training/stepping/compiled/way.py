@@ -50,7 +50,9 @@ class Graphs:
             try:
                 self.graphs_or_faults[loss.kind] = compile_step(*arguments)
             except Exception as error:  # whatever an operation or a compiler raises
-                self.graphs_or_faults[loss.kind] = f"{type(error).__name__}: {first_line(error)}"
+                is_worded = type(error) is RuntimeError
+                name = "" if is_worded else f"{type(error).__name__}: "
+                self.graphs_or_faults[loss.kind] = name + first_line(error)
         outcome = self.graphs_or_faults[loss.kind]
         if isinstance(outcome, str):
             raise RuntimeError(f"the step cannot be compiled: {outcome}")
@@ -77,6 +79,14 @@ class CompiledSteps:
     def _take_block(
         self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
     ) -> TakeBlock:
+        try:
+            return self._compiled(batches, noise, scalars, state)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}: with --compile auto its steps are eager") from error
+
+    def _compiled(
+        self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
+    ) -> TakeBlock:
         graph = self.graphs.graph(self.model, self.loss, batches, noise, scalars, state)
         note("training step", "compiled")
         return CompiledBlocks(self.model, self.loss, self.descend, graph)
@@ -89,7 +99,7 @@ class CompiledOrEager(CompiledSteps):
         self, batches: Minibatches, noise: Noise, scalars: Sequence[Scalars], state: State
     ) -> TakeBlock:
         try:
-            return super()._take_block(batches, noise, scalars, state)
+            return self._compiled(batches, noise, scalars, state)
         except RuntimeError as error:
             note("training step", "eager")
             note("compiling", str(error))
