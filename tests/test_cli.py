@@ -187,7 +187,7 @@ MISTAKES = {
     "no folder": (
         ["--dry-run", "--out", "tiny.toml"],
         None,
-        "--out must be a folder; tiny.toml",
+        "the results folder must be a folder; tiny.toml",
     ),
     "npy": (
         None,

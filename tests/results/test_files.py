@@ -182,7 +182,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(study, tmp_p
         assert done.exit_code == 2, command
         (line,) = [text for text in done.stderr.splitlines() if text.startswith("vaebench: ")]
         assert "must be writable" in line
-        assert "Read-only file system: choose another --out" in line
+        assert "Read-only file system: choose another place" in line
 
 
 def full_after(monkeypatch, num_files):

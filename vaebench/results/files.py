@@ -36,7 +36,7 @@ def storing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        advice = ADVICE.get(error.errno or 0, "choose another --out")
+        advice = ADVICE.get(error.errno or 0, "choose another place")
         raise StorageError(
             f"the output folder must be writable; {folder}: {error.strerror or error}: {advice}"
         ) from error
@@ -85,7 +85,7 @@ def writable(out: Path) -> None:
     if folder.name in PARTS and (folder.parent / "weights").is_dir():
         raise InputError(
             f"{out} is where the results folder {folder.parent} keeps its {folder.name}, and no "
-            f"place for other files: choose another --out"
+            f"place for other files: choose another folder"
         )
     with storing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -124,5 +124,5 @@ def check_room(out: Path, num_bytes: int) -> None:
     if left < num_bytes:
         raise StorageError(
             f"the disk of {out} must have room for about {num_bytes / 2**20:.1f} MiB of results; "
-            f"it has {left / 2**20:.1f} MiB: make room there, or choose another --out"
+            f"it has {left / 2**20:.1f} MiB: make room there, or choose another disk"
         )

@@ -26,7 +26,7 @@ def alone(out: Path) -> Iterator[None]:
             holder = file.read().strip() or "it does not say which"
             raise InputError(
                 f"one run or sweep at a time in {out}; another is at work ({holder}): wait, or "
-                f"choose another --out"
+                f"choose another folder"
             )
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         with storing(out):

@@ -69,7 +69,9 @@ def _check_named(sources: Sequence[Path], out: Path) -> None:
             )
     resolved = [path.resolve() for path in (*sources, out)]
     if len(set(resolved)) < len(resolved):
-        raise InputError("folders to merge, and --out, must be different folders; two are one")
+        raise InputError(
+            "folders to merge, and the new one, must be different folders; two are one"
+        )
 
 
 def _ways_of_folder(source: Path, protocol_of: Callable[[Record], int]) -> Ways:
@@ -106,7 +108,7 @@ def _check_alike(folders: Sequence[tuple[Path, Ways]]) -> None:
                     f"folders to merge must be made alike; {thing} is {of_one[0]} in "
                     f"{other}/runs/{of_one[1]}.json, and {of_other[0]} in "
                     f"{source}/runs/{of_other[1]}.json: merge those that are alike, and run the "
-                    f"studies of the others again, with another --out"
+                    f"studies of the others again, in another folder"
                 )
 
 
@@ -194,8 +196,8 @@ def _copy_timings(sources: Sequence[Path], out: Path) -> None:
         folder.write_timings(out, passes[0])
     elif passes:
         warnings.warn(
-            f"timings are left out: those of {len(passes)} folders were not made in one pass; run "
-            f"the study again with --out {out}, which then only times it",
+            f"timings are left out: those of {len(passes)} folders were not made in one pass; "
+            f"`vaebench run STUDY --out {out}` makes one",
             InputWarning,
             stacklevel=3,
         )

@@ -134,7 +134,7 @@ def _refuse_newer(path: Path, records: Iterable[Any]) -> None:
     if newer := max((r.schema for r in records if r.schema > SCHEMA), default=0):
         raise NewerRecordError(
             f"{path} is a record of schema {newer}, which a later vaebench wrote; this one reads "
-            f"up to {SCHEMA}: install that one, or choose another --out"
+            f"up to {SCHEMA}: install that one, or choose another folder"
         )
 
 

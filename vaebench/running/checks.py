@@ -61,7 +61,7 @@ def check_folder(configs: Sequence[RunConfig], out: Path) -> None:
     the same name and other contents: these are runs of their own, and ranked apart.
     """
     if out.exists() and not out.is_dir():
-        raise InputError(f"--out must be a folder; {out} is a file: choose another")
+        raise InputError(f"the results folder must be a folder; {out} is a file: choose another")
     ids = {config.id for config in configs}
     if results.recorded(out).keys() <= ids:
         return
@@ -71,7 +71,7 @@ def check_folder(configs: Sequence[RunConfig], out: Path) -> None:
         raise InputError(
             f"{out} must hold runs of this version of vaebench alone; {len(earlier)} of this "
             f"study, as {earlier[0]}, are of another, whose numbers for the same settings are "
-            f"others (CHANGELOG.md): choose another --out, or move those records away"
+            f"others (CHANGELOG.md): choose another folder, or move those records away"
         )
     now = {config.data.name: config.data.fingerprint for config in configs}
     if changed := [run for run, config in known.items() if _on(now, config).id in ids]:

@@ -76,7 +76,7 @@ def _check_replaceable(target: Path) -> None:
     if there and not is_export:
         raise InputError(
             f"the output folder must be new, or one that an export wrote; {target} has a "
-            f"{there[0]} of other origin: choose another --out"
+            f"{there[0]} of other origin: choose another folder"
         )
 
 
