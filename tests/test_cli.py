@@ -181,7 +181,7 @@ MISTAKES = {
     "option": (["--wrkers", "2"], None, "No such option"),
     "number": (["--workers", "two"], None, "'two' is not a valid integer"),
     "executor": (["--executor", "ry"], None, "did you mean 'ray'"),
-    "workers": (["--workers", "0"], None, "at least one worker"),
+    "workers": (["--workers", "0"], None, "workers must be a whole number of at least 1"),
     "plugin": (["--plugin", "absent.py"], None, "must be a Python file; it is not there"),
     "no Python": (["--plugin", "tiny.toml"], None, "Python file; its name must end in .py"),
     "no folder": (

@@ -70,5 +70,7 @@ def test_an_axis_of_data_and_arrays_are_one_line(tmp_path):
     (tmp_path / "mine.toml").write_text('name = "mine"\n[axes]\n"data.name" = ["digits"]\n')
     with pytest.raises(InputError, match="data are given, and the study's axes set data too"):
         vb.run(tmp_path / "mine.toml", tmp_path / "out", data=vb.DataConfig())
-    with pytest.raises(InputError, match="gives; got ndarray: write"):
+    with pytest.raises(
+        InputError, match=r"data must be a DataConfig; got array.*: write vb.dataset"
+    ):
         vb.run(tmp_path / "mine.toml", tmp_path / "out", data=X)

@@ -91,5 +91,5 @@ def test_an_objective_of_the_closed_form_refuses_a_prior_that_has_none(plugin):
 
 
 def test_one_file_for_a_list_is_named():
-    with pytest.raises(InputError, match="plugins must be a list of files"):
+    with pytest.raises(InputError, match=r"plugins must be a list; .*: write \['mine.py'\]"):
         plugins.load_plugins("mine.py")

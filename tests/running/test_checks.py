@@ -43,7 +43,7 @@ def test_runs_on_other_contents_of_the_data_are_said_to_be_others(tmp_path, tiny
 
 
 def test_workers_and_executors_are_checked(study, tmp_path):
-    with pytest.raises(InputError, match="at least one worker"):
+    with pytest.raises(InputError, match="workers must be a whole number of at least 1"):
         vb.run(study(), tmp_path / "out", workers=0)
     with pytest.raises(InputError, match="did you mean 'local'"):
         vb.run(study(), tmp_path / "out", executor="locla")

@@ -255,3 +255,25 @@ def test_without_weights_it_says_what_to_do(folder, tmp_path):
     with pytest.raises(InputError, match=r"must hold the run's weights.*run it again"):
         vb.load_model(folder, run)
     (tmp_path / "put-aside").rename(path)
+
+
+MISTAKES = {
+    "values must be a list of numbers": lambda m, x: m.traverse(x, 3.0),
+    "values must be numbers": lambda m, x: m.traverse(x, "abc"),
+    "values must be finite real numbers": lambda m, x: m.traverse(x, [float("nan")]),
+    "dimensions must be a list; got 1": lambda m, x: m.traverse(x, [0.0], 1),
+    "a dimension must be a whole number; got 0.5": lambda m, x: m.traverse(x, [0.0], [0.5]),
+    "num_samples must be a whole number": lambda m, x: m.draw(x, 1.5),
+    "num must be a whole number of at least 1": lambda m, x: m.sample(True),
+    "seed must be a whole number; got '3'": lambda m, x: m.sample(1, seed="3"),
+    "codes must be numbers": lambda m, x: m.decode([[0.0, 1.0], [0.0]]),
+    "codes must be finite real numbers": lambda m, x: m.mean_image(torch.full((2, D), torch.inf)),
+    "examples must be one array": lambda m, x: m.bounds([[0.0, 1.0], [0.0]]),
+    "gradings must be a list; got 'latent'": lambda m, x: m.grade(x, "latent"),
+}
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_arguments_of_other_kinds_are_refused(model, x_test, message):
+    with pytest.raises(InputError, match=message):
+        MISTAKES[message](model, x_test)

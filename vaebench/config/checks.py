@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
+
+import msgspec
 
 from vaebench.config.compatibility import refusal
 from vaebench.config.run_config import RunConfig
 from vaebench.config.schedules import SCHEDULES
-from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig
+from vaebench.config.sections import Choice, DataConfig, EvaluateConfig, ModelConfig, TrainConfig
+from vaebench.core.arguments import instance
 from vaebench.core.errors import InputError
 from vaebench.models import MODELS
 from vaebench.models.likelihoods import LIKELIHOODS, Likelihood
 from vaebench.objectives import Objective
+
+PARTS: Mapping[str, type] = {
+    **dict.fromkeys(("objective", "likelihood", "posterior", "prior"), Choice),
+    "data": DataConfig,
+    "model": ModelConfig,
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+}
+"""The classes of the parts of a configuration."""
+
+
+def check_parts(config: RunConfig) -> None:
+    """Raises InputError for what no configuration is made of, before its numbers are looked at."""
+    instance("a configuration", config, RunConfig, "vb.RunConfig(objective=..., likelihood=...)")
+    for part, value in msgspec.structs.asdict(config).items():
+        if (kind := PARTS.get(part)) is not None:
+            instance(part, value, kind, f"vb.{kind.__name__}(...)")
+        try:
+            msgspec.to_builtins(value)
+        except TypeError as error:
+            raise InputError(f"{part} must hold numbers and words; {error}") from error
 
 
 def check_observed(data: DataConfig, likelihood: Likelihood) -> None:

@@ -15,6 +15,7 @@ from vaebench.config.checks import (
     check_no_schedule,
     check_observed,
     check_output_bias,
+    check_parts,
     check_ranked,
 )
 from vaebench.config.convert import convert, long_form
@@ -23,6 +24,7 @@ from vaebench.config.places import CHOICES
 from vaebench.config.run_config import RunConfig
 from vaebench.config.schedules import SCHEDULES
 from vaebench.config.sections import Choice, EvaluateConfig, ModelConfig, TrainConfig
+from vaebench.core.arguments import shown
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.hyper import Hyper, Setting, complete, source_fingerprint
 from vaebench.core.registry import Registry
@@ -109,7 +111,8 @@ def completed(config: RunConfig) -> RunConfig:
 
     Raises InputError for an unknown name, a value out of range and parts that do not fit together.
     """
-    convert(msgspec.to_builtins(config), RunConfig)  # one made in Python has not been checked
+    check_parts(config)  # one made in Python has not been checked
+    convert(msgspec.to_builtins(config), RunConfig)
     likelihood, objective = LIKELIHOODS[config.likelihood.name], OBJECTIVES[config.objective.name]
     posterior, prior = POSTERIORS[config.posterior.name], PRIORS[config.prior.name]
     check_observed(config.data, likelihood)
@@ -254,6 +257,11 @@ def chosen(registry: Registry[Any], value: Any) -> Choice:
 
 def evaluation_settings(table: Mapping[str, Any]) -> EvaluateConfig:
     """The settings of an evaluation, from the table of a study. Raises InputError."""
+    if not isinstance(table, Mapping):
+        raise InputError(
+            f"the settings of an evaluation must be a table, as {{'num_samples': 500}}; got "
+            f"{shown(table)}"
+        )
     return _completed_evaluation(convert(_long_gradings(dict(table)), EvaluateConfig))
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vaebench.config.convert import convert
 from vaebench.config.sections import DataConfig
-from vaebench.core.errors import InputError
+from vaebench.core.arguments import path, shown
+from vaebench.core.errors import InputError, first_line
 from vaebench.data import kept_arrays
 
 
@@ -48,13 +49,23 @@ def dataset(
         "factors_valid": factors_valid,
         "factors_test": factors_test,
     }
-    if not name.replace("-", "_").isidentifier():
+    if not (isinstance(name, str) and name.replace("-", "_").isidentifier()):
         raise InputError(
             f"name must be letters, digits, _ and -, as it is a folder's; got {name!r}"
         )
-    parts = {part: np.asarray(x) for part, x in arrays.items() if x is not None}
-    for part, x in parts.items():
-        if not x.ndim:
-            raise InputError(f"{part} must be an array [N, ...]; got {arrays[part]!r}")
-    path = kept_arrays(parts, name, None if folder is None else Path(folder))
-    return convert({**settings, "name": str(path)}, DataConfig)
+    parts = {
+        part: _array(part, x) for part, x in arrays.items() if x is not None or part == "x_train"
+    }
+    kept_in = None if folder is None else path("folder", folder)
+    return convert({**settings, "name": str(kept_arrays(parts, name, kept_in))}, DataConfig)
+
+
+def _array(part: str, values: ArrayLike | None) -> NDArray[Any]:
+    """Some values as an array [N, ...]. Raises InputError."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of several lengths
+        raise InputError(f"{part} must be an array [N, ...]; {first_line(error)}") from error
+    if not array.ndim:
+        raise InputError(f"{part} must be an array [N, ...]; got {shown(values)}")
+    return array

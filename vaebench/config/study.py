@@ -110,11 +110,6 @@ def of_data(study: Study, data: DataConfig | None) -> Study:
     """
     if data is None:
         return study
-    if not isinstance(data, DataConfig):
-        raise InputError(
-            f"data must be what vb.dataset gives; got {type(data).__name__}: write "
-            f"vb.dataset(x_train, x_test)"
-        )
     if any(_of_data(place) for places in set_by_axes(study) for place in places):
         raise InputError("data are given, and the study's axes set data too: remove one of them")
     others = {place: value for place, value in by_place(study.base).items() if not _of_data(place)}

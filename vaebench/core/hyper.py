@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -50,7 +51,7 @@ class Hyper:
 
     def check(self, name: str, value: float) -> None:
         """Raises InputError where value is outside the valid interval, not finite or no count."""
-        if isinstance(value, bool | str):
+        if isinstance(value, bool) or not isinstance(value, Real):
             raise InputError(f"{name} must be a number; got {value!r}")
         if not (math.isfinite(value) and self.low <= value <= self.high):
             raise InputError(

@@ -5,24 +5,27 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from importlib.metadata import entry_points
+from pathlib import Path
 
-from vaebench.core.errors import InputError
+from vaebench.core.arguments import items
 from vaebench.core.sources import load_file, names
 
 GROUP = "vaebench.plugins"
 """Entry points of this group are loaded in every process."""
 
 
-def load_plugins(files: Iterable[str]) -> None:
+def load_plugins(files: Iterable[str | Path]) -> list[str]:
     """Run each file and installed entry point of the group vaebench.plugins, once per process.
 
-    Their decorators register what they define. Raises InputError for a file that cannot be run.
+    Their decorators register what they define. Returns the files as text. Raises InputError for
+    what is no list of files, and for a file that cannot be run.
     """
-    if isinstance(files, str):
-        raise InputError(f"plugins must be a list of files; got {files!r}: write [{files!r}]")
+    example = repr([str(files)] if isinstance(files, str | Path) else ["mine.py"])
+    texts = list(map(str, items("plugins", files, (str, Path), example)))
     _load_installed()
-    for file in files:
+    for file in texts:
         load_file(file)
+    return texts
 
 
 def known_to_workers(module: str, files: Iterable[str]) -> bool:

@@ -52,6 +52,9 @@ class Registry(Mapping[str, Entry]):
 
     def __getitem__(self, name: str) -> Entry:
         """The entry of that name. Raises InputError, with the nearest name, for an unknown one."""
+        if not isinstance(name, str):
+            known = ", ".join(self._entries)
+            raise InputError(f"a {self.kind} must be given by name; got {name!r}; known: {known}")
         if name not in self._entries:
             raise InputError(f"unknown {self.kind} {name!r}; {near_match(name, self._entries)}")
         return self._entries[name]

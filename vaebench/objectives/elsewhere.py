@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node, get_gradient_edge
 
+from vaebench.core.arguments import shown
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Scalar, complete
 from vaebench.models.given import GivenPosterior, GivenPrior, posterior_of, prior_of
@@ -64,8 +65,10 @@ def loss(
     or does not fit.
     """
     entry = OBJECTIVES[name]
+    if state is not None and not isinstance(state, MutableMapping):
+        raise InputError(f"state must be a dict that the objective keeps; got {shown(state)}")
     terms = _terms(entry, q, log_px_z, z, prior, rate_weight, num_examples, critic)
-    if reduction not in REDUCTIONS:
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
         raise InputError(f"reduction must be one of {', '.join(REDUCTIONS)}; got {reduction!r}")
     if of not in get_args(Trained):
         raise InputError(f"of must be one of {', '.join(get_args(Trained))}; got {of!r}")

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vaebench.core.errors import InputError
 from vaebench.ops import c
 from vaebench.ops.c import noise as in_c
 from vaebench.ops.recorded_draws import Make, Recording, Replay
@@ -135,6 +136,8 @@ def gumbels(noise: Noise, num_samples: int, num_rows: int, num_columns: int) -> 
 
 def _of_one_step(make: Make, noise: Noise, *sizes: int) -> Tensor:
     """The numbers of the noise's own step; its source, where it has one, hands them out."""
+    if not isinstance(noise, Noise):
+        raise InputError(f"noise must be that of a step, as terms.noise is; got {noise!r}")
     if noise.source is None:
         return make(noise, 1, *sizes)[0]
     return noise.source(make, replace(noise, source=None), sizes)

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from vaebench.core import arguments
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.results.files import PARTS, clear, storing, writable, write_atomically
 from vaebench.results.index import Entry, Stamps, entries, files
@@ -37,7 +38,7 @@ def prepare(out: Path) -> None:
 
 def file_of(out: Path, part: str, run: str) -> Path:
     """Where a results folder keeps a part of a run. Raises InputError for what is no run's id."""
-    if not ID.fullmatch(run):
+    if not (isinstance(run, str) and ID.fullmatch(run)):
         raise InputError(f"a run's id is 16 hex digits; got {run!r}")
     return out / part / f"{run}{SUFFIXES[part]}"
 
@@ -107,7 +108,7 @@ def examples(out: str | Path, run: str) -> dict[str, NDArray[Any]]:
     Under "METRIC by dimension", or another axis, where it is not examples. Nothing where there is
     no such file. Raises InputError where it is damaged.
     """
-    path = file_of(Path(out), "examples", run)
+    path = file_of(arguments.path("a results folder", out), "examples", run)
     if not path.exists():
         return {}
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from vaebench.core.arguments import items, path
 from vaebench.core.errors import InputError
 from vaebench.results.columns import Numbers, Pooled, Texts, text_columns
 from vaebench.results.folder import records, timings
@@ -47,7 +48,9 @@ def load(out: str | Path, metrics: Collection[str] | None = None) -> pd.DataFram
     status and reason, as one has that diverged or failed. The rows of a timing pass have the
     configuration of the first run of their variant. Raises InputError where there are no results.
     """
-    folder, rows = Path(out), Rows(metrics)
+    folder = path("a results folder", out)
+    names = None if metrics is None else set(items("metrics", metrics, str, "['nll', 'elbo']"))
+    rows = Rows(names)
     for record in records(folder, curves=False):
         rows.add(record)
     return with_timings(folder, rows).table()

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from vaebench import results
 from vaebench.config import RunConfig, functions_of
 from vaebench.config.build import build_stack, load_data
+from vaebench.core.arguments import instance, whole
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.core.plugins import known_to_workers
 from vaebench.models import weights
@@ -32,10 +33,11 @@ def check(
     compiles: str,
 ) -> None:
     """Raises InputError for what is refused before anything is trained."""
-    _check_options(executor, cluster)
     COMPILE[compiles]
-    if workers is not None and workers < 1:
-        raise InputError(f"there must be at least one worker; got {workers}")
+    instance("cluster", cluster, Cluster, "Cluster(ray_address=...)")
+    if workers is not None:
+        whole("workers", workers, least=1)
+    _check_options(executor, cluster)
     if executor != "inline":
         _check_importable(configs, plugins)
 

@@ -13,6 +13,7 @@ from vaebench import results
 from vaebench.config import DataConfig, RunConfig
 from vaebench.config.resolve import resolve
 from vaebench.config.study import of_data, read
+from vaebench.core.arguments import instance, items, path
 from vaebench.core.plugins import load_plugins
 from vaebench.core.sources import check_unchanged
 from vaebench.running.budget import expanded, note
@@ -53,17 +54,23 @@ def run(
     Runs that `out` already holds are not run again. Raises InputError for anything that could not
     start; a run that diverges or fails is a row with its reason.
     """
-    load_plugins(plugins)
+    plugins = load_plugins(plugins)
     for file in plugins:
         check_unchanged(file)
-    folder, study = Path(out), None
+    folder, study = path("out", out), None
+    instance("timings", timings, bool, "True or False")
+    if data is not None:
+        instance("data", data, DataConfig, "vb.dataset(x_train, x_test)")
+    followers: list[Listener] = items("listeners", listeners, (Listener,), "[listener]")
     if isinstance(study_or_configs, (str, Path)):
         study = of_data(read(Path(study_or_configs)), data)
         name, configs = study.name, expanded(study)
     else:
         replaced = {} if data is None else {"data": data}
-        name, configs = "configs", resolve([replace(c, **replaced) for c in study_or_configs])
-    with audience_of(listeners) as audience:
+        write = "'study.toml', or [vb.RunConfig(...)]"
+        chosen: list[RunConfig] = items("what is run", study_or_configs, RunConfig, write)
+        name, configs = "configs", resolve([replace(c, **replaced) for c in chosen])
+    with audience_of(followers) as audience:
         run_all(
             configs,
             folder,

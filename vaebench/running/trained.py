@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,8 @@ from torch import Tensor
 from vaebench import results
 from vaebench.config import RunConfig, evaluation_settings
 from vaebench.config.build import load_data, subject
-from vaebench.core.errors import InputError
+from vaebench.core.arguments import items, path, shown, whole
+from vaebench.core.errors import InputError, first_line
 from vaebench.core.plugins import load_plugins
 from vaebench.data import Dataset
 from vaebench.evaluation import Bounds, Subject, bounds, evaluate
@@ -70,8 +70,7 @@ class TrainedModel:
         Raises InputError without, where the family has no formula for them, as flows and layers.
         """
         if num_samples is not None:
-            _check_count("num_samples", num_samples, least=2)
-            z = self.draw(x, num_samples, seed)
+            z = self.draw(x, whole("num_samples", num_samples, least=2), seed)
             return z.mean(0), z.var(0).log()
 
         def moments(rows: Tensor) -> Tensor:
@@ -88,7 +87,7 @@ class TrainedModel:
 
     def draw(self, x: ArrayLike, num_samples: int = 1, seed: int = 0) -> Tensor:
         """Samples of q(z|x): [K, B, D]."""
-        _check_count("num_samples", num_samples)
+        num_samples = whole("num_samples", num_samples, least=1)
         drawing = Drawing(_noise(seed, "codes"), num_samples, densities)
         return self.vae.posterior(self.observe(x)[None]).draw(drawing).z[:, 0]
 
@@ -123,7 +122,7 @@ class TrainedModel:
     def sample(self, num: int, seed: int = 0, *, pixels: bool = False) -> Tensor:
         """E[x|z] for codes drawn from the prior, or with `pixels` x drawn from p(x|z):
         [num, *image_shape]. Raises InputError for pixels of a likelihood that has no sampler."""
-        _check_count("num", num)
+        num = whole("num", num, least=1)
         noise = _noise(seed, "samples")
         z = self.vae.prior().sample(noise, num, self.vae.latent)[0].to(self.vae.like)
         if not pixels:
@@ -139,20 +138,26 @@ class TrainedModel:
         latents below that of a dimension follow it: each is at the prior's mean given the one
         above. Raises InputError for a dimension that is not there.
         """
+        places = _numbers("values", values)
+        if places.dim() != 1:
+            raise InputError(
+                f"values must be a list of numbers, as [-1, 0, 1]; got {shown(values)}"
+            )
         mean = posterior_mean(self.vae.posterior(self.observe(x)[None, :1]), _noise(0, "codes"))
         code = mean[0, 0]
-        chosen = range(len(code)) if dimensions is None else dimensions
+        every = range(len(code)) if dimensions is None else dimensions
+        chosen = [whole("a dimension", d) for d in items("dimensions", every, object, "[0, 1]")]
         if wrong := [d for d in chosen if not 0 <= d < len(code)]:
             raise InputError(f"dimensions must be from 0 to {len(code) - 1}; got {wrong[0]}")
-        paths = code.repeat(len(chosen), len(values), 1)
+        paths = code.repeat(len(chosen), len(places), 1)
         for row, dimension in enumerate(chosen):
-            paths[row, :, dimension] = torch.as_tensor(values).to(code)
+            paths[row, :, dimension] = places.to(code)
             paths[row] = self.vae.prior().followed(paths[row, None, None], dimension)[0, 0]
         return self.mean_image(paths)
 
     def bounds(self, x: ArrayLike, num_samples: int = 100, seed: int = 0) -> Bounds:
         """ELBO, importance-weighted NLL and their parts for each example, in nats: [B] each."""
-        _check_count("num_samples", num_samples)
+        num_samples = whole("num_samples", num_samples, least=1)
         rows, noise = self.observe(x), _noise(seed, "bounds")
         values = bounds(self.vae, rows, noise, num_samples=num_samples)
         return Bounds(*(value[0] for value in vars(values).values()))
@@ -170,9 +175,10 @@ class TrainedModel:
         """
         import pandas as pd
 
-        settings = msgspec.to_builtins(self.config.evaluate) | {"gradings": list(gradings)}
+        settings = msgspec.to_builtins(self.config.evaluate)
+        settings["gradings"] = items("gradings", gradings, (str, Mapping), "['likelihood']")
         if num_samples is not None:
-            settings["num_samples"] = num_samples
+            settings["num_samples"] = whole("num_samples", num_samples, least=1)
         evaluate_by = evaluation_settings(settings)
         graded: Subject = subject(self.vae, self._tested_on(x), [self.config])
         graded = replace(graded, num_samples=evaluate_by.num_samples)
@@ -184,14 +190,18 @@ class TrainedModel:
         """The data set with other test examples. Raises InputError."""
         import numpy as np
 
-        dataset = self.dataset.tested_on(np.asarray(x))
+        try:
+            array = np.asarray(x)
+        except ValueError as error:  # rows of several lengths
+            raise InputError(f"examples must be one array; {first_line(error)}") from error
+        dataset = self.dataset.tested_on(array)
         observed = dataset.observations("test")
         LIKELIHOODS[self.config.likelihood.name].check_support(observed, "what is given")
         return dataset
 
     def _codes(self, z: Tensor) -> Tensor:
         """Codes [..., D], as they are. Raises InputError for what has another last axis."""
-        z = torch.as_tensor(z)
+        z = _numbers("codes", z)
         width = self.vae.family.posterior.code_width(self.vae.latent)
         if z.shape[-1:] != (width,):
             raise InputError(f"codes must be [..., {width}]; got {tuple(z.shape)}")
@@ -222,10 +232,11 @@ def load_model(
     it was made with. Raises InputError where there is no such run, or several, and where it has no
     weights.
     """
-    load_plugins(plugins)
-    record = recorded_run(Path(folder), run)
+    plugins = load_plugins(plugins)
+    home = path("a results folder", folder)
+    record = recorded_run(home, run)
     try:
-        config = configured(Path(folder), record)
+        config = configured(home, record)
     except InputError as error:
         if not record.config.get("plugin") or plugins:
             raise
@@ -233,18 +244,23 @@ def load_model(
             f"run {record.run} was made with files of your own, which must be given again as "
             f"plugins=['FILE.py']: {error}"
         ) from error
-    model = restored(Path(folder), [record], [config]).requires_grad_(False)
+    model = restored(home, [record], [config]).requires_grad_(False)
     return TrainedModel(record.run, config, model, load_data(config.data))
 
 
 def _noise(seed: int, purpose: str) -> Noise:
-    return Noise((key(seed, purpose),))
+    return Noise((key(whole("seed", seed), purpose),))
 
 
-def _check_count(name: str, number: int, least: int = 1) -> None:
-    """Raises InputError for fewer, and for what is no whole number."""
-    if not isinstance(number, Integral) or number < least:
-        raise InputError(f"{name} must be a whole number of at least {least}; got {number!r}")
+def _numbers(name: str, values: Any) -> Tensor:
+    """Finite real numbers as a tensor. Raises InputError for anything else."""
+    try:
+        numbers = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} must be numbers; {first_line(error)}") from error
+    if numbers.is_complex() or not bool(numbers.isfinite().all()):
+        raise InputError(f"{name} must be finite real numbers; got {shown(values)}")
+    return numbers
 
 
 def _in_parts(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:

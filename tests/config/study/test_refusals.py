@@ -289,7 +289,7 @@ OPTIONS = {
     ("run", "study.toml", "base.train.num_steps=3"): "--set KEY=VALUE sets a key",
     ("run", "study.toml", "--compile", "foo"): "unknown way to compile 'foo'; known: always",
     ("run", "study.toml", "--executor", "foo"): "unknown executor 'foo'; known: inline, local, ray",
-    ("run", "study.toml", "--workers", "0"): "at least one worker; got 0",
+    ("run", "study.toml", "--workers", "0"): "workers must be a whole number of at least 1; got 0",
     ("sweep", "study.toml"): "a sweep needs a budget for every variant: give --trials N",
     ("sweep", "study.toml", "--trials", "0"): "a budget must be above 0; got 0 trials",
     ("sweep", "study.toml", "--trials", "-1"): "a budget must be above 0; got -1 trials",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vaebench import results
+from vaebench.core.arguments import path
 from vaebench.core.errors import InputError
 from vaebench.models import VAE
 from vaebench.models.likelihoods.outputs import identity
@@ -50,7 +51,7 @@ def export(
             "a model is written by safetensors, which is not installed: install the extra, "
             ".[export]"
         ) from error
-    target = Path(out)
+    target = path("out", out)
     _check_replaceable(target)
     trained = load_model(folder, run, plugins=plugins)
     trained = replace(trained, vae=trained.vae.cpu())

@@ -130,8 +130,11 @@ def enter(entrant: Entrant) -> Entered:
 def _check_fields(entrant: Entrant) -> None:
     if not (isinstance(entrant.name, str) and entrant.name):
         raise InputError(f"name must be a word; got {entrant.name!r}")
-    if not (isinstance(entrant.seed, int) and 0 <= entrant.seed < 2**63):
+    is_whole = isinstance(entrant.seed, int) and not isinstance(entrant.seed, bool)
+    if not (is_whole and 0 <= entrant.seed < 2**63):
         raise InputError(f"seed must be a whole number from 0 to 2**63 - 1; got {entrant.seed!r}")
+    if not isinstance(entrant.device, str):
+        raise InputError(f"device must be a word, as 'cpu'; got {entrant.device!r}")
     try:
         torch.empty(0, device=entrant.device)
     except (RuntimeError, AssertionError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from torch.distributions import Distribution as TorchDistribution
 from vaebench import ops, results
 from vaebench.config import Choice, DataConfig
 from vaebench.config.build import subject_by
-from vaebench.core.errors import InputError
+from vaebench.core.arguments import path
+from vaebench.core.errors import InputError, near_match
 from vaebench.evaluation import Subject, budget, check
 from vaebench.evaluation import evaluate as evaluate_subject
 from vaebench.models.likelihoods import LIKELIHOODS
@@ -47,8 +49,11 @@ def evaluate(
     `out`, the model is recorded there beside the runs of a study, to be compared with them.
     Raises InputError for what cannot be graded, which `out` also gets a record of.
     """
+    names = [field.name for field in fields(Entrant)]
+    if unknown := more.keys() - names:
+        raise InputError(f"unknown argument {min(unknown)!r}; {near_match(min(unknown), names)}")
     entrant = Entrant(encode, decode, likelihood, data, prior, **more)
-    return results.frame([grade(entrant, None if out is None else Path(out))])
+    return results.frame([grade(entrant, None if out is None else path("out", out))])
 
 
 def grade(entrant: Entrant, out: Path | None = None, progress: Progress = silent) -> Record:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from vaebench.config import RunConfig
 from vaebench.core.registry import Registry, name_of
 from vaebench.results import Record
 
 
+@runtime_checkable
 class Listener(Protocol):
     """Is told what happens to the runs of a study, in the process that records them.
 
