@@ -29,8 +29,8 @@ from scipy.optimize import least_squares
 
 from vaebench.config import RunConfig, parse
 from vaebench.config.build import build_stack, load_data
+from vaebench.core.settings import VARIABLES
 from vaebench.running.environment import describe
-from vaebench.running.executors.local import SETTINGS
 from vaebench.running.work import step_work
 from vaebench.training.curves import Step
 from vaebench.training.loop import training_steps
@@ -184,7 +184,7 @@ def costs(file: Path) -> pd.DataFrame:
 
 def _seconds(case: str, file: Path, caches: dict[str, str]) -> float:
     command = [sys.executable, "-c", FIRST_STEP.format(case, str(file))]
-    environment = {**SETTINGS, **os.environ, "OMP_NUM_THREADS": "1", **caches}
+    environment = {**VARIABLES, **os.environ, "OMP_NUM_THREADS": "1", **caches}
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return float(done.stdout.splitlines()[-1])
 

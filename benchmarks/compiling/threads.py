@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from benchmarks.compiling.__main__ import CASES, LARGE, NUM_ROUNDS, config_of, images, steps_of
-from vaebench.running.executors.local import SETTINGS
+from vaebench.core.settings import VARIABLES
 from vaebench.running.work import step_work
 from vaebench.training.curves import Step
 from vaebench.training.progress import Progress
@@ -52,8 +52,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/reference/compiling"))
     arguments = parser.parse_args()
-    if not SETTINGS.items() <= os.environ.items():  # which libraries read when they are loaded
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **SETTINGS})
+    if not VARIABLES.items() <= os.environ.items():  # which libraries read when they are loaded
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **VARIABLES})
     CASES.update(LARGER)
     with images() as file:
         rows = []

@@ -29,9 +29,9 @@ import vaebench as vb
 from benchmarks.networks.modules import dropping, normed, plain, strided
 from vaebench.config import RunConfig, parse
 from vaebench.config.build import build_stack, family_of
+from vaebench.core.settings import VARIABLES
 from vaebench.data import Dataset, Images, Part
 from vaebench.models.networks import MODELS, Sizes
-from vaebench.running.executors.local import SETTINGS
 from vaebench.training.loop import training_steps
 from vaebench.training.step import MakeBlocks
 from vaebench.training.stepping.ways import always, never
@@ -225,8 +225,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.1, help="Of each way in a round.")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    if not SETTINGS.items() <= os.environ.items():  # which libraries read when they are loaded
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **SETTINGS})
+    if not VARIABLES.items() <= os.environ.items():  # which libraries read when they are loaded
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **VARIABLES})
     torch.set_num_threads(1)
     register_networks()
     arguments.out.mkdir(parents=True, exist_ok=True)

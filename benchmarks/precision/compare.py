@@ -24,12 +24,12 @@ import torch
 from vaebench.config import RunConfig, parse
 from vaebench.config.build import build_stack, load_data, streams
 from vaebench.core.errors import InputError
+from vaebench.core.settings import VARIABLES
 from vaebench.data import load
 from vaebench.evaluation import bounds
 from vaebench.models import VAE
 from vaebench.report.statistics.intervals import mean_interval
 from vaebench.running.environment import describe
-from vaebench.running.executors.local import SETTINGS
 from vaebench.training.curves import Step
 from vaebench.training.loop import training_steps
 from vaebench.training.progress import Progress
@@ -217,7 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/runs/precision"))
     arguments = parser.parse_args()
-    os.environ.update({**SETTINGS, "OMP_NUM_THREADS": "1"})  # for the processes that measure
+    os.environ.update({**VARIABLES, "OMP_NUM_THREADS": "1"})  # for the processes that measure
     skipped = {size: reason for size in SIZES if (reason := why_skipped(size))}
     times: Rows = []
     grades: Rows = []

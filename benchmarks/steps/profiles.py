@@ -28,13 +28,13 @@ from matplotlib.figure import Figure
 
 from benchmarks.steps.parts import PARTS, REST, Window, markdown, parts_s, summarise
 from vaebench.core.errors import InputError
+from vaebench.core.settings import VARIABLES
 from vaebench.data import load
 from vaebench.running.environment import describe
-from vaebench.running.executors.local import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("measured.py")
-ENVIRONMENT = {**SETTINGS, "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**VARIABLES, "OMP_NUM_THREADS": "1"}
 """What the package's own workers have, with one thread; code of before gets it too."""
 NUM_BATCHES = 78
 """In an epoch of the large size: enough images that they do not fit a cache."""

@@ -38,7 +38,7 @@ from vaebench.running import environment
 from vaebench.running.cluster import Cluster
 from vaebench.running.coordinate import Account, carry_out
 from vaebench.running.events import Begun
-from vaebench.running.executors import EXECUTORS, Executor, local
+from vaebench.running.executors import EXECUTORS, Executor, local, serving
 from vaebench.running.executors.entry import here
 from vaebench.running.harness import train_all
 from vaebench.running.job import Job, Needs
@@ -249,18 +249,18 @@ def test_a_worker_whose_coordinator_is_gone_ends_without_a_word(monkeypatch):
     def ended(status):
         raise SystemExit(status)
 
-    monkeypatch.setattr(local.os, "_exit", ended)
+    monkeypatch.setattr(serving.os, "_exit", ended)
     ours, theirs = Pipe()
     ours.close()
     with theirs, pytest.raises(SystemExit) as caught:
-        local.serve(os.dup(theirs.fileno()))
+        serving.serve(os.dup(theirs.fileno()))
     assert caught.value.code == 1
 
 
 FAULT = """
 import os, pickle, time
 from pathlib import Path
-from vaebench.running.executors import EXECUTORS, local
+from vaebench.running.executors import EXECUTORS, serving
 
 def comes(name):
     '''Whether this is the first worker that gets here.'''
@@ -270,25 +270,25 @@ def comes(name):
         return False
     return True
 
-class Faulty(local.Connection):
+class Faulty(serving.Connection):
     def send_bytes(self, message):
         said = pickle.loads(message)
-        if said == local.BEGUN and comes("talks nonsense"):
+        if said == serving.BEGUN and comes("talks nonsense"):
             message = b"nonsense"
-        if said == local.ENDED and comes("dies as it says that all is recorded"):
+        if said == serving.ENDED and comes("dies as it says that all is recorded"):
             os.write(self.fileno(), bytes([0, 0, 0, 5]) + b"en")
             os._exit(1)
         super().send_bytes(message)
-        if said == local.ENDED and comes("dies idle"):
+        if said == serving.ENDED and comes("dies idle"):
             os._exit(1)
-        if said == local.ENDED and comes("dies idle, and what it forked keeps the connection"):
+        if said == serving.ENDED and comes("dies idle, and what it forked keeps the connection"):
             if os.fork():
                 os._exit(1)
             while not Path({place!r}, "all is over").exists():
                 time.sleep(0.1)
             os._exit(0)
 
-local.Connection = Faulty
+serving.Connection = Faulty
 if comes("cannot be imported"):
     raise ImportError("once")
 """
@@ -296,11 +296,11 @@ FAULTS = 5
 
 
 def with_fault(monkeypatch, code):
-    before, serving = local.WORKER.split("from vaebench.running.executors.local import serve")
+    before, serving = local.WORKER.split("from vaebench.running.executors.serving import serve")
     monkeypatch.setattr(
         local,
         "WORKER",
-        f"{before}{code}\nfrom vaebench.running.executors.local import serve{serving}",
+        f"{before}{code}\nfrom vaebench.running.executors.serving import serve{serving}",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shlex
+import sys
 from typing import Any, NoReturn
 
 import click
@@ -14,6 +15,8 @@ from vaebench.cli.signals import COMMAND, ending_by_signals
 from vaebench.core.errors import InputError, near_match
 from vaebench.core.shown import plain
 
+IS_FRESH = "vaebench.is_fresh"
+"""The key of a click context under which it has whether PyTorch was still to be imported."""
 MAX_HALF = 600
 """Characters at either end of a message that is cut."""
 
@@ -25,6 +28,7 @@ class Group(click.Group):
         command = shlex.join([*(info_name or "vaebench").split(), *args])
         context = super().make_context(info_name, args, *rest, **extra)
         context.meta[COMMAND] = command
+        context.meta[IS_FRESH] = "torch" not in sys.modules
         return context
 
     def main(self, *args: Any, **more: Any) -> Any:

@@ -13,6 +13,8 @@ import click
 
 from vaebench.cli.completion import names_of, words
 from vaebench.cli.progress import progress_for
+from vaebench.core.collector import paused
+from vaebench.core.settings import wait_passively
 
 
 class PathName(click.Path):
@@ -137,7 +139,9 @@ def cluster_options(command: Any) -> Any:
 
     @functools.wraps(command)
     def with_cluster(*args: Any, ray_address: str, slurm: tuple[str, ...], **more: Any) -> Any:
-        from vaebench.running.cluster import cluster
+        wait_passively()
+        with paused():
+            from vaebench.running.cluster import cluster
 
         return command(*args, cluster=cluster(ray_address, slurm), **more)
 

@@ -11,7 +11,7 @@ import click
 
 from vaebench.cli.as_json import print_json
 from vaebench.cli.dry_runs import show_dry_run
-from vaebench.cli.group import main
+from vaebench.cli.group import IS_FRESH, main
 from vaebench.cli.options import (
     PATH,
     dry_run_option,
@@ -57,13 +57,16 @@ def run(
     command again: runs that the results folder holds are not trained twice.
     """
     with paused():
-        from vaebench.config.study import read
-        from vaebench.core.plugins import load_plugins
+        from vaebench.config.study import num_combinations, read
+        from vaebench.core.plugins import load_installed, load_plugins
+        from vaebench.results import kept
         from vaebench.running.budget import expanded, note
+        from vaebench.running.executors import EXECUTORS
         from vaebench.running.harness import run_all
         from vaebench.running.listeners import audience_of, named, opened
+        from vaebench.running.machine import num_cores
 
-    load_plugins(how["plugins"])
+    has_plugins = bool(load_plugins(how["plugins"]) or load_installed())
     read_study = read(study, overrides)
     folder = out or Path("results/runs") / read_study.name
     if dry_run:
@@ -71,17 +74,22 @@ def run(
 
         named(listen)
         return show_dry_run(foretell(read_study, folder, timings=timings, **how), as_json)
-    configs = expanded(read_study)
-    with audience_of(opened(listen)) as audience:
-        ended = run_all(
-            configs,
-            folder,
-            read_study.name,
-            timings=timings,
-            progress=progress,
-            audience=audience,
-            **how,
-        )
+    # Then nothing but imports has happened in this process, and it can be forked.
+    is_fresh = click.get_current_context().meta.get(IS_FRESH, False) and not has_plugins
+    num_left = num_combinations(read_study) - len(kept(folder, "runs"))
+    num_ahead = min(how["workers"] or num_cores(), num_left) if is_fresh else 0
+    with EXECUTORS[how["executor"]].ahead(num_ahead):
+        configs = expanded(read_study)
+        with audience_of(opened(listen)) as audience:
+            ended = run_all(
+                configs,
+                folder,
+                read_study.name,
+                timings=timings,
+                progress=progress,
+                audience=audience,
+                **how,
+            )
     note(folder, read_study, configs)
     lost = [run_id for run_id, status in ended.items() if status != "done"]
     if as_json:

@@ -14,6 +14,7 @@ decoder_evaluations = 1_000_000
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -127,6 +128,11 @@ def expand(study: Study, step_ms: StepMs | None = None) -> list[RunConfig]:
     `step_ms`: what a step takes, for a budget of seconds.
     """
     return resolve([_parsed(study, table, step_ms) for table in _tables(study)])
+
+
+def num_combinations(study: Study) -> int:
+    """How many runs the axes give, those included that are refused. Raises InputError."""
+    return math.prod(len(axis_patches(*axis)) for axis in by_place(study.axes).items())
 
 
 class Refusal(Struct, frozen=True):

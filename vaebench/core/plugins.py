@@ -22,7 +22,7 @@ def load_plugins(files: Iterable[str | Path]) -> list[str]:
     """
     example = repr([str(files)] if isinstance(files, str | Path) else ["mine.py"])
     texts = list(map(str, items("plugins", files, (str, Path), example)))
-    _load_installed()
+    load_installed()
     for file in texts:
         load_file(file)
     return texts
@@ -40,6 +40,9 @@ def known_to_workers(module: str, files: Iterable[str]) -> bool:
 
 
 @functools.cache
-def _load_installed() -> None:
-    for plugin in entry_points(group=GROUP):
+def load_installed() -> int:
+    """Load the plugins that are installed, once per process; returns how many there are."""
+    plugins = entry_points(group=GROUP)
+    for plugin in plugins:
         plugin.load()
+    return len(plugins)

@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.kills import DEADLINE_S
 from vaebench.core.errors import InputError
+from vaebench.core.settings import VARIABLES
 from vaebench.running.executors import ray_head
-from vaebench.running.executors.local import SETTINGS
 from vaebench.running.executors.ray_greeting import (
     END_HEADERS,
     END_STREAM,
@@ -44,7 +44,7 @@ def test_the_environment_of_a_worker_is_that_of_a_local_one(fake_ray, monkeypatc
     ray_head.joined("", 1)
     sent = fake_ray.settings["runtime_env"]["env_vars"]
     assert sent.items() >= mine.items()
-    assert sent.keys() >= SETTINGS.keys()
+    assert sent.keys() >= VARIABLES.keys()
     assert not {"PATH", "HOME", "RAY_ADDRESS"} & sent.keys(), "they are the node's own"
 
 

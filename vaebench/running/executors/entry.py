@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -31,6 +32,15 @@ def here(num_workers: int | None, cluster: Cluster) -> Machine:
     return this_machine(num_workers)
 
 
+Ahead = Callable[[int], AbstractContextManager[None]]
+"""A number of workers -> a context within which as many are ready before there are jobs."""
+
+
+def none_ahead(num_workers: int) -> AbstractContextManager[None]:
+    """No worker is ready before there are jobs."""
+    return nullcontext()
+
+
 @dataclass(frozen=True)
 class Executor:
     """One entry of the registry: a place where jobs run."""
@@ -43,6 +53,8 @@ class Executor:
     """Whether its workers can take jobs of other results folders once they have done these."""
     reads: tuple[str, ...] = ()
     """The fields of `Cluster` that are for it."""
+    ahead: Ahead = none_ahead
+    """For a command that has only imported so far: see `forked`."""
 
 
 EXECUTORS: Registry[Executor] = Registry("executor")
@@ -51,15 +63,20 @@ Function = TypeVar("Function", bound=Perform)
 
 @named_arguments
 def executor(
-    *, name: str, machine: Survey = here, stays: bool = True, reads: tuple[str, ...] = ()
+    *,
+    name: str,
+    machine: Survey = here,
+    stays: bool = True,
+    reads: tuple[str, ...] = (),
+    ahead: Ahead = none_ahead,
 ) -> Callable[[Function], Function]:
     """Register the decorated function under this name, by which `--executor` chooses it.
 
-    `machine`: tells where its jobs run. `stays`, `reads`: see Executor.
+    `machine`: tells where its jobs run. `stays`, `reads`, `ahead`: see Executor.
     """
 
     def register(function: Function) -> Function:
-        EXECUTORS.add(name, Executor(name, function, machine, stays, reads))
+        EXECUTORS.add(name, Executor(name, function, machine, stays, reads, ahead))
         return function
 
     return register

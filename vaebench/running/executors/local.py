@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -15,12 +14,14 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from vaebench.core.settings import VARIABLES
 from vaebench.running.cluster import Cluster
 from vaebench.running.environment import visible_gpus
 from vaebench.running.events import Begun, Event, Lost
 from vaebench.running.executors.entry import executor
+from vaebench.running.executors.forked import Forked, forked, take
+from vaebench.running.executors.serving import BEGUN, ENDED
 from vaebench.running.job import Job
-from vaebench.running.perform import perform
 from vaebench.running.recording import failures
 
 MAX_STARTS = 3
@@ -29,23 +30,13 @@ CHECK_S = 1.0
 """Seconds between looks for dead workers: a process that one forked keeps its connection open."""
 LEAVE_S = 10.0
 """Seconds that a dismissed worker has for leaving; then it is killed."""
-SETTINGS = {
-    # Threads that spin while they wait hold up small operations by milliseconds where cores are
-    # shared.
-    "OMP_WAIT_POLICY": "PASSIVE",
-    # glibc gives large blocks back to the system as soon as they are free, and each tensor of the
-    # next step takes its pages anew: a tenth of the time of a large step.
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
-}
-"""Variables of a worker's environment, unless the user sets them otherwise."""
 WORKER = """
 import gc, os, sys
 descriptor, coordinator = map(int, sys.argv[1:])
 from vaebench.core.tether import tie
 tie(descriptor, coordinator)
 gc.disable()
-from vaebench.running.executors.local import serve
+from vaebench.running.executors.serving import serve
 gc.freeze()
 gc.enable()
 serve(descriptor)
@@ -56,15 +47,15 @@ os._exit(0)
 """A worker's process. What it imports stays to its end: garbage is not looked for in it while it
 is imported, nor at each collection afterwards. Nor is the process taken apart when it ends, which
 takes 0.1 s, and 1 s where graphs were compiled."""
-BEGUN, ENDED, GONE = "begun", "ended", "gone"
-"""What a worker says of its job, beside the events of it; the last of one that is dead."""
+GONE = "gone"
+"""In the place of a message from a worker that is dead."""
 
 
 @dataclass
 class Worker:
     """A worker process, and the job that it works on."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     connection: Connection
     job: Job
     gpu: str | None
@@ -74,7 +65,7 @@ class Worker:
     """Whether it waits for a job that whoever reads the events may add: while others work."""
 
 
-@executor(name="local")
+@executor(name="local", ahead=forked)
 def run_local(
     waiting: deque[Job], num_workers: int, cluster: Cluster
 ) -> Generator[Event, None, None]:
@@ -86,10 +77,13 @@ def run_local(
     num_unbegun, how = 0, ""  # workers in a row that died before they began, and the last one's end
     try:
         while waiting or workers:
-            for worker in _dismissed(workers, waiting, bool(gpus)):
+            leaving = _dismissed(workers, waiting, bool(gpus))
+            for worker in leaving:
+                _dismiss(worker)
+            for worker in leaving:
                 workers.remove(worker)
                 gpus.append(worker.gpu)
-                _ended(worker)
+                _left(worker)
             for worker in workers:
                 if worker.is_idle and waiting and not waiting[0].deaths:
                     _give(worker, waiting.popleft())
@@ -130,51 +124,26 @@ def run_local(
             _reaped(worker)
 
 
-def serve(descriptor: int) -> None:
-    """Perform jobs, one after another, until the coordinator sends None: a worker's main loop."""
-    connection = Connection(descriptor)
-
-    def tell(message: Any) -> None:
-        with _ending_with_coordinator():
-            connection.send_bytes(pickle.dumps(message))
-
-    def next_job() -> Job | None:
-        with _ending_with_coordinator():
-            return connection.recv()
-
-    while (job := next_job()) is not None:
-        tell(BEGUN)
-        for event in perform(job):
-            tell(event)
-        tell(ENDED)
-
-
-@contextlib.contextmanager
-def _ending_with_coordinator() -> Iterator[None]:
-    """End this process, without a word, where the coordinator turns out to be gone."""
-    try:
-        yield
-    except (OSError, EOFError):
-        os._exit(1)
-
-
 def _started(job: Job, gpu: str | None) -> Worker:
-    """Start a process with its first job.
+    """Start a process with its first job: one that is ready, where that need not see one GPU."""
+    ready = take() if gpu is None else None
+    worker = Worker(ready, ready.connection, job, gpu) if ready else _opened(job, gpu)
+    _give(worker, job)
+    return worker
 
-    Not by multiprocessing, which would import the user's script again.
-    """
+
+def _opened(job: Job, gpu: str | None) -> Worker:
+    """A new process. Not by multiprocessing, which would import the user's script again."""
     ours, theirs = Pipe()
     pinned = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()],
-            env={**SETTINGS, **os.environ, **pinned},
+            env={**VARIABLES, **os.environ, **pinned},
             stdin=subprocess.DEVNULL,
         )
-    worker = Worker(process, ours, job, gpu)
-    _give(worker, job)
-    return worker
+    return Worker(process, ours, job, gpu)
 
 
 def _dismissed(workers: Sequence[Worker], waiting: deque[Job], has_room: bool) -> list[Worker]:
@@ -212,13 +181,16 @@ def _message(worker: Worker) -> Any:
         return GONE
 
 
-def _ended(worker: Worker) -> int:
-    """Let a worker end by itself; returns its exit status."""
+def _dismiss(worker: Worker) -> None:
     with contextlib.suppress(OSError):
         worker.connection.send(None)
+
+
+def _left(worker: Worker) -> None:
+    """Wait until a dismissed worker has ended by itself; kill one that does not."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         worker.process.wait(LEAVE_S)
-    return _reaped(worker)
+    _reaped(worker)
 
 
 def _reaped(worker: Worker) -> int:

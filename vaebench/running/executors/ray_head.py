@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from vaebench.core.errors import InputError, first_line
-from vaebench.running.executors.local import SETTINGS
+from vaebench.core.settings import VARIABLES
 from vaebench.running.executors.ray_greeting import answers, check_ray
 
 REACH_S = 3.0
@@ -79,7 +79,7 @@ def environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name.startswith(PASSED_ON) or name in PASSED_ON_TOO
     }
-    return {**SETTINGS, **named}
+    return {**VARIABLES, **named}
 
 
 class Head:
