@@ -180,7 +180,7 @@ def reproduce(session: nox.Session) -> None:
 
 @nox.session
 def expectations(session: nox.Session) -> None:
-    """Record what the suite gives for claims at the scale `cpu`: vaebench/reproduction/."""
+    """Record what claims gave at the scale `cpu`, those by name anew. Trains nothing."""
     install(session)
     session.run("python", "-m", "benchmarks.reproduction.expectations", *session.posargs)
 

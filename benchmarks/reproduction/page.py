@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from msgspec.structs import replace
 
 from vaebench.core.shown import duration
 from vaebench.reproduction import Claim, Outcome, Reproduction, names, read_claim
+from vaebench.reproduction.claim import ScaleName
+from vaebench.reproduction.expected import expectations
 from vaebench.reproduction.files import read_verdict, write_files
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +21,8 @@ KEPT = ROOT / "results" / "reference" / "reproduction"
 PAGE = ROOT / "docs" / "reproduction.md"
 HEAD = Path(__file__).with_name("head.md")
 """What the page says before its tables."""
+EXPECTED_HEAD = Path(__file__).with_name("expected.md")
+"""What it says of the expectations."""
 FINDINGS = KEPT / "findings.toml"
 """By claim and scale, in words: what a verdict rests on, and why where it fails."""
 
@@ -24,7 +30,8 @@ FINDINGS = KEPT / "findings.toml"
 def page() -> str:
     """The whole page in Markdown."""
     tried = verdicts()
-    return "\n".join([HEAD.read_text(), *table(tried), *findings(tried), *waiting(tried), ""])
+    parts = table(tried), expected(tried), findings(tried), waiting(tried)
+    return "\n".join([HEAD.read_text(), *itertools.chain(*parts), ""])
 
 
 def verdicts() -> list[Reproduction]:
@@ -33,13 +40,15 @@ def verdicts() -> list[Reproduction]:
 
 
 def renewed(done: Reproduction) -> Reproduction:
-    """A verdict with the words of its claim as they are now; its figures stay."""
+    """A verdict beside its claim as it is now: its words, and what is expected of the figures."""
     claim = read_claim(done.claim)
-    return replace(done, title=claim.title, source=claim.source, differs=claim.differs)
+    expected = expectations(done.outcomes, claim.scale(cast(ScaleName, done.scale)).expected)
+    words = {"title": claim.title, "source": claim.source, "differs": claim.differs}
+    return replace(done, expectations=expected, **words)
 
 
 def write() -> None:
-    """Write the page, and the verdicts whose claims have other words than they had."""
+    """Write the page, and the verdicts whose claims are not what they were."""
     for done in verdicts():
         if renewed(done) != done:
             write_files(KEPT / f"{done.claim}-{done.scale}", renewed(done))
@@ -75,6 +84,21 @@ def _cells(outcome: Outcome) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.5g}"
+
+
+def expected(tried: list[Reproduction]) -> Iterator[str]:
+    """A line for each statement of which it is recorded what it gave."""
+    yield "## What the shorter schedules gave\n"
+    yield EXPECTED_HEAD.read_text()
+    yield "| claim | statement | seeds | recorded | expected, 95% | here | |"
+    yield "|---|---|---|---|---|---|---|"
+    for done in tried:
+        for e in done.expectations:
+            span = f"{_number(e.low)} to {_number(e.high)}"
+            numbers = (str(e.num_seeds), _number(e.recorded), span, _number(e.ours))
+            met = "met" if e.met else "**not met**"
+            yield f"| {' | '.join([f'`{done.claim}`', e.says, *numbers, met])} |"
+    yield ""
 
 
 def findings(tried: list[Reproduction]) -> Iterator[str]:

@@ -70,6 +70,19 @@ def test_a_claim_that_does_not_hold_ends_with_status_1(claim, tmp_path):
     assert "tiny (cpu): not reproduced" in done.stdout
 
 
+def test_figures_that_are_not_as_before_end_with_status_3(claim, tmp_path):
+    """Whatever the verdict; figures that are do not change the status."""
+    out = tmp_path / "out"
+    for before, status, words in (((30.0, 60.0), 0, "met"), ((10.0, 10.1), 3, "not met")):
+        figures = "\n".join(f'"{seed}" = {value}' for seed, value in enumerate(before))
+        claim.write_text(f'{CLAIM}\n[cpu.expected."the NLL"]\n{figures}\n')
+        done = call("reproduce", claim, "--out", out, "--executor", "inline")
+        assert (done.exit_code, "tiny (cpu): reproduced" in done.stdout) == (status, True)
+        assert f"expectation {words}: the NLL: is " in done.stdout
+    (expectation,) = json.loads((out / "verdict.json").read_text())["expectations"]
+    assert (expectation["met"], expectation["recorded"]) == (False, 10.05)
+
+
 def test_what_the_suite_lacks_is_not_comparable_and_trains_nothing(claim, tmp_path):
     claim.write_text('lacks = "a ladder of latents"\n' + CLAIM)
     done = call("reproduce", claim, "--out", tmp_path / "out")

@@ -1,15 +1,12 @@
 """The claims that come with the suite, and how a claim's file is read."""
 
-import math
-
 import pytest
 
 from tests.support import ROOT
 from vaebench.config.study import expand
 from vaebench.core.errors import InputError
-from vaebench.reproduction import claim as files
 from vaebench.reproduction import names, read_claim
-from vaebench.reproduction.statements import Difference, Exact, Lower, Slope, Unbeaten, Value
+from vaebench.reproduction.statements import Difference, Exact, Slope, Unbeaten, Value
 
 SMALL = """
 title = "t"
@@ -32,15 +29,6 @@ def test_a_claim_says_where_it_is_from_and_what_counts_as_equal(name):
                 assert statement.tolerance > 0.0 and statement.because
             if not isinstance(statement, Slope):
                 assert statement.protocol
-
-
-@pytest.mark.parametrize("name", [n for n in names() if read_claim(n).cpu])
-def test_a_shorter_schedule_has_an_expectation(name):
-    """Its own, recorded, or a published one that holds for it."""
-    for statement in read_claim(name).scale("cpu").statements:
-        if isinstance(statement, Value | Difference):
-            assert statement.published is not None, statement.says
-            assert math.isfinite(statement.published)
 
 
 @pytest.mark.parametrize("name", [n for n in names() if not read_claim(n).lacks])
@@ -76,7 +64,6 @@ def test_a_claim_of_ones_own_is_a_path(tmp_path):
     path.write_text(SMALL)
     claim = read_claim(str(path))
     assert (claim.name, claim.scales) == ("mine", ["full"])
-    assert claim.study_at("full", seeds=[3, 4]).axes == {"seed": [3, 4]}
     with pytest.raises(InputError, match="it has full alone"):
         claim.scale("cpu")
 
@@ -93,6 +80,8 @@ def test_a_claim_of_ones_own_is_a_path(tmp_path):
             "pca_nll",
         ),
         (SMALL + "gradients = { samples = [4], replicas = 2, at = [], seeds = [0] }", "one n"),
+        (SMALL + "expected = { w = { 0 = 1.0, 1 = 2.0 } }", "sentence .*; got 'w' with 2"),
+        (SMALL + "expected = { v = { 0 = 1.0 } }", "two seeds or more; got 'v' with 1"),
         (SMALL.replace("[study.base]", "").replace('objective = "elbo"', ""), "study.base"),
         (
             "study.axes.seed = [0]\n"
@@ -114,15 +103,16 @@ def test_an_unknown_claim_is_answered_with_the_nearest():
         read_claim("sigma-vea")
 
 
-def test_expectations_fill_in_what_has_no_published_value():
-    past = Value(says="past", expected=True)
-    published = Value(says="published", published=2.0)
-    sign = Lower(says="sign", of={}, minus={})
-    scale = files.Scale(statements=(past, published, sign))
-    expected = {s: {"value": 5.0, "spread": 0.1} for s in ("past", "published", "sign")}
-    filled = files.with_expectations(scale, expected).statements
-    assert [s.published for s in filled[:2]] == [5.0, 2.0]
-    assert (filled[0].spread, filled[2]) == (0.1, sign)
+def test_expectations_are_of_the_suites_claims_alone(tmp_path, monkeypatch):
+    """Or of what a file of one's own has itself: not by the name of the file."""
+    path = tmp_path / "sigma-vae.toml"
+    path.write_text(SMALL + '[cpu]\nstatements = [{ kind = "value", says = "v", published = 1.0 }]')
+    assert read_claim("sigma-vae").cpu.expected
+    assert read_claim(str(path)).cpu.expected == {}
+    with path.open("a") as file:
+        file.write('\n[cpu.expected."v"]\n"0" = 1.5\n"1" = 2')
+    assert read_claim(str(path)).cpu.expected == {"v": {"0": 1.5, "1": 2.0}}
+    assert read_claim(str(path)).full.expected == {}
 
 
 def test_the_claim_on_the_page_is_one(tmp_path):

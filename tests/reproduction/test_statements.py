@@ -117,13 +117,6 @@ def test_published_data_have_their_fingerprints(monkeypatch, name, fingerprint):
     assert load(name, "none").fingerprint == fingerprint
 
 
-def test_an_expectation_that_nobody_recorded_is_not_comparable():
-    outcome = judge(value(None, expected=True), PAIR)
-    assert outcome.verdict == Verdict.NOT_COMPARABLE
-    assert "no expectation is recorded" in outcome.reason
-    assert (outcome.ours, outcome.difference) == (pytest.approx(100.0), None)
-
-
 GAIN = {"says": "s", "protocol": "test, K=100", "of": {"objective": "iwae"}}
 SEEDS = (0, 1, 2)
 

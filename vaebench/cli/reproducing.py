@@ -56,15 +56,16 @@ def reproduce(
 
     What the claim needs is trained, and judged by the claim's own protocol. NAME is one of --list,
     or the path of a claim of your own. What OUT holds is not trained again. OUT gets verdict.json,
-    badge.svg and, as the hub of Hugging Face has them, .eval_results/NAME.yaml. Exit status: 0
-    reproduced, 1 not reproduced or not comparable.
+    badge.svg and, as the hub of Hugging Face has them, .eval_results/NAME.yaml. Beside the verdict
+    it says whether the figures are what the same schedule gave before, where that is recorded. Exit
+    status: 0 reproduced, 1 not reproduced or not comparable, 3 not what it gave before.
     """
     if lists:
         _list(as_json)
         return
     if name is None:
         raise InputError("give the NAME of a claim; --list shows them")
-    from vaebench.reproduction import Verdict, read_claim
+    from vaebench.reproduction import Verdict, expected, read_claim
     from vaebench.reproduction import reproduce as tried
     from vaebench.reproduction.files import as_builtins, write_files
     from vaebench.reproduction.verdict import in_words
@@ -78,8 +79,11 @@ def reproduce(
     else:
         print_line(f"{claim.name} ({scale}): {done.verdict}")
         print_lines(map(in_words, done.outcomes))
+        print_lines(map(expected.in_words, done.expectations))
         print_lines(f"not as published: {words}" for words in done.differs)
         print_lines(paths)
+    if not all(expectation.met for expectation in done.expectations):
+        sys.exit(3)
     if done.verdict != Verdict.REPRODUCED:
         sys.exit(1)
 

@@ -17,6 +17,7 @@ from vaebench.config.study import Study, expand
 from vaebench.diagnostics.gradients import measure, plan, read_configs
 from vaebench.reproduction.claim import Claim, Gradients, ScaleName
 from vaebench.reproduction.evidence import Evidence, GradientRow
+from vaebench.reproduction.expected import expectations
 from vaebench.reproduction.rule import Outcome, Verdict
 from vaebench.reproduction.spent import accounted, spent
 from vaebench.reproduction.statements import Kind, judge
@@ -32,7 +33,6 @@ def reproduce(
     scale: ScaleName,
     out: Path,
     *,
-    seeds: Sequence[int] = (),
     executor: str = "local",
     workers: int | None = None,
     progress: Progress = silent,
@@ -44,7 +44,7 @@ def reproduce(
     statements = claim.scale(scale).statements
     if claim.lacks:
         return _concluded(claim, scale, [_lacking(s, claim.lacks) for s in statements])
-    study, measured = claim.study_at(scale, seeds), claim.scale(scale).gradients
+    study, measured = claim.study_at(scale), claim.scale(scale).gradients
     with accounted(out):
         if measured is None:
             how = {"executor": executor, "workers": workers, "progress": progress}
@@ -121,6 +121,7 @@ def _concluded(
         scale=scale,
         verdict=overall(outcomes),
         outcomes=tuple(outcomes),
+        expectations=expectations(outcomes, claim.scale(scale).expected),
         source=claim.source,
         differs=claim.differs,
         hub=_on_the_hub(claim, scale),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +14,11 @@ from vaebench.config.convert import convert
 from vaebench.config.study import Study, from_table
 from vaebench.config.toml import read_table
 from vaebench.core.errors import InputError, near_match
-from vaebench.reproduction.statements import Difference, Kind, Value
+from vaebench.reproduction.statements import Kind
 
 FOLDER = Path(str(resources.files("vaebench.reproduction"))) / "claims"
-EXPECTED = FOLDER.parent / "expected.toml"
-"""The suite's own figures at the scale `cpu`, made by `nox -s expectations`."""
+EXPECTED = FOLDER.parent / "expected"
+"""What the claims gave at the scale `cpu`, a file of each: made by `nox -s expectations`."""
 ScaleName = Literal["cpu", "full"]
 
 
@@ -45,11 +44,21 @@ class Scale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     set: tuple[str, ...] = ()
     """What differs from the claim's study, as `vaebench run --set` takes it."""
     gradients: Gradients | None = None
+    expected: dict[str, dict[str, float]] = {}
+    """What its statements gave before, by sentence and seed. For `cpu` of the suite's claims it is
+    filled in."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where there is nothing to judge."""
+        """Raises ValueError where there is nothing to judge, or nothing to expect it by."""
         if not self.statements:
             raise ValueError("there must be a statement at least, as [[full.statements]]")
+        sentences = {statement.says for statement in self.statements}
+        for says, figures in self.expected.items():
+            if says not in sentences or len(figures) < 2:
+                raise ValueError(
+                    f"`expected` must have a statement's sentence with the figures of two seeds or "
+                    f"more; got {says!r} with {len(figures)}"
+                )
 
 
 class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,11 +103,10 @@ class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """The schedules that it has."""
         return ["full"] if self.cpu is None else ["cpu", "full"]
 
-    def study_at(self, name: ScaleName, seeds: Sequence[int] = ()) -> Study:
-        """The study at a scale, by other seeds where they are given. Raises InputError."""
-        overrides = [*self.scale(name).set, *([f"axes.seed={list(seeds)}"] if seeds else [])]
+    def study_at(self, name: ScaleName) -> Study:
+        """The study at a scale. Raises InputError."""
         table = {**self.study, "name": f"{self.name}-{name}"}
-        return from_table(table, overrides, f"claim {self.name!r}")
+        return from_table(table, self.scale(name).set, f"claim {self.name!r}")
 
 
 def names() -> list[str]:
@@ -113,31 +121,16 @@ def read_claim(name: str) -> Claim:
         known = near_match(name, names())
         raise InputError(f"unknown claim {name!r}; {known}, or the path of a .toml file")
     try:
-        claim: Claim = replace(convert(read_table(path), Claim), name=path.stem)
+        table = read_table(path)
+        if path.parent == FOLDER and "cpu" in table:
+            table["cpu"] = {**table["cpu"], "expected": recorded(name)}
+        claim: Claim = convert(table, Claim)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    if claim.cpu is None:
-        return claim
-    return replace(claim, cpu=with_expectations(claim.cpu, expectations().get(claim.name, {})))
+    return replace(claim, name=path.stem)
 
 
-def expectations() -> dict[str, dict[str, dict[str, Any]]]:
-    """The suite's own figures: claim -> sentence -> {value, spread, seeds}."""
-    return tomllib.loads(EXPECTED.read_text()) if EXPECTED.is_file() else {}
-
-
-def with_expectations(scale: Scale, expected: Mapping[str, Mapping[str, Any]]) -> Scale:
-    """The scale with the suite's own figures in the statements that are held against them."""
-
-    def filled(statement: Kind) -> Kind:
-        if not is_expected(statement) or statement.says not in expected:
-            return statement
-        figure = expected[statement.says]
-        return replace(statement, published=figure["value"], spread=figure["spread"])
-
-    return replace(scale, statements=tuple(map(filled, scale.statements)))
-
-
-def is_expected(statement: Kind) -> bool:
-    """Whether the statement is held against what the suite itself gave before."""
-    return isinstance(statement, Value | Difference) and statement.expected
+def recorded(name: str) -> dict[str, dict[str, float]]:
+    """What a claim of the suite gave at the scale `cpu`: sentence -> seed -> figure."""
+    path = EXPECTED / f"{name}.toml"
+    return tomllib.loads(path.read_text()) if path.is_file() else {}

@@ -7,7 +7,6 @@ sides of an end of the tolerance does not tell.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -49,9 +48,7 @@ class Value(Statement, frozen=True, kw_only=True, tag="value"):
     """The mean figure of some runs is the published one."""
 
     of: Selection = {}
-    expected: bool = False
-    """Held against what the suite itself gave before: `published` is filled in."""
-    published: float | None = None
+    published: float
     spread: float = 0.0
     """Standard error of the published value; 0 where it is not stated."""
 
@@ -65,8 +62,7 @@ class Difference(Statement, frozen=True, kw_only=True, tag="difference"):
 
     of: Selection
     minus: Selection
-    expected: bool = False
-    published: float | None = None
+    published: float
     spread: float = 0.0
 
     def outcome(self, evidence: Evidence) -> Outcome:
@@ -178,14 +174,10 @@ def judge(statement: Kind, evidence: Evidence) -> Outcome:
 def against(
     statement: Statement,
     figures: Mapping[int, float],
-    published: float | None,
+    published: float,
     spread: float = 0.0,
 ) -> Outcome:
     """Hold a mean over seeds against a published value, whose standard error is `spread`."""
-    if published is None:
-        reason = "no expectation is recorded: nox -s expectations"
-        none = Interval(math.nan, math.nan, math.nan)
-        return _outcome(statement, Verdict.NOT_COMPARABLE, reason, none, figures, None)
     interval = over({seed: value - published for seed, value in figures.items()}, spread=spread)
     verdict, reason = within(interval, statement.tolerance)
     if statement.because:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from vaebench.reproduction.expected import Expectation
 from vaebench.reproduction.rule import Outcome, Verdict
 
 WORST = (Verdict.NOT_REPRODUCED, Verdict.NOT_COMPARABLE, Verdict.REPRODUCED)
@@ -20,6 +21,8 @@ class Reproduction(Struct, frozen=True, kw_only=True):
     scale: str
     verdict: Verdict
     outcomes: tuple[Outcome, ...]
+    expectations: tuple[Expectation, ...] = ()
+    """Whether each statement gives what it gave before, whatever was published."""
     source: str
     differs: tuple[str, ...] = ()
     hub: str = ""

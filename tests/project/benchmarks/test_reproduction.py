@@ -7,13 +7,14 @@ import torch
 from msgspec.structs import replace
 
 from benchmarks.reproduction import kl_weights, optimisers, slopes
-from benchmarks.reproduction.expectations import as_toml, figures, other_seeds, recording
+from benchmarks.reproduction.expectations import figures, main, record
 from benchmarks.reproduction.page import KEPT, PAGE, page, renewed, verdicts
 from tests.support.runs import tiny
 from vaebench.config.resolve import resolve
 from vaebench.core.errors import InputError
-from vaebench.reproduction import Outcome, Verdict, names, overall, read_claim
-from vaebench.reproduction.claim import expectations
+from vaebench.reproduction import Verdict, overall, read_claim
+from vaebench.reproduction.claim import EXPECTED
+from vaebench.reproduction.expected import expectations
 from vaebench.reproduction.rule import over
 from vaebench.reproduction.statements import Lower, Unbeaten, against
 from vaebench.running.harness import run_all
@@ -54,8 +55,6 @@ def test_a_kept_verdict_is_what_its_numbers_say(done):
         again = against(statement, values, outcome.published, spread)
         assert again.verdict == outcome.verdict
         assert (again.low, again.high) == pytest.approx((outcome.low, outcome.high))
-        if getattr(statement, "expected", False):
-            assert statement.published == outcome.published
 
 
 def test_a_verdict_has_its_badge_and_results_beside_it():
@@ -65,21 +64,46 @@ def test_a_verdict_has_its_badge_and_results_beside_it():
         assert (folder / ".eval_results" / f"{done.claim}.yaml").is_file() == bool(done.hub)
 
 
-def test_expectations_are_means_with_their_standard_errors():
-    outcome = Outcome(
-        says='a "b", c = 1',
-        verdict=Verdict.NOT_COMPARABLE,
-        reason="",
-        values={"100": 1.0, "101": 3.0},
-    )
-    recorded = {"mine": figures([outcome])}
-    assert recorded == {
-        "mine": {'a "b", c = 1': {"value": 2.0, "spread": 1.0, "seeds": [100, 101]}}
-    }
-    assert tomllib.loads(as_toml(recorded)) == recorded
-    lost = Outcome(says="s", verdict=Verdict.NOT_COMPARABLE, reason="seed 1, diverged")
+CPU = [done for done in verdicts() if done.scale == "cpu"]
+
+
+@pytest.mark.parametrize("done", CPU, ids=lambda done: done.claim)
+def test_a_claim_with_a_verdict_has_expectations_that_its_results_meet(done):
+    """All of its statements have; results that are spoiled, or missing, do not meet them."""
+    expected = read_claim(done.claim).scale("cpu").expected
+    kept = expectations(done.outcomes, expected)
+    anew = f"`nox -s expectations -- {done.claim}`, if the change was meant"
+    assert [e.says for e in kept] == [o.says for o in done.outcomes], anew
+    assert all(e.met for e in kept), anew
+    for outcome, met in zip(done.outcomes, kept, strict=True):
+        beyond = 1.01 * (met.high - met.recorded)
+        for ours in (met.recorded + beyond, met.recorded - beyond):
+            (spoiled,) = expectations([replace(outcome, ours=ours)], expected)
+            assert not spoiled.met
+        (missing,) = expectations([replace(outcome, ours=None, values={})], expected)
+        assert not missing.met
+
+
+def test_expectations_are_recorded_of_claims_with_a_verdict_alone():
+    assert {path.stem for path in EXPECTED.glob("*")} == {done.claim for done in CPU}
+    with pytest.raises(InputError, match="a verdict first: nox -s reproduce -- mine"):
+        main(["mine"])
+
+
+def test_what_is_recorded_of_one_claim_leaves_the_others_as_they_are(tmp_path):
+    """Also where another process has recorded them since: each claim has a file of its own."""
+    first, second = CPU[:2]
+    record(second, tmp_path)
+    (other,) = tmp_path.iterdir()
+    other.write_text("of another process")
+    record(first, tmp_path)
+    assert other.read_text() == "of another process"
+    (mine,) = set(tmp_path.iterdir()) - {other}
+    assert tomllib.loads(mine.read_text()) == figures(first)
+    lost = replace(first.outcomes[0], values={}, reason="seed 1, diverged")
     with pytest.raises(InputError, match="seed 1, diverged"):
-        figures([outcome, lost])
+        record(replace(first, outcomes=(lost,)), tmp_path)
+    assert tomllib.loads(mine.read_text()) == figures(first)
 
 
 @pytest.mark.parametrize("name", optimisers.OPTIMISERS)
@@ -94,27 +118,6 @@ def test_each_optimiser_trains_the_published_model(monkeypatch, name):
     untrained = optimisers.Model(6)
     for model, alike in ((again, True), (untrained, False)):
         assert torch.equal(first.decoder[0].weight, model.decoder[0].weight) == alike
-
-
-def test_an_expectation_is_made_by_other_seeds_than_the_claim_has():
-    claim = read_claim("dreg-gain")
-    seeds = claim.study_at("cpu").axes["seed"]
-    assert len(other_seeds(claim)) == len(seeds)
-    assert not set(other_seeds(claim)) & set(seeds)
-    mine = replace(claim, cpu=replace(claim.cpu, set=("axes.seed=[0, 100]",)))
-    with pytest.raises(InputError, match=r"below 100; dreg-gain has \[0, 100\]"):
-        other_seeds(mine)
-
-
-def test_every_expected_statement_has_its_figure():
-    """And no figure is of a sentence that no claim has."""
-    claims = [claim for claim in map(read_claim, names()) if claim.cpu is not None]
-    wanted = {claim.name: recording(claim.cpu) for claim in claims if recording(claim.cpu)}
-    assert {name: set(figures) for name, figures in expectations().items()} == wanted
-    for name, of_claim in expectations().items():
-        seeds = read_claim(name).study_at("cpu").axes["seed"]
-        assert all(f["spread"] > 0.0 for f in of_claim.values())
-        assert not any(set(f["seeds"]) & set(seeds) for f in of_claim.values())
 
 
 def test_gradients_are_those_of_the_claim_after_as_many_steps():
