@@ -23,6 +23,7 @@ from torch import Tensor
 from vaebench.core import collector
 from vaebench.ops.c import build
 from vaebench.ops.c.block import TYPES
+from vaebench.training.stepping.compiled.indices import quick_indices
 from vaebench.training.stepping.compiled.names import bytes_of, compiler
 from vaebench.training.stepping.compiled.trace import Trace, product_operation
 
@@ -98,7 +99,8 @@ def _build(lowered: Lowered, trace: Trace, path: Path) -> None:
 def _lowered(trace: Trace) -> Lowered:
     with collector.paused(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's own code is deprecated in places
-        with _inductor_gives_text() as steps, _operations_without_c() as missing:
+        quick = quick_indices()
+        with quick, _inductor_gives_text() as steps, _operations_without_c() as missing:
             torch._inductor.aot_compile(trace.graph, tuple(trace.example), options=options())
     (lowered,) = steps
     if PROXY in lowered.step:
@@ -226,4 +228,6 @@ def _headers() -> tuple[str, ...]:
 
 def _libraries() -> tuple[str, ...]:
     folder = Path(torch.__file__).parent / "lib"
-    return f"-L{folder}", "-ltorch_cpu", f"-Wl,-rpath,{folder}"
+    # libtorch needs libtorch_cpu, whose 74,000 names the linker thus need not read.
+    named = "-Wl,--push-state,--no-as-needed", "-ltorch", "-Wl,--pop-state"
+    return f"-L{folder}", *named, f"-Wl,-rpath,{folder}"
