@@ -4,11 +4,10 @@ from vaebench.config.complete import (
     chosen,
     completed,
     evaluation_settings,
-    functions_of,
     parse,
-    plugin_fingerprint,
 )
 from vaebench.config.convert import convert
+from vaebench.config.functions import functions_of, plugin_fingerprint
 from vaebench.config.places import CHOICES, SECTIONS, by_place, value_at, with_value
 from vaebench.config.run_config import RunConfig, observation_space
 from vaebench.config.sections import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from vaebench.config.checks import (
     check_ranked,
 )
 from vaebench.config.convert import convert, long_form
+from vaebench.config.functions import plugin_fingerprint
 from vaebench.config.layers import check_weights, completed_layers
 from vaebench.config.places import CHOICES
 from vaebench.config.run_config import RunConfig
@@ -26,7 +27,7 @@ from vaebench.config.schedules import SCHEDULES
 from vaebench.config.sections import Choice, EvaluateConfig, ModelConfig, TrainConfig
 from vaebench.core.arguments import shown
 from vaebench.core.errors import InputError, near_match
-from vaebench.core.hyper import Hyper, Setting, complete, source_fingerprint
+from vaebench.core.hyper import Hyper, Setting, complete
 from vaebench.core.registry import Registry
 from vaebench.evaluation import GRADINGS
 from vaebench.models import MODELS
@@ -170,40 +171,6 @@ def _completed_evaluation(evaluate: EvaluateConfig) -> EvaluateConfig:
     for choice in done:
         check_no_schedule("grading", choice)
     return msgspec.structs.replace(evaluate, gradings=done)
-
-
-def plugin_fingerprint(config: RunConfig) -> str:
-    """The fingerprint of the users' files that define its functions, with what they import.
-
-    It is "" where all functions are the package's.
-    """
-    fingerprints = map(source_fingerprint, functions_of(config))
-    return "+".join(dict.fromkeys(filter(None, fingerprints)))
-
-
-def functions_of(config: RunConfig) -> list[Callable[..., Any]]:
-    """The registered functions that a run is made of."""
-    gradings = [GRADINGS[name].grade for name in config.evaluate.wanted]
-    return [*functions_of_steps(config), *gradings]
-
-
-def functions_of_steps(config: RunConfig) -> list[Callable[..., Any]]:
-    """The registered functions that the training steps of a run are made of."""
-    scalars = [
-        *config.objective.hyper.values(),
-        *config.posterior.hyper.values(),
-        *config.rate_weights,
-        config.train.learning_rate,
-    ]
-    return [
-        OBJECTIVES[config.objective.name].loss,
-        LIKELIHOODS[config.likelihood.name].log_prob,
-        PRIORS[config.prior.name].log_prob,
-        POSTERIORS[config.posterior.name].distribution,
-        MODELS[config.model.name].networks,
-        *([MODELS[config.model.layer_model].networks] if config.model.layer_dims else []),
-        *(SCHEDULES[value.name].value for value in scalars if isinstance(value, Choice)),
-    ]
 
 
 def _completed_model(model: ModelConfig) -> ModelConfig:

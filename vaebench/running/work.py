@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from vaebench.config import Choice, RunConfig, TrainConfig
 from vaebench.config.build import build_stack, load_data
-from vaebench.config.complete import functions_of_steps
+from vaebench.config.functions import functions_of_steps
 from vaebench.core.memory import PeakBytes
 from vaebench.core.user_code import is_users
 from vaebench.models import MODELS

@@ -23,7 +23,8 @@ from vaebench.results import Record
 from vaebench.running.environment import describe
 from vaebench.running.external.doubts import doubts_of, marked
 from vaebench.running.external.entrant import Entered, Entrant, enter
-from vaebench.running.external.model import Decode, Encode, external_model, from_torch
+from vaebench.running.external.model import Decode, Encode, external_model
+from vaebench.running.external.prior import from_torch
 from vaebench.running.grading import files, lost
 from vaebench.running.meter import Progress, silent
 

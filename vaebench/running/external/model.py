@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution as TorchDistribution
 from torch.distributions import Independent, Normal
 
 from vaebench.core.errors import InputError, first_line
@@ -23,8 +22,8 @@ from vaebench.models.likelihoods import Likelihood
 from vaebench.models.likelihoods.counts import library_size
 from vaebench.models.posteriors import Distribution, Latent
 from vaebench.models.posteriors.gaussian import DiagonalGaussian
-from vaebench.models.priors import BoundPrior, Prior
-from vaebench.ops.noise import Noise, key
+from vaebench.models.priors import BoundPrior
+from vaebench.ops.noise import Noise
 
 NUM_TRIED = 3
 """Images that a model is tried with before it is graded."""
@@ -99,7 +98,7 @@ class ExternalModel:
     def outputs(self, z: Tensor) -> Tensor:
         """What decode returns, in the precision of z: [K, 1, n, D] -> [K, 1, n, num_outputs]."""
         rows = z.flatten(0, -2)
-        out = _called("decode", self.decode, rows)
+        out = called("decode", self.decode, rows)
         if not _is_real(out):
             raise InputError(f"decode must give a tensor of real numbers; it gave {_said(out)}")
         if out.numel() != len(rows) * self.num_outputs or out.shape[:1] != rows.shape[:1]:
@@ -179,7 +178,7 @@ def _tried(model: ExternalModel, x: Tensor) -> str:
     return hashlib.sha256(seen.double().cpu().numpy().tobytes()).hexdigest()[:12]
 
 
-def _called(what: str, function: Callable[[Tensor], Any], argument: Tensor) -> Any:
+def called(what: str, function: Callable[[Tensor], Any], argument: Tensor) -> Any:
     """Call a function of the user's with a copy. Raises InputError where it raises anything."""
     try:
         return function(argument.clone())
@@ -214,7 +213,7 @@ def _gaussian(encode: Encode, x: Tensor, dim: int | None = None) -> tuple[Tensor
 
     Raises InputError where it returns anything else.
     """
-    q = _called("encode", encode, x)
+    q = called("encode", encode, x)
     if isinstance(q, Independent):
         q = q.base_dist
     if isinstance(q, Normal):
@@ -235,40 +234,3 @@ def _gaussian(encode: Encode, x: Tensor, dim: int | None = None) -> tuple[Tensor
             f"{len(x)} images; it gave {tuple(mu.shape)} and {tuple(log_var.shape)}"
         )
     return mu.to(x), log_var.to(x)
-
-
-def from_torch(prior: TorchDistribution) -> BoundPrior:
-    """A prior that is a torch.distributions object over a code, or over each of its numbers.
-
-    Raises InputError for a batch of distributions over codes.
-    """
-    over_codes = len(prior.event_shape) > 0
-    if over_codes and prior.batch_shape:
-        raise InputError(
-            f"a prior must be one distribution over z; got a batch of shape "
-            f"{tuple(prior.batch_shape)}: give one of them"
-        )
-    shape = prior.batch_shape + prior.event_shape
-    with torch.random.fork_rng(devices=[]):
-        like = prior.sample()  # for its precision and its device
-
-    def log_prob(z: Tensor) -> Tensor:
-        if shape and shape[-1] != z.shape[-1]:
-            raise InputError(
-                f"the prior must be over the {z.shape[-1]} numbers of a code; it is over "
-                f"{shape[-1]}"
-            )
-        finite = z.isfinite().all(-1)
-        # The distributions of torch raise for NaN, which a rejected proposal may hold.
-        real = torch.where(finite[..., None], z, 0.0).to(like)
-        log_pz = _called("the prior's log_prob", prior.log_prob, real).to(z)
-        return torch.where(finite, log_pz if over_codes else log_pz.sum(-1), torch.nan)
-
-    def sample(noise: Noise, num_rows: int, latent: Latent) -> Tensor:
-        seed = key(*noise.keys, noise.step, noise.first_sample, noise.first_row)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            drawn = prior.sample(torch.Size([num_rows] if shape else [num_rows, latent.dim]))
-        return drawn.clone()[None]
-
-    return BoundPrior(Prior("given", log_prob, "given", sample), {})
