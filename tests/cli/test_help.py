@@ -82,7 +82,7 @@ def test_messages_name_options_that_there_are():
     for path in HOME.rglob("*.py"):
         room = path.relative_to(HOME).parts[0]
         for message in messages(path):
-            for option in re.finditer(r"(?<![\w-])--[a-z][a-z-]+", message):
+            for option in re.finditer(r"(?<![\w,-])--[a-z][a-z-]+", message):
                 before = message[: option.start()].rpartition("vaebench ")[2]
                 command = before.partition(" ")[0]
                 if command in main.commands and "`" not in before:
