@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -61,7 +61,7 @@ def parse(raw: dict[str, Any]) -> RunConfig:
         table["train"] = train | {"learning_rate": rate}
     if isinstance(settings := table.get("evaluate"), dict):
         table["evaluate"] = _long_gradings(settings)
-    return completed(convert(table, RunConfig, several=SEVERAL, places=hyper_places()))
+    return _completed(convert(table, RunConfig, several=SEVERAL, places=hyper_places()))
 
 
 def _long_choice(name: str, value: Any) -> Any:
@@ -85,7 +85,7 @@ def _long_model(table: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in flat.items() if key in sizes} | {"hyper": declared}
 
 
-def hyper_places() -> list[str]:
+def hyper_places() -> Iterator[str]:
     """The dotted places of the hyperparameters of every entry."""
     registries: dict[str, Registry[Any]] = {
         "model": MODELS,
@@ -94,10 +94,8 @@ def hyper_places() -> list[str]:
         "posterior": POSTERIORS,
         "prior": PRIORS,
     }
-    entries = (
-        (kind, entry) for kind, registry in registries.items() for entry in registry.values()
-    )
-    return [f"{kind}.{name}" for kind, entry in entries for name in entry.hyper]
+    for kind, registry in registries.items():
+        yield from (f"{kind}.{name}" for entry in registry.values() for name in entry.hyper)
 
 
 def _long_gradings(table: dict[str, Any]) -> dict[str, Any]:
@@ -114,6 +112,11 @@ def completed(config: RunConfig) -> RunConfig:
     """
     check_parts(config)  # one made in Python has not been checked
     convert(msgspec.to_builtins(config), RunConfig)
+    return _completed(config)
+
+
+def _completed(config: RunConfig) -> RunConfig:
+    """The same of one whose types were checked."""
     likelihood, objective = LIKELIHOODS[config.likelihood.name], OBJECTIVES[config.objective.name]
     posterior, prior = POSTERIORS[config.posterior.name], PRIORS[config.prior.name]
     check_observed(config.data, likelihood)

@@ -109,7 +109,7 @@ class RunConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         measure = LIKELIHOODS[self.likelihood.name].measure
         return observation_space(self.data, measure, self.evaluate.num_samples)
 
-    @property
+    @functools.cached_property
     def stack_key(self) -> str:
         """A hash that runs share where they differ only in seed and scalars, so can be stacked."""
         shape = msgspec.to_builtins(self)

@@ -11,6 +11,7 @@ import dis
 import functools
 import hashlib
 import inspect
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
+"""How the paths of the package's own files begin."""
 Seen = dict[int, object]
 """Values that are described already, by id; they are held so that no other object gets that id."""
 
@@ -32,7 +35,8 @@ def is_of_no_file(function: Callable[..., Any]) -> bool:
 
 def _has_file(definition: Any) -> bool:
     try:
-        return Path(inspect.getfile(definition)).is_file()
+        file = inspect.getfile(definition)
+        return file.startswith(PACKAGE) or Path(file).is_file()
     except (OSError, TypeError):
         return False
 

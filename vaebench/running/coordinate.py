@@ -68,7 +68,8 @@ class Account:
             case Steps(count, points):
                 self.meter.on_steps(count)
                 for run in points.keys() - self.ended.keys():
-                    self.audience.curve_point(run, points[run])
+                    for point in points[run]:
+                        self.audience.curve_point(run, point)
             case FileOf(run, part, content):
                 if self.ended.get(run) not in SETTLED:
                     results.write_part(self.out, part, run, content)

@@ -6,7 +6,7 @@ was begun and which was lost with its worker.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,8 @@ class Steps:
     """Training steps that were done since the last such event, summed over runs."""
 
     count: int
-    points: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """The new point of the learning curve of each run, by the run's id."""
+    points: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
+    """The new points of the learning curve of each run, by the run's id."""
 
 
 @dataclass(frozen=True)

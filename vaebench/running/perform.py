@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,10 +27,12 @@ from vaebench.running.job import Job, divided, without
 from vaebench.running.recording import failures, recorded
 from vaebench.training.checkpoints import Checkpoint
 from vaebench.training.isolation import check_isolated
-from vaebench.training.loop import Trained, training
+from vaebench.training.loop import Advance, Trained, training
 from vaebench.training.step import MakeBlocks
 from vaebench.training.stepping.ways import LIKE, WAYS, WHY
 
+TOLD_EVERY_S = 0.1
+"""Seconds between two messages of a stack about its steps: whoever reads them has other work."""
 LOG = logging.getLogger("vaebench.running.perform")
 
 
@@ -97,14 +101,7 @@ def _performed(job: Job) -> Iterator[OfJob]:
     start = [Checkpoint.from_bytes(content) for content in job.start]
     way = _make_blocks(WAYS[job.stepping.way])
     steps = training(configs, dataset, device, way, start=start, until=job.until)
-    while True:
-        try:
-            advance = next(steps)
-        except StopIteration as ended:
-            trained: Trained = ended.value
-            break
-        points = {job.configs[run].id: point for run, point in advance.points.items()}
-        yield Steps(advance.steps, points)
+    trained = yield from _steps_told(job, steps)
     for i, step in enumerate(trained.diverged_at):
         if step is not None:
             reason = f"the loss was not finite at step {step}"
@@ -113,6 +110,29 @@ def _performed(job: Job) -> Iterator[OfJob]:
     kept = [i for i, step in enumerate(trained.diverged_at) if step is None]
     if kept:
         yield from (job.conclude or graded_in_full)(job, trained, kept, configs, dataset)
+
+
+def _steps_told(
+    job: Job, training: Generator[Advance, None, Trained]
+) -> Generator[Steps, None, Trained]:
+    """Train to the end; what was done is told every TOLD_EVERY_S seconds, and at the end."""
+    count, points, last = 0, defaultdict[str, list[Mapping[str, float]]](list), time.monotonic()
+    while True:
+        try:
+            advance = next(training)
+        except StopIteration as ended:
+            trained: Trained = ended.value
+            break
+        count += advance.steps
+        for run, point in advance.points.items():
+            points[job.configs[run].id].append(point)
+        if time.monotonic() - last >= TOLD_EVERY_S:
+            yield Steps(count, dict(points))
+            count, last = 0, time.monotonic()
+            points.clear()
+    if count:
+        yield Steps(count, dict(points))
+    return trained
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from vaebench.running.sweeps.goals import Goals
 from vaebench.running.sweeps.outcome import Amount, Cost, Outcome, cost_of, in_full
 from vaebench.running.sweeps.place import Part, Place
 from vaebench.running.sweeps.pruners import Stage
+from vaebench.running.sweeps.quiet import quiet
 from vaebench.running.sweeps.search import Search, Trial
 from vaebench.running.sweeps.space import Params
 from vaebench.running.sweeps.steppings import Steppings
@@ -35,7 +37,7 @@ IN_ATTRIBUTES = ("steps", "decoder_evaluations", "seconds")
 """The parts of a trial's cost that are its user attributes."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Tuned:
     """A variant with its search."""
 
@@ -45,6 +47,13 @@ class Tuned:
     steppings: Steppings
     allowed: set[str] = field(default_factory=set)
     """Stack keys of runs that were checked against the data."""
+
+    @functools.cached_property
+    def spent(self) -> Cost:
+        """What the trials that were told have taken; what tells further ones adds to it."""
+        attributes = [trial.user_attrs for trial in self.search.told]
+        costs = (Cost(1, *(kept[name] for name in IN_ATTRIBUTES)) for kept in attributes)
+        return sum(costs, Cost())
 
     def runs_of(self, params: Params) -> list[RunConfig] | str:
         """The runs of a trial, one for each seed; or why they are refused."""
@@ -58,13 +67,6 @@ class Tuned:
             resolve(self.variant.runs)  # a study that is refused by now, its data gone, stops all
             return str(error)
         return [msgspec.structs.replace(configured, seed=c.seed) for c in self.variant.runs]
-
-    @property
-    def spent(self) -> Cost:
-        """What the trials that were told have taken."""
-        costs = [trial.user_attrs for trial in self.search.told]
-        amounts = {name: sum(cost[name] for cost in costs) for name in IN_ATTRIBUTES}
-        return Cost(trials=len(costs), **amounts)
 
 
 @dataclass
@@ -123,7 +125,7 @@ class Rounds:
     def turn(self, ended: Sequence[Batch], tuned: Sequence[Tuned]) -> list[Batch]:
         """Tell how the trials of a round ended, and ask for the next of every variant that has
         something left of its budget; all is stored in one go, as workers wait for it."""
-        with at_once(tuned[0].search.stored._storage):
+        with quiet(), at_once(tuned[0].search.stored._storage):
             self._tell(ended)
             batches = [Batch(one, self._asked(one)) for one in tuned]
         return [batch for batch in batches if batch.contenders]
@@ -186,6 +188,7 @@ class Rounds:
             for contender in batch.contenders:
                 outcome = contender.outcome
                 assert outcome is not None, "the last stage ends every trial"
+                batch.tuned.spent += outcome.cost
                 batch.tuned.search.tell(contender.trial, outcome, self._attributes(outcome))
 
     def _judged(

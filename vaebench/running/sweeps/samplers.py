@@ -1,8 +1,8 @@
 """What chooses the trials of a search: a table of names, by which [sweep] sampler finds them.
 
 A trial is chosen from its slot, the search's seed and the trials of earlier batches, and from
-nothing else: no sampler keeps a state from slot to slot. So the same seed gives the same trials,
-however often the search was stopped.
+nothing else: what a sampler keeps from slot to slot follows from these. So the same seed gives the
+same trials, however often the search was stopped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -20,21 +19,15 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, TPESampler
-from optuna.samplers._tpe.sampler import (
-    _split_trials,
-    default_gamma,
-    default_gamma_multiobjective,
-)
-from optuna.trial import FrozenTrial, TrialState
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler
+from optuna.trial import FrozenTrial
 
 from vaebench.core.errors import InputError
 from vaebench.core.hyper import Hyper
 from vaebench.core.registry import Registry
+from vaebench.running.sweeps.parzen import ParzenSampler
 from vaebench.running.sweeps.setting import Setting
 
-TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
-"""How trials end that samplers learn from."""
 MOST_OF_GP = 500
 """Trials that a Gaussian process is fitted to at most: its time grows with their cube."""
 
@@ -55,8 +48,7 @@ Count = Annotated[int, Hyper(low=1)]
 
 def tpe(setting: Setting, *, startup: Count = 10) -> Sampling:
     """Tree-structured Parzen estimators, after `startup` random trials (Bergstra et al. 2011)."""
-    fits: Fits = {}
-    return Sampling(lambda slot: _ParzenPoint(setting, slot, startup, fits))
+    return Sampling(ParzenSampler(setting, startup).at)
 
 
 def gp(setting: Setting, *, startup: Count = 10) -> Sampling:
@@ -112,66 +104,6 @@ def grid(setting: Setting, *, points: Annotated[int, Hyper(low=2)] = 5) -> Sampl
 
 for entry in (tpe, gp, cmaes, qmc, random, grid):
     SAMPLERS.add(entry.__name__, entry)
-
-
-Fits = dict[tuple[Any, ...], tuple[Any, Mapping[str, Any]]]
-"""What the trials that were told say: the estimator of the good ones, and where the others are in
-each dimension. By the names of the dimensions and the numbers of the trials."""
-MOST_FITS = 16
-"""Fits that are kept: hyperband has one for each of its brackets."""
-
-
-class _ParzenPoint(TPESampler):  # type: ignore[misc]
-    """The trial of a slot, in the space of the search.
-
-    Optuna would read the space off every trial before, and sort all of these, for each new one.
-    Those that were told are the same for a whole batch. What is drawn is the same.
-    """
-
-    def __init__(self, setting: Setting, slot: int, startup: int, fits: Fits) -> None:
-        super().__init__(seed=setting.seed_of(slot), n_startup_trials=startup)
-        ordered = sorted(setting.distributions.items())
-        self.space = {name: drawn for name, drawn in ordered if not drawn.single()}
-        self.fits = fits
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return self.space if self._is_multivariate(study) else {}
-
-    def _sample(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        good, places = self._fitted(study, search_space)
-        running = study._get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        of_batch = [one for one in running if one.number != trial.number]
-        more = self._get_internal_repr(of_batch, search_space, study)
-        others = self._parzen_estimator_cls(
-            {name: np.append(places[name], more[name]) for name in search_space},
-            search_space,
-            self._parzen_estimator_parameters,
-        )
-        drawn = good.sample(self._rng.rng, self._n_ei_candidates)
-        gains = self._compute_acquisition_func(drawn, good, others)
-        chosen = self._compare(drawn, gains)
-        return {name: d.to_external_repr(chosen[name]) for name, d in search_space.items()}
-
-    def _fitted(
-        self, study: optuna.Study, search_space: dict[str, BaseDistribution]
-    ) -> tuple[Any, Mapping[str, Any]]:
-        """What the trials that were told say, worked out once for all that ask."""
-        trials = study._get_trials(deepcopy=False, states=TOLD)
-        key = (*search_space, *(trial.number for trial in trials))
-        if key not in self.fits:
-            while len(self.fits) >= MOST_FITS:
-                self.fits.pop(next(iter(self.fits)))
-            share = default_gamma_multiobjective if len(study.directions) > 1 else default_gamma
-            good, others = _split_trials(study, trials, share(len(trials)))
-            self.fits[key] = (
-                self._build_parzen_estimator(study, search_space, good, handle_below=True),
-                self._get_internal_repr(others, search_space, study),
-            )
-        return self.fits[key]
 
 
 class _SobolPoint(QMCSampler):  # type: ignore[misc]

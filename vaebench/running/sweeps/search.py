@@ -9,6 +9,7 @@ to the same end, with any storage.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 from vaebench.running.sweeps.outcome import Outcome
 from vaebench.running.sweeps.pruners import Pruning
 from vaebench.running.sweeps.quiet import quiet
-from vaebench.running.sweeps.samplers import TOLD, Sampling
+from vaebench.running.sweeps.samplers import Sampling
 from vaebench.running.sweeps.space import Params
 
 BATCH, SLOT = "batch", "slot"
@@ -70,19 +71,19 @@ class Search:
                 study_name=stored.study_name,
                 directions=stored.directions,
                 pruner=pruning.pruner,
+                sampler=optuna.samplers.RandomSampler(seed=0),
             )
             self.memory.add_trials(kept[:first])
+        self.told = self.memory.get_trials(deepcopy=False)
+        """The trials that have ended, by their slots."""
         self.leader = leader(self.memory, self.told)
         """The best in the first target so far."""
-
-    @property
-    def told(self) -> list[FrozenTrial]:
-        """The trials that have ended, by their slots."""
-        return self.memory.get_trials(deepcopy=False, states=TOLD)
+        self.counts = Counter(str(trial.user_attrs["status"]) for trial in self.told)
+        """How many trials have ended how."""
 
     def next_slots(self) -> range:
         """The slots of the next batch, of which fewer may be asked."""
-        first = len(self.memory.get_trials(deepcopy=False))
+        first = len(self.told)
         end, most = (first // self.batch + 1) * self.batch, self.sampling.most_trials
         return range(first, end if most is None else min(end, most))
 
@@ -91,13 +92,11 @@ class Search:
         if self.at_work:
             stored = self.at_work.pop(0)
             assert stored.user_attrs[SLOT] == slot, "trials are asked in the order of their slots"
-            return Trial(slot, self._added(_as_asked(stored)), is_stored=True)
-        trial = self._added(optuna.trial.create_trial(state=TrialState.RUNNING))
-        with quiet():
-            self.memory.sampler = self.sampling.sampler_of(slot)
-            trial = optuna.Trial(self.memory, trial._trial_id)
-            for name, distribution in self.distributions.items():
-                _suggest(trial, name, distribution)
+            return Trial(slot, self._begun(_as_asked(stored)), is_stored=True)
+        self.memory.sampler = self.sampling.sampler_of(slot)
+        trial = self._begun(None)
+        for name, distribution in self.distributions.items():
+            _suggest(trial, name, distribution)
         return Trial(slot, trial, is_stored=False)
 
     def keep(self, trial: Trial, batch: int, attributes: Mapping[str, Any]) -> None:
@@ -107,9 +106,8 @@ class Search:
         """
         if trial.is_stored:
             return
-        for name, value in {SLOT: trial.slot, BATCH: batch, **attributes}.items():
-            trial.asked.set_user_attr(name, value)
-        self.stored.add_trial(self.memory.get_trials(deepcopy=False)[trial.slot])
+        self._note(trial, {SLOT: trial.slot, BATCH: batch, **attributes})
+        self.stored.add_trial(self._in_memory(trial))
 
     def is_pruned(self, trial: Trial, reports: Mapping[int, float]) -> bool:
         """Report a trial's values by step, and decide whether it ends there."""
@@ -120,23 +118,30 @@ class Search:
 
     def tell(self, trial: Trial, outcome: Outcome, attributes: Mapping[str, Any]) -> None:
         """End a trial, in memory and where it is stored."""
-        for name, value in attributes.items():
-            trial.asked.set_user_attr(name, value)
+        self._note(trial, attributes)
         for limit, amount in outcome.constraints.items():
             trial.asked.set_constraint(limit, amount)
         pruned = outcome.status == "pruned"
         state = TrialState.PRUNED if pruned else TrialState.COMPLETE
-        with quiet():
-            self.memory.tell(trial.asked, None if pruned else list(outcome.values), state)
-        ended = self.memory.get_trials(deepcopy=False)[trial.slot]
+        self.memory.tell(trial.asked, None if pruned else list(outcome.values), state)
+        ended = self._in_memory(trial)
+        self.told.append(ended)
+        self.counts[outcome.status] += 1
         self.leader = leader(self.memory, [*filter(None, [self.leader]), ended])
         self._store(ended)
 
-    def _added(self, trial: FrozenTrial) -> optuna.Trial:
-        """A trial that begins in memory."""
-        self.memory.sampler = optuna.samplers.RandomSampler(seed=0)  # it is not asked
-        self.memory.add_trial(trial)
-        return optuna.Trial(self.memory, self.memory.get_trials(deepcopy=False)[-1]._trial_id)
+    def _begun(self, trial: FrozenTrial | None) -> optuna.Trial:
+        """A trial that begins in memory, as one that was asked before or with nothing drawn."""
+        study = self.memory
+        return optuna.Trial(study, study._storage.create_new_trial(study._study_id, trial))
+
+    def _note(self, trial: Trial, attributes: Mapping[str, Any]) -> None:
+        """Add user attributes to a trial in memory, all at once."""
+        frozen = self._in_memory(trial)
+        frozen.user_attrs = {**frozen.user_attrs, **attributes}
+
+    def _in_memory(self, trial: Trial) -> FrozenTrial:
+        return self.memory._storage.get_trial(trial.asked._trial_id)
 
     def _store(self, ended: FrozenTrial) -> None:
         """Make a stored trial what it is in memory; its end is written last, and at once."""

@@ -15,7 +15,7 @@ from vaebench.running.sweeps.rounds import Tuned
 
 def standing(tuned: Sequence[Tuned], target: Goal, amount: Amount) -> Standing:
     """How the trials of all variants ended, and the best of each by a target."""
-    counts = Counter(str(t.user_attrs["status"]) for one in tuned for t in one.search.told)
+    counts = sum((one.search.counts for one in tuned), Counter[str]())
     chosen = [(one, leader) for one in tuned if (leader := one.search.leader)]
     return Standing(
         counts,

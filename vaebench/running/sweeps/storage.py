@@ -92,7 +92,6 @@ def open_study(
     storage: BaseStorage, name: str, directions: Sequence[str], metrics: Sequence[str]
 ) -> optuna.Study:
     """The study of that name in a storage, made where it is not there."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with quiet():
         study = optuna.create_study(
             study_name=name, storage=storage, directions=directions, load_if_exists=True
