@@ -1,7 +1,7 @@
 """Write MNIST with small held-out parts, of which 5,000 samples of every image can be afforded.
 
 `python -m benchmarks.data.mnist_subset NAME FILE.npz`, where NAME is a data set: mnist or
-binarized_mnist. Training part: the first 50,000 training images. Validation part: every 20th of the
+binarized_mnist. Training part: the first 50,000 training images. Validation part: every 50th of the
 other 10,000. Test part: every 20th test image, as the first and the second half of MNIST's are of
 different writers.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vaebench.data.lookup import find
 from vaebench.data.request import Request
 
-NUM_TRAIN, EVERY = 50_000, 20
+NUM_TRAIN, EVERY_VALID, EVERY_TEST = 50_000, 50, 20
 
 
 def subset(parts: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -31,8 +31,8 @@ def subset(parts: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     for kind in {name[0] for name in parts}:
         rest = parts[f"{kind}_train"][NUM_TRAIN:]
         small[f"{kind}_train"] = parts[f"{kind}_train"][:NUM_TRAIN]
-        small[f"{kind}_valid"] = parts.get(f"{kind}_valid", rest)[::EVERY]
-        small[f"{kind}_test"] = parts[f"{kind}_test"][::EVERY]
+        small[f"{kind}_valid"] = parts.get(f"{kind}_valid", rest)[::EVERY_VALID]
+        small[f"{kind}_test"] = parts[f"{kind}_test"][::EVERY_TEST]
     return small
 
 
