@@ -8,6 +8,7 @@ import pytest
 from tests.support import ROOT
 
 MOST_BYTES = 5_000_000
+FOLDERS = {".ci", "benchmarks", "docs", "examples", "results", "tests", "vaebench"}
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +33,7 @@ def test_no_file_is_large(git):
 
 def test_no_file_has_both_sides_of_a_conflict(git):
     assert git("grep", "-lIE", "^(<<<<<<<|>>>>>>>) ") == ""
+
+
+def test_results_of_a_trial_are_not_left_at_the_top(git):
+    assert set(git("ls-tree", "-d", "--name-only", "HEAD").split()) == FOLDERS
