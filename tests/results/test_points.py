@@ -52,3 +52,10 @@ def test_rows_are_chosen_by_metric_and_by_run(folder):
 def test_no_records_are_a_table_without_rows():
     assert results.frame([]).empty
     assert "value" in results.frame([])
+
+
+def test_what_follows_from_steps_needs_no_column_of_them(folder):
+    with pytest.warns(InputWarning):
+        every, costs = results.curves(folder), results.curves(folder, ("decoder_evaluations",))
+    assert len(costs) and "step" in every and "step" not in costs
+    assert costs["decoder_evaluations"].equals(every["decoder_evaluations"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,10 @@ from vaebench.cli.as_json import print_json
 from vaebench.cli.group import main
 from vaebench.cli.options import PATH, json_option
 from vaebench.cli.show import print_lines, print_table
+from vaebench.core.collector import paused
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def names_of_formats(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
@@ -64,13 +69,20 @@ def report(
     FOLDER is a results folder, as `vaebench run` fills it.
     """
     from vaebench.report import write_report
+
+    with paused():  # the millions of objects of a large folder are still there
+        table, paths = write_report(folder, out or folder / "report", target, reference, formats)
+        if as_json:
+            print_json(rankings=table, files=paths)
+            return
+        _print_tables(table)
+    print_lines(paths)
+
+
+def _print_tables(table: pd.DataFrame) -> None:
+    """Print the ranking of each observation space, with its footnotes."""
     from vaebench.report.tables import BRIEF, footnotes, printable, title_of
 
-    table, paths = write_report(folder, out or folder / "report", target, reference, formats)
-    if as_json:
-        print_json(rankings=table, files=paths)
-        return
     for _, part in table.groupby("observation_space"):
         print_table(title_of(part), printable(part, BRIEF).astype(str).to_dict("records"))
         print_lines(footnotes(part, BRIEF))
-    print_lines(paths)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vaebench.report.across_spaces import BlockRanks, ranks_over_blocks
+from vaebench.report.across_spaces import ranks_over_blocks
 from vaebench.report.evidence import Evidence
 from vaebench.report.room import readable_spaces
 from vaebench.report.spaces import SPACE
 from vaebench.report.standings import KEYS
+from vaebench.report.time_to_target import ELBO
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,8 @@ class Shown:
     rows: pd.DataFrame
     """The figures of ranked lines, in the observation spaces that panels have room for."""
     curves: pd.DataFrame
-    ranks: BlockRanks | None
+    ranked_values: pd.DataFrame
+    """The rows of what ranks, of all ranked lines."""
     profiles: pd.DataFrame
     note: str = ""
     """Which observation spaces panels show, where there is no room for all."""
@@ -40,7 +42,6 @@ class Shown:
 def shown(evidence: Evidence) -> Shown:
     """What the figures show. Lines without a rank, which lost runs, are left to the table."""
     ranked, drawn, note = evidence.ranked, evidence.drawn, ""
-    ranks = ranks_over_blocks(evidence.ranked_values)
     titled = ranked.assign(**{SPACE: ranked[SPACE].map(evidence.titles)})
     spaces, every = readable_spaces(titled), titled[SPACE].unique()
     if len(spaces) < len(every):
@@ -50,8 +51,8 @@ def shown(evidence: Evidence) -> Shown:
     rows[SPACE] = rows[SPACE].map(evidence.titles)  # panels are titled by it
     runs, curves = rows[rows["seed"].notna()], evidence.curves
     if not curves.empty:  # models from elsewhere have none
-        curves = curves[curves["run"].isin(runs["run"])]
-    return Shown(rows, curves, ranks, evidence.profiles, note)
+        curves = curves.loc[curves["run"].isin(runs["run"]), ["run", "step", ELBO]]
+    return Shown(rows, curves, evidence.ranked_values, evidence.profiles, note)
 
 
 def figure_files(shown: Shown, kinds: Sequence[str]) -> dict[str, bytes]:
@@ -70,13 +71,14 @@ def _drawn(shown: Shown) -> dict[str, Figure | None]:
     from vaebench.report.panels import note_below
     from vaebench.report.performance_profile import performance_profile
 
+    ranks = ranks_over_blocks(shown.ranked_values)
     panels = {} if shown.rows.empty else _panels(shown.rows, shown.curves)
     if shown.note:
         for figure in filter(None, panels.values()):
             note_below(figure, shown.note)
     return {
         **panels,
-        "critical_difference": critical_difference(shown.ranks) if shown.ranks else None,
+        "critical_difference": critical_difference(ranks) if ranks else None,
         "profiles": None if shown.profiles.empty else performance_profile(shown.profiles),
     }
 

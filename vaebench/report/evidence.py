@@ -137,7 +137,7 @@ def gather(folder: Path, target: float | None, reference: str | None, second: Be
         drawn=drawn,
         contests=paired,
         runs=runs,
-        curves=read.curves(("run", "steps", "num_steps")),
+        curves=read.curves(("run",)),
         examples=examples,
         firsts=firsts,
         titles=names,

@@ -27,7 +27,7 @@ def display_names(part: pd.DataFrame) -> list[str]:
     """
     several = part["likelihood"].nunique() > 1
     likelihoods = part["likelihood"].to_list() if several else [""] * len(part)
-    names = zip(part["variant"], likelihoods, differing(part), strict=True)
+    names = zip(part["variant"].to_list(), likelihoods, differing(part), strict=True)
     return rounded([", ".join(filter(None, parts)) for parts in names])
 
 
@@ -57,12 +57,13 @@ def differing(part: pd.DataFrame) -> list[str]:
     such a model has none of training. It is shown only where no more than that tells two lines of
     one variant apart.
     """
-    lines = part[NAMED_BY].drop_duplicates().sort_values(NAMED_BY)  # the same in any order of rows
-    heads = list(zip(lines["variant"], lines["likelihood"], strict=True))
-    settings = [_by_name(text) for text in lines["settings"]]
+    columns = [part[name].to_list() for name in NAMED_BY]
+    lines = sorted(set(zip(*columns, strict=True)))  # the same in any order of rows
+    heads = [(variant, likelihood) for variant, likelihood, _ in lines]
+    settings = [_by_name(text) for *_, text in lines]
     shown = _distinguishing(heads, settings)
-    texts = {text: _text(one, shown) for text, one in zip(lines["settings"], settings, strict=True)}
-    return [texts[text] for text in part["settings"]]
+    texts = {text: _text(one, shown) for (*_, text), one in zip(lines, settings, strict=True)}
+    return [texts[text] for text in columns[-1]]
 
 
 def some_of(names: Sequence[str], most: int) -> str:

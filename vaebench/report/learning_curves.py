@@ -43,7 +43,7 @@ def learning_curves(curves: pd.DataFrame, runs: pd.DataFrame | None = None) -> F
     last = shown.loc[shown.groupby("run", observed=True)["step"].idxmax()]
     last = last.astype({"observation_space": "str", "label": "str"})
     named = best_labels(last.assign(score=-last["valid_elbo_nats"]))
-    early = _early_ends(shown)
+    early = _early_ends(shown, of_runs)
     means = _means(shown)
     grid, colours = panels_beside(of_runs, named), colours_of(of_runs, named)
     for space, axes in grid.axes_dict.items():
@@ -71,7 +71,7 @@ def _draw(axes: Any, means: pd.DataFrame, colour: Any) -> None:
 def _of_runs(points: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """The points of the curves with the names of their runs, as categories: there are millions."""
     names = runs.set_index("run")[["observation_space", "label"]].astype("category")
-    columns = ["run", "step", "valid_elbo_nats", "steps", "num_steps"]
+    columns = ["run", "step", "valid_elbo_nats"]
     return points[columns].join(names, on="run").astype({"run": "category"})
 
 
@@ -84,11 +84,12 @@ def _means(points: pd.DataFrame) -> pd.DataFrame:
     return table.assign(low=table["mean"] - half, high=table["mean"] + half)
 
 
-def _early_ends(curves: pd.DataFrame) -> pd.DataFrame:
+def _early_ends(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """The last points of the runs that stopped early."""
-    last = curves.groupby("run", observed=True)["step"].transform("max")
-    early = curves["steps"] < curves["num_steps"]
-    return curves[early & (curves["step"] == last)]
+    early = runs.loc[runs["steps"] < runs["num_steps"], "run"]
+    points = curves[curves["run"].isin(early)]
+    last = points.groupby("run", observed=True)["step"].transform("max")
+    return points[points["step"] == last]
 
 
 def _mark(axes: Any, points: pd.DataFrame) -> None:

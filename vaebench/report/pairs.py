@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -154,25 +154,29 @@ def pair(worse: Standing, better: Standing, metric: str, examples: Examples) -> 
     Not compared: a variant with a lost run, unequal fingerprints, no seed in common. Raises
     InputError for values of examples that are of another record.
     """
-    seeds = sorted(set(worse.runs) & set(better.runs))
-    runs = [(worse.runs[s], better.runs[s]) for s in seeds]
-    d = np.array([a.value - b.value for a, b in runs])
-    if reason := _refusal(worse, better, runs):
+    if worse.seeds == better.seeds:  # as is usual: nothing of their runs is gone through
+        seeds, d = worse.seeds, worse.values - better.values
+    else:
+        seeds = sorted(set(worse.runs) & set(better.runs))
+        d = np.array([worse.runs[s].value - better.runs[s].value for s in seeds])
+    if reason := _refusal(worse, better, seeds):
         return Pair(worse, better, d, None, reason)
+    runs = ((worse.runs[s], better.runs[s]) for s in seeds)
     table = _by_example(runs, metric, examples)
     spread = over_seeds(d) if table is None else over_seeds_and_examples(table)
     return Pair(worse, better, d, spread)
 
 
-def _refusal(worse: Standing, better: Standing, runs: Sequence[tuple[Run, Run]]) -> str:
+def _refusal(worse: Standing, better: Standing, seeds: Sequence[int]) -> str:
     """Why two variants are not compared; "" where they are."""
     for one in (worse, better):
         if not one.complete:
             return f"{one.lost} ({one.name})"
-    for a, b in runs:
-        if a.fingerprint != b.fingerprint:
-            return _unlike(worse, better, a.fingerprint, b.fingerprint)
-    return "" if runs else "they have no seed with a value in common"
+    if len(worse.fingerprints | better.fingerprints) > 1:
+        for a, b in ((worse.runs[s], better.runs[s]) for s in seeds):
+            if a.fingerprint != b.fingerprint:
+                return _unlike(worse, better, a.fingerprint, b.fingerprint)
+    return "" if seeds else "they have no seed with a value in common"
 
 
 def _unlike(worse: Standing, better: Standing, of_worse: str, of_better: str) -> str:
@@ -183,7 +187,7 @@ def _unlike(worse: Standing, better: Standing, of_worse: str, of_better: str) ->
     return f"the values of {older} are of {EARLIER}: evaluate it again"
 
 
-def _by_example(runs: Sequence[tuple[Run, Run]], metric: str, examples: Examples) -> Array | None:
+def _by_example(runs: Iterable[tuple[Run, Run]], metric: str, examples: Examples) -> Array | None:
     """The differences of all examples [S, N]; None where not every run has the same number."""
     known: list[Array] = []
     for run in itertools.chain.from_iterable(runs):

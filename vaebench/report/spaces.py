@@ -44,6 +44,11 @@ def titles(runs: Mapping[str, Record]) -> dict[str, str]:
     return chosen
 
 
+def by_space(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The lines of each observation space; {} for none, where the table may have no columns."""
+    return {} if table.empty else {str(space): part for space, part in table.groupby(SPACE)}
+
+
 def titled(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """A table with the names for people in the place of its observation spaces, where known."""
     if table.empty:  # it may have no columns at all, as where nothing could be compared

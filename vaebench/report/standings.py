@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from vaebench.core.errors import InputError
 from vaebench.report.labels import display_names
-from vaebench.report.statistics.intervals import mean_interval
+from vaebench.report.statistics.intervals import mean_intervals
 from vaebench.report.training import ended, not_to_the_end
 from vaebench.results.rows import TRAINING
 
@@ -58,6 +59,21 @@ class Standing:
     """The runs whose value is finite, by seed."""
     training: str = ""
     """How its runs ended, where not all with the weights of their last step."""
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """The seeds of its runs, in order."""
+        return sorted(self.runs)
+
+    @cached_property
+    def values(self) -> Array:
+        """The values of its runs [S], in the order of their seeds."""
+        return np.array([self.runs[seed].value for seed in self.seeds])
+
+    @cached_property
+    def fingerprints(self) -> frozenset[str]:
+        """How its values were made."""
+        return frozenset(run.fingerprint for run in self.runs.values())
 
     @property
     def complete(self) -> bool:
@@ -107,14 +123,14 @@ def standings(rows: pd.DataFrame, order: pd.DataFrame, metric: str) -> list[Stan
     """How each variant of one observation space stands in one metric, in the order of its lines."""
     graded = with_newer(rows)
     graded = graded[(graded["metric"] == metric) & graded["seed"].notna()]
-    by_variant = dict(iter(graded[np.isfinite(graded["value"])].groupby(KEYS)))
+    by_variant = _runs(graded[np.isfinite(graded["value"])])
     return [
         Standing(
             name,
             line["variant"],
             line["runs"],
             line["done"],
-            _runs(by_variant.get(tuple(line[k] for k in KEYS))),
+            by_variant.get(tuple(line[k] for k in KEYS), {}),
             text(line, "training"),
         )
         for name, line in zip(display_names(order), mappings(order), strict=True)
@@ -154,7 +170,9 @@ def used(rows: pd.DataFrame, metrics: Collection[str] | None = None) -> pd.DataF
 
 def mappings(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The lines of a table as mappings, by the names of their columns."""
-    return [{str(k): v for k, v in line.items()} for line in table.to_dict("records")]
+    names = [str(name) for name in table]
+    columns = [column.to_list() for _, column in table.items()]  # a tenth of the time of `to_dict`
+    return [dict(zip(names, line, strict=True)) for line in zip(*columns, strict=True)]
 
 
 def text(line: Mapping[str, Any], column: str) -> str:
@@ -191,25 +209,33 @@ def _figures(space: pd.DataFrame, lines: Array) -> list[dict[str, object]]:
     metrics, names = space["metric"].factorize()
     columns = {name: space[name].to_numpy() for name in FIGURE if name != "metric"}
     figures: list[dict[str, object]] = [{} for _ in range(lines.max(initial=-1) + 1)]
-    for rows in _places(lines * len(names) + metrics):
-        if name := names[metrics[rows[0]]]:
-            of_metric = {column: values[rows] for column, values in columns.items()}
-            figures[lines[rows[0]]] |= _figure(str(name), of_metric)
+    every = [rows for rows in places_of(lines * len(names) + metrics) if names[metrics[rows[0]]]]
+    intervals = _intervals(columns["value"], every)
+    for rows, interval in zip(every, intervals.tolist(), strict=True):
+        name, line = names[metrics[rows[0]]], lines[rows[0]]
+        of_metric = {column: values[rows] for column, values in columns.items()}
+        figure = dict(zip(("mean", "low", "high"), interval, strict=True)) | _provenance(of_metric)
+        figures[line] |= {f"{name}_{field}": value for field, value in figure.items()}
     return figures
 
 
-def _places(codes: Array) -> list[Array]:
+def places_of(codes: Array) -> list[Array]:
     """The places of each code in an array, the first that occurs first."""
     order = np.argsort(codes, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-    return sorted(parts, key=lambda places: int(places[0]))
+    return sorted(filter(len, parts), key=lambda places: int(places[0]))
 
 
-def _figure(name: str, figures: Mapping[str, Array]) -> dict[str, object]:
-    """The columns of one metric of a variant."""
-    interval = mean_interval(figures["value"])
-    columns = {field: getattr(interval, field) for field in ("mean", "low", "high")}
-    return {f"{name}_{field}": v for field, v in (columns | _provenance(figures)).items()}
+def _intervals(values: Array, every: Sequence[Array]) -> Array:
+    """The mean of the values at each of many sets of places, with its interval [sets, 3].
+
+    Sets of one size are handed on together, which takes a tenth of the time.
+    """
+    intervals = np.empty((len(every), 3))
+    for same in places_of(np.array([len(places) for places in every])):
+        of_size = np.stack([every[i] for i in same])
+        intervals[same] = mean_intervals(values[of_size]).T
+    return intervals
 
 
 def _check_one_run_per_seed(runs: pd.DataFrame) -> None:
@@ -254,11 +280,11 @@ def _fingerprints(of_values: Iterable[str]) -> str:
     return "" if distinct <= {""} else " ".join(sorted(one or "none" for one in distinct))
 
 
-def _runs(rows: pd.DataFrame | None) -> dict[int, Run]:
-    if rows is None:
-        return {}
-    columns = (rows[name].tolist() for name in ("seed", "run", "value", "fingerprint"))
-    return {
-        int(seed): Run(str(run), float(value), str(fingerprint))
-        for seed, run, value, fingerprint in zip(*columns, strict=True)
-    }
+def _runs(rows: pd.DataFrame) -> dict[tuple[str, ...], dict[int, Run]]:
+    """The runs of each variant by seed, given a row for each run; variants by their KEYS."""
+    runs: dict[tuple[str, ...], dict[int, Run]] = {}
+    keys = zip(*(rows[name].to_list() for name in KEYS), strict=True)
+    columns = (rows[name].to_list() for name in ("seed", "run", "value", "fingerprint"))
+    for key, seed, *figure in zip(keys, *columns, strict=True):
+        runs.setdefault(key, {})[int(seed)] = Run(*figure)
+    return runs

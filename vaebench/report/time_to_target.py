@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vaebench.report.labels import display_names
-from vaebench.report.standings import KEYS, Array
+from vaebench.report.standings import KEYS, Array, mappings, places_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,47 @@ MOST_RATIO = 4.0
 """A variant that takes more than so many times what the fastest takes counts as one that does not
 arrive: r_max of AlgoPerf."""
 FEWEST_SPACES = 2
+
+
+@dataclass(frozen=True)
+class _Points:
+    """The points of the learning curves, of which there are millions: as arrays."""
+
+    curves: pd.DataFrame
+    runs: pd.Index
+    """The ids of the runs."""
+    codes: Array  # [points]
+    """The place of each point's run among these."""
+    elbo: Array  # [points]
+    counted: Array  # [points]
+    """Whether a point counts: it has an ELBO, and its run is done."""
+
+    @classmethod
+    def of(cls, curves: pd.DataFrame, runs: pd.DataFrame) -> _Points:
+        """Those of the curves; `runs` says which are done."""
+        run, elbo = curves["run"].astype("category").cat, curves[ELBO].to_numpy()
+        done = run.categories.isin(runs.loc[runs["status"] == "done", "run"])
+        codes = run.codes.to_numpy()
+        return cls(curves, run.categories, codes, elbo, ~np.isnan(elbo) & done[codes])
+
+    def summary(self) -> pd.DataFrame:
+        """The best ELBO of each run, and how many of its points say what time they took."""
+        import pandas as pd
+
+        best = np.full(len(self.runs), np.nan)
+        np.fmax.at(best, self.codes[self.counted], self.elbo[self.counted])
+        timed = self.codes[self.counted & self.curves["seconds"].notna().to_numpy()]
+        num_timed = np.bincount(timed, minlength=len(self.runs))
+        return pd.DataFrame({"best": best, "num_timed": num_timed}, index=self.runs)
+
+    def first_at(self, aims: pd.Series) -> pd.DataFrame:
+        """What each run has taken at the first of its points that is at least at its aim; without
+        runs that never are."""
+        is_there = self.counted & (self.elbo >= aims.reindex(self.runs).to_numpy()[self.codes])
+        rows = np.flatnonzero(is_there)
+        codes = self.codes[rows]
+        _, firsts = np.unique(codes, return_index=True)
+        return self.curves[[*MEASURES]].iloc[rows[firsts]].set_index(self.runs[codes[firsts]])
 
 
 def time_to_target(
@@ -37,26 +79,26 @@ def time_to_target(
     """
     import pandas as pd
 
-    points = curves.dropna(subset=[ELBO]).astype({"run": "category"})  # there are millions
-    points = points[points["run"].isin(runs.loc[runs["status"] == "done", "run"])]
-    by_run = points.groupby("run", observed=True)
-    summary = by_run.agg(best=(ELBO, "max"), num_timed=("seconds", "count"))
-    runs = runs.join(summary, on="run").sort_values("observation_space", kind="stable")
+    points = _Points.of(curves, runs)
+    runs = runs[[*KEYS, "run", "status"]]  # of settings there are many
+    runs = runs.join(points.summary(), on="run").sort_values("observation_space", kind="stable")
     aims = {
         space: _usual_target(part) if target is None else target
         for space, part in runs.groupby("observation_space")
         if part["best"].notna().any()
     }
-    runs = runs.assign(aim=runs["observation_space"].map(aims))
-    runs = runs[[*KEYS, "run", "status", "best", "num_timed", "aim"]]  # of settings there are many
-    reached = runs.join(_first_points(points, runs), on="run")
-    return pd.DataFrame(
-        [
-            dict(zip(KEYS, key, strict=True)) | _line(line)
-            for key, line in reached.groupby(KEYS, sort=False)
-            if line["aim"].notna().any() and not _is_elsewhere(line)
-        ]
-    )
+    runs = runs.assign(aim=runs["observation_space"].map(aims).astype(float))
+    reached = runs.join(points.first_at(runs.set_index("run")["aim"]), on="run")
+    by_line = reached.groupby(KEYS, sort=False).ngroup().to_numpy()
+    keys = mappings(reached[KEYS].drop_duplicates())
+    others = [str(name) for name in reached if name not in (*KEYS, "run")]
+    columns = {name: reached[name].to_numpy() for name in others}
+    lines = [
+        key | _line({name: values[rows] for name, values in columns.items()})
+        for key, rows in zip(keys, places_of(by_line), strict=True)
+        if not _is_elsewhere(*(columns[name][rows] for name in ("aim", "best", "status")))
+    ]
+    return pd.DataFrame(lines)
 
 
 def performance_profiles(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,27 +153,21 @@ def _usual_target(runs: pd.DataFrame) -> float:
     return float(usual[np.isfinite(usual)].quantile(0.5, interpolation="lower"))
 
 
-def _first_points(points: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """What each run has taken at the first of its points that is at least at its `aim`; without
-    runs that never are."""
-    aims = runs.set_index("run")["aim"].reindex(points["run"].cat.categories)
-    is_there = points[ELBO].to_numpy() >= aims.to_numpy()[points["run"].cat.codes]
-    return points[is_there].drop_duplicates("run").set_index("run")[[*MEASURES]]
-
-
-def _line(runs: pd.DataFrame) -> dict[str, object]:
-    """What one variant takes, given a row for each run with its first point at the target."""
+def _line(runs: Mapping[str, Array]) -> dict[str, object]:
+    """What one variant takes, given of each of its runs the first point at the target, by column
+    [runs]."""
     times = {name: _median(runs[column]) for column, name in MEASURES.items()}
-    if runs["best"].notna().any() and not runs["num_timed"].any():
+    if not np.isnan(runs["best"]).all() and not np.nansum(runs["num_timed"]):
         times["seconds"] = float("nan")
-    num_reached = int(runs["step"].count())
-    return {"target": runs["aim"].iloc[0], "runs": len(runs), "reached": num_reached, **times}
+    num_reached = int((~np.isnan(runs["step"])).sum())
+    return {"target": runs["aim"][0], "runs": len(runs["aim"]), "reached": num_reached, **times}
 
 
-def _is_elsewhere(runs: pd.DataFrame) -> bool:
-    """Whether runs were trained elsewhere: they are done, and have no learning curve."""
-    return bool(runs["best"].isna().all() and (runs["status"] == "done").all())
+def _is_elsewhere(aim: Array, best: Array, status: Array) -> bool:
+    """Whether a line [runs] has no target, or runs that were trained elsewhere: they are done, and
+    have no learning curve."""
+    return bool(np.isnan(aim).all() or (np.isnan(best).all() and (status == "done").all()))
 
 
-def _median(values: pd.Series) -> float:
-    return float(np.median(values.fillna(np.inf).to_numpy(float)))
+def _median(values: Array) -> float:
+    return float(np.median(np.where(np.isnan(values), np.inf, values)))

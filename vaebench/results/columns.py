@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Texts = Callable[..., "pd.DataFrame"]
 """What makes a table of lines, by the names of its columns: `text_columns` or the like."""
 
+MOST_TOGETHER = 1000
+"""Lines that follow each other which are remembered together: of runs with doubts of their own,
+each has others."""
+
 
 class Pooled:
     """Columns whose lines repeat: `lines` has each once, and every row names one of them."""
@@ -26,10 +30,21 @@ class Pooled:
         self.lines: list[Any] = []
         self.codes = array("i")
         self.places: dict[Hashable, int] = {}
+        self.together: dict[tuple[Hashable, ...], array[int]] = {}
 
     def add(self, key: Hashable, line: Any) -> None:
         """A row of the line that has this key."""
         self.codes.append(self._place(key, line))
+
+    def add_all(self, lines: tuple[Hashable, ...]) -> None:
+        """A row of each of these lines, which are their own keys. Rows that follow each other once
+        often do so again, and are then looked up together."""
+        codes = self.together.get(lines)
+        if codes is None:
+            if len(self.together) == MOST_TOGETHER:
+                self.together.clear()
+            codes = self.together[lines] = array("i", map(self._place, lines, lines))
+        self.codes.extend(codes)
 
     def extend(self, others: Pooled) -> None:
         """The rows of another one after these."""
@@ -46,13 +61,11 @@ class Pooled:
             self.lines.append(line)
         return place
 
-    def columns(self, table: pd.DataFrame, counts: NDArray[Any] | None = None) -> dict[str, Any]:
-        """The columns of a table of the lines, for all rows; each row as often as `counts` says."""
+    def columns(self, table: pd.DataFrame, rows: NDArray[Any] | slice) -> dict[str, Any]:
+        """The columns of a table of the lines, for these rows, each as often as it is named."""
         import numpy as np
 
-        places = np.asarray(self.codes)
-        if counts is not None:
-            places = np.repeat(places, counts)
+        places = np.asarray(self.codes)[rows]
         return {str(name): table[name].array.take(places) for name in table}
 
 

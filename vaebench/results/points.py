@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
@@ -20,13 +20,12 @@ from vaebench.results.rows import TRAINING, Rows, Runs, with_timings
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 Seen = TypeVar("Seen")
-FIRST_SHARE = 0.54
-"""The share of a large folder's records that the first process reads: it begins earlier."""
 Watch = Callable[[Record], Seen]
 
-COSTS = frozenset({"decoder_evaluations", "seconds"})
+COSTS = ("decoder_evaluations", "seconds")
 """Columns of the curves that are not recorded, but follow from steps."""
 
 
@@ -55,14 +54,14 @@ def read_together(
     """Read what `load` and `curves` do, the latter of these names, and what `watch` sees in each
     record, by run, where it sees anything; each record once.
 
-    Nearly half of the records of a large folder are read in the `second` process. Raises InputError
-    where there are no results.
+    Half of the records of a large folder are read in the `second` process. Raises InputError where
+    there are no results.
     """
     stamps = files(folder)
     if worthwhile(len(stamps)):
-        ordered, first = sorted(stamps.items()), round(FIRST_SHARE * len(stamps))
-        rest = second.begin(_read, folder, dict(ordered[first:]), names, watch)
-        read = _read(folder, dict(ordered[:first]), names, watch)
+        ordered, half = sorted(stamps.items()), len(stamps) // 2
+        rest = second.begin(_read, folder, dict(ordered[half:]), names, watch)
+        read = _read(folder, dict(ordered[:half]), names, watch)
         read.extend(rest())
     else:
         read = _read(folder, stamps, names, watch)
@@ -107,23 +106,24 @@ class Points:
         self.names = names
         self.step_s = {_line_of(t): ms / 1e3 for t in timings(folder) if (ms := _step_ms(t))}
         self.counts, self.points = array("q"), Numbers()
+        self.costs = Numbers(COSTS)
 
     def add(self, record: Record) -> None:
         """The points of one more run, where it has any."""
         names, length = self.names, len(record.curves.get("step", ()))
         self.counts.append(length)
-        if not length:
-            return
-        shown = {n: v for n, v in record.curves.items() if names is None or n in names}
-        if names is None or not COSTS.isdisjoint(names):
-            step_s = self.step_s.get(_line_of(record), math.nan) if self.step_s else math.nan
-            shown |= _costs(record, step_s)
-        self.points.add(shown, length)
+        step_s = self.step_s.get(_line_of(record), math.nan) if self.step_s else math.nan
+        self.costs.add(_costs(record, step_s), 1)
+        if length:
+            every = record.curves.items()
+            shown = {n: v for n, v in every if names is None or n in names or n == "step"}
+            self.points.add(shown, length)
 
     def extend(self, others: Points) -> None:
         """The points of more runs, after these."""
         self.counts.extend(others.counts)
         self.points.extend(others.points)
+        self.costs.extend(others.costs)
 
     def table(self, runs: Runs, columns: Collection[str] | None, texts: Texts) -> pd.DataFrame:
         """The table of all points, with the columns of their runs."""
@@ -135,7 +135,18 @@ class Points:
         first = {name: common.pop(name) for name in ("run", *TRAINING) if name in common}
         for absent in ("study", "status", "reason", "environment"):
             common.pop(absent, None)
-        return pd.DataFrame(self.points.columns() | first | common | configured, copy=False)
+        points = self._columns()
+        return pd.DataFrame(points | first | common | configured, copy=False)
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        """The numbers of all points, those of COSTS with them, of the names that are wanted."""
+        import numpy as np
+
+        names, points = self.names, self.points.columns()
+        for name, costs in self.costs.columns().items():
+            if names is None or name in names:
+                points[name] = points["step"] * np.repeat(costs, self.counts)
+        return {name: values for name, values in points.items() if names is None or name in names}
 
 
 def _line_of(record: Record) -> Labels:
@@ -147,16 +158,12 @@ def _step_ms(timing: Record) -> float | None:
     return next((m.value for m in timing.metrics if m.metric == "step_time"), None)
 
 
-def _costs(record: Record, step_s: float) -> dict[str, list[float | None]]:
-    """What training has taken by each point; NaN where the configuration does not say."""
+def _costs(record: Record, step_s: float) -> dict[str, list[float]]:
+    """What a step of training takes; NaN where the configuration does not say."""
     train = record.config.get("train")
     settings = train if isinstance(train, dict) else {}
     num_examples = settings.get("batch_size", math.nan) * settings.get("accumulate", 1)
-    per_step = {
-        "decoder_evaluations": record.labels.num_samples * num_examples,
-        "seconds": step_s,
-    }
     return {
-        name: [None if step is None else step * cost for step in record.curves["step"]]
-        for name, cost in per_step.items()
+        "decoder_evaluations": [record.labels.num_samples * num_examples],
+        "seconds": [step_s],
     }

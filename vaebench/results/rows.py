@@ -94,10 +94,9 @@ class Rows:
         shown = [m for m in record.metrics if wanted is None or m.metric in wanted] or [NONE]
         self.runs.add(record)
         self.counts.append(len(shown))
-        for line in map(TEXTS_OF, shown):
-            self.texts.add(line, line)
-        values = zip(*map(NUMBERS_OF, shown), strict=True)
-        self.numbers.add(dict(zip(NUMBERS, values, strict=True)), len(shown))
+        self.texts.add_all(tuple(map(TEXTS_OF, shown)))
+        columns = zip(NUMBERS, zip(*map(NUMBERS_OF, shown), strict=True), strict=True)
+        self.numbers.add({n: v for n, v in columns if v.count(None) < len(v)}, len(shown))
 
     def extend(self, others: Rows) -> None:
         """The rows of more records, after these."""
@@ -119,17 +118,18 @@ class Rows:
         import numpy as np
         import pandas as pd
 
-        if chosen is None:
-            chosen = np.ones(len(self.texts.codes), bool)
-        counts = np.diff(np.append(0, np.cumsum(chosen))[self._limits()])
+        counts: NDArray[Any] = np.asarray(self.counts)
+        rows: NDArray[Any] | slice = slice(None)
+        if chosen is not None:
+            counts = np.diff(np.append(0, np.cumsum(chosen))[self._limits()])
+            rows = np.flatnonzero(chosen)
         common, configured = self.runs.columns(counts, texts, columns)
+        wanted = [n for n in Metric.__struct_fields__ if columns is None or n in columns]
         kinds = texts(self.texts.lines, TEXTS).astype({"higher_is_better": object})
-        figures = self.texts.columns(kinds) | self.numbers.columns()
-        ordered = {
-            field: figures[field][chosen]
-            for field in Metric.__struct_fields__
-            if columns is None or field in columns
-        }
+        kinds = kinds[[name for name in TEXTS if name in wanted]]
+        numbers = {n: v[rows] for n, v in self.numbers.columns().items() if n in wanted}
+        figures = self.texts.columns(kinds, rows) | numbers
+        ordered = {name: figures[name] for name in wanted}
         return pd.DataFrame(common | ordered | configured, copy=False)
 
     def of_metrics(self, names: Collection[str]) -> NDArray[np.bool_]:
@@ -204,12 +204,12 @@ class Runs:
         if wanted is not None:
             lines = lines[[name for name in lines if name in wanted]]
             configured = configured[[name for name in configured if name in wanted]]
-        columns = self.common.columns(lines, num_rows)
         each = np.repeat(np.arange(len(self.runs)), num_rows)
+        columns = self.common.columns(lines, each)
         columns["run"] = texts({"run": self.runs})["run"].array.take(each)
         columns["seed"] = pd.array(self.seeds, dtype="Int64").take(each)
         ordered = {name: columns[name] for name in ORDER if name in columns}
-        return ordered, self.configured.columns(configured, num_rows)
+        return ordered, self.configured.columns(configured, each)
 
 
 def _common(record: Record) -> tuple[Any, ...]:

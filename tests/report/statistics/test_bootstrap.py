@@ -1,8 +1,9 @@
 """The interquartile mean and its interval from resamples."""
 
 import numpy as np
+from scipy import stats
 
-from vaebench.report.statistics.bootstrap import interquartile_mean
+from vaebench.report.statistics.bootstrap import NUM_RESAMPLES, interquartile_mean
 
 
 def test_interquartile_mean_leaves_out_a_quarter_at_each_end():
@@ -26,3 +27,13 @@ def test_bootstrap_interval_covers_many_runs():
     computed = [interquartile_mean([row]) for row in drawn]
     covered = np.mean([f.low <= 0 <= f.high for f in computed])
     assert abs(covered - 0.95) < 0.02 + 4 * (0.95 * 0.05 / 300) ** 0.5
+
+
+def test_places_are_drawn_as_the_values_would_be():
+    strata = [np.array([3.0, 1.0, 2.0, 2.0]), np.array([5.0, 4.0, 9.0])]
+    generator = np.random.default_rng(0)
+    drawn = [generator.choice(values, (NUM_RESAMPLES, len(values))) for values in strata]
+    means = stats.trim_mean(np.concatenate(drawn, 1), 0.25, axis=1)
+    interval = interquartile_mean(strata)
+    ends = np.quantile(means, [0.025, 0.975])
+    assert np.allclose([interval.low, interval.high], ends, rtol=1e-12)

@@ -67,6 +67,14 @@ class Case:
             self._curves[name] = np.array(values, dtype=float)  # which makes NaN of None
         return self._curves[name]
 
+    @cached_property
+    def whole_elbo(self) -> list[float]:
+        """The validation ELBO at each point of the learning curve, of a run that is done and has
+        a value at each; else empty. Of so few, lists are faster than arrays."""
+        values = self.record.curves.get("valid_elbo_nats", [])
+        elbo = [value for value in values if value is not None and math.isfinite(value)]
+        return elbo if self.is_done and len(elbo) == len(values) else []
+
     def setting(self, *path: str) -> Any:
         """A value of the run's configuration by its place; None where there is none."""
         value: Any = self.record.config

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from statistics import median
 
 import numpy as np
@@ -63,18 +62,10 @@ def _growth(curve: Array) -> float:
     return float(abs(curve[-1]) / max(float(np.median(np.abs(curve))), 1e-12))
 
 
-def _whole_curve(case: Case) -> list[float]:
-    """The validation ELBO at each point, of a run that is done and has enough points with a value
-    each; else empty. Of so few, lists are faster than arrays."""
-    values = case.record.curves.get("valid_elbo_nats", [])
-    elbo = [value for value in values if value is not None and math.isfinite(value)]
-    return elbo if case.is_done and len(elbo) == len(values) >= FEWEST_POINTS else []
-
-
 def not_converged(case: Case) -> Finding | None:
     """The validation ELBO was still rising when training ended."""
-    elbo = _whole_curve(case)
-    if not elbo:
+    elbo = case.whole_elbo
+    if len(elbo) < FEWEST_POINTS:
         return None
     late = max(2, round(LATE * len(elbo)))
     last = elbo[-late:]
@@ -96,8 +87,8 @@ def not_converged(case: Case) -> Finding | None:
 
 def overfitted(case: Case) -> Finding | None:
     """The validation ELBO fell while training went on, and the last weights were kept."""
-    elbo = _whole_curve(case)
-    if not elbo:
+    elbo = case.whole_elbo
+    if len(elbo) < FEWEST_POINTS:
         return None
     best = elbo.index(max(elbo))
     if elbo[best] - min(elbo[best:]) < FALL_NATS:  # as in nearly all runs

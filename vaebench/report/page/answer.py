@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vaebench.report.labels import display_names, some_of
 from vaebench.report.sentences import sentence
-from vaebench.report.spaces import SPACE
+from vaebench.report.spaces import SPACE, by_space
 from vaebench.report.standings import RANKED_BY, mappings
 from vaebench.report.tables import cell, reasons, title_of
 from vaebench.report.verdicts import OPEN, Verdict
@@ -39,13 +39,14 @@ class Answer:
 
 def answers(table: pd.DataFrame, pairs: pd.DataFrame, seconds: Seconds) -> list[Answer]:
     """Answer for each observation space of the summary, given `comparisons` of all pairs."""
+    of_space = by_space(pairs)
     return [
-        _answer(part, [] if pairs.empty else mappings(pairs[pairs[SPACE] == space]), seconds)
+        _answer(part, of_space.get(str(space), pairs.iloc[:0]), seconds)
         for space, part in table.groupby(SPACE, sort=True)
     ]
 
 
-def _answer(part: pd.DataFrame, pairs: Sequence[Line], seconds: Seconds) -> Answer:
+def _answer(part: pd.DataFrame, pairs: pd.DataFrame, seconds: Seconds) -> Answer:
     lines = dict(zip(display_names(part), mappings(part), strict=True))
     ranked = [name for name, line in lines.items() if line["rank"] == line["rank"]]
     warnings = list(_warnings(lines, ranked))
@@ -55,7 +56,7 @@ def _answer(part: pd.DataFrame, pairs: Sequence[Line], seconds: Seconds) -> Answ
     if not others:
         alone = f"{best} alone can be ranked: {_score(lines[best])}."
         return Answer(title_of(part), warnings, alone, [*_costs(lines, best, [])])
-    of_best = {line["worse"]: line for line in pairs if line["better"] == best}
+    of_best = _below(best, pairs)
     tied = [name for name in others if _verdict(of_best, name) in OPEN]
     apart = [name for name in others if _verdict(of_best, name) == Verdict.DIFFER]
     named = [*tied[:MOST_NAMED], *apart[:1]]
@@ -64,6 +65,13 @@ def _answer(part: pd.DataFrame, pairs: Sequence[Line], seconds: Seconds) -> Answ
     evidence += _costs(lines, best, tied)
     unknown = [name for name in others if name not in (*tied, *apart)]
     return Answer(title_of(part), warnings, _best(lines[best], best, tied, unknown), evidence)
+
+
+def _below(best: str, pairs: pd.DataFrame) -> dict[str, Line]:
+    """The pairs of the best, by the name of the other."""
+    if pairs.empty:
+        return {}
+    return {line["worse"]: line for line in mappings(pairs[pairs["better"] == best])}
 
 
 def _verdict(pairs: Mapping[str, Line], name: str) -> str:

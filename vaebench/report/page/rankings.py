@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vaebench import results
 from vaebench.report.comparison import line_of
 from vaebench.report.labels import display_names
-from vaebench.report.spaces import SPACE
+from vaebench.report.spaces import SPACE, by_space
 from vaebench.report.standings import mappings, text
 from vaebench.report.tables import COLUMNS, cell, footnotes, rank_text, shown_metrics, title_of
 from vaebench.report.verdicts import OPEN
@@ -73,16 +73,15 @@ def rankings(
     """The rankings of the summary, with what `comparisons` says of each variant beside the
     reference: the one that is named, or the best. `places`: a number for each variant, by
     observation space and name."""
+    of_space = by_space(pairs)
     return [
-        _ranking(
-            part, [] if pairs.empty else mappings(pairs[pairs[SPACE] == space]), reference, places
-        )
+        _ranking(part, of_space.get(str(space), pairs.iloc[:0]), reference, places)
         for space, part in table.groupby(SPACE, sort=True)
     ]
 
 
 def _ranking(
-    part: pd.DataFrame, pairs: Sequence[Line], reference: str | None, places: Mapping[Any, int]
+    part: pd.DataFrame, pairs: pd.DataFrame, reference: str | None, places: Mapping[Any, int]
 ) -> Ranking:
     names, lines, space = display_names(part), mappings(part), str(part[SPACE].iloc[0])
     by_name = dict(zip(names, part["variant"], strict=True))
@@ -133,12 +132,12 @@ def _seeds(line: Line) -> str:
     )
 
 
-def _differences(pairs: Sequence[Line], beside: str) -> dict[str, Cell]:
+def _differences(pairs: pd.DataFrame, beside: str) -> dict[str, Cell]:
     """How far each variant is above the reference, with its interval."""
-    cells = {}
-    for line in pairs:
-        if beside not in (line["worse"], line["better"]):
-            continue
+    cells: dict[str, Cell] = {}
+    if pairs.empty:
+        return cells
+    for line in mappings(pairs[(pairs["worse"] == beside) | (pairs["better"] == beside)]):
         other, sign = (line["worse"], 1.0) if line["better"] == beside else (line["better"], -1.0)
         ends = sorted(sign * line[end] for end in ("low", "high"))
         cells[other] = _difference(sign * line["difference"], *ends)

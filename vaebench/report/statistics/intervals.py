@@ -25,11 +25,17 @@ def mean_interval(values: ArrayLike) -> Interval:
     Values that are all equal have an interval of no width.
     """
     values = np.asarray(values, float)
-    count, mean = len(values), float(np.mean(values))
+    mean, low, high = mean_intervals(values).tolist()
+    return Interval(mean, low, high, len(values))
+
+
+def mean_intervals(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`mean_interval` of many means at once, values [..., N]: mean, low and high [3, ...]."""
+    count, means = values.shape[-1], values.mean(-1)
     if count < 2:
-        return Interval(mean, float("nan"), float("nan"), count)
-    half = float(half_width(float(np.std(values, ddof=1)), count))
-    return Interval(mean, mean - half, mean + half, count)
+        return np.stack([means, np.full_like(means, np.nan), np.full_like(means, np.nan)])
+    half = half_width(values.std(-1, ddof=1), count)
+    return np.stack([means, means - half, means + half])
 
 
 def half_width(deviation: ArrayLike, count: ArrayLike) -> NDArray[np.float64]:
