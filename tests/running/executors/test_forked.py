@@ -1,5 +1,6 @@
 """Workers that are forked ahead train as others do, and none outlives its command."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -104,6 +105,24 @@ def test_nothing_is_forked_where_it_is_not_safe(what, monkeypatch):
     monkeypatch.setattr(forked, "Forked", lambda others: pytest.fail("a process was forked"))
     with forked.forked(1):
         assert forked.take() is None
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_what_stops_the_forking_leaves_no_worker_behind(error, monkeypatch, alone):
+    """A command that ends waits for its children, and they for a job that never comes."""
+    fork, workers = forked.Forked, []
+
+    def one_alone(others):
+        if workers:
+            raise error
+        workers.append(fork(others))
+        return workers[0]
+
+    monkeypatch.setattr(forked, "Forked", one_alone)
+    with contextlib.suppress(KeyboardInterrupt), forked.forked(3):
+        assert forked._ready == workers
+    assert is_gone(workers[0].pid)
+    assert forked.take() is None
 
 
 @pytest.mark.slow

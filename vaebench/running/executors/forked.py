@@ -2,11 +2,13 @@
 
 A fork takes along what the process has at the time, and of its threads only the one that forks. So
 it is done by a command alone, which knows its process from the start, and before anything but
-imports: there are no threads of PyTorch yet, no data, no code of the user's, no open folder.
+imports: there are no threads of PyTorch yet, no data, no code of the user's, no open folder. The
+threads that OpenBLAS has from the import of NumPy and SciPy it ends itself before a fork.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -15,7 +17,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
@@ -70,19 +71,20 @@ def take() -> Forked | None:
     return _ready.pop() if _ready else None
 
 
-@contextmanager
+@contextlib.contextmanager
 def forked(num_workers: int) -> Iterator[None]:
     """Within this context so many workers are ready; those that nobody takes end with it.
 
-    None are where a fork takes along what it should not: threads, or the handle of a GPU.
+    None are where a fork takes along what it should not: threads of Python, or the handle of a GPU;
+    and fewer where the system refuses to fork.
     """
     is_safe = sys.platform == "linux" and threading.active_count() == 1
-    if is_safe and default_device().type == "cpu":
-        gc.freeze()  # no process is to look for garbage in what was imported, nor to copy it
-        with _undisturbed():
-            for _ in range(num_workers):
-                _ready.append(Forked(_ready))
     try:
+        if is_safe and default_device().type == "cpu":
+            gc.freeze()  # no process is to look for garbage in what was imported, nor to copy it
+            with _undisturbed(), contextlib.suppress(OSError):
+                for _ in range(num_workers):
+                    _ready.append(Forked(_ready))
         yield
     finally:
         while left := take():
@@ -91,7 +93,7 @@ def forked(num_workers: int) -> Iterator[None]:
             left.connection.close()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """Within this context signals wait: a worker is to have its own handlers before one comes."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
