@@ -161,6 +161,15 @@ def test_a_lost_trial_is_infinitely_bad_and_says_why(tmp_path):
     assert best(tuned.search.memory)[0] not in lost
 
 
+def test_a_trial_that_another_program_failed_is_passed_over(tmp_path):
+    (tuned,) = searches(open_journal(tmp_path / "a"), variants(1))
+    play([tuned], Budget(trials=12))
+    tuned.search.stored.tell(tuned.search.stored.ask(), state=TrialState.FAIL)
+    (tuned,) = searches(open_journal(tmp_path / "a"), variants(1))
+    play([tuned], Budget(trials=14))
+    assert [trial.number for trial in tuned.search.told] == [*range(12), 13, 14]
+
+
 def test_what_a_dashboard_shows_of_a_trial(tmp_path):
     (tuned,) = searches(open_journal(tmp_path / "a"), variants(2))
     play([tuned], Budget(trials=4))

@@ -35,6 +35,8 @@ from vaebench.running.sweeps.setting import Setting
 MOST_FITS = 16
 """Fits that are kept: hyperband has one for each of its brackets."""
 
+FAILED = TrialState.FAIL
+
 Floats = NDArray[np.float64]
 Observed = dict[str, Floats]
 """Values of some trials in each dimension, as Optuna counts them: choices by their place."""
@@ -163,11 +165,13 @@ class ParzenSampler(TPESampler):  # type: ignore[misc]
 
 
 def _ended_and_at_work(study: optuna.Study) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
-    """The trials that were told, and those of the batch at work, which come after them."""
+    """The trials that were told, and those of the batch at work, which come after them; those that
+    another program failed are neither."""
     trials = study._get_trials(deepcopy=False)
     running = itertools.takewhile(lambda trial: not trial.state.is_finished(), reversed(trials))
     num_told = len(trials) - len([*running])
-    return trials[:num_told], trials[num_told:]
+    ended = [trial for trial in trials[:num_told] if trial.state is not FAILED]
+    return ended, trials[num_told:]
 
 
 def _rank(study: optuna.Study, trial: FrozenTrial) -> tuple[float, ...]:

@@ -74,8 +74,10 @@ class Search:
                 sampler=optuna.samplers.RandomSampler(seed=0),
             )
             self.memory.add_trials(kept[:first])
-        self.told = self.memory.get_trials(deepcopy=False)
-        """The trials that have ended, by their slots."""
+        self.told = self.memory.get_trials(
+            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)
+        )
+        """The trials that have ended, by their slots; not those that another program failed."""
         self.leader = leader(self.memory, self.told)
         """The best in the first target so far."""
         self.counts = Counter(str(trial.user_attrs["status"]) for trial in self.told)
@@ -83,7 +85,7 @@ class Search:
 
     def next_slots(self) -> range:
         """The slots of the next batch, of which fewer may be asked."""
-        first = len(self.told)
+        first = len(self.memory.get_trials(deepcopy=False))
         end, most = (first // self.batch + 1) * self.batch, self.sampling.most_trials
         return range(first, end if most is None else min(end, most))
 
