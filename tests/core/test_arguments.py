@@ -1,5 +1,6 @@
 """Arguments of public functions: what must hold and what was given are said."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,10 @@ def test_what_must_hold_and_what_was_given_are_said(call, message):
     assert message in str(caught.value)
 
 
-def test_what_holds_is_given_back():
+def test_what_holds_is_given_back(tmp_path):
     assert path("out", "a/b") == path("out", Path("a/b")) == Path("a/b")
+    (tmp_path / "a").mkdir()
+    (entry,) = os.scandir(tmp_path)  # a path to Python, as py.path is too
+    assert path("out", entry) == tmp_path / "a"
     assert [whole("n", n) for n in (-2, np.int64(3), torch.tensor(4))] == [-2, 3, 4]
     assert items("files", ("a", "b"), str, "") == items("files", {"a": 1, "b": 1}.keys(), str, "")

@@ -6,6 +6,7 @@ from tests.support import ROOT
 from vaebench.config.study import expand
 from vaebench.core.errors import InputError
 from vaebench.reproduction import names, read_claim
+from vaebench.reproduction.claim import FOLDER
 from vaebench.reproduction.statements import Difference, Exact, Slope, Unbeaten, Value
 
 SMALL = """
@@ -29,6 +30,12 @@ def test_a_claim_says_where_it_is_from_and_what_counts_as_equal(name):
                 assert statement.tolerance > 0.0 and statement.because
             if not isinstance(statement, Slope):
                 assert statement.protocol
+
+
+def test_a_claim_of_the_suite_is_the_same_by_its_path():
+    claim = read_claim("dreg-gain")
+    assert claim.cpu.expected
+    assert read_claim(str(FOLDER / ".." / FOLDER.name / "dreg-gain.toml")) == claim
 
 
 @pytest.mark.parametrize("name", [n for n in names() if not read_claim(n).lacks])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ def shown(value: object) -> str:
 
 def path(name: str, value: object) -> Path:
     """A path. Raises InputError for what is neither text nor a path, and for an empty text."""
-    if not isinstance(value, str | Path) or value == "":
+    if not isinstance(value, str | os.PathLike) or value == "":
         raise InputError(f"{name} must be a path, as 'results/runs/mine'; got {shown(value)}")
     return Path(value)
 

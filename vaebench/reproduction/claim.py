@@ -122,8 +122,8 @@ def read_claim(name: str) -> Claim:
         raise InputError(f"unknown claim {name!r}; {known}, or the path of a .toml file")
     try:
         table = read_table(path)
-        if path.parent == FOLDER and "cpu" in table:
-            table["cpu"] = {**table["cpu"], "expected": recorded(name)}
+        if path.resolve().parent == FOLDER.resolve() and "cpu" in table:
+            table["cpu"] = {**table["cpu"], "expected": recorded(path.stem)}
         claim: Claim = convert(table, Claim)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
