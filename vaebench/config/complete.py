@@ -116,7 +116,7 @@ def completed(config: RunConfig) -> RunConfig:
 
 
 def _completed(config: RunConfig) -> RunConfig:
-    """The same of one whose types were checked."""
+    """Complete a configuration whose types were checked."""
     likelihood, objective = LIKELIHOODS[config.likelihood.name], OBJECTIVES[config.objective.name]
     posterior, prior = POSTERIORS[config.posterior.name], PRIORS[config.prior.name]
     check_observed(config.data, likelihood)

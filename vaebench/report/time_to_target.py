@@ -38,7 +38,7 @@ class _Points:
 
     @classmethod
     def of(cls, curves: pd.DataFrame, runs: pd.DataFrame) -> _Points:
-        """Those of the curves; `runs` says which are done."""
+        """The points of some curves; `runs` says which runs are done."""
         run, elbo = curves["run"].astype("category").cat, curves[ELBO].to_numpy()
         done = run.categories.isin(runs.loc[runs["status"] == "done", "run"])
         codes = run.codes.to_numpy()

@@ -159,7 +159,7 @@ class ParzenSampler(TPESampler):  # type: ignore[misc]
         return [n for n in numbers if n in best], [n for n in numbers if n not in best]
 
     def _observed(self, numbers: Iterable[int], search_space: Space) -> Observed:
-        """Where trials are that were told."""
+        """The values of some trials in each dimension."""
         points = [self.points[number] for number in numbers]
         return {name: np.asarray([point[name] for point in points]) for name in search_space}
 
