@@ -107,6 +107,33 @@ def test_nothing_is_forked_where_it_is_not_safe(what, monkeypatch):
         assert forked.take() is None
 
 
+def test_a_command_that_leaves_a_worker_to_itself_ends_and_the_worker_too(tmp_path, alone):
+    """As where a signal comes between the taking of a worker and its first job: its connection may
+    still be held, and so open."""
+    said, held = tmp_path / "pid", []
+
+    def command():
+        with forked.forked(1):
+            held.append(forked.take())
+            said.write_text(str(held[0].pid))
+
+    process = multiprocessing.get_context("fork").Process(target=command)
+    process.start()
+    process.join(15)
+    has_ended = process.exitcode == 0
+    process.kill()
+    assert has_ended
+    wait_until("the worker is gone", lambda: is_gone(int(said.read_text())))
+
+
+def test_a_worker_may_have_processes_of_its_own(monkeypatch, alone):
+    monkeypatch.setattr(
+        forked, "serve", lambda _: sys.exit(multiprocessing.current_process().daemon)
+    )
+    with forked.forked(1):
+        assert forked._ready[0].wait(30) == 0
+
+
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_what_stops_the_forking_leaves_no_worker_behind(error, monkeypatch, alone):
     """A command that ends waits for its children, and they for a job that never comes."""

@@ -38,7 +38,9 @@ class Forked:
         ours = [self.connection, *(other.connection for other in others)]
         with theirs:
             self._process = multiprocessing.get_context("fork").Process(
-                target=_serve, args=(theirs, ours, os.getpid())
+                target=_serve,
+                args=(theirs, ours, os.getpid()),
+                daemon=True,  # else a command that stops wherever it is would wait for it
             )
             self._process.start()
 
@@ -105,6 +107,7 @@ def _undisturbed() -> Iterator[None]:
 
 def _serve(connection: Connection, of_coordinator: Sequence[Connection], coordinator: int) -> None:
     """The worker's process from its first moment."""
+    multiprocessing.current_process().daemon = False  # a daemon could have no processes itself
     for other in of_coordinator:
         other.close()
     for number in SIGNALS:
