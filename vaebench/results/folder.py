@@ -117,7 +117,7 @@ def examples(out: str | Path, run: str) -> dict[str, NDArray[Any]]:
     except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"{path} must be an .npz of plain arrays ({error}): delete it; variants are then "
-            f"compared by seeds alone, until `vaebench evaluate {out} --keep` grades the run again"
+            f"compared by seeds alone, until `vaebench evaluate FOLDER --keep` grades the run again"
         ) from error
 
 

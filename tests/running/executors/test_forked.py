@@ -108,8 +108,8 @@ def test_nothing_is_forked_where_it_is_not_safe(what, monkeypatch):
 
 
 def test_a_command_that_leaves_a_worker_to_itself_ends_and_the_worker_too(tmp_path, alone):
-    """As where a signal comes between the taking of a worker and its first job: its connection may
-    still be held, and so open."""
+    """A signal can come between the taking of a worker and its first job: its connection may still
+    be held then, and so open."""
     said, held = tmp_path / "pid", []
 
     def command():
