@@ -21,8 +21,9 @@ from vaebench.models import VAE, put_back, select
 from vaebench.models.posteriors import POSTERIORS
 from vaebench.models.priors import PRIORS
 from vaebench.ops.noise import Noise
+from vaebench.training.averaged import graded
 from vaebench.training.descent import gradient_norms
-from vaebench.training.progress import Progress, graded
+from vaebench.training.progress import Progress
 from vaebench.training.scalars import settled
 from vaebench.training.step import Measured
 
@@ -75,7 +76,7 @@ class Log:
     def __init__(
         self, configs: Sequence[RunConfig], dataset: Dataset, until: int | None = None
     ) -> None:
-        self.configs, self.until = configs, until
+        self.configs, self.dataset, self.until = configs, dataset, until
         self.num_steps = configs[0].train.num_steps if until is None else until
         self.steps_left = self.num_steps * len(configs)
         self.every = interval(configs[0].train.num_steps)
@@ -107,11 +108,13 @@ class Log:
         if step.index % self.every != self.every - 1:
             return False
         self._read_losses(step.index)
-        noise = streams([self.configs[run] for run in runs], "curve")
+        configs = [self.configs[run] for run in runs]
+        noise = streams(configs, "curve")
         x = self.x_valid.to(step.loss)
         if model.num_runs not in self.num_rows:
             self.num_rows[model.num_runs] = rows_of_chunk(model, x, noise, bytes_for(x.device))
-        num_rows, kept = self.num_rows[model.num_runs], graded(model, step.progress)
+        num_rows = self.num_rows[model.num_runs]
+        kept = graded(model, step.progress, configs, self.dataset)
         elbo = bounds(kept, x, noise, num_samples=1, num_rows=num_rows).elbo
         point = _point(step, model, elbo) | _of_layers(kept, x, noise, self.configs[0])
         for name, values in point.items():

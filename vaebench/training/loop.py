@@ -15,11 +15,12 @@ from vaebench.data import Dataset
 from vaebench.models import VAE, put_back, select
 from vaebench.objectives import OBJECTIVES
 from vaebench.ops.adam import Moments
+from vaebench.training.averaged import graded
 from vaebench.training.checkpoints import Checkpoint, checkpoints, resume
 from vaebench.training.curves import Curve, Ending, Log, Step
 from vaebench.training.descent import Descent
 from vaebench.training.minibatches import batches
-from vaebench.training.progress import AT_START, Progress, graded
+from vaebench.training.progress import AT_START, Progress
 from vaebench.training.scalars import adam_scalars, scalars
 from vaebench.training.step import MakeBlocks, initial_state, loss_of
 from vaebench.training.stepping.eager import eager
@@ -140,11 +141,11 @@ def training(
             break
         staying = [position for position, run in enumerate(runs) if log.goes_on(run)]
         part_of_all, part = part, select(part, staying)
-        put_back(model, graded(part_of_all, progress), runs)
+        put_back(model, graded(part_of_all, progress, remaining, dataset), runs)
         progress, runs = progress.of(staying), [runs[position] for position in staying]
     put_back(model, part, runs)
     paused = () if until is None else checkpoints(model, log, runs, progress)
-    put_back(model, graded(part, progress), runs)
+    put_back(model, graded(part, progress, [configs[i] for i in runs], dataset), runs)
     if log.steps_left:  # those after the last point
         yield Advance(log.steps_left, {})
     log.finish(model)

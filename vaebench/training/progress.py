@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vaebench.models import VAE, select
 from vaebench.ops.adam import Moments
 from vaebench.training.scalars import State
 
@@ -23,18 +22,6 @@ class Progress:
         moments = self.moments.of(runs) if self.moments else None
         state = {name: t[list(runs)] for name, t in self.state.items()} if self.state else {}
         return Progress(self.index, moments, state)
-
-
-def graded(model: VAE, progress: Progress) -> VAE:
-    """The model by whose weights a stack is graded as it is now: a copy with their averages, where
-    they are averaged, else the model itself."""
-    averages = progress.moments.averages if progress.moments else []
-    if not averages:
-        return model
-    averaged = select(model, range(model.num_runs))
-    for parameter, average in zip(averaged.parameters(), averages, strict=True):
-        parameter.data.copy_(average)
-    return averaged
 
 
 AT_START = Progress()

@@ -17,7 +17,7 @@ class StackedBatchNorm(nn.Module):
     """
 
     EPS = 1e-5
-    FOLLOWS = 0.1
+    momentum = 0.1
     """The share of a new value in a running one."""
 
     def __init__(self, num_runs: int, dim: int) -> None:
@@ -37,7 +37,7 @@ class StackedBatchNorm(nn.Module):
         var, mean = torch.var_mean(x, 1, correction=0, keepdim=True)
         unbiased = var.detach() * (x.shape[1] / max(x.shape[1] - 1, 1))
         for running, new in zip(self._running(), (mean.detach(), unbiased), strict=True):
-            running.copy_(running.lerp(new, self.FOLLOWS))
+            running.copy_(running.lerp(new, self.momentum))
         return mean, var
 
     def _running(self) -> tuple[Tensor, Tensor]:

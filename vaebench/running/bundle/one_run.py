@@ -133,7 +133,7 @@ def _with(layer: nn.Linear, **parameters: Tensor) -> nn.Linear:
 
 def _batch_norm(norm: StackedBatchNorm) -> Normalised:
     tensors = {name: tensor[0, 0].detach().clone() for name, tensor in norm.state_dict().items()}
-    plain = nn.BatchNorm1d(len(norm.bias[0, 0]), norm.EPS, norm.FOLLOWS).to(norm.bias)
+    plain = nn.BatchNorm1d(len(norm.bias[0, 0]), norm.EPS, norm.momentum).to(norm.bias)
     plain.load_state_dict({**plain.state_dict(), **tensors})
     return Normalised(plain)
 
