@@ -13,8 +13,9 @@ from vaebench import results
 from vaebench.core.beside import Beside, worthwhile
 from vaebench.report import clinic
 from vaebench.report.comparison import Contest, all_pairs, comparisons, contests
+from vaebench.report.means import Array
 from vaebench.report.spaces import SPACE, TITLE, titles
-from vaebench.report.standings import KEYS, RANKED_BY, USED, Array, Examples, used
+from vaebench.report.standings import KEYS, RANKED_BY, USED, Examples, used
 from vaebench.report.tables import summary
 from vaebench.report.time_to_target import ELBO, performance_profiles, time_to_target
 from vaebench.results.columns import category_columns

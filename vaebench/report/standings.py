@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vaebench.core.errors import InputError
 from vaebench.report.labels import display_names
-from vaebench.report.statistics.intervals import mean_intervals
+from vaebench.report.means import FIGURE, NUMBERS, TEXTS, Array, means
 from vaebench.report.training import ended, not_to_the_end
 from vaebench.results.rows import TRAINING
 
@@ -21,13 +21,9 @@ if TYPE_CHECKING:
 
 RANKED_BY = "nll"
 KEYS = ["observation_space", "likelihood", "variant", "settings"]
-NUMBERS, TEXTS = ("low", "high", "reference"), ("fingerprint", "trust")
-"""Columns that rows of earlier records lack."""
-FIGURE = ["metric", "value", *NUMBERS, *TEXTS]
 USED = [*KEYS, "run", "seed", "status", *TRAINING, "unit", *FIGURE]
-"""The columns that a figure is made of, and those that a line of the tables is."""
+"""The columns that a line of the tables is made of."""
 
-Array = NDArray[Any]
 Examples = Callable[[str], Mapping[str, NDArray[np.float64]]]
 """A run's values of examples [N] by metric, whose mean the metric is; {} where none are kept."""
 
@@ -199,43 +195,8 @@ def _lines(space: pd.DataFrame) -> list[dict[str, object]]:
             **({"training": training[i]} if i in training else {}),
             **figures,
         }
-        for i, (key, figures) in enumerate(zip(keys, _figures(space, places), strict=True))
+        for i, (key, figures) in enumerate(zip(keys, means(space, places), strict=True))
     ]
-
-
-def _figures(space: pd.DataFrame, lines: Array) -> list[dict[str, object]]:
-    """The interval of each metric, and how it was made, for each line; `lines` numbers the line of
-    each row, from 0 on."""
-    metrics, names = space["metric"].factorize()
-    columns = {name: space[name].to_numpy() for name in FIGURE if name != "metric"}
-    figures: list[dict[str, object]] = [{} for _ in range(lines.max(initial=-1) + 1)]
-    every = [rows for rows in places_of(lines * len(names) + metrics) if names[metrics[rows[0]]]]
-    intervals = _intervals(columns["value"], every)
-    for rows, interval in zip(every, intervals.tolist(), strict=True):
-        name, line = names[metrics[rows[0]]], lines[rows[0]]
-        of_metric = {column: values[rows] for column, values in columns.items()}
-        figure = dict(zip(("mean", "low", "high"), interval, strict=True)) | _provenance(of_metric)
-        figures[line] |= {f"{name}_{field}": value for field, value in figure.items()}
-    return figures
-
-
-def places_of(codes: Array) -> list[Array]:
-    """The places of each code in an array, the first that occurs first."""
-    order = np.argsort(codes, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-    return sorted(filter(len, parts), key=lambda places: int(places[0]))
-
-
-def _intervals(values: Array, every: Sequence[Array]) -> Array:
-    """The mean of the values at each of many sets of places, with its interval [sets, 3].
-
-    Sets of one size are handed on together, which takes a tenth of the time.
-    """
-    intervals = np.empty((len(every), 3))
-    for same in places_of(np.array([len(places) for places in every])):
-        of_size = np.stack([every[i] for i in same])
-        intervals[same] = mean_intervals(values[of_size]).T
-    return intervals
 
 
 def _check_one_run_per_seed(runs: pd.DataFrame) -> None:
@@ -250,34 +211,6 @@ def _check_one_run_per_seed(runs: pd.DataFrame) -> None:
             f"{', '.join(alike['run'])}: give them different names or seeds, or delete the "
             f"records of all but one"
         )
-
-
-def _provenance(figures: Mapping[str, Array]) -> dict[str, object]:
-    """How one metric of a variant was made, where its rows say: the mean ends of its sampling
-    interval, what real data score, the fingerprints, and why not to trust it."""
-    doubts = figures["trust"][figures["trust"] != ""]
-    known = ~np.isnan(figures["value"])
-    columns = {
-        "sampling_low": _known_mean(figures["low"]),
-        "sampling_high": _known_mean(figures["high"]),
-        "reference": _known_mean(figures["reference"]),
-        "fingerprint": _fingerprints(figures["fingerprint"][known]),
-        "trust": doubts[0] if len(doubts) else "",
-        "doubted": f"{len(doubts)} of {len(known)} runs" if len(doubts) else "",
-    }
-    return {name: value for name, value in columns.items() if value == value and value != ""}
-
-
-def _known_mean(values: Array) -> float:
-    """The mean of the values that are not NaN; NaN where there is none."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def _fingerprints(of_values: Iterable[str]) -> str:
-    """The fingerprints of values in words, "none" for one without; "" where all are without."""
-    distinct = set(of_values)
-    return "" if distinct <= {""} else " ".join(sorted(one or "none" for one in distinct))
 
 
 def _runs(rows: pd.DataFrame) -> dict[tuple[str, ...], dict[int, Run]]:

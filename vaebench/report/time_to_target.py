@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vaebench.report.labels import display_names
-from vaebench.report.standings import KEYS, Array, mappings, places_of
+from vaebench.report.means import Array, places_of
+from vaebench.report.standings import KEYS, mappings
 
 if TYPE_CHECKING:
     import pandas as pd

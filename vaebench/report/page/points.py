@@ -12,8 +12,9 @@ import numpy as np
 from vaebench.core.shown import plain
 from vaebench.report.clinic.codes import UNUSED
 from vaebench.report.labels import display_names
+from vaebench.report.means import Array
 from vaebench.report.spaces import SPACE
-from vaebench.report.standings import KEYS, RANKED_BY, Array, Examples
+from vaebench.report.standings import KEYS, RANKED_BY, Examples
 from vaebench.report.statistics.intervals import half_width
 
 if TYPE_CHECKING:
