@@ -58,8 +58,11 @@ class Fault:
 def faults(folder: Path) -> list[Fault]:
     """The twelve; data sets of few digits are written to the folder."""
     few, fewer = _few(folder, 60), _few(folder, 12)
-    wide = {"widths": [512, 512], "latent_dim": 16}
-    long = {"num_steps": 4000, "batch_size": 12}
+    return [*_of_the_loss(), *_of_size(few, fewer), *_of_training(few), *_of_the_evaluation()]
+
+
+def _of_the_loss() -> list[Fault]:
+    """Terms that are weighed wrongly."""
     return [
         Fault(
             "a beta that no code survives",
@@ -92,6 +95,14 @@ def faults(folder: Path) -> list[Fault]:
                 "data": {"binarisation": "none"},
             },
         ),
+    ]
+
+
+def _of_size(few: str, fewer: str) -> list[Fault]:
+    """Models that are too large, for the code or for the data."""
+    wide = {"widths": [512, 512], "latent_dim": 16}
+    long = {"num_steps": 4000, "batch_size": 12}
+    return [
         Fault(
             "40 dimensions for what 12 can carry",
             "unused dimensions of the code",
@@ -112,6 +123,12 @@ def faults(folder: Path) -> list[Fault]:
                 "train": long,
             },
         ),
+    ]
+
+
+def _of_training(few: str) -> list[Fault]:
+    """Weights that diverge, or are not yet, or nowhere else, what they could be."""
+    return [
         Fault(
             "a learning rate of 1000",
             "divergence",
@@ -131,6 +148,12 @@ def faults(folder: Path) -> list[Fault]:
                 "train": {"num_steps": 3000, "batch_size": 32},
             },
         ),
+    ]
+
+
+def _of_the_evaluation() -> list[Fault]:
+    """Figures that need more samples."""
+    return [
         Fault(
             "an NLL of 100 samples for a sharp density",
             "an NLL not to be trusted",

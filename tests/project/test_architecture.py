@@ -1,4 +1,4 @@
-"""The house: imports flow down, and looking at it costs nothing."""
+"""The house: imports flow down, functions are short, and looking at it costs nothing."""
 
 import ast
 import re
@@ -28,6 +28,8 @@ LAYERS = [
 ]
 """From the top down: a module imports those to its right, or its own folder."""
 FREE = {"__init__", "__main__"}
+MOST_LINES = 60
+"""The most lines of a function."""
 
 
 def room(path: Path) -> str:
@@ -67,6 +69,17 @@ def test_no_import_escapes_the_rule():
             assert not (isinstance(node, ast.ImportFrom) and node.level), path
             computed = isinstance(node, ast.Name) and node.id in ("import_module", "__import__")
             assert not computed or path.parts[-2:] == ("core", "registry.py"), path
+
+
+@pytest.mark.parametrize("folder", [PACKAGE, PACKAGE.parent / "benchmarks"], ids=lambda p: p.name)
+def test_functions_are_short(folder):
+    long = {
+        (path.name, node.name): 1 + node.end_lineno - node.lineno
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= MOST_LINES
+    }
+    assert long == {}
 
 
 def rooms_at_run_time(here: str) -> set[str]:

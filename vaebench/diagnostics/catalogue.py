@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from vaebench.config.schedules import SCHEDULES
 from vaebench.core.hyper import Setting
@@ -13,9 +13,9 @@ from vaebench.data.lookup import NAMES
 from vaebench.evaluation import GRADINGS
 from vaebench.evaluation.exhibits import EXHIBITS
 from vaebench.models import MODELS
-from vaebench.models.likelihoods import LIKELIHOODS
-from vaebench.models.posteriors import POSTERIORS
-from vaebench.models.priors import PRIORS
+from vaebench.models.likelihoods import LIKELIHOODS, Likelihood
+from vaebench.models.posteriors import POSTERIORS, Posterior
+from vaebench.models.priors import PRIORS, Prior
 from vaebench.objectives import OBJECTIVES, Objective
 from vaebench.objectives.entry import Need
 from vaebench.running.executors import EXECUTORS
@@ -28,68 +28,25 @@ def catalogue() -> dict[str, Table]:
     """A table for each kind of entry, with a row per entry."""
     return {
         "objectives": [_objective(entry) for entry in OBJECTIVES.values()],
-        "likelihoods": [
-            {
-                "name": entry.name,
-                "support": entry.support.description,
-                "measure": entry.measure,
-                "hyperparameters": _hypers(entry.hyper),
-                "trained": ", ".join([*entry.learned, *entry.fitted]),
-                "source": entry.source,
-                "what": _summary(entry.log_prob),
-            }
-            for entry in LIKELIHOODS.values()
-        ],
-        "posteriors": [
-            {
-                "name": entry.name,
-                "codes": "one-hot" if entry.discrete else "real",
-                "closed-form KL to": ", ".join(entry.closed_form_kl_to),
-                "hyperparameters": _hypers(entry.hyper),
-                "source": entry.source,
-                "what": _summary(entry.distribution),
-            }
-            for entry in POSTERIORS.values()
-        ],
-        "priors": [
-            {
-                "name": entry.name,
-                "codes": "one-hot" if entry.discrete else "real",
-                "hyperparameters": _hypers(entry.hyper),
-                "trained": ", ".join(entry.learned),
-                "source": entry.source,
-                "what": _summary(entry.log_prob),
-            }
-            for entry in PRIORS.values()
-        ],
+        "likelihoods": [_likelihood(entry) for entry in LIKELIHOODS.values()],
+        "posteriors": [_posterior(entry) for entry in POSTERIORS.values()],
+        "priors": [_prior(entry) for entry in PRIORS.values()],
         "gradings": [
-            {
-                "name": name,
-                "hyperparameters": _hypers(entry.hyper),
-                "source": entry.source,
-                "what": _summary(entry.grade),
-            }
+            {"name": name, "hyperparameters": _hypers(entry.hyper), **_origin(entry, entry.grade)}
             for name, entry in GRADINGS.items()
         ],
         "exhibits": [
-            {"name": name, "source": entry.source, "what": _summary(entry.show)}
-            for name, entry in EXHIBITS.items()
+            {"name": name, **_origin(entry, entry.show)} for name, entry in EXHIBITS.items()
         ],
         "schedules": [
-            {
-                "name": name,
-                "parameters": _hypers(entry.hyper),
-                "source": entry.source,
-                "what": _summary(entry.value),
-            }
+            {"name": name, "parameters": _hypers(entry.hyper), **_origin(entry, entry.value)}
             for name, entry in SCHEDULES.items()
         ],
         "models": [
             {
                 "name": name,
                 "hyperparameters": _hypers(entry.hyper),
-                "source": entry.source,
-                "what": _summary(entry.networks),
+                **_origin(entry, entry.networks),
             }
             for name, entry in MODELS.items()
         ],
@@ -132,6 +89,53 @@ def _objective(entry: Objective) -> dict[str, str]:
         "source": entry.source,
         "what": entry.summary.replace(": [S, B] nats", ""),
     }
+
+
+def _likelihood(entry: Likelihood) -> dict[str, str]:
+    return {
+        "name": entry.name,
+        "support": entry.support.description,
+        "measure": entry.measure,
+        "hyperparameters": _hypers(entry.hyper),
+        "trained": ", ".join([*entry.learned, *entry.fitted]),
+        **_origin(entry, entry.log_prob),
+    }
+
+
+def _posterior(entry: Posterior) -> dict[str, str]:
+    return {
+        "name": entry.name,
+        "codes": _codes(entry.discrete),
+        "closed-form KL to": ", ".join(entry.closed_form_kl_to),
+        "hyperparameters": _hypers(entry.hyper),
+        **_origin(entry, entry.distribution),
+    }
+
+
+def _prior(entry: Prior) -> dict[str, str]:
+    return {
+        "name": entry.name,
+        "codes": _codes(entry.discrete),
+        "hyperparameters": _hypers(entry.hyper),
+        "trained": ", ".join(entry.learned),
+        **_origin(entry, entry.log_prob),
+    }
+
+
+def _codes(discrete: bool) -> str:
+    return "one-hot" if discrete else "real"
+
+
+class Sourced(Protocol):
+    """An entry that says where it is from."""
+
+    @property
+    def source(self) -> str: ...
+
+
+def _origin(entry: Sourced, function: Callable[..., Any]) -> dict[str, str]:
+    """The source of an entry, and what its function says that it is."""
+    return {"source": entry.source, "what": _summary(function)}
 
 
 def _bound(entry: Objective) -> str:

@@ -121,37 +121,8 @@ def _terms(
     critic: nn.Module | None,
 ) -> GivenTerms:
     """What the objective sees. Raises InputError for what is missing or has another shape."""
-    for what, values in (("z", z), ("log_px_z", log_px_z)):
-        if not isinstance(values, Tensor):
-            raise InputError(f"{what} must be a tensor; got {type(values).__name__}")
-    if z.dim() not in (2, 3):
-        raise InputError(f"z must be [B, D], or [K, B, D] of K samples; got {tuple(z.shape)}")
-    if log_px_z.shape != z.shape[:-1]:
-        raise InputError(
-            f"log_px_z must be summed over pixels and nothing else, {tuple(z.shape[:-1])} for z "
-            f"of shape {tuple(z.shape)}; got {tuple(log_px_z.shape)}"
-        )
-    codes, log_likelihood = (z, log_px_z) if z.dim() == 3 else (z[None], log_px_z[None])
-    if len(codes) < entry.min_samples:
-        raise InputError(
-            f"objective {entry.name!r} needs {entry.min_samples} samples or more; got "
-            f"{len(codes)}: draw z by q.rsample((K,))"
-        )
-    if not isinstance(rate_weight, Tensor):
-        RATE_WEIGHT.check("rate_weight", rate_weight)
-        if entry.ignores_rate and rate_weight != 1.0:
-            raise InputError(f"objective {entry.name!r} has no rate: leave out rate_weight")
-    if num_examples is not None and num_examples < z.shape[-2]:
-        raise InputError(
-            f"num_examples must be the size of the training set, at least the {z.shape[-2]} "
-            f"examples of a minibatch; got {num_examples}"
-        )
-    if entry.auxiliary is not None and critic is None:
-        raise InputError(
-            f"objective {entry.name!r} trains a network of its own beside the model: give "
-            f"critic=, a module from codes [n, D] to log-odds [n], and minimise "
-            f'vb.loss({entry.name!r}, ..., of="critic") for its parameters'
-        )
+    codes, log_likelihood = _with_samples(z, log_px_z)
+    _check_needs(entry, codes, rate_weight, num_examples, critic)
     if isinstance(q, Tensor) and q.dim() == 1:
         q = q[None]
     if isinstance(prior, Tensor) and prior.dim() == 1:
@@ -172,6 +143,52 @@ def _terms(
         samples=z,
         densities={"log_px_z": log_px_z} | ({"prior": prior} if isinstance(prior, Tensor) else {}),
     )
+
+
+def _with_samples(z: Tensor, log_px_z: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes [K, B, D] and their log-likelihoods [K, B], K = 1 where they had no such axis."""
+    for what, values in (("z", z), ("log_px_z", log_px_z)):
+        if not isinstance(values, Tensor):
+            raise InputError(f"{what} must be a tensor; got {type(values).__name__}")
+    if z.dim() not in (2, 3):
+        raise InputError(f"z must be [B, D], or [K, B, D] of K samples; got {tuple(z.shape)}")
+    if log_px_z.shape != z.shape[:-1]:
+        raise InputError(
+            f"log_px_z must be summed over pixels and nothing else, {tuple(z.shape[:-1])} for z "
+            f"of shape {tuple(z.shape)}; got {tuple(log_px_z.shape)}"
+        )
+    return (z, log_px_z) if z.dim() == 3 else (z[None], log_px_z[None])
+
+
+def _check_needs(
+    entry: Objective,
+    codes: Tensor,
+    rate_weight: Scalar,
+    num_examples: int | None,
+    critic: nn.Module | None,
+) -> None:
+    """Raises InputError where an objective of codes [K, B, D] needs more, or has no use for it."""
+    num_samples, batch_size, _ = codes.shape
+    if num_samples < entry.min_samples:
+        raise InputError(
+            f"objective {entry.name!r} needs {entry.min_samples} samples or more; got "
+            f"{num_samples}: draw z by q.rsample((K,))"
+        )
+    if not isinstance(rate_weight, Tensor):
+        RATE_WEIGHT.check("rate_weight", rate_weight)
+        if entry.ignores_rate and rate_weight != 1.0:
+            raise InputError(f"objective {entry.name!r} has no rate: leave out rate_weight")
+    if num_examples is not None and num_examples < batch_size:
+        raise InputError(
+            f"num_examples must be the size of the training set, at least the {batch_size} "
+            f"examples of a minibatch; got {num_examples}"
+        )
+    if entry.auxiliary is not None and critic is None:
+        raise InputError(
+            f"objective {entry.name!r} trains a network of its own beside the model: give "
+            f"critic=, a module from codes [n, D] to log-odds [n], and minimise "
+            f'vb.loss({entry.name!r}, ..., of="critic") for its parameters'
+        )
 
 
 def _check_drawn(posterior: Any, z: Tensor) -> None:
