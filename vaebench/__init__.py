@@ -53,8 +53,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which cannot resolve names o
     from vaebench.running.harness import run as run
     from vaebench.running.listeners import Listener as Listener
     from vaebench.running.listeners import listener as listener
+    from vaebench.running.restoring import load_model as load_model
     from vaebench.running.trained import TrainedModel as TrainedModel
-    from vaebench.running.trained import load_model as load_model
 
 __version__ = "0.1.0"
 
@@ -81,7 +81,7 @@ _HOMES = {
     "listener": "running.listeners",
     "Listener": "running.listeners",
     "load": "results",
-    "load_model": "running.trained",
+    "load_model": "running.restoring",
     "loss": "objectives.elsewhere",
     "model": "models.networks",
     "ModelConfig": "config",

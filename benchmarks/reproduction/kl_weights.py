@@ -22,7 +22,8 @@ from vaebench.evaluation import bounds
 from vaebench.ops.noise import Noise, key
 from vaebench.reproduction import read_claim
 from vaebench.running.harness import run_all
-from vaebench.running.trained import TrainedModel, load_model
+from vaebench.running.restoring import load_model
+from vaebench.running.trained import TrainedModel
 
 RUNS = Path("results/runs/kl_weights")
 BETAS = (1.0, 2.0)

@@ -12,18 +12,47 @@ from torch import Tensor
 from vaebench import results
 from vaebench.config import RunConfig, convert
 from vaebench.config.build import build_stack, load_data
+from vaebench.core.arguments import path
 from vaebench.core.errors import InputError
+from vaebench.core.plugins import load_plugins
 from vaebench.models import VAE
 from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.priors import PRIORS
 from vaebench.results import Record
 from vaebench.running.environment import default_device
+from vaebench.running.trained import TrainedModel
 
 NUM_NAMED = 5
 """Runs that a message names, at most, where several are meant."""
 
 
-def recorded_run(folder: Path, run: str | Sequence[str]) -> Record:
+def load_model(
+    folder: str | Path, run: str | Sequence[str], *, plugins: Sequence[str] = ()
+) -> TrainedModel:
+    """The trained model of one run of a results folder.
+
+    `run`: its id, the beginning of it, or conditions that hold of it alone, in the words of
+    `vaebench runs`: "objective=iwae seed=0", or a list of them. `plugins`: files of your own that
+    it was made with. Raises InputError where there is no such run, or several, and where it has no
+    weights.
+    """
+    plugins = load_plugins(plugins)
+    home = path("a results folder", folder)
+    record = _recorded_run(home, run)
+    try:
+        config = configured(home, record)
+    except InputError as error:
+        if not record.config.get("plugin") or plugins:
+            raise
+        raise InputError(
+            f"run {record.run} was made with files of your own, which must be given again as "
+            f"plugins=['FILE.py']: {error}"
+        ) from error
+    model = restored(home, [record], [config]).requires_grad_(False)
+    return TrainedModel(record.run, config, model, load_data(config.data))
+
+
+def _recorded_run(folder: Path, run: str | Sequence[str]) -> Record:
     """The one finished run that is meant, as `load_model` takes it. Raises InputError."""
     texts = _texts(run)
     described = " ".join(texts)

@@ -1,10 +1,9 @@
-"""The trained model of one recorded run, as plain tensors without the axis of runs."""
+"""The trained model of one run, as plain tensors without the axis of runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,10 +13,9 @@ from torch import Tensor
 
 from vaebench import results
 from vaebench.config import RunConfig, evaluation_settings
-from vaebench.config.build import load_data, subject
-from vaebench.core.arguments import items, path, shown, whole
+from vaebench.config.build import subject
+from vaebench.core.arguments import items, shown, whole
 from vaebench.core.errors import InputError, first_line
-from vaebench.core.plugins import load_plugins
 from vaebench.data import Dataset
 from vaebench.evaluation import Bounds, Subject, bounds, evaluate
 from vaebench.evaluation.codes.usage import posterior_mean
@@ -26,7 +24,6 @@ from vaebench.models.likelihoods import LIKELIHOODS
 from vaebench.models.posteriors import Drawing
 from vaebench.ops import densities
 from vaebench.ops.noise import Noise, key
-from vaebench.running.restoring import configured, recorded_run, restored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,32 +217,6 @@ class TrainedModel:
         if scaling is not None:
             means = means * scaling.scale.to(means) + scaling.shift.to(means)
         return means.unflatten(-1, self.image_shape)
-
-
-def load_model(
-    folder: str | Path, run: str | Sequence[str], *, plugins: Sequence[str] = ()
-) -> TrainedModel:
-    """The trained model of one run of a results folder.
-
-    `run`: its id, the beginning of it, or conditions that hold of it alone, in the words of
-    `vaebench runs`: "objective=iwae seed=0", or a list of them. `plugins`: files of your own that
-    it was made with. Raises InputError where there is no such run, or several, and where it has no
-    weights.
-    """
-    plugins = load_plugins(plugins)
-    home = path("a results folder", folder)
-    record = recorded_run(home, run)
-    try:
-        config = configured(home, record)
-    except InputError as error:
-        if not record.config.get("plugin") or plugins:
-            raise
-        raise InputError(
-            f"run {record.run} was made with files of your own, which must be given again as "
-            f"plugins=['FILE.py']: {error}"
-        ) from error
-    model = restored(home, [record], [config]).requires_grad_(False)
-    return TrainedModel(record.run, config, model, load_data(config.data))
 
 
 def _noise(seed: int, purpose: str) -> Noise:

@@ -18,7 +18,7 @@ from vaebench.reproduction.expected import expectations
 from vaebench.reproduction.rule import over
 from vaebench.reproduction.statements import Lower, Unbeaten, against
 from vaebench.running.harness import run_all
-from vaebench.running.trained import load_model
+from vaebench.running.restoring import load_model
 
 
 def test_the_page_is_made_of_the_verdicts():

@@ -25,7 +25,8 @@ from vaebench.running.bundle.one_run import Applied, one_run
 from vaebench.running.bundle.page import NETWORK, PAGE, WRITTEN_BY
 from vaebench.running.bundle.source import Source, held, indented
 from vaebench.running.environment import describe
-from vaebench.running.trained import TrainedModel, load_model
+from vaebench.running.restoring import load_model
+from vaebench.running.trained import TrainedModel
 
 FORMAT = 1
 WEIGHTS, MEANING, SOURCE = "weights.safetensors", "model.json", "model.py"
