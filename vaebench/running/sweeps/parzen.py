@@ -7,10 +7,11 @@ with every candidate several times more than it takes.
 
 from __future__ import annotations
 
-import heapq
+import bisect
+import inspect
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
+from optuna.samplers._tpe import _truncnorm
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.probability_distributions import _BatchedCategoricalDistributions
 from optuna.samplers._tpe.sampler import (
@@ -32,15 +34,18 @@ from scipy.special import ndtr
 
 from vaebench.running.sweeps.setting import Setting
 
-MOST_FITS = 16
-"""Fits that are kept: hyperband has one for each of its brackets."""
-
 FAILED = TrialState.FAIL
 
 Floats = NDArray[np.float64]
 Observed = dict[str, Floats]
 """Values of some trials in each dimension, as Optuna counts them: choices by their place."""
 Space = dict[str, BaseDistribution]
+
+
+# Optuna keeps the last 1000 values of these, to be looked for at each call: that takes more time
+# than the few save that come again. Without, they give the same, to all in this process.
+for _name in ("_ndtr_single", "_log_ndtr_single"):
+    setattr(_truncnorm, _name, inspect.unwrap(getattr(_truncnorm, _name)))
 
 
 class Estimator(_ParzenEstimator):  # type: ignore[misc]
@@ -71,6 +76,47 @@ def _log_kernels(values: Floats, kernels: Any) -> Floats:
     return scaled
 
 
+class History:
+    """The trials of a search that were told, or those of one of its brackets: they only become
+    more, so that what is worked out of them is worked out of each once."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.num_seen = 0
+        self.trials: list[FrozenTrial] = []
+        """In their order, without those that another program failed."""
+        self.points: dict[str, list[float]] = {name: [] for name in space}
+        """What they drew in each dimension, as Optuna counts it: choices by their place."""
+        self.ranked: list[tuple[tuple[float, ...], int]] = []
+        """What they are sorted by, and their places among the trials: the best first."""
+        self.fits: dict[tuple[str, ...], tuple[Estimator, Observed]] = {}
+        """The estimator of the good trials, and where the others are, by the names of the
+        dimensions."""
+
+    def learn(self, study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
+        """Add those of some trials that were not seen before, which are the last."""
+        for trial in trials[self.num_seen :]:
+            if trial.state is not FAILED:
+                bisect.insort(self.ranked, (_rank(study, trial), len(self.trials)))
+                self.trials.append(trial)
+                for name, drawn in self.space.items():
+                    self.points[name].append(drawn.to_internal_repr(trial.params[name]))
+        if self.num_seen < len(trials):
+            self.num_seen = len(trials)
+            self.fits.clear()
+
+    def are_good(self, study: optuna.Study) -> NDArray[np.bool_]:
+        """Which of the trials are good, as Optuna tells them apart."""
+        num = len(self.trials)
+        if len(study.directions) > 1:
+            split, _ = _split_trials(study, self.trials, default_gamma_multiobjective(num))
+            numbers = {trial.number for trial in split}
+            return np.asarray([trial.number in numbers for trial in self.trials], dtype=bool)
+        good = np.zeros(num, dtype=bool)
+        good[[place for _, place in self.ranked[: default_gamma(num)]]] = True
+        return good
+
+
 class ParzenSampler(TPESampler):  # type: ignore[misc]
     """TPE for the slots of a search. What it keeps from slot to slot are functions of the trials
     that were told."""
@@ -80,13 +126,8 @@ class ParzenSampler(TPESampler):  # type: ignore[misc]
         self.setting = setting
         ordered = sorted(setting.distributions.items())
         self.space = {name: drawn for name, drawn in ordered if not drawn.single()}
-        self.fits: dict[tuple[Any, ...], tuple[Estimator, Observed]] = {}
-        """The estimator of the good trials, and where the others are, by the names of the
-        dimensions, and the first trial and number of those that were told."""
-        self.ranks: dict[int, tuple[float, ...]] = {}
-        """What the trials that were told are sorted by, by their numbers."""
-        self.points: dict[int, Mapping[str, float]] = {}
-        """What they drew, as Optuna counts it: choices by their place."""
+        self.histories: dict[int, History] = {}
+        """By the number of the first trial: hyperband has one for each of its brackets."""
         self._parzen_estimator_cls = Estimator
 
     def at(self, slot: int) -> ParzenSampler:
@@ -101,15 +142,16 @@ class ParzenSampler(TPESampler):  # type: ignore[misc]
     def _sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: Space
     ) -> dict[str, Any]:
-        is_random = not search_space or len(_ended_and_at_work(study)[0]) < self._n_startup_trials
+        history, _ = self._told_and_at_work(study)
+        is_random = not search_space or len(history.trials) < self._n_startup_trials
         return {} if is_random else self._sample(study, trial, search_space)
 
     def _sample(
         self, study: optuna.Study, trial: FrozenTrial, search_space: Space
     ) -> dict[str, Any]:
-        ended, at_work = _ended_and_at_work(study)
+        history, at_work = self._told_and_at_work(study)
         of_batch = [one for one in at_work if one.number != trial.number]
-        good, others = self._fitted(study, ended, search_space)
+        good, others = self._fitted(study, history, search_space)
         running = self._get_internal_repr(of_batch, search_space, study)
         bad = Estimator(
             {name: np.append(others[name], running[name]) for name in search_space},
@@ -120,58 +162,33 @@ class ParzenSampler(TPESampler):  # type: ignore[misc]
         chosen = self._compare(drawn, self._compute_acquisition_func(drawn, good, bad))
         return {name: d.to_external_repr(chosen[name]) for name, d in search_space.items()}
 
+    def _told_and_at_work(self, study: optuna.Study) -> tuple[History, list[FrozenTrial]]:
+        """The trials that were told, and those of the batch at work, which come after them."""
+        trials = study._get_trials(deepcopy=False)
+        running = itertools.takewhile(lambda trial: not trial.state.is_finished(), reversed(trials))
+        num_told = len(trials) - len([*running])
+        first = trials[0].number if num_told else -1
+        history = self.histories.setdefault(first, History(self.space))
+        history.learn(study, trials[:num_told])
+        return history, trials[num_told:]
+
     def _fitted(
-        self, study: optuna.Study, ended: Sequence[FrozenTrial], search_space: Space
+        self, study: optuna.Study, history: History, search_space: Space
     ) -> tuple[Estimator, Observed]:
         """What the trials that were told say, worked out once for all that ask."""
-        key = (*search_space, *(trial.number for trial in ended[:1]), len(ended))
-        if key not in self.fits:
-            while len(self.fits) >= MOST_FITS:
-                self.fits.pop(next(iter(self.fits)))
-            self._learn(study, ended)
-            good, others = self._split(study, ended)
-            at_good, at_others = (self._observed(part, search_space) for part in (good, others))
-            weights = np.ones(len(good)) if len(study.directions) > 1 else None
-            estimator = Estimator(at_good, search_space, self._parzen_estimator_parameters, weights)
-            self.fits[key] = estimator, at_others
-        return self.fits[key]
-
-    def _learn(self, study: optuna.Study, ended: Sequence[FrozenTrial]) -> None:
-        """Note rank and place of the trials that are new, which are the last."""
-        for trial in reversed(ended):
-            if trial.number in self.ranks:
-                break
-            self.ranks[trial.number] = _rank(study, trial)
-            self.points[trial.number] = {
-                name: d.to_internal_repr(trial.params[name]) for name, d in self.space.items()
-            }
-
-    def _split(
-        self, study: optuna.Study, ended: Sequence[FrozenTrial]
-    ) -> tuple[list[int], list[int]]:
-        """The numbers of the good trials and of the others, as Optuna tells them apart."""
-        if len(study.directions) > 1:
-            parts = _split_trials(study, ended, default_gamma_multiobjective(len(ended)))
-            good, others = ([trial.number for trial in part] for part in parts)
-            return good, others
-        numbers = [trial.number for trial in ended]
-        best = {*heapq.nsmallest(default_gamma(len(ended)), numbers, self.ranks.__getitem__)}
-        return [n for n in numbers if n in best], [n for n in numbers if n not in best]
-
-    def _observed(self, numbers: Iterable[int], search_space: Space) -> Observed:
-        """The values of some trials in each dimension."""
-        points = [self.points[number] for number in numbers]
-        return {name: np.asarray([point[name] for point in points]) for name in search_space}
-
-
-def _ended_and_at_work(study: optuna.Study) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
-    """The trials that were told, and those of the batch at work, which come after them; those that
-    another program failed are neither."""
-    trials = study._get_trials(deepcopy=False)
-    running = itertools.takewhile(lambda trial: not trial.state.is_finished(), reversed(trials))
-    num_told = len(trials) - len([*running])
-    ended = [trial for trial in trials[:num_told] if trial.state is not FAILED]
-    return ended, trials[num_told:]
+        names = tuple(search_space)
+        if names not in history.fits:
+            are_good = history.are_good(study)
+            points = {name: np.asarray(history.points[name]) for name in names}
+            weights = np.ones(are_good.sum()) if len(study.directions) > 1 else None
+            good = Estimator(
+                {name: at[are_good] for name, at in points.items()},
+                search_space,
+                self._parzen_estimator_parameters,
+                weights,
+            )
+            history.fits[names] = good, {name: at[~are_good] for name, at in points.items()}
+        return history.fits[names]
 
 
 def _rank(study: optuna.Study, trial: FrozenTrial) -> tuple[float, ...]:

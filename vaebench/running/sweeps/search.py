@@ -21,6 +21,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.study._tell import _tell_with_warning
 from optuna.trial import FrozenTrial, TrialState
 
 from vaebench.running.sweeps.outcome import Outcome
@@ -39,13 +40,10 @@ class Trial:
 
     slot: int
     asked: optuna.Trial
+    params: Params
+    """What it has drawn, by dotted place."""
     is_stored: bool
     """Whether it was stored before, by a sweep that was stopped."""
-
-    @property
-    def params(self) -> Params:
-        """What it has drawn, by dotted place."""
-        return dict(self.asked.params)
 
 
 class Search:
@@ -94,12 +92,11 @@ class Search:
         if self.at_work:
             stored = self.at_work.pop(0)
             assert stored.user_attrs[SLOT] == slot, "trials are asked in the order of their slots"
-            return Trial(slot, self._begun(_as_asked(stored)), is_stored=True)
+            return Trial(slot, self._begun(_as_asked(stored)), stored.params, is_stored=True)
         self.memory.sampler = self.sampling.sampler_of(slot)
         trial = self._begun(None)
-        for name, distribution in self.distributions.items():
-            _suggest(trial, name, distribution)
-        return Trial(slot, trial, is_stored=False)
+        params = {name: _suggest(trial, name, d) for name, d in self.distributions.items()}
+        return Trial(slot, trial, params, is_stored=False)
 
     def keep(self, trial: Trial, batch: int, attributes: Mapping[str, Any]) -> None:
         """Store a trial that was asked, where it is not.
@@ -125,7 +122,10 @@ class Search:
             trial.asked.set_constraint(limit, amount)
         pruned = outcome.status == "pruned"
         state = TrialState.PRUNED if pruned else TrialState.COMPLETE
-        self.memory.tell(trial.asked, None if pruned else list(outcome.values), state)
+        # As `Study.tell`, which would return a deep copy of the trial.
+        _tell_with_warning(
+            self.memory, trial.asked, None if pruned else list(outcome.values), state
+        )
         ended = self._in_memory(trial)
         self.told.append(ended)
         self.counts[outcome.status] += 1
@@ -183,14 +183,14 @@ def _as_asked(stored: FrozenTrial) -> FrozenTrial:
     )
 
 
-def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
     match distribution:
         case FloatDistribution(low=low, high=high, log=log):
-            trial.suggest_float(name, low, high, log=log)
+            return trial.suggest_float(name, low, high, log=log)
         case IntDistribution(low=low, high=high, log=log):
-            trial.suggest_int(name, low, high, log=log)
+            return trial.suggest_int(name, low, high, log=log)
         case CategoricalDistribution(choices=choices):
-            trial.suggest_categorical(name, choices)
+            return trial.suggest_categorical(name, choices)
         case _:
             raise TypeError(f"no way to draw from {distribution}")
 
