@@ -58,9 +58,9 @@ def check_weights(config: RunConfig) -> None:
 
 
 def _check_no_layers(model: ModelConfig, posterior: Posterior, prior: Prior) -> None:
-    usual = [name for name in model.__struct_fields__ if name.startswith("layer_")]
-    for name in usual:
-        if name not in model.left_out:
+    usual = model.left_out
+    for name in model.__struct_fields__:
+        if name.startswith("layer_") and name not in usual:
             layered = [n for n, entry in POSTERIORS.items() if entry.conditionals]
             priors = [n for n, entry in PRIORS.items() if entry.layered]
             raise InputError(

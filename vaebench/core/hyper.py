@@ -183,14 +183,20 @@ def source_fingerprint(function: Callable[..., Any]) -> str:
     run's hash, so that an edited plugin is run again. A function that is in no file, as in a
     notebook, has a fingerprint of its code.
     """
+    if _is_the_packages(function):
+        return ""
     if is_of_no_file(function):
         return definition_fingerprint(function)
-    if package_of(function) == "vaebench":
-        return ""
     inside = innermost(function)
     # The module's own file: a function may be wrapped by one from another file.
     file = getattr(sys.modules.get(inside.__module__), "__file__", None) or inspect.getfile(inside)
     return sources.fingerprint(inside.__module__, Path(file))
+
+
+@functools.lru_cache(maxsize=1024)  # a sweep asks ten times for each of its trials
+def _is_the_packages(function: Callable[..., Any]) -> bool:
+    """Whether a function is one of the package, and so is what it wraps."""
+    return package_of(function) == "vaebench" and not is_of_no_file(function)
 
 
 def _declared(annotation: Any) -> Hyper:

@@ -160,6 +160,8 @@ class Session:
     def __init__(self, stays: bool) -> None:
         self.stays, self.waiting = stays, deque[Job]()
         self.events: Generator[Event, None, None] | None = None
+        self.kinds: set[str] = set()
+        """Kinds of steps of which jobs were scheduled: a graph that they call is made once."""
 
     def __enter__(self) -> Session:
         return self

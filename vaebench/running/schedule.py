@@ -29,6 +29,11 @@ def schedule(stacks: Sequence[Job], num_workers: int) -> list[Job]:
     return [*graphs, *sorted(stacks, key=lambda job: (job.stepping.kind in late, -_cost(job)))]
 
 
+def longest_first(stacks: Sequence[Job]) -> list[Job]:
+    """The order of stacks whose graphs are all there."""
+    return sorted(stacks, key=lambda job: -_cost(job))
+
+
 def _missing(stacks: Sequence[Job]) -> dict[str, Job]:
     """A stack of each kind whose graph is to be compiled, and can be."""
     from vaebench.training.stepping.compiled import problem

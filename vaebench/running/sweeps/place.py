@@ -23,7 +23,7 @@ from vaebench.running.job import Conclude, Job, Needs, paused
 from vaebench.running.listeners import NOBODY, Audience
 from vaebench.running.meter import Meter
 from vaebench.running.plan import stacks
-from vaebench.running.schedule import schedule
+from vaebench.running.schedule import longest_first, schedule
 from vaebench.running.sweeps.judging import pausing
 from vaebench.running.sweeps.pruners import Stage
 from vaebench.running.sweeps.steppings import Steppings
@@ -81,10 +81,18 @@ class Place:
                     results.remove(self.of(stage), "runs", config.id)
             if jobs:
                 account = Account(self.of(stage), {}, meter, self.audience)
-                ordered = schedule(jobs, self.num_workers())
+                ordered = self._ordered(jobs, session)
                 perform = functools.partial(self._perform, self.of(stage))
                 session.carry_out(ordered, perform, account)
         return [{c.id: results.read(self.of(p.stage), c.id) for c in p.runs} for p in parts]
+
+    def _ordered(self, jobs: Sequence[Job], session: Session) -> list[Job]:
+        """The jobs of a stage, and those of the graphs that they are the first to call."""
+        kinds = {job.stepping.kind for job in jobs}
+        if kinds <= session.kinds:
+            return longest_first(jobs)
+        session.kinds |= kinds
+        return schedule(jobs, self.num_workers())
 
     def session(self) -> Session:
         """The executor, whose workers serve all stages of all rounds, where they can."""
