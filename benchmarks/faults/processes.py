@@ -17,7 +17,7 @@ INJECTED = Path(__file__).parent / "injected"
 MARK = "FAULTS_MARK"
 """The variable by which a process is known to be ours, as all inherit it."""
 WORKER = b"vaebench.core.tether"
-"""What the command line of a worker holds."""
+"""What the command line of a worker holds that was started anew."""
 GONE_S = 20.0
 """Seconds in which a worker must have seen that its coordinator is gone."""
 DEADLINE_S = 600.0
@@ -85,12 +85,15 @@ def kill_worker(process: subprocess.Popen[bytes], after_s: float, chance: random
 
 
 def workers(coordinator: int) -> list[int]:
-    """The worker processes of a coordinator."""
+    """The worker processes of a coordinator: those that it has forked off itself, whose command
+    line is its own, and those that were started anew."""
     try:
         children = Path(f"/proc/{coordinator}/task/{coordinator}/children").read_text().split()
     except OSError:
         return []
-    return [int(pid) for pid in children if WORKER in _read(f"/proc/{pid}/cmdline")]
+    lines = {int(pid): _read(f"/proc/{pid}/cmdline") for pid in children}
+    command = _read(f"/proc/{coordinator}/cmdline")
+    return [pid for pid, line in lines.items() if line and (line == command or WORKER in line)]
 
 
 def left(place: Path) -> list[int]:

@@ -3,11 +3,13 @@
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from benchmarks.faults import folders
+from benchmarks.faults import folders, processes
 from benchmarks.faults.__main__ import is_well, kills_table
 from benchmarks.faults.series import Figures, aims, series
 from benchmarks.faults.surroundings import FULL, NAMESPACE, Bench
@@ -84,6 +86,23 @@ def test_a_process_that_is_left_is_seen(tmp_path):
     with background(["sleep", "600"], env={**os.environ, MARK: str(tmp_path)}) as sleeper:
         assert _of(tmp_path) == [sleeper.pid]
     assert _of(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        "import os; os.fork()",
+        "import subprocess, sys; subprocess.Popen([sys.executable, '-c', LINE])",
+    ],
+    ids=["forked", "started anew"],
+)
+def test_a_worker_is_seen(begin):
+    code = f"import time; LINE = 'import time; time.sleep(600)  # vaebench.core.tether'; {begin}"
+    with background([sys.executable, "-c", f"{code}; time.sleep(600)"]) as coordinator:
+        while not (seen := processes.workers(coordinator.pid)):
+            assert coordinator.poll() is None
+        children = Path(f"/proc/{coordinator.pid}/task/{coordinator.pid}/children").read_text()
+        assert seen == [int(pid) for pid in children.split()]
 
 
 def test_one_finding_is_enough():
