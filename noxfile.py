@@ -327,13 +327,13 @@ def shapes(session: nox.Session) -> None:
 
 @nox.session
 def mnist(session: nox.Session) -> None:
-    """Objectives and the weight on the rate on MNIST, some of them longer: two hours of a core."""
+    """Objectives and the weight on the rate on MNIST, three lengths of training: six hours."""
     install(session, "report")
     for name, file in [("mnist", "mnist-500"), ("binarized_mnist", "binarized-mnist-500")]:
         session.run("python", "-m", "benchmarks.data.mnist_subset", name, str(DATA / f"{file}.npz"))
-    reference_study(session, "mnist")
-    reference_study(session, "mnist_longer")
-    session.run("python", "-m", "benchmarks.annealing", str(RESULTS / "mnist"))
+    for study in ("mnist", "mnist_longer", "mnist_steps"):
+        reference_study(session, study)
+    session.run("python", "-m", "benchmarks.annealing", str(RESULTS / "mnist_longer"))
 
 
 @nox.session

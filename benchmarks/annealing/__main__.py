@@ -63,7 +63,7 @@ def main() -> None:
     """Grade the runs of a folder by annealing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("results/reference/mnist"))
+    parser.add_argument("--out", type=Path, default=Path("results/reference/mnist_longer"))
     arguments = parser.parse_args()
     runs = [run for run in results.records(arguments.folder) if is_chosen(run)]
     request = Request(arguments.folder, [run.run for run in runs], gradings=[ANNEALED])

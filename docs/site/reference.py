@@ -2,7 +2,7 @@
 
 `python -m docs.site.reference` writes the numbers of all pages of docs/ again. One stands between
 `<!--= FILE; COLUMN=VALUE; ...; COLUMN -->` and `<!--/-->`: FILE below results/reference/, the row
-that has these values (`VALUE*`: that begin so; `COLUMN=`: that has none), and the column that is
+that has these values (`*` in a VALUE: any text; `COLUMN=`: that has none), and the column that is
 shown, with two digits or as `COLUMN:FORMAT` says.
 """
 
@@ -45,8 +45,8 @@ def number(address: str) -> str:
         column, _, value = condition.partition("=")
         values = rows[column].astype(object)
         texts = values.where(values.notna(), "").astype(str)
-        prefix = value.removesuffix("*")
-        rows = rows[texts.str.startswith(prefix) if prefix != value else texts == value]
+        pattern = re.escape(value).replace(r"\*", ".*")
+        rows = rows[texts.str.fullmatch(pattern)]
     column, _, form = shown.partition(":")
     if len(rows) != 1:
         raise ValueError(f"{address!r} must name one row of {name}; it names {len(rows)}")
