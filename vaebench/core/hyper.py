@@ -183,7 +183,7 @@ def source_fingerprint(function: Callable[..., Any]) -> str:
     run's hash, so that an edited plugin is run again. A function that is in no file, as in a
     notebook, has a fingerprint of its code.
     """
-    if _is_the_packages(function):
+    if _is_of_the_package(function):
         return ""
     if is_of_no_file(function):
         return definition_fingerprint(function)
@@ -194,7 +194,7 @@ def source_fingerprint(function: Callable[..., Any]) -> str:
 
 
 @functools.lru_cache(maxsize=1024)  # a sweep asks ten times for each of its trials
-def _is_the_packages(function: Callable[..., Any]) -> bool:
+def _is_of_the_package(function: Callable[..., Any]) -> bool:
     """Whether a function is one of the package, and so is what it wraps."""
     return package_of(function) == "vaebench" and not is_of_no_file(function)
 
