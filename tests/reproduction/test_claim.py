@@ -66,6 +66,25 @@ def test_the_statements_of_a_claim_select_runs_of_its_study():
         assert any(matches(c, others) for c in configs)
 
 
+SUMMED = {
+    "altosaar-iaf": (1e-8, 0.0),
+    "altosaar-mean-field": (1e-8, 0.0),
+    "iwae-1-layer": (1e-4, 1.0),
+    "iwae-2-layers": (1e-4, 1.0),
+    "miwae-64": (1e-4, 1.0),
+}
+"""Epsilon, and where the second moment starts, of code that sums losses over a minibatch."""
+
+
+@pytest.mark.parametrize("name", SUMMED)
+def test_what_stands_beside_sums_is_divided_by_the_minibatch(name):
+    """Gradients of a mean are those of a sum over B, and Adam is the same with both of these so."""
+    train = read_claim(name).study_at("full").base["train"]
+    epsilon, second_moment = SUMMED[name]
+    assert train["epsilon"] == pytest.approx(epsilon / train["batch_size"], rel=1e-12)
+    assert train.get("second_moment", 0.0) == second_moment / train["batch_size"] ** 2
+
+
 def test_a_claim_of_ones_own_is_a_path(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(SMALL)
