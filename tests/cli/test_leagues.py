@@ -30,3 +30,16 @@ def test_options_that_do_nothing_alone_are_refused(bundle, tmp_path):  # noqa: F
         assert (done.exit_code, "are for --regrade" in done.stderr) == (2, True)
     wrong = call("league", bundle, "--out", tmp_path / "site", "--regrade", "--data", "a")
     assert (wrong.exit_code, "must be a label and a file" in wrong.stderr) == (2, True)
+
+
+def test_figures_that_were_not_made_again_are_said(bundle, tmp_path):  # noqa: F811
+    """With the reason, and of files that no submission asks for, whose label may be mistyped."""
+    options = ["--out", tmp_path / "site", "--quiet", "--regrade"]
+    files = [f"--data={label}={tmp_path / 'absent.npz'}" for label in ("digits", "digitz")]
+    done = call("league", bundle, *options, *files)
+    submitted, unused = done.stderr.splitlines()
+    assert done.exit_code == 0
+    assert submitted.startswith("vaebench: as submitted: mine: data set")
+    assert "absent.npz" in submitted
+    assert unused.endswith("--data digitz: data must have a label of ['digits']; none has this")
+    assert call("league", bundle, *options).stderr == ""

@@ -29,7 +29,8 @@ def test_others_are_ranked_where_the_user_asks(bundle, broken, tmp_path):
     assert [one.name for one in league.standings.submissions] == ["mine"]
     (error,) = league.refused
     assert str(error).startswith(f"{broken}: ")
-    assert "broken.zip: it must be a bundle" in league.page.read_text()
+    page = league.page.read_text()
+    assert "<h3>Refused</h3>" in page and "broken.zip: it must be a bundle" in page
     with pytest.raises(InputError, match=r"all were refused: .*broken\.zip"):
         hold([broken], tmp_path / "site", skip_broken=True)
 

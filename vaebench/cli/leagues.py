@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from vaebench.cli.show import print_line
 from vaebench.core.errors import InputError
 
 if TYPE_CHECKING:
-    from vaebench.league import Submission
+    from vaebench.league import League, Submission
     from vaebench.running.meter import Progress
 
 
@@ -115,9 +115,8 @@ def league(
 
     how = Regrading(data, trust_plugins, progress) if regrade else None
     league_page = hold(bundles, out, regrading=how, skip_broken=skip_broken)
-    for error in league_page.refused:
-        say(f"refused: {error}")
     submissions = league_page.standings.submissions
+    _say_what_is_not_as_asked(league_page, data)
     if as_json:
         print_json(
             rankings=league_page.standings.table,
@@ -130,6 +129,19 @@ def league(
         print_line(f"{num} submission{'' if num == 1 else 's'} in {league_page.page}")
     if league_page.refused:
         sys.exit(1)
+
+
+def _say_what_is_not_as_asked(league_page: League, data: Mapping[str, Path]) -> None:
+    """On standard error: who was refused, whose figures were not made again, and unused files."""
+    for error in league_page.refused:
+        say(f"refused: {error}")
+    submissions = league_page.standings.submissions
+    for submission in submissions:
+        if submission.reason:
+            say(f"{submission.graded}: {submission.name}: {submission.reason}")
+    labels = {label for submission in submissions for label in submission.manifest.data}
+    for label in sorted(data.keys() - labels):
+        say(f"not used: --data {label}: data must have a label of {sorted(labels)}; none has this")
 
 
 def _in_brief(submission: Submission) -> dict[str, Any]:
