@@ -38,7 +38,7 @@ def test_words_and_json_say_the_same(kept):
         assert f"{line['name']}: {line['value']}" in said
     assert {"torch", "triton", "C++ compiler", "device"} <= by_name().keys()
     compiled, _ = of["caches"]
-    files = cache.files()
+    files = cache.sizes()
     assert (compiled["folder"], compiled["files"]) == (str(cache.root()), len(files))
     assert compiled["bytes"] == sum(path.stat().st_size for path in files)
     assert any(line.split()[:3] == ["compiled", "code", str(len(files))] for line in said)

@@ -36,7 +36,7 @@ def test_a_file_is_made_once(root):
     assert not fetch(path)
     assert cache.fetch(path, fails)
     assert cache.contents(path) == b"a library"
-    assert cache.files() == [path]
+    assert list(cache.sizes()) == [path]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_nothing_is_left_of_a_file_that_cannot_be_made(root):
 
     with pytest.raises(RuntimeError, match="out of order"):
         cache.fetch(path, breaks)
-    assert cache.files() == []
+    assert cache.sizes() == {}
     assert not list(root.glob(f"{cache.HALF_MADE}*"))
 
 
@@ -143,14 +143,14 @@ def test_what_was_used_last_stays(root, monkeypatch):
         os.utime(path, (1000 + age, 1000 + age))
     fetch(paths[0])  # used now, though made first
     fetch(paths[3], "x" * 300_000)
-    assert cache.files() == [paths[2], paths[0], paths[3]]
+    assert list(cache.sizes()) == [paths[2], paths[0], paths[3]]
 
 
 def test_what_is_larger_than_all_may_be_is_kept_alone(root, monkeypatch):
     monkeypatch.setenv("VAEBENCH_CACHE_MB", "1")
     fetch(root / "one.so")
     fetch(root / "two.so", "x" * (2 << 20))
-    assert cache.files() == [root / "two.so"]
+    assert list(cache.sizes()) == [root / "two.so"]
 
 
 def test_pruning_takes_all_and_what_killed_processes_left(root):
@@ -159,7 +159,7 @@ def test_pruning_takes_all_and_what_killed_processes_left(root):
     left.mkdir()
     os.utime(left, (0, 0))
     assert cache.prune() == 1
-    assert cache.files() == []
+    assert cache.sizes() == {}
     assert not left.exists()
 
 
@@ -175,6 +175,38 @@ def test_what_a_killed_process_has_half_made_goes_when_the_file_is_made(
         monkeypatch.setattr(cache.fcntl, "flock", refuse)
     fetch(root / "one.so")
     assert (mine.exists(), other.exists()) == (not has_locks, True)
+
+
+class ReadAtOnce(list):
+    """What a folder held when it was read, as os.scandir tells it."""
+
+    def __enter__(self):
+        return iter(self)
+
+    def __next__(self):
+        if not self:
+            raise StopIteration
+        return self.pop(0)
+
+    def __exit__(self, *exception):
+        pass
+
+
+def test_what_other_processes_delete_meanwhile_stops_nobody(root, monkeypatch):
+    fetch(root / "one.so")
+    fetch(root / "two.so")
+    scandir, half_made = os.scandir, root / f"{cache.HALF_MADE}two.so-left"
+
+    def read_and_deleted(folder):
+        half_made.mkdir(exist_ok=True)
+        with scandir(folder) as entries:
+            was_there = ReadAtOnce(entries)
+        (root / "one.so").unlink(missing_ok=True)
+        half_made.rmdir()
+        return was_there
+
+    monkeypatch.setattr(os, "scandir", read_and_deleted)
+    assert cache.prune() == 1
 
 
 def refuse(file, how):

@@ -113,11 +113,19 @@ def prepare(folder: Path) -> None:
         folder.chmod(stat.S_IMODE(status.st_mode) & ~0o022)
 
 
-def files() -> list[Path]:
-    """All files that are kept, those used last at the end."""
-    below = root().rglob("*") if root().is_dir() else ()
-    kept = (p for p in below if p.is_file() and not p.parent.name.startswith(NOT_KEPT))
-    return sorted(kept, key=lambda path: path.stat().st_mtime)
+def sizes() -> dict[Path, int]:
+    """The bytes of all files that are kept, those used last at the end.
+
+    What another process deletes meanwhile does not count.
+    """
+    kept = {}
+    for folder, folders, names in os.walk(root()):
+        folders[:] = [name for name in folders if not name.startswith(NOT_KEPT)]
+        for path in (Path(folder, name) for name in names):
+            with contextlib.suppress(FileNotFoundError):
+                kept[path] = path.stat()
+    by_use = sorted(kept.items(), key=lambda item: item[1].st_mtime)
+    return {path: status.st_size for path, status in by_use}
 
 
 def prune(most: int = 0, but: Path | None = None) -> int:
@@ -127,9 +135,9 @@ def prune(most: int = 0, but: Path | None = None) -> int:
     deleted: it goes when the process ends.
     """
     _clear_half_made()
-    sizes = {path: path.stat().st_size for path in files()}
-    total, deleted = sum(sizes.values()), 0
-    for path, size in sizes.items():
+    kept = sizes()
+    total, deleted = sum(kept.values()), 0
+    for path, size in kept.items():
         if total <= most:
             break
         if path != but:
@@ -158,15 +166,20 @@ def use(path: Path) -> bool:
     if not is_whole(path):
         path.unlink(missing_ok=True)
         return False
-    os.utime(path)
+    try:
+        os.utime(path)
+    except FileNotFoundError:  # another process has deleted it just now
+        return False
     return True
 
 
 def _clear_half_made() -> None:
     """Delete what processes left that were killed while they made a file."""
-    for folder in root().rglob(f"{HALF_MADE}*"):
-        if time.time() - folder.stat().st_mtime > ABANDONED_S:
-            shutil.rmtree(folder, ignore_errors=True)
+    for parent, folders, _ in os.walk(root()):
+        for half_made in (Path(parent, name) for name in folders if name.startswith(HALF_MADE)):
+            with contextlib.suppress(FileNotFoundError):  # it became whole meanwhile
+                if time.time() - half_made.stat().st_mtime > ABANDONED_S:
+                    shutil.rmtree(half_made, ignore_errors=True)
 
 
 def _is_ours(status: os.stat_result) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from vaebench.core import cache
@@ -29,10 +29,11 @@ def installation() -> dict[str, str]:
 
 def caches() -> list[dict[str, str | int | None]]:
     """A line for each folder that the suite keeps files in, whether or not it is there."""
-    every = [path for path in cache_folder().rglob("*") if path.is_file()]
-    data = [path for path in every if cache.root() not in path.parents]
+    others = [path for path in cache_folder().glob("*") if path != cache.root()]
+    below = (path for other in others for path in (other, *other.rglob("*")))
+    data = [path.stat().st_size for path in below if path.is_file()]
     return [
-        _line("compiled code", cache.root(), cache.files(), cache.most_bytes()),
+        _line("compiled code", cache.root(), cache.sizes().values(), cache.most_bytes()),
         _line("data sets", cache_folder(), data, None),
     ]
 
@@ -43,13 +44,13 @@ def data_sets() -> list[dict[str, str]]:
 
 
 def _line(
-    name: str, folder: Path, files: Sequence[Path], most: int | None
+    name: str, folder: Path, sizes: Collection[int], most: int | None
 ) -> dict[str, str | int | None]:
     return {
         "cache": name,
         "folder": str(folder),
-        "files": len(files),
-        "bytes": sum(path.stat().st_size for path in files),
+        "files": len(sizes),
+        "bytes": sum(sizes),
         "most_bytes": most,
     }
 

@@ -44,7 +44,7 @@ def afresh() -> Iterator[None]:
 @needs_compiler
 def test_a_library_is_built_once(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = build.built()
-    assert cache.files() == [first]
+    assert list(cache.sizes()) == [first]
     assert {path.name for path in empty_cache.iterdir()} == {first.name, cache.LOCKS}
     monkeypatch.setattr(build, "_compile", lambda *_: pytest.fail("compiled again"))
     assert build.built() == first
@@ -67,7 +67,7 @@ def test_many_processes_may_build_at_once(empty_cache: Path) -> None:
         runs = [stack.enter_context(background(command, stderr=subprocess.PIPE)) for _ in range(4)]
         errors = [run.communicate()[1] for run in runs]
     assert [run.returncode for run in runs] == [0] * 4, errors
-    assert len(cache.files()) == 1
+    assert len(cache.sizes()) == 1
 
 
 def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:

@@ -10,9 +10,15 @@ from tests.support import ROOT
 from tests.support.compiling import SAME_BITS, two_runs
 from tests.support.graphs import OF_COMPILING, history, needs_compiler
 from vaebench.config.build import load_data
+from vaebench.core import cache
 from vaebench.training.kind import step_kind
 from vaebench.training.stepping import ways
-from vaebench.training.stepping.compiled import compile_graph, graph_key, is_on_disk
+from vaebench.training.stepping.compiled import (
+    compile_graph,
+    graph_key,
+    is_on_disk,
+    library,
+)
 
 pytestmark = [*OF_COMPILING, pytest.mark.slow]
 
@@ -69,4 +75,9 @@ def test_a_graph_that_was_cut_off_is_made_again(monkeypatch, tmp_path):
     code.unlink()  # it is loaded
     code.write_bytes(whole[:-1])
     assert not is_on_disk(key)
+    assert not compile_graph(config, dataset).from_disk
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "small"))
+    monkeypatch.setenv("VAEBENCH_CACHE_MB", "0")  # its entry takes the place of the code
+    kept = whole[: -cache.SEAL_BYTES]
+    monkeypatch.setattr(library, "compile_trace", lambda trace, made: made.write_bytes(kept))
     assert not compile_graph(config, dataset).from_disk

@@ -81,8 +81,8 @@ def compile_step(
             trace = trace_step(model, loss.as_compiled(), x, noise, of_step, native_products)
         entry = entry_of(trace, graph_name(trace))
         from_disk = cache.fetch(_code_at(entry), functools.partial(compile_trace, trace))
+        code = CompiledGraph(_code_at(entry))  # before the entry makes room for itself
         write(at, entry)
-        code = CompiledGraph(_code_at(entry))
     seconds = time.perf_counter() - start
     return Graph(code, entry.draws, entry.moved, entry.example, seconds, from_disk)
 
@@ -112,7 +112,7 @@ def _loaded(entry: Entry) -> CompiledGraph | None:
         return CompiledGraph(path) if cache.use(path) else None
     except (OSError, AttributeError) as error:
         LOG.warning("%s is made again: %s", path, error)
-        path.unlink()
+        path.unlink(missing_ok=True)
         return None
 
 
