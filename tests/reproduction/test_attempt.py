@@ -63,6 +63,20 @@ def test_gradients_are_measured_once_for_each_seed_and_setting(claim, tmp_path, 
     assert len(measured(out)) == 3
 
 
+def test_a_damaged_file_is_refused_by_name_before_anything_is_done(claim, tmp_path, monkeypatch):
+    monkeypatch.setattr("vaebench.reproduction.attempt.measure", power_law)
+    out = tmp_path / "out"
+    reproduce(read_claim(str(claim)), "full", out)
+    monkeypatch.setattr("vaebench.reproduction.attempt.measure", None)
+    for name in (*measured(out), "spent.json"):
+        kept = (out / name).read_bytes()
+        for damaged in (b"", b"{", b"\xff\xfe"):
+            (out / name).write_bytes(damaged)
+            with pytest.raises(InputError, match=f"{name} must hold .* damaged: delete it"):
+                reproduce(read_claim(str(claim)), "full", out)
+        (out / name).write_bytes(kept)
+
+
 def test_a_scale_that_a_claim_has_not_is_refused_before_anything_is_written(claim, tmp_path):
     with pytest.raises(InputError, match="has full alone"):
         reproduce(read_claim(str(claim)), "cpu", tmp_path / "out")

@@ -101,6 +101,14 @@ def test_a_claim_of_ones_own_is_a_path(tmp_path):
         (SMALL.replace('"value"', '"valu"'), "valu"),
         (SMALL.replace('title = "t"', ""), "title"),
         (SMALL.partition("[{")[0] + "[]", "a statement at least"),
+        (SMALL.replace("= 1.0", "= nan"), "published"),
+        (SMALL.replace("= 1.0", "= 1.0, tolerance = -0.1"), "tolerance"),
+        (SMALL.replace("= 1.0", "= 1.0, tolerance = inf"), "tolerance"),
+        (SMALL.replace("= 1.0", "= 1.0, spread = -0.1"), "spread"),
+        (
+            SMALL.replace("}]", '}, { kind = "value", says = "v", published = 2.0 }]'),
+            "a sentence of its own",
+        ),
         (
             SMALL.replace('"value"', '"exact"').replace("published = 1.0", 'theory = "pc"'),
             "pca_nll",

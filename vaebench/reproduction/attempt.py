@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from vaebench import results
 from vaebench.config import digest, value_at
 from vaebench.config.study import Study, expand
+from vaebench.core.errors import InputError
 from vaebench.diagnostics.gradients import measure, plan, read_configs
 from vaebench.reproduction.claim import Claim, Gradients, ScaleName
 from vaebench.reproduction.evidence import Evidence, GradientRow
@@ -78,11 +79,21 @@ def _of_seed(
     planned = plan(study.name, configs, wanted.samples, wanted.replicas, wanted.at)
     path = out / f"gradients-{digest(to_builtins(planned))}.json"
     if path.is_file():
-        rows: list[dict[str, Any]] = json.loads(path.read_text())
-        return rows
+        return _kept_rows(path)
     with progress(f"measuring gradients of seed {seed}", planned.num_cells) as meter:
         rows = measure(planned, meter.on_steps)
     results.write_atomically(path, json.dumps(rows, indent=1).encode())
+    return rows
+
+
+def _kept_rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(
+            f"{path} must hold figures of gradients; it is damaged: delete it, and they are "
+            f"measured again"
+        ) from error
     return rows
 
 

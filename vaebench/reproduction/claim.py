@@ -49,10 +49,13 @@ class Scale(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     filled in."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where there is nothing to judge, or nothing to expect it by."""
+        """Raises ValueError where there is nothing to judge, two statements are one, or there is
+        nothing to expect it by."""
         if not self.statements:
             raise ValueError("there must be a statement at least, as [[full.statements]]")
         sentences = {statement.says for statement in self.statements}
+        if len(sentences) < len(self.statements):
+            raise ValueError("each statement must have a sentence of its own in `says`")
         for says, figures in self.expected.items():
             if says not in sentences or len(figures) < 2:
                 raise ValueError(

@@ -9,19 +9,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from vaebench import results
+from vaebench.core.errors import InputError
 
 
 def spent(out: Path) -> dict[str, float]:
-    """Seconds of all calls so far."""
+    """Seconds of all calls so far. Raises InputError where their file is damaged."""
     path = out / "spent.json"
-    seconds: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
-    return seconds
+    if not path.is_file():
+        return {}
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path} must hold the seconds of the calls before; it is damaged: delete it, and they "
+            f"are counted anew"
+        ) from error
 
 
 @contextmanager
 def accounted(out: Path) -> Iterator[None]:
-    """Add the seconds of this call to those of the calls before it, interrupted or not."""
+    """Add the seconds of this call to those of the calls before it, interrupted or not.
+
+    Raises InputError, before anything is done, where the file of those is damaged.
+    """
+    spent(out)
     started, processors = time.monotonic(), _processor_s()
     try:
         yield

@@ -7,10 +7,12 @@ sides of an end of the tolerance does not tell.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from vaebench.core.errors import near_match
 from vaebench.report.statistics.crossed_design import ALPHA
@@ -27,6 +29,10 @@ from vaebench.reproduction.evidence import (
 from vaebench.reproduction.exact import EXACT
 from vaebench.reproduction.rule import Interval, Outcome, Verdict, finite, of_sign, over, within
 
+LARGEST = sys.float_info.max
+Finite = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+NotNegative = Annotated[float, Meta(ge=0.0, le=LARGEST)]
+
 
 class Statement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """What all kinds have: the sentence, the figure and what counts as equal."""
@@ -35,7 +41,7 @@ class Statement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
     metric: str = "nll"
     protocol: str = ""
     """How the figure must have been graded, in the words of the record: "test, K=5000"."""
-    tolerance: float = 0.0
+    tolerance: NotNegative = 0.0
     because: str = ""
     """Why that counts as equal."""
 
@@ -48,8 +54,8 @@ class Value(Statement, frozen=True, kw_only=True, tag="value"):
     """The mean figure of some runs is the published one."""
 
     of: Selection = {}
-    published: float
-    spread: float = 0.0
+    published: Finite
+    spread: NotNegative = 0.0
     """Standard error of the published value; 0 where it is not stated."""
 
     def outcome(self, evidence: Evidence) -> Outcome:
@@ -62,8 +68,8 @@ class Difference(Statement, frozen=True, kw_only=True, tag="difference"):
 
     of: Selection
     minus: Selection
-    published: float
-    spread: float = 0.0
+    published: Finite
+    spread: NotNegative = 0.0
 
     def outcome(self, evidence: Evidence) -> Outcome:
         return against(self, _differences(self, evidence), self.published, self.spread)
@@ -105,7 +111,7 @@ class Slope(Statement, frozen=True, kw_only=True, tag="slope"):
 
     objective: str
     side: str
-    published: float
+    published: Finite
 
     def outcome(self, evidence: Evidence) -> Outcome:
         slopes = {seed: self.slope(rows) for seed, rows in evidence.gradients.items()}
