@@ -76,10 +76,11 @@ def test_refusals_are_listed_with_their_reasons_and_give_the_status_of_the_study
     for refused in stated["refused"]:
         assert refused["settings"]["posterior"] == "categorical"
         assert "posterior" in refused["reason"]
-    said = call("run", study, "--dry-run", "--set", axis)
+    said = call("run", study, "--dry-run", "--set", axis, "--set", "axes.seed=[0, 1, 2, 3, 4]")
     assert said.exit_code == 2
-    assert "4 of 8 combinations are refused" in said.stderr
-    assert "posterior=categorical" in said.stdout
+    assert "10 of 20 combinations are refused" in said.stderr
+    assert said.stdout.count("objective=elbo, posterior=categorical") == 3
+    assert said.stdout.count("and 2 more") == 2, "for each of two reasons"
 
 
 @pytest.mark.parametrize(

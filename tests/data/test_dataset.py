@@ -130,14 +130,17 @@ def without(name):
 
 
 NAN = np.where(np.arange(16).reshape(4, 4) == 3, np.nan, GOOD["x_train"]).astype(np.float32)
+ONE_NAN = GOOD["x_test"].copy()
+ONE_NAN[1, 2, 3] = np.inf
 BAD = {
     "range": (
         with_("x_train", GOOD["x_train"] * 255),
         r"on one scale; x_train goes up to 254 and x_test to 0.996: rescale one",
     ),
-    "nan": (with_("x_train", NAN), "must be finite"),
+    "nan": (with_("x_train", NAN), r"NaN or infinity in 30 of 30 examples, the first at index 0"),
+    "one nan": (with_("x_test", ONE_NAN), r"in 1 of \d+ examples, the first at index 1: "),
     "empty": (with_("x_test", np.zeros((0, 4, 4), np.float32)), "must hold two images or more"),
-    "no axes": (with_("x_test", np.zeros(4, np.float32)), "must hold two images or more"),
+    "no axes": (with_("x_test", np.zeros(4, np.float32)), r"store x.reshape\(-1, 1\)"),
     "shapes": (with_("x_test", np.zeros((5, 3, 3), np.float32)), "images of one shape"),
     "type": (with_("x_train", np.zeros((5, 4, 4), np.int32)), "must be uint8, bool or float"),
     "missing": (without("x_test"), "x_test is missing"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vaebench.cli.as_json import print_json
@@ -12,8 +13,12 @@ from vaebench.cli.show import print_line, print_lines, print_table
 from vaebench.core.shown import duration, size
 
 if TYPE_CHECKING:
+    from vaebench.config.study import Refusal
     from vaebench.running.dry_run import DryRun
     from vaebench.running.sweeps.dry_run import DryRun as SweepDryRun
+
+MOST_SHOWN = 3
+"""Combinations of the axes that are named for each reason of a refusal."""
 
 
 def show_dry_run(dry: DryRun, as_json: bool) -> None:
@@ -95,7 +100,7 @@ def _print_words(dry: DryRun) -> None:
         ways = {(stack.job.stepping.way, stack.job.stepping.why) for stack in dry.stacks}
         print_lines(f"{way}: {why}" for way, why in sorted(ways))
     if dry.refused:
-        print_table("refused", [_refusal(one.settings, one.reason) for one in dry.refused])
+        print_table("refused", _refusals(dry.refused))
     print_lines(in_words(dry))
     print_line("nothing was written")
 
@@ -128,6 +133,25 @@ def _line(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _refusal(settings: dict[str, Any], reason: str) -> dict[str, str]:
-    named = ", ".join(f"{place}={value}" for place, value in settings.items())
-    return {"combination": named or "the study", "reason": reason}
+def _refusals(refused: Sequence[Refusal]) -> list[dict[str, str]]:
+    """A line for each of the first combinations of the axes that a reason keeps out; the reason
+    stands beside the first of them alone."""
+    by_reason: dict[str, list[str]] = {}
+    for one in refused:
+        by_reason.setdefault(one.reason, []).append(_combination(one.settings))
+    return [
+        {"combination": name, "reason": "" if position else reason}
+        for reason, names in by_reason.items()
+        for position, name in enumerate(_first(names))
+    ]
+
+
+def _combination(settings: dict[str, Any]) -> str:
+    """The values of the axes, as people read them."""
+    return ", ".join(f"{place}={value}" for place, value in settings.items()) or "the study"
+
+
+def _first(names: list[str]) -> list[str]:
+    """The first names, and how many others there are."""
+    more = len(names) - MOST_SHOWN
+    return [*names[:MOST_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]

@@ -110,11 +110,23 @@ def written(value: Any) -> str:
     return str(value).removesuffix(".0")
 
 
+def _has_no_number(x: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which examples hold NaN or infinity."""
+    return np.concatenate(
+        [~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1) for rows in chunks(x)]
+    )
+
+
 def _check_images(what: str, x: NDArray[Any], arrays: Arrays, part: str) -> None:
     if arrays.values is None and not in_bytes(x.dtype) and x.dtype.kind != "f":
         raise InputError(f"{what} must be uint8, bool or float; got {x.dtype}: {WHAT_TO_STORE}")
     if x.dtype.kind not in "biuf":
         raise InputError(f"{what} must be numbers; got {x.dtype}: leave out what is text")
+    if x.ndim == 1:
+        raise InputError(
+            f"{what} must have an axis of examples and one or more of their numbers; got shape "
+            f"{x.shape}: store x.reshape(-1, 1) if an example is one number"
+        )
     if x.ndim < 2 or x.size == 0 or len(x) < 2:
         raise InputError(f"{what} must hold two images or more; got an array of shape {x.shape}")
     if x.shape[1:] != arrays.image_shape:
@@ -123,7 +135,11 @@ def _check_images(what: str, x: NDArray[Any], arrays: Arrays, part: str) -> None
         )
     low, high = x.min(), x.max()
     if not (np.isfinite(low) and np.isfinite(high)):  # NaN and infinity show in the extremes
-        raise InputError(f"{what} must be finite; got NaN or infinity: remove those images")
+        spoiled = np.flatnonzero(_has_no_number(x))
+        raise InputError(
+            f"{what} must be finite; got NaN or infinity in {len(spoiled):,} of {len(x):,} "
+            f"examples, the first at index {spoiled[0]}: remove them, or put numbers in their place"
+        )
     if max(-float(low), float(high)) > float(np.finfo(np.float32).max):
         raise InputError(
             f"{what} must fit into float32; got [{written(low)}, {written(high)}]: rescale it"
