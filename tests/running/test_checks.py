@@ -42,11 +42,14 @@ def test_runs_on_other_contents_of_the_data_are_said_to_be_others(tmp_path, tiny
     check_folder([before], out)
 
 
-def test_workers_and_executors_are_checked(study, tmp_path):
+def test_workers_executors_and_cache_are_checked(study, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="workers must be a whole number of at least 1"):
         vb.run(study(), tmp_path / "out", workers=0)
     with pytest.raises(InputError, match="did you mean 'local'"):
         vb.run(study(), tmp_path / "out", executor="locla")
+    monkeypatch.setenv("VAEBENCH_CACHE_MB", "lots")
+    with pytest.raises(InputError, match="VAEBENCH_CACHE_MB must be a whole number of megabytes"):
+        vb.run(study(), tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*.json"))
 
 

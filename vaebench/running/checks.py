@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from vaebench import results
 from vaebench.config import RunConfig, functions_of
 from vaebench.config.build import build_stack, load_data
+from vaebench.core import cache
 from vaebench.core.arguments import instance, whole
 from vaebench.core.errors import InputError, InputWarning
 from vaebench.core.plugins import known_to_workers
@@ -34,6 +35,7 @@ def check(
 ) -> None:
     """Raises InputError for what is refused before anything is trained."""
     COMPILE[compiles]
+    cache.most_bytes()
     instance("cluster", cluster, Cluster, "Cluster(ray_address=...)")
     if workers is not None:
         whole("workers", workers, least=1)

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from vaebench.core.settings import VARIABLES
+from vaebench.ops import c
 from vaebench.running.cluster import Cluster
 from vaebench.running.environment import visible_gpus
 from vaebench.running.events import Begun, Event, Lost
@@ -70,6 +71,7 @@ def run_local(
     waiting: deque[Job], num_workers: int, cluster: Cluster
 ) -> Generator[Event, None, None]:
     """Perform the jobs in `num_workers` processes on this machine, one for each GPU at most."""
+    c.library()  # where there is none, this process says it, and no worker
     on_gpus = bool(waiting) and waiting[0].needs.gpus > 0
     gpus: list[str | None] = [*visible_gpus()] if on_gpus else [None] * num_workers
     gpus = gpus[:num_workers]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
+from vaebench.ops import c
 from vaebench.running.job import Job
 from vaebench.running.perform import perform
 
@@ -17,8 +19,12 @@ BEGUN, ENDED = "begun", "ended"
 
 
 def serve(descriptor: int) -> None:
-    """Perform jobs, one after another, until the coordinator sends None: a worker's main loop."""
+    """Perform jobs, one after another, until the coordinator sends None: a worker's main loop.
+
+    That there is no native code on this machine its coordinator says, once for all workers.
+    """
     connection = Connection(descriptor)
+    c.LOG.setLevel(logging.ERROR)
 
     def tell(message: Any) -> None:
         with _ending_with_coordinator():
