@@ -115,6 +115,14 @@ def test_panels_of_rows_have_room_for_each_and_say_how_many_are_left_out(num):
         close(figure)
 
 
+def test_an_axis_that_ends_before_10_has_numbers_beyond_1():
+    figure = comparison(rows_of({"nll": {"a": [90.0, 90.1, 90.2], "b": [92.0, 94.0, 93.0]}}))
+    (axes,) = figure.axes
+    low, high = axes.get_xlim()
+    assert {2.0, 5.0} <= {tick for tick in axes.get_xticks() if low <= tick <= high}
+    close(figure)
+
+
 def test_names_beside_curves_do_not_overlap():
     names = variants(64)
     rows = pd.DataFrame(

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import FixedLocator, ScalarFormatter
 
 from vaebench.report.across_spaces import above_best, means_within
 from vaebench.report.panels import (
@@ -40,6 +40,9 @@ POINTS: dict[str, Any] = {"alpha": 0.7, "edgecolors": "white", "linewidths": 0.5
 """The look of the runs of named variants."""
 BETA = "objective.beta"
 """The column of the weight on the rate, where it is one number for all of training."""
+WITHIN_A_DECADE = (-10.0, -5.0, -2.0, -1.0, 0.0, 1.0, 2.0, 5.0, 10.0)
+"""Ticks of a logarithmic axis that ends before 10, which powers of 10 would leave with none beyond
+1."""
 ESTIMATES = {"elbo": "-ELBO", "nll": "importance-weighted", "ais_nll": "annealed (AIS)"}
 """Estimates of -log p(x), by metric: upper bounds in expectation, on the examples they are of."""
 
@@ -94,7 +97,6 @@ def rate_distortion(rows: pd.DataFrame) -> Figure | None:
     named = best_labels(wide.assign(score=wide["rate"] + wide["distortion"]))
     grid, colours = panels_beside(wide, named, sharex=False), colours_of(wide, named)
     for space, axes in grid.axes_dict.items():
-        _logarithmic_from_1(axes)
         part = wide[wide["observation_space"] == space]
         is_named = part["label"].isin(named)
         shown, others = part[is_named], part[~is_named]
@@ -103,6 +105,7 @@ def rate_distortion(rows: pd.DataFrame) -> Figure | None:
         for curve in beta_curves(part):
             axes.plot(curve["rate"], curve["distortion"], color="0.7", zorder=0)
         axes.set_xlim(-0.2, 1.3 * part["rate"].max() + 0.1)  # no point on the edge
+        _logarithmic_from_1(axes)
     legend_beside(grid.figure, colours, marker="o", linestyle="none", alpha=POINTS["alpha"])
     x = f"rate (nats; logarithmic from 1){grey_note(wide, named)}"
     return with_titles(grid, x, "distortion (nats)")
@@ -200,8 +203,10 @@ def _wide(rows: pd.DataFrame, metrics: list[str]) -> pd.DataFrame:
 
 
 def _logarithmic_from_1(axes: Any) -> None:
-    """Linear between -1 and 1, with plain numbers at the ticks."""
+    """Linear between -1 and 1, with plain numbers at the ticks; to be called when all is drawn."""
     axes.set_xscale("symlog", linthresh=1.0)
+    if max(map(abs, axes.get_xlim())) < WITHIN_A_DECADE[-1]:
+        axes.xaxis.set_major_locator(FixedLocator(WITHIN_A_DECADE))
     axes.xaxis.set_major_formatter(ScalarFormatter())
 
 
