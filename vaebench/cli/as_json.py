@@ -27,9 +27,11 @@ def key(heading: str) -> str:
 
 def _builtin(value: Any) -> Any:
     """What msgspec does not know: tables of pandas with its sign for a missing value, numbers of
-    NumPy, and paths."""
+    NumPy, and paths, whose bytes that are no text are escaped, as \\udcff."""
     if hasattr(value, "to_dict"):
         return value.to_dict("records")
     if hasattr(value, "item"):
         return value.item()
-    return None if type(value).__name__ == "NAType" else str(value)
+    if type(value).__name__ == "NAType":
+        return None
+    return str(value).encode(errors="backslashreplace").decode()
