@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +12,10 @@ from vaebench.cli.as_json import print_json
 from vaebench.cli.completion import runs_of
 from vaebench.cli.group import main
 from vaebench.cli.options import PATH, json_option
-from vaebench.cli.show import print_line
+from vaebench.cli.show import print_line, print_lines
+
+if TYPE_CHECKING:
+    from vaebench.report.clinic.summary import Complaint
 
 
 @main.command()
@@ -37,11 +42,19 @@ def explain(folder: Path, run: str | None, as_json: bool) -> None:
     if as_json:
         print_json(complaints=complaints)
         return
-    for one in complaints:
-        print_line(f"{one.title}: {one.variant}: {one.name} ({one.extent})")
-        print_line(f"  {one.evidence}")
-        print_line(f"  to try: {one.advice}")
+    print_lines(_in_words(complaints))
     if not complaints:
         print_line(
             f"no rule finds anything wrong with {len(runs)} run{'' if len(runs) == 1 else 's'}"
         )
+
+
+def _in_words(complaints: Sequence[Complaint]) -> Iterator[str]:
+    """What is wrong and what to try, each said once, with the evidence of every variant."""
+    alike: dict[tuple[str, str, str], list[Complaint]] = {}
+    for one in complaints:
+        alike.setdefault((one.title, one.name, one.advice), []).append(one)
+    for (title, name, advice), variants in alike.items():
+        yield f"{title}: {name}"
+        yield from (f"  {one.variant} ({one.extent}): {one.evidence}" for one in variants)
+        yield f"  to try: {advice}"

@@ -22,8 +22,8 @@ def doubted_nll(case: Case) -> Finding | None:
     return Finding(
         "an NLL not to be trusted",
         f"NLL: {doubt}; the effective share of the samples is {ess:.2g}.",
-        "annealing from kept weights: `vaebench evaluate DIR --grading annealed --keep`; or more "
-        "samples (evaluate.num_samples)",
+        "annealing from kept weights: `vaebench evaluate FOLDER --grading annealed --keep`; or "
+        "more samples (evaluate.num_samples)",
     )
 
 
