@@ -110,6 +110,12 @@ def test_another_grading_is_no_forgery(contents, tmp_path):
     assert submission.records[0].metrics == metrics
 
 
+def test_a_run_that_was_not_graded_so_is_said(contents, tmp_path):
+    name = min(name for name in contents if name.startswith("runs/"))
+    members = {**contents, name: changed(contents[name], metrics=[])}
+    assert again(bundle_of(tmp_path / "a.zip", members), tmp_path).reason == "a run has no nll"
+
+
 def moved(contents, config):
     """The members of one run, as of another configuration."""
     name = min(name for name in contents if name.startswith("runs/"))

@@ -67,8 +67,8 @@ def graded_again(
                 raise InputError(f"run {row['run']} cannot be graded: {row['trust']}")
         again = [results.read(folder, record.run) for record in submission.records]
         for before, after in zip(submission.records, again, strict=True):
-            if _other_way(before, after):
-                return replace(submission, reason="another version's grading made its figures")
+            if reason := _other_way(before, after):
+                return replace(submission, reason=reason)
             _check_same(before, after)
     return replace(submission, folder=folder, records=again, graded=GRADED_AGAIN)
 
@@ -129,13 +129,15 @@ def _refusal(data: DataConfig) -> str:
     return ""
 
 
-def _other_way(before: Record, after: Record) -> bool:
-    """Whether what ranks was made in another way than here."""
-    ways = [
+def _other_way(before: Record, after: Record) -> str:
+    """Why what ranks cannot be held against what is made here; "" where it can."""
+    ways, here = (
         [m.fingerprint for m in record.metrics if m.metric == RANKED_BY]
         for record in (before, after)
-    ]
-    return ways[0] != ways[1]
+    )
+    if ways == here:
+        return ""
+    return "another version's grading made its figures" if ways else f"a run has no {RANKED_BY}"
 
 
 def _check_same(before: Record, after: Record) -> None:
