@@ -22,6 +22,12 @@ def test_unknown_name_gets_a_near_match(registry):
         registry["beta_elb"]
 
 
+def test_names_with_commas_in_them_are_told_apart(registry):
+    registry.add("elbo, beta 2", 2)
+    with pytest.raises(InputError, match=r"known: beta_elbo; elbo, beta 2$"):
+        registry["x"]
+
+
 def test_duplicate_name_is_refused(registry):
     with pytest.raises(InputError, match="unique"):
         registry.add("beta_elbo", 2)

@@ -21,7 +21,8 @@ class InputWarning(UserWarning):
 def near_match(name: str, options: Iterable[str]) -> str:
     """A sentence that points from an unknown name to the nearest known ones."""
     known = sorted(options)
-    return f"{closest(name, known)}known: {', '.join(known) or 'none'}"
+    between = "; " if any("," in option for option in known) else ", "
+    return f"{closest(name, known)}known: {between.join(known) or 'none'}"
 
 
 def closest(name: str, options: Iterable[str]) -> str:
