@@ -15,7 +15,7 @@ NO_SBATCH = pytest.mark.skipif(bool(shutil.which("sbatch")), reason="SLURM is he
     ("options", "message"),
     [
         (["--slurm", "minutes"], "--slurm needs KEY=VALUE, as in minutes=120; got 'minutes'"),
-        (["--slurm", "minutes=0"], "Expected 'int' >= 1 - at 'minutes'; got 0"),
+        (["--slurm", "minutes=0"], "minutes must be a whole number of at least 1; got 0"),
         (
             ["--slurm", "minuts=3"],
             "Object contains unknown field 'minuts'; did you mean 'minutes'?",

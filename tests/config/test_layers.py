@@ -46,9 +46,15 @@ REFUSED = {
         {"layer_dims": [8, 4, 2], "layer_widths": [[16]]},
         r"widths of 2 networks, one between each two of the layers \[8, 4, 2\]; got 1",
     ),
-    "a layer of width 0": ({"layer_dims": [8, 0]}, r">= 1 - at 'model.layer_dims\[1\]'; got 0"),
+    "a layer of width 0": (
+        {"layer_dims": [8, 0]},
+        r"model.layer_dims\[1\] must be a whole number of at least 1; got 0",
+    ),
     "another sum": ({"layer_dims": [8, 4], "latent_dim": 10}, r"sum of .*\[8, 4\]; got 10: leave"),
-    "one number for widths": ({"layer_widths": [16]}, r"'model.layer_widths\[0\]'; got 16: write"),
+    "one number for widths": (
+        {"layer_widths": [16]},
+        r"layer_widths\[0\] must be a list; got 16: write",
+    ),
     "images": (
         {"layer_model": "conv"},
         "'conv' is refused between layers of 4 and 4: it needs images.* choose 'mlp'",
@@ -78,7 +84,7 @@ OF_LADDERS = {
     ),
     "a deterministic layer of width 0": (
         {"layer_dims": [8, 4], "layer_features": [8, 0]},
-        r">= 1 - at 'model.layer_features\[1\]'; got 0",
+        r"model.layer_features\[1\] must be a whole number of at least 1; got 0",
     ),
     "another normalisation": ({"norm": "layer"}, "'mlp': norm must be .*batch.*; got 'layer'"),
     "normalised convolutions": (

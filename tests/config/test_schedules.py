@@ -233,7 +233,7 @@ FALLING = {"name": "cosine", "start": 3e-3, "stop": 1e-4}
             r"both ends; .* give start and stop, as in \{na",
         ),
         ({"name": "sigmoid", "start": 0.0}, "must have both ends; schedule 'sigmoid'"),
-        (0.0, "Expected 'float' > 0.0 - at 'train.learning_rate'; got 0"),
+        (0.0, "train.learning_rate must be a number above 0; got 0"),
         ([1e-3, 1e-4], r'several values are an axis: \[axes\] "train.learning_rate"'),
     ],
 )

@@ -224,7 +224,7 @@ def test_figures_of_another_k_are_not_kept(folder):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"num_samples": 10**15}, "Expected 'int' <= 4294967296"),
+        ({"num_samples": 10**15}, "must be a whole number of at most 4294967296"),
         ({"num_images": 2**32}, "an evaluation must fit into memory: take fewer samples or images"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -11,7 +12,23 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Struct
 
+from vaebench.config.toml import toml_value
 from vaebench.core.errors import InputError, near_match
+
+EXPECTED = re.compile(r"Expected '([\w |]+)'(?: ([<>]=?) (\S+))?(?:, got '\w+')?")
+"""What msgspec says of a value of another kind, or beyond a bound."""
+KINDS = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "array": "a list",
+    "object": "a table",
+}
+"""What people call the kinds of values that msgspec names; null, which TOML lacks, is left out."""
+BOUNDS = {">=": "of at least", "<=": "of at most", ">": "above", "<": "below"}
+LARGEST_EXACT = 2.0**53
+"""Up to here a float is the whole number that was written."""
 
 
 class Spot(Struct, frozen=True):
@@ -46,10 +63,11 @@ def convert(table: Any, kind: Any, *, several: str = "", places: Iterable[str] =
             raise error.__cause__ from None
         what, steps = _read(str(error))
         spot = _spot(Spot("", table, _kinds(kind)), steps)
+        hint = _hint(what, spot, [*_places(kind), *places], several)
+        if due := must_be(what):
+            raise InputError(f"{spot.name or 'it'} {due}; {hint}") from error
         at = f" - at '{spot.name}'" if spot.name else ""
-        raise InputError(
-            f"{what}{at}; {_hint(what, spot, [*_places(kind), *places], several)}"
-        ) from error
+        raise InputError(f"{what}{at}; {hint}") from error
 
 
 def long_form(key: str, value: Any) -> Any:
@@ -64,13 +82,28 @@ def long_form(key: str, value: Any) -> Any:
     return value
 
 
+def must_be(what: str) -> str:
+    """What must hold, where msgspec says "Expected 'int | null' >= 1, got 'str'": "must be a whole
+    number of at least 1". "" for a fault of another form."""
+    expected = EXPECTED.fullmatch(what)
+    if not expected:
+        return ""
+    union, sign, bound = expected.groups()
+    kinds = union.split(" | ")
+    if "float" in kinds:  # which whole numbers are too
+        kinds = [kind for kind in kinds if kind != "int"]
+    words = " or ".join(KINDS[kind] for kind in kinds if kind in KINDS)
+    if bound == str(sys.float_info.max):  # which infinity alone is beyond
+        return f"must be a finite {words.removeprefix('a ')}"
+    limit = f" {BOUNDS[sign]} {bound.removesuffix('.0')}" if sign else ""
+    return f"must be {words}{limit}"
+
+
 def _read(message: str) -> tuple[str, list[str]]:
-    """Split msgspec's message into the fault, in words of TOML, and the keys that lead there."""
+    """Split msgspec's message into the fault and the keys that lead there."""
     pointed = re.fullmatch(r"(.*) - at `\$([\w.\[\]]*)`", message, re.DOTALL)
     what, path = pointed.groups() if pointed else (message, "")
     what = what.replace("`", "'").replace("Invalid enum value", "Invalid value")
-    if what.startswith("Expected"):
-        what = re.sub(r"\bobject\b", "table", re.sub(r"\barray\b", "list", what))
     return what, re.findall(r"\w+|\[\.\.\.\]", path)
 
 
@@ -128,14 +161,18 @@ def _hint(what: str, spot: Spot, places: list[str], several: str) -> str:
     if what.startswith("Object missing"):
         return "add it"
     if spot.options:
-        return near_match(str(spot.value), spot.options)
+        known = near_match(str(spot.value), spot.options)
+        return known if what.startswith("Invalid") else f"got {spot.value!r}; {known}"
     if isinstance(spot.value, list | tuple) and several:
         return several.format(place=spot.name, values=list(spot.value))
     return f"got {spot.value!r}{_form(spot)}"
 
 
 def _form(spot: Spot) -> str:
-    """How to write the table or list that is due at a spot; "" where it is neither."""
+    """How to write the value that is due at a spot; "" where that is not known."""
+    meant = _meant(spot)
+    if meant is not None:
+        return f": write {str(meant).lower()}"
     if {get_origin(kind) for kind in spot.kinds} & {tuple, list} and _is_number(spot.value):
         return f": write [{spot.value!r}]"
     if isinstance(spot.value, dict) or not spot.fields or float in spot.kinds:
@@ -143,6 +180,16 @@ def _form(spot: Spot) -> str:
     if "name" in spot.fields:
         return f": write {{name = {_quote(spot.value) if isinstance(spot.value, str) else '...'}}}"
     return f": write {{{', '.join(f'{name} = ...' for name in spot.fields[:2])}}}"
+
+
+def _meant(spot: Spot) -> Any:
+    """The value of the kind that is due, where another says it: 1000 for 1000.0 or "1e3", and
+    True for "true"; else None."""
+    value = toml_value(spot.value) if isinstance(spot.value, str) else spot.value
+    if isinstance(value, float) and float not in spot.kinds and value.is_integer():
+        value = int(value) if abs(value) < LARGEST_EXACT else value
+    is_due = type(value) in spot.kinds or (type(value) is int and float in spot.kinds)
+    return value if is_due and type(value) is not type(spot.value) else None
 
 
 def elsewhere(name: str, places: Iterable[str]) -> str:
