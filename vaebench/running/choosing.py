@@ -180,6 +180,11 @@ def explained(configs: Sequence[RunConfig], steppings: Mapping[str, Stepping]) -
     return [f"{s.way}: {', '.join(names[s])}: {s.why}" for s in names]
 
 
+def kinds_of_graphs(steppings: Mapping[str, Stepping]) -> dict[str, str]:
+    """The kinds of the graphs that compiled stacks call, by stack key."""
+    return {key: stepping.kind for key, stepping in steppings.items() if stepping.is_compiled}
+
+
 def _num_variants(configs: Sequence[RunConfig]) -> int:
     return len({replace(config, seed=0).id for config in configs})
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from vaebench.config import Choice, RunConfig
+from vaebench.running.job import Needs
 from vaebench.running.machine import Machine
 from vaebench.running.work import step_work
 
@@ -38,6 +39,10 @@ class StackPlan:
     stacks: list[list[RunConfig]]
     num_workers: int
     num_threads: int = 1
+
+    def needs(self, stack: Sequence[RunConfig], device: str) -> Needs:
+        """What a worker needs to train one of the stacks."""
+        return Needs(self.num_threads, 0 if device == "cpu" else 1, run_bytes(stack[0]))
 
     def __str__(self) -> str:
         sizes = sorted(map(len, self.stacks))

@@ -10,11 +10,11 @@ import torch
 
 from vaebench import results
 from vaebench.config import RunConfig
-from vaebench.running.choosing import COMPILE, Study, in_words
+from vaebench.running.choosing import COMPILE, Study, in_words, kinds_of_graphs
 from vaebench.running.cluster import Cluster
 from vaebench.running.executors import EXECUTORS
-from vaebench.running.job import SETTLED, Job, Needs
-from vaebench.running.plan import StackPlan, plan, run_bytes
+from vaebench.running.job import SETTLED, Job
+from vaebench.running.plan import StackPlan, plan
 from vaebench.running.schedule import schedule
 from vaebench.training.stepping.ways import Stepping
 
@@ -79,8 +79,7 @@ def prepared(
     machine = EXECUTORS[executor].machine(workers, cluster)
     whole = Study(configs, machine.device, machine.cores)
     steppings = COMPILE[compiles](whole, results.records(out))
-    compiled = {key: s.kind for key, s in steppings.items() if s.is_compiled}
-    chosen = plan([c for c in configs if c.id not in ended], machine, compiled)
+    chosen = plan([c for c in configs if c.id not in ended], machine, kinds_of_graphs(steppings))
     files = tuple(str(Path(p).resolve()) for p in plugins)
     stacks = _jobs(chosen, steppings, study, files, str(machine.device))
     jobs = schedule(stacks, chosen.num_workers)
@@ -95,14 +94,13 @@ def _jobs(
     device: str,
 ) -> list[Job]:
     """One job per stack."""
-    gpus = 0 if device == "cpu" else 1
     return [
         Job(
             tuple(stack),
             study,
             plugins,
             device,
-            Needs(chosen.num_threads, gpus, run_bytes(stack[0])),
+            chosen.needs(stack, device),
             steppings[stack[0].stack_key],
             Path.cwd(),
         )

@@ -2,9 +2,10 @@
 
 import shutil
 import sys
-import types
+from dataclasses import replace
 
 import pytest
+import torch
 
 from tests.support.kills import contents
 from tests.support.runs import tiny
@@ -15,8 +16,12 @@ from vaebench.running.cluster import Cluster, Slurm, cluster
 from vaebench.running.events import Begun, Lost, Recorded
 from vaebench.running.executors import on_slurm
 from vaebench.running.harness import train_all
-from vaebench.running.job import Job
+from vaebench.running.job import Job, Needs
+from vaebench.running.machine import Machine
+from vaebench.running.plan import THREADED_FLOPS, StackPlan
 from vaebench.running.recording import failures
+from vaebench.running.work import StepWork
+from vaebench.training.stepping.ways import Stepping
 
 HERE = Slurm(via="local", minutes=5)
 
@@ -140,10 +145,10 @@ def test_a_task_does_what_is_not_settled_in_stacks_for_its_machine(jobs, tmp_pat
     out, performed = tmp_path / "out", []
     plans = []
 
-    def planned(configs, machine):
+    def planned(configs, machine, compiled):
         plans.append((len(configs), machine.num_workers))
         stacks = [[config] for config in configs]
-        return types.SimpleNamespace(stacks=stacks, num_workers=1, num_threads=1)
+        return StackPlan(stacks, num_workers=1)
 
     def run_local(waiting, num_workers, cluster):
         while waiting:
@@ -158,6 +163,22 @@ def test_a_task_does_what_is_not_settled_in_stacks_for_its_machine(jobs, tmp_pat
     assert plans == [(4, 3)], "as many cores as there are"
     assert performed == [[c.id] for job in jobs for c in job.configs]
     assert len(contents(out)) == 4
+
+
+@pytest.mark.parametrize(("way", "threads", "sizes"), [("eager", 2, [2]), ("compiled", 1, [1, 1])])
+def test_a_task_knows_which_of_its_stacks_are_compiled(jobs, monkeypatch, way, threads, sizes):
+    """Compiled steps take one thread, and what their graph keeps is no room for runs."""
+    work = StepWork(THREADED_FLOPS, 0, elements=0, num_bytes=1 << 20, step_bytes=1 << 20)
+    monkeypatch.setattr("vaebench.running.plan.step_work", lambda config: work)
+    job = replace(jobs[0], stepping=Stepping(way, kind="a graph"))
+
+    def stacks(job, num_workers):
+        machine = Machine(torch.device("cpu"), num_workers, 2, 4 << 20)  # half of it is for runs
+        return on_slurm._for_this_machine([job], machine)[0]
+
+    assert [len(stack.configs) for stack in stacks(job, 1)] == sizes
+    (alone,) = stacks(replace(job, configs=job.configs[:1]), 2)
+    assert alone.needs == Needs(cores=threads, run_bytes=1 << 20)
 
 
 def test_the_options_are_typed_and_a_wrong_one_is_refused_by_name():

@@ -19,12 +19,13 @@ import torch
 
 from vaebench import results
 from vaebench.core.errors import InputError, first_line
+from vaebench.running.choosing import kinds_of_graphs
 from vaebench.running.cluster import NO_CLUSTER, Cluster, Slurm
 from vaebench.running.coordinate import Account, carry_out
 from vaebench.running.events import Begun, Event, Lost, Recorded
 from vaebench.running.executors.entry import executor
 from vaebench.running.executors.local import run_local
-from vaebench.running.job import SETTLED, Job, Needs, without
+from vaebench.running.job import SETTLED, Job, without
 from vaebench.running.machine import Machine, num_cores, this_machine
 from vaebench.running.plan import plan
 from vaebench.running.schedule import schedule
@@ -118,11 +119,16 @@ def _for_this_machine(jobs: Sequence[Job], machine: Machine) -> tuple[list[Job],
     device = str(machine.device)
     if any(job.conclude or job.deaths for job in jobs):
         return [replace(job, device=device) for job in jobs], machine.num_workers
-    chosen = plan([config for job in jobs for config in job.configs], machine)
-    needs = Needs(chosen.num_threads, gpus=0 if device == "cpu" else 1)
     like = {job.configs[0].stack_key: job for job in jobs}
+    graphs = kinds_of_graphs({key: job.stepping for key, job in like.items()})
+    chosen = plan([config for job in jobs for config in job.configs], machine, graphs)
     stacks = [
-        replace(like[s[0].stack_key], configs=tuple(s), needs=needs, device=device)
+        replace(
+            like[s[0].stack_key],
+            configs=tuple(s),
+            needs=chosen.needs(s, device),
+            device=device,
+        )
         for s in chosen.stacks
     ]
     return stacks, chosen.num_workers
