@@ -38,6 +38,9 @@ def test_run_report_compare(study, tmp_path):
     done = call("run", study, "--out", out, "--executor", "inline")
     assert done.exit_code == 0, done.output
     assert "4 of 4 runs done" in done.stdout
+    assert done.stdout.endswith(f"\nnext: vaebench report {out}, vaebench compare {out}\n")
+    again = call("run", study, "--out", out, "--executor", "inline", "--quiet")
+    assert again.stdout == f"4 of 4 runs done, recorded in {out}/runs\n"
     report = call("report", out)
     assert report.exit_code == 0
     assert "elbo_mc" in report.stdout
@@ -61,6 +64,7 @@ def test_a_lost_run_gives_status_1_and_is_named(study, tmp_path):
     )
     assert done.exit_code == 1
     assert "0 of 4 runs done" in done.stdout
+    assert "next:" not in done.stdout
     assert done.stderr.count("diverged: elbo") == 4
     assert "the loss was not finite at step" in done.stderr
 

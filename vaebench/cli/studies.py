@@ -18,6 +18,7 @@ from vaebench.cli.options import (
     json_option,
     study_options,
 )
+from vaebench.cli.progress import progress_for
 from vaebench.cli.show import print_line
 from vaebench.core.collector import paused
 
@@ -97,6 +98,8 @@ def run(
     else:
         print_line(f"{len(ended) - len(lost)} of {len(ended)} runs done, recorded in {folder}/runs")
         _say_early_ends(folder, ended)
+        if len(lost) < len(ended) and progress is not progress_for(quiet=True):
+            print_line(f"next: vaebench report {folder}, vaebench compare {folder}")
     return _finish(folder, lost)
 
 
