@@ -102,6 +102,14 @@ def test_conditions_choose_among_them(folder):
     assert listed(folder, "elbo<-5") == {i for i, v in values.items() if v is not None and v < -5}
 
 
+def test_a_word_that_no_run_has_is_answered_with_those_that_runs_have(folder):
+    done = call("runs", folder, "objective=elbow", "seed=7")
+    assert (done.exit_code, done.stdout) == (0, "0 runs\n")
+    hint = "no run has objective=elbow; did you mean 'elbo'? known: beta_elbo, elbo"
+    assert done.stderr == f"vaebench: {hint}\n"
+    assert not call("runs", folder, "objective=elbo", "seed=7").stderr
+
+
 WRONG = {
     "no condition": (["beta"], "a condition must be NAME=VALUE, or with != < > <= >=, as in "),
     "no column": (["betta=3"], "no run has 'betta'; did you mean 'beta'"),

@@ -12,7 +12,7 @@ import click
 
 from vaebench.cli.as_json import print_json
 from vaebench.cli.completion import runs_of
-from vaebench.cli.group import main, one_line
+from vaebench.cli.group import main, one_line, say
 from vaebench.cli.options import PATH, json_option, plugin_option, quiet_option, workers_option
 from vaebench.cli.show import cell, print_line, print_lines, print_table
 from vaebench.core.errors import InputError
@@ -97,6 +97,9 @@ def runs(
         return _show(folder, show, as_json)
     texts = [*wanted, *([f"status={status}"] if status else [])]
     chosen = results.selected(folder, results.conditions(texts), ("nll",))
+    if chosen.empty:
+        for sentence in results.unknown_values(folder, results.conditions(wanted)):
+            say(sentence)
     if prune:
         return _prune(folder, list(chosen["run"]), yes)
     if retry:

@@ -64,7 +64,7 @@ from vaebench.results.record import (
     parts,
 )
 from vaebench.results.rows import frame, load
-from vaebench.results.selection import conditions, selected
+from vaebench.results.selection import conditions, selected, unknown_values
 from vaebench.results.tuning import Tuning, read_tuning, write_tuning
 
 __all__ = [
@@ -117,6 +117,7 @@ __all__ = [
     "status",
     "timings",
     "trials",
+    "unknown_values",
     "writable",
     "write",
     "write_atomically",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaebench.core.errors import InputError, near_match
+from vaebench.core.errors import InputError, closest, near_match
 from vaebench.results.reading import TIMED
 from vaebench.results.rows import NUMBERS, TEXTS, load
 
@@ -24,6 +24,8 @@ SIGNS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+MOST_NAMED = 20
+"""Values of a column that are all named; of more, the nearest one alone."""
 CONDITION = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|!=|=|<|>)\s*(.*?)\s*")
 
 
@@ -81,6 +83,20 @@ def selected(out: Path, wanted: Sequence[Condition] = (), metrics: Sequence[str]
     for condition in wanted:
         runs = runs[condition.holds(runs)]
     return runs.reset_index(drop=True)
+
+
+def unknown_values(out: Path, wanted: Sequence[Condition]) -> list[str]:
+    """A sentence for each condition on words that no run of a folder has, with what it may have
+    meant: "no run has objective=elbow; did you mean 'elbo'? known: elbo, iwae"."""
+    runs = each(out, {condition.name for condition in wanted})
+    sentences = []
+    for name, sign, value in ((one.name, one.sign, one.value) for one in wanted):
+        known = set(runs[column_of(name, runs)].dropna())
+        if sign != "=" or value in known or not all(isinstance(word, str) for word in known):
+            continue
+        near = near_match(value, known) if len(known) <= MOST_NAMED else closest(value, known)
+        sentences.append(f"no run has {name}={value}{f'; {near.strip()}' if near else ''}")
+    return sentences
 
 
 def each(out: Path, metrics: set[str]) -> pd.DataFrame:
