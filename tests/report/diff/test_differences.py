@@ -311,7 +311,10 @@ def test_refusals(two, tmp_path):
     other = folder_of(tmp_path / "o", runs_of("elbo", BEFORE, space="digits/none/density/0"))
     with pytest.raises(InputError) as refused:
         differences(a, other)
-    assert str(refused.value).endswith(f"{a} has {SPACE}; {other} has digits/none/density/0")
+    assert str(refused.value).endswith(
+        f"{a} has {SPACE}; {other} has digits/none/density/0: run both studies on the same data, "
+        "with likelihoods of one kind and the same evaluate.num_samples"
+    )
     with pytest.raises(
         InputError, match=r"a variant in common to be compared; .*a alone: elbo, iwae"
     ):

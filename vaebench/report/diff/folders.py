@@ -64,7 +64,10 @@ def common_spaces(before: Folder, after: Folder) -> list[str]:
     if common := sorted(before.orders.keys() & after.orders.keys()):
         return common
     each = "; ".join(f"{side.name} has {', '.join(side.orders)}" for side in (before, after))
-    raise InputError(f"two folders must have an observation space in common to be compared; {each}")
+    raise InputError(
+        f"two folders must have an observation space in common to be compared; {each}: run both "
+        f"studies on the same data, with likelihoods of one kind and the same evaluate.num_samples"
+    )
 
 
 def common_metrics(before: Folder, after: Folder, metrics: Sequence[str]) -> list[str]:

@@ -110,8 +110,8 @@ def _price(pairs: Sequence[Line], space: str, seconds: Seconds) -> Iterator[str]
     total = sum(num * seconds.get((space, name), math.nan) for name, num in runs.items())
     if total == total:
         yield (
-            f"These {sum(runs.values()):.0f} runs would take about {_duration(total)} of training, "
-            "one after the other."
+            f"The further seeds named above are {sum(runs.values()):.0f} runs: about "
+            f"{_duration(total)} of training, one after the other."
         )
 
 
