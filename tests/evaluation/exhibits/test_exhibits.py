@@ -9,12 +9,18 @@ from tests.support.runs import run_config
 from vaebench.config.build import build_stack
 from vaebench.data import Dataset, Images, Part
 from vaebench.evaluation import Subject
-from vaebench.evaluation.exhibits import exhibited
+from vaebench.evaluation.exhibits import EXHIBITS, exhibited
 from vaebench.evaluation.exhibits.manifold import SIDE, plane
 from vaebench.evaluation.exhibits.marginals import count_checks, moments
 from vaebench.evaluation.exhibits.neighbours import nearest, neighbours
 from vaebench.evaluation.exhibits.reconstructions import reconstructions
-from vaebench.evaluation.exhibits.traversals import REACH, classes, line, traversals
+from vaebench.evaluation.exhibits.traversals import (
+    MOST_DIMENSIONS,
+    REACH,
+    classes,
+    line,
+    traversals,
+)
 from vaebench.evaluation.grading import with_own_streams
 from vaebench.evaluation.samples.drawn import prior_means
 from vaebench.models.likelihoods import LIKELIHOODS
@@ -87,6 +93,13 @@ def test_at_most_eight_dimensions_of_a_code_are_drawn():
     model = replace(identity(12, sigma=1.0), num_outputs=12)
     wide = Subject(model, replace(data(x=x), image_shape=(3, 4)), Noise((5,)))
     assert traversals(wide).shape == (1, 8, 7, 12)
+
+
+def test_a_code_of_too_many_dimensions_to_try_each_is_not_drawn():
+    def fits(dim):
+        return EXHIBITS["traversals"].fits(subject(replace(identity(), latent=Latent(dim))))
+
+    assert fits(MOST_DIMENSIONS) and not fits(MOST_DIMENSIONS + 1)
 
 
 def test_runs_may_move_different_dimensions():
