@@ -83,6 +83,18 @@ def test_refusals_are_listed_with_their_reasons_and_give_the_status_of_the_study
     assert said.stdout.count("and 2 more") == 2, "for each of two reasons"
 
 
+def test_refused_entries_are_named_as_in_tables(study):
+    scheduled, wrong = "{name='linear', stop=3}", "{name='elbo', beta=[1]}"
+    entries = f"[{{name='beta_elbo', beta=-2.0}}, {{name='elbo', beta={scheduled}}}, {wrong}]"
+    said = call(
+        "run", study, "--dry-run", "--set", f"axes.objective={entries}", "--set", "axes.seed=1"
+    )
+    assert said.exit_code == 2
+    assert "objective=beta_elbo(beta=-2)" in said.stdout
+    assert "objective=elbo(beta=linear(stop=3))" in said.stdout
+    assert "objective={'name': 'elbo', 'beta': [1]}" in said.stdout
+
+
 @pytest.mark.parametrize(
     ("budget", "trials"),
     [(["--trials", "3"], 3), (["--steps", "100"], 5), (["--decoder-evaluations", "385"], 2)],

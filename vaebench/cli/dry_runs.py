@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from vaebench.cli.as_json import print_json
 from vaebench.cli.group import say
 from vaebench.cli.show import print_line, print_lines, print_table
+from vaebench.core.errors import InputError
 from vaebench.core.shown import duration, size
 
 if TYPE_CHECKING:
@@ -148,7 +150,20 @@ def _refusals(refused: Sequence[Refusal]) -> list[dict[str, str]]:
 
 def _combination(settings: dict[str, Any]) -> str:
     """The values of the axes, as people read them."""
-    return ", ".join(f"{place}={value}" for place, value in settings.items()) or "the study"
+    values = (f"{place}={_value(place, value)}" for place, value in settings.items())
+    return ", ".join(values) or "the study"
+
+
+def _value(place: str, value: object) -> str:
+    """A value of an axis, an entry as tables name it: "beta_elbo(beta=2)"."""
+    from vaebench.config import Choice, convert
+    from vaebench.config.convert import long_form
+
+    if not isinstance(value, dict):
+        return str(value)
+    with suppress(InputError):  # what is no entry is shown as it was written
+        return str(convert(long_form(place, value), Choice))
+    return str(value)
 
 
 def _first(names: list[str]) -> list[str]:
