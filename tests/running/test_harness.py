@@ -7,8 +7,10 @@ from contextlib import contextmanager
 import pytest
 
 import vaebench as vb
+from tests.support.graphs import needs_compiler
 from tests.support.kills import background, contents, wait_until
-from tests.support.runs import tiny
+from tests.support.runs import run_config, tiny
+from vaebench import results
 from vaebench.config.resolve import resolve
 from vaebench.running import prepare, schedule
 from vaebench.running.executors import EXECUTORS
@@ -17,7 +19,9 @@ from vaebench.running.meter import Meter
 from vaebench.running.plan import StackPlan, stacks
 from vaebench.training.kind import step_kind
 from vaebench.training.stepping import compiled
-from vaebench.training.stepping.ways import WAYS, never
+from vaebench.training.stepping.ways import STEP, WAYS, never, taken
+
+FEW = {"num_samples": 5, "num_images": 40, "extractor": "raw"}
 
 
 @pytest.mark.parametrize("executor", ["inline", "local"])
@@ -73,6 +77,21 @@ def test_the_same_twice_gives_identical_records(study, tmp_path):
     for name in "ab":
         vb.run(study(), tmp_path / name, executor="inline", timings=False)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", ["eager", pytest.param("compiled", marks=needs_compiler)])
+def test_one_worker_and_two_give_identical_records(tmp_path, steps):
+    """Curves, metrics, hashes of weights: three runs in one stack, and in stacks of one and two."""
+    configs = resolve([run_config(seed=seed, evaluate=FEW) for seed in range(3)])
+    compiles = {"eager": "never", "compiled": "always"}[steps]
+    for workers in (1, 2):
+        out = tmp_path / f"{workers}"
+        train_all(configs, out, "s", workers=workers, compiles=compiles)
+        records = list(results.records(out))
+        assert {(r.status, taken(r.operations[STEP])) for r in records} == {("done", steps)}
+        assert all(r.weights and r.curves for r in records)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
 def test_what_is_there_is_not_run_again(study, tmp_path, monkeypatch):
