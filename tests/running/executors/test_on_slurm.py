@@ -187,8 +187,8 @@ def test_the_options_are_typed_and_a_wrong_one_is_refused_by_name():
     for text, message in {
         "minutes": r"--slurm needs KEY=VALUE, as in minutes=120; got 'minutes'",
         "minuts=3": "did you mean 'minutes'",
-        "minutes=soon": "at 'minutes'",
-        "minutes=0": "at 'minutes'",
+        "minutes=soon": "minutes must be a whole number; got 'soon'",
+        "minutes=0": "minutes must be a whole number of at least 1; got 0",
         "via=pbs": "Invalid value 'pbs' - at 'via'; known: debug, local, slurm",
     }.items():
         with pytest.raises(InputError, match=message):
