@@ -327,7 +327,7 @@ def shapes(session: nox.Session) -> None:
 
 @nox.session
 def mnist(session: nox.Session) -> None:
-    """Compare objectives on MNIST, and after longer training: six hours of a core."""
+    """Compare objectives on MNIST, and after longer training: seven hours of a core."""
     install(session, "report")
     for name, file in [("mnist", "mnist-500"), ("binarized_mnist", "binarized-mnist-500")]:
         session.run("python", "-m", "benchmarks.data.mnist_subset", name, str(DATA / f"{file}.npz"))
