@@ -84,7 +84,9 @@ def test_a_process_that_is_left_is_seen(tmp_path):
     from benchmarks.faults.processes import MARK, _of
 
     with background(["sleep", "600"], env={**os.environ, MARK: str(tmp_path)}) as sleeper:
-        assert _of(tmp_path) == [sleeper.pid]
+        while not (seen := _of(tmp_path)):  # its environment is there a moment after it has begun
+            assert sleeper.poll() is None
+        assert seen == [sleeper.pid]
     assert _of(tmp_path) == []
 
 
