@@ -1,8 +1,8 @@
 """The NLL of 5,000 samples beside that of annealed importance sampling: `nox -s mnist` calls this.
 
-Of one run of the ELBO and one of IWAE on binarised MNIST, on the first test images. Both are upper
-bounds of the NLL on average, so the lower one is nearer. `bdmc_gap` is how far annealing can be
-off, on images that are simulated from the model.
+The first run of each variant on binarised MNIST, on the first test images. Both are upper bounds
+of the NLL on average, so the lower one is nearer. `bdmc_gap` is how far annealing can be off, on
+images that are simulated from the model.
 """
 
 from __future__ import annotations
@@ -18,23 +18,21 @@ from vaebench import results
 from vaebench.results import Record
 from vaebench.running.regrade import Request, regrade
 
-NUM_IMAGES = 20
+NUM_IMAGES = 100
 ANNEALED = {
     "name": "annealed",
-    "num_temperatures": 500,
+    "num_temperatures": 1000,
     "num_chains": 4,
     "num_examples": NUM_IMAGES,
-    "num_simulated": 5,
+    "num_simulated": 10,
 }
 METRICS = ("ais_nll", "bdmc_gap")
-CHOSEN = [("done", 0, "bernoulli", variant) for variant in ("elbo", "iwae K=5")]
-"""Status, seed, likelihood and variant of the runs that are graded."""
 
 
 def is_chosen(record: Record) -> bool:
     """Whether a run is one of those that are graded."""
     labels = record.labels
-    return (record.status, labels.seed, labels.likelihood, labels.variant) in CHOSEN
+    return (record.status, labels.seed, labels.likelihood) == ("done", 0, "bernoulli")
 
 
 def table(folder: Path, runs: Iterable[Record], rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
