@@ -77,9 +77,13 @@ class Model(nn.Module):
         loc, scale = self.encoder(x).chunk(2, -1)
         q = Normal(loc, self.scale(scale))
         z = q.rsample((num_samples,))
+        return self.log_joint(x, z) - q.log_prob(z).sum(-1)
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x, z) [K, B] of images [B, P] and codes [K, B, D]."""
         logits = self.decoder(z)
         losses = F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
-        return Normal(0.0, 1.0).log_prob(z).sum(-1) - losses.sum(-1) - q.log_prob(z).sum(-1)
+        return Normal(0.0, 1.0).log_prob(z).sum(-1) - losses.sum(-1)
 
 
 def trained(
@@ -109,15 +113,19 @@ def graded(model: Model, x: Tensor) -> tuple[float, float]:
     return float(log_w.mean()), float((log_w.logsumexp(0) - math.log(NUM_SAMPLES)).mean())
 
 
+def images() -> tuple[Tensor, Tensor]:
+    """The training images, and those of the validation part that are graded."""
+    data = load("binarized_mnist", "static")
+    chosen = torch.randperm(len(data.valid), generator=torch.Generator().manual_seed(0))
+    return data.train.x, data.valid.x[chosen[:NUM_VALIDATED]]
+
+
 COLUMNS = ("optimiser", "scale", "loss", "seed", "steps", "valid_elbo", "valid_log_px")
 
 
 def main(out: Path, seeds: int, only: str) -> None:
     torch.set_num_threads(1)
-    data = load("binarized_mnist", "static")
-    x = data.train.x
-    chosen = torch.randperm(len(data.valid), generator=torch.Generator().manual_seed(0))
-    validated = data.valid.x[chosen[:NUM_VALIDATED]]
+    x, validated = images()
     out.mkdir(parents=True, exist_ok=True)
     path = out / "optimisers.csv"
     kept = list(csv.reader(path.open())) if path.is_file() else [list(COLUMNS)]

@@ -25,17 +25,17 @@ from vaebench.training.stepping.ways import LIKE, STEP, Stepping, taken
 
 LOG = logging.getLogger("vaebench.running.choosing")
 
-SAVED_PER_STEP = 4.3e-4
-SAVED_PER_ELEMENT = 1.9e-10
-SAVED_PER_FLOP = 7.6e-12
+SAVED_PER_STEP = 4.8e-4
+SAVED_PER_ELEMENT = 3.1e-10
+SAVED_PER_FLOP = 9.2e-12
 """Seconds of one core that a compiled step saves against an eager one: for each step of a stack,
 for each number that the operations of a run write, for each operation of its products. Convolutions
 that compiled steps leave to PyTorch count by the numbers that they write."""
-TAKEN_PER_STEP = 2.3e-5
+TAKEN_PER_STEP = 2.0e-5
 TAKEN_PER_ELEMENT = 1.5e-10
 TAKEN_PER_FLOP = 5.6e-12
 """Seconds of one core that a compiled step takes, counted alike."""
-COMPILING_S, LOADING_S = 5.3, 0.03
+COMPILING_S, LOADING_S = 4.4, 0.03
 """Seconds of one core until a graph can be called: compiled, and found on disk.
 `nox -s compiling` measures all eight: results/reference/compiling."""
 

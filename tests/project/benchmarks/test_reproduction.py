@@ -6,7 +6,7 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from benchmarks.reproduction import kl_weights, optimisers, slopes
+from benchmarks.reproduction import flows, kl_weights, optimisers, slopes
 from benchmarks.reproduction.expectations import figures, main, record
 from benchmarks.reproduction.page import KEPT, PAGE, page, renewed, verdicts
 from tests.support.runs import tiny
@@ -118,6 +118,29 @@ def test_each_optimiser_trains_the_published_model(monkeypatch, name):
     untrained = optimisers.Model(6)
     for model, alike in ((again, True), (untrained, False)):
         assert torch.equal(first.decoder[0].weight, model.decoder[0].weight) == alike
+
+
+@pytest.mark.parametrize("networks", flows.NETWORKS)
+def test_the_flows_of_the_search_are_what_their_determinant_says(networks):
+    """log |det J| is that of the Jacobian by autograd."""
+    torch.manual_seed(0)
+    model = flows.FlowModel(6, networks).double()
+    z = torch.randn(1, 1, flows.LATENT, dtype=torch.float64)
+    context = torch.randn(1, flows.NETWORKS[networks].context, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda z: model.flowed(z, context)[0], z)
+    exact = torch.linalg.slogdet(jacobian.reshape(flows.LATENT, flows.LATENT)).logabsdet
+    assert model.flowed(z, context)[1].item() == pytest.approx(exact.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("optimiser, networks", flows.TRIED)
+def test_each_flow_of_the_search_is_trained(monkeypatch, optimiser, networks):
+    monkeypatch.setattr(flows, "EVERY", 2)
+    x = torch.bernoulli(torch.full((20, 6), 0.5), generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    model = flows.FlowModel(6, networks)
+    reached = list(flows.course(model, optimiser, x, x, steps=4))
+    assert [steps for steps, *_ in reached] == [2, 4]
+    assert all(elbo < log_px < 0.0 for _, elbo, log_px in reached)
 
 
 def test_gradients_are_those_of_the_claim_after_as_many_steps():
