@@ -58,7 +58,7 @@ class Conditioner(nn.Module):
         self.layers, self.context, self.opening = nn.ModuleList(layers), context, opening
 
     def forward(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Of codes [K, B, D] and contexts [B, C]: [K, B, D] twice."""
+        """Both [K, B, D], from codes [K, B, D] and contexts [B, C]."""
         h = self.layers[0](z) + self.context(context)
         for layer in self.layers[1:]:
             h = layer(torch.relu(h))
