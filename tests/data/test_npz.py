@@ -114,7 +114,7 @@ KINDS = {
     ),
     "16 bits": (np.arange(192, dtype=np.uint16).reshape(12, 4, 4), "got uint16: store 8-bit"),
     "no axis": (np.float32(1.0), "two images or more; got an array of shape ()"),
-    "one axis": (np.zeros(12, np.float32), "two images or more; got an array of shape (12,)"),
+    "one axis": (np.zeros(12, np.float32), "got shape (12,): store x.reshape(-1, 1)"),
     "no images": (X[:0], "two images or more; got an array of shape (0, 4, 4)"),
     "no pixels": (X[:, :0], "two images or more; got an array of shape (12, 0, 4)"),
     "NaN": (np.where(X > 0.9, np.nan, X), "must be finite; got NaN or infinity"),

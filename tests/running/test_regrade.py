@@ -76,7 +76,7 @@ def test_one_run_by_its_id(folder):
 def test_what_is_missing_is_said(folder, tmp_path):
     with pytest.raises(InputError, match="no finished run 'x'"):
         regrade(Request(folder, ["x"]))
-    with pytest.raises(InputError, match=">= 1"):
+    with pytest.raises(InputError, match="of at least 1; got 0"):
         regrade(Request(folder, num_samples=0))
     with pytest.raises(InputError, match="run a study first"):
         regrade(Request(tmp_path / "empty"))

@@ -177,5 +177,5 @@ def test_without_averages_nothing_is_kept():
 
 @pytest.mark.parametrize("decay", [1.0, -0.1])
 def test_a_decay_out_of_range_is_refused(decay):
-    with pytest.raises(InputError, match=r"at 'train.ema'; got"):
+    with pytest.raises(InputError, match=r"train.ema must be a number .*; got"):
         run_config(ema=decay)
