@@ -1,10 +1,10 @@
 """Why do the runs of `altosaar-iaf` overfit: by the optimiser, or by the masked networks?
 
-`python -m benchmarks.reproduction.flows [--out FOLDER] [--steps N] [--only WORDS]` trains the
-published model in plain torch on static MNIST, a VAE whose q(z|x) is a Gaussian and two inverse
-autoregressive maps (Kingma et al. 2016, eq. 10 to 14), by two optimisers and with the masked
-networks of the publication and of the suite. flows.csv has what each reaches on the validation
-part, every 10,000 steps; rows that are there are kept.
+`python -m benchmarks.reproduction.flows [--out FOLDER] [--only WORDS]` trains the published model
+in plain torch on static MNIST, a VAE whose q(z|x) is a Gaussian and two inverse autoregressive maps
+(Kingma et al. 2016, eq. 10 to 14), by two optimisers and with the masked networks of the
+publication and of the suite. flows.csv has what each reaches on the validation part, every 10,000
+steps; rows that are there are kept.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def course(
             yield step, *graded(model, validated)
 
 
-def main(out: Path, steps: int, only: str) -> None:
+def main(out: Path, only: str) -> None:
     torch.set_num_threads(1)
     x, validated = images()
     out.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ def main(out: Path, steps: int, only: str) -> None:
         if (optimiser, networks) not in there and only in f"{optimiser}; {networks}":
             torch.manual_seed(0)
             model = FlowModel(x.shape[-1], networks)
-            for figures in course(model, optimiser, x, validated, steps):
+            for figures in course(model, optimiser, x, validated, NUM_STEPS):
                 kept.append([optimiser, networks, "0", *map(repr, figures)])
             with path.open("w", newline="") as file:
                 csv.writer(file).writerows(kept)
@@ -157,7 +157,6 @@ def main(out: Path, steps: int, only: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/reference/reproduction"))
-    parser.add_argument("--steps", type=int, default=NUM_STEPS)
     parser.add_argument("--only", default="", help="Words of the rows that are made.")
     arguments = parser.parse_args()
-    main(arguments.out, arguments.steps, arguments.only)
+    main(arguments.out, arguments.only)
